@@ -23,7 +23,14 @@ const CONSTRUCTORS: { readonly [D in DType]: new (size: number) => TypedArrays[D
   bool: Uint8Array,
 };
 
-export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = { f32: 4, f64: 8, i32: 4, i64: 8, u8: 1, bool: 1 };
+export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = {
+  f32: 4,
+  f64: 8,
+  i32: 4,
+  i64: 8,
+  u8: 1,
+  bool: 1,
+};
 
 /** A zero-filled typed array for `size` elements of `dtype`. */
 export function allocate<D extends DType>(dtype: D, size: number): TypedArrays[D] {
