@@ -1,0 +1,38 @@
+/** @file Recognises files that people take for safetensors, by their first bytes, to say what they are instead. */
+
+export interface ForeignFile {
+  readonly kind: string;
+  /** What to do about it. */
+  readonly fix: string;
+}
+
+const SIGNATURES: readonly (ForeignFile & { readonly start: string })[] = [
+  {
+    start: 'PK\x03\x04',
+    kind: 'a zip archive (torch.save writes .pt files as such, np.savez .npz files)',
+    fix: 'give a .safetensors file, or convert this one',
+  },
+  {
+    start: '\x80\x02',
+    kind: 'a Python pickle (a .pt file as PyTorch wrote it before version 1.6)',
+    fix: 'give a .safetensors file, or convert this one',
+  },
+  {
+    start: 'version https://git-lfs',
+    kind: 'a Git LFS pointer: the content itself was not downloaded',
+    fix: 'run `git lfs pull` where the file lies',
+  },
+  { start: '<', kind: 'an HTML or XML page', fix: 'download the file itself, not the page that shows it' },
+  {
+    start: '\x89HDF',
+    kind: 'an HDF5 file',
+    fix: 'give a .safetensors file, or convert this one',
+  },
+];
+
+/** What the file is if its first bytes are well known, otherwise undefined. */
+export function describeForeignFile(bytes: Uint8Array): ForeignFile | undefined {
+  return SIGNATURES.find(({ start }) =>
+    Array.from(start).every((char, i) => bytes[i] === char.charCodeAt(0)),
+  );
+}
