@@ -1,0 +1,201 @@
+/**
+ * @file Lowering of convolutions. Images are [N, H, W, C] in the graph. With known weights whole chains run channels
+ * first between two transposes, which ONNX Runtime turns into its blocked NCHWc layout for free. With fed weights
+ * (training) depthwise convolutions use that layout's operators directly, dense ones im2col and a matrix product.
+ */
+import type { Tensor } from '../graph/tensor.ts';
+import type { Lowering, NodeOf } from './lower.ts';
+
+const NCHWC = 'com.microsoft.nchwc';
+
+// Channels-first chains
+
+/**
+ * The nodes that are computed channels first at inference: every convolution, and around a depthwise one the
+ * pointwise linears and activations that only it reads or that only read it.
+ */
+export function channelsFirstChains(
+  order: readonly Tensor[],
+  uses: ReadonlyMap<Tensor, number>,
+): Set<Tensor> {
+  const chain = new Set<Tensor>();
+  const isPointwise = ({ op, shape }: Tensor) => shape.length === 4 && (op === 'gelu' || op === 'linear');
+  for (const tensor of order) {
+    if (tensor.op === 'conv2d') chain.add(tensor);
+    if (tensor.op !== 'depthwiseConv2d') continue;
+    chain.add(tensor);
+    for (let x = tensor.inputs[0]!; isPointwise(x) && uses.get(x) === 1; x = x.inputs[0]!) chain.add(x);
+  }
+  for (const tensor of order) {
+    const x = tensor.inputs[0];
+    if (isPointwise(tensor) && x !== undefined && chain.has(x) && uses.get(x) === 1) chain.add(tensor);
+  }
+  return chain;
+}
+
+/** Lowers one node of a chain; its operand is brought into channels-first layout if it is not. */
+export function lowerChannelsFirst(lowering: Lowering, tensor: Tensor): void {
+  const [x, weight, bias] = tensor.inputs;
+  const image = lowering.channelsFirstName(x!);
+  if (tensor.op === 'gelu') {
+    const { approximate } = (tensor as NodeOf<'gelu'>).params;
+    lowering.setChannelsFirstName(tensor, lowering.emit('Gelu', [image], { approximate }));
+    return;
+  }
+  const isLinear = tensor.op === 'linear';
+  const filter = isLinear
+    ? lowering.reshape(lowering.name(weight!), [...weight!.shape, 1, 1])
+    : lowering.name(weight!);
+  const kernel = isLinear ? 1 : weight!.shape[2]!;
+  const operands = bias === undefined ? [image, filter] : [image, filter, lowering.name(bias)];
+  lowering.setChannelsFirstName(
+    tensor,
+    lowering.emit('Conv', operands, {
+      kernel_shape: [kernel, kernel],
+      pads: samePadding(kernel),
+      group: tensor.op === 'depthwiseConv2d' ? weight!.shape[0]! : 1,
+    }),
+  );
+}
+
+const samePadding = (kernel: number): number[] => new Array<number>(4).fill((kernel - 1) / 2);
+
+// Dense convolutions with fed weights: im2col
+
+/** [N·H·W, k·k·I]: for each pixel its k×k neighbourhood, made once per image tensor. */
+function neighbourhoods(lowering: Lowering, x: Tensor, kernel: number): string {
+  const [batch, height, width, channels] = x.shape as [number, number, number, number];
+  if (kernel === 1) return lowering.asMatrix(x);
+  return lowering.once(`neighbourhoods ${x.id} ${kernel}`, () => {
+    const p = (kernel - 1) / 2;
+    const integers = (values: readonly number[]) => lowering.writer.integers(values);
+    const padded = lowering.emit('Pad', [lowering.name(x), integers([0, p, p, 0, 0, p, p, 0])]);
+    const shifted = Array.from({ length: kernel * kernel }, (_, tap) => {
+      const [row, column] = [Math.floor(tap / kernel), tap % kernel];
+      return lowering.emit('Slice', [
+        padded,
+        integers([row, column]),
+        integers([row + height, column + width]),
+        integers([1, 2]),
+      ]);
+    });
+    const columns = lowering.emit('Concat', shifted, { axis: 3 });
+    return lowering.reshape(columns, [batch * height * width, kernel * kernel * channels]);
+  });
+}
+
+export function lowerConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>): string {
+  const [x, weight, bias] = tensor.inputs;
+  const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const taps = lowering.emit('Transpose', [lowering.name(weight!)], { perm: [0, 2, 3, 1] });
+  const operands = [
+    neighbourhoods(lowering, x!, kernel),
+    lowering.reshape(taps, [outputs, kernel * kernel * inputs]),
+  ];
+  if (bias !== undefined) operands.push(lowering.name(bias));
+  return lowering.reshape(lowering.emit('Gemm', operands, { transB: 1 }), tensor.shape);
+}
+
+export function lowerConv2dWeightGradient(
+  lowering: Lowering,
+  tensor: NodeOf<'conv2dWeightGradient'>,
+): string {
+  const [x, dy] = tensor.inputs;
+  const [outputs, inputs, kernel] = tensor.shape as [number, number, number, number];
+  const product = lowering.emit('Gemm', [lowering.asMatrix(dy!), neighbourhoods(lowering, x!, kernel)], {
+    transA: 1,
+  });
+  const taps = lowering.reshape(product, [outputs, kernel, kernel, inputs]);
+  return lowering.emit('Transpose', [taps], { perm: [0, 3, 1, 2] });
+}
+
+// Depthwise convolutions with fed weights
+
+export function lowerDepthwiseConv2d(lowering: Lowering, tensor: NodeOf<'depthwiseConv2d'>): string {
+  const [x, weight, bias] = tensor.inputs;
+  const [channels, , kernel] = weight!.shape as [number, number, number, number];
+  const attributes = { kernel_shape: [kernel, kernel], pads: samePadding(kernel), group: channels };
+  const block = blockFor(lowering, channels);
+  if (block === null) {
+    const operands = [lowering.channelsFirstName(x!), lowering.name(weight!)];
+    if (bias !== undefined) operands.push(lowering.name(bias));
+    const image = lowering.emit('Conv', operands, attributes);
+    return lowering.emit('Transpose', [image], { perm: [0, 2, 3, 1] });
+  }
+  const operands = [blocked(lowering, x!), blockedFilter(lowering, weight!, block)];
+  if (bias !== undefined) operands.push(lowering.name(bias));
+  const image = lowering.emit('Conv', operands, attributes, NCHWC);
+  return lowering.emit('ReorderOutput', [image], { channels, channels_last: 1 }, NCHWC);
+}
+
+export function lowerDepthwiseConv2dWeightGradient(
+  lowering: Lowering,
+  tensor: NodeOf<'depthwiseConv2dWeightGradient'>,
+): string {
+  const [x, dy] = tensor.inputs;
+  const [batch, height, width, channels] = x!.shape as [number, number, number, number];
+  const { kernel } = tensor.params;
+  const block = blockFor(lowering, channels);
+  if (block === null) return shiftedProducts(lowering, tensor);
+
+  // Correlating x with dy as one H×W filter per sample and channel gives the k×k gradient of that sample; the blocked
+  // layout of an image is also the blocked layout of such filters, so neither operand has to be moved again.
+  const groups = batch * channels;
+  const perSample = lowering.emit(
+    'Conv',
+    [
+      lowering.reshape(blocked(lowering, x!), [1, groups, height, width]),
+      lowering.reshape(blocked(lowering, dy!), [groups, 1, height, width]),
+    ],
+    { kernel_shape: [height, width], pads: samePadding(kernel), group: groups },
+    NCHWC,
+  );
+  const blocks = lowering.reshape(perSample, [batch, channels / block, kernel * kernel, block]);
+  const total = lowering.emit('ReduceSum', [blocks, lowering.writer.integers([0])], { keepdims: 0 });
+  const filters = lowering.emit('Transpose', [total], { perm: [0, 2, 1] });
+  return lowering.reshape(filters, tensor.shape);
+}
+
+/** Portable weight gradient: for each of the k·k taps, the mean product of dy with x shifted by it. */
+function shiftedProducts(lowering: Lowering, tensor: NodeOf<'depthwiseConv2dWeightGradient'>): string {
+  const [x, dy] = tensor.inputs;
+  const [, height, width, channels] = x!.shape as [number, number, number, number];
+  const { kernel } = tensor.params;
+  const p = (kernel - 1) / 2;
+  const integers = (values: readonly number[]) => lowering.writer.integers(values);
+  const padded = lowering.emit('Pad', [lowering.name(x!), integers([0, p, p, 0, 0, p, p, 0])]);
+  const taps = Array.from({ length: kernel * kernel }, (_, tap) => {
+    const [row, column] = [Math.floor(tap / kernel), tap % kernel];
+    const shifted = lowering.emit('Slice', [
+      padded,
+      integers([row, column]),
+      integers([row + height, column + width]),
+      integers([1, 2]),
+    ]);
+    const product = lowering.emit('Mul', [shifted, lowering.name(dy!)]);
+    const total = lowering.emit('ReduceSum', [product, integers([0, 1, 2])], { keepdims: 0 });
+    return lowering.reshape(total, [channels, 1]);
+  });
+  return lowering.reshape(lowering.emit('Concat', taps, { axis: 1 }), tensor.shape);
+}
+
+/** Channels per block, or null where the blocked layout is absent or the channels do not fill its blocks. */
+function blockFor(lowering: Lowering, channels: number): number | null {
+  const { nchwcBlock } = lowering.features;
+  return nchwcBlock !== null && channels % nchwcBlock === 0 ? nchwcBlock : null;
+}
+
+/** [N, H, W, C] in blocks [N, C/b, H, W, b]; ONNX Runtime labels it [N, C, H, W]. */
+function blocked(lowering: Lowering, image: Tensor): string {
+  return lowering.once(`blocked ${image.id}`, () =>
+    lowering.emit('ReorderInput', [lowering.name(image)], { channels_last: 1 }, NCHWC),
+  );
+}
+
+/** Depthwise filters [C, 1, k, k] in blocks [C/b, k, k, b]; a tiny tensor, reordered at run time. */
+function blockedFilter(lowering: Lowering, weight: Tensor, block: number): string {
+  const [channels, , kernel] = weight.shape as [number, number, number, number];
+  const blocks = lowering.reshape(lowering.name(weight), [channels / block, block, kernel * kernel]);
+  const interleaved = lowering.emit('Transpose', [blocks], { perm: [0, 2, 1] });
+  return lowering.reshape(interleaved, [channels, 1, kernel, kernel]);
+}

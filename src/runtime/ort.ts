@@ -1,0 +1,139 @@
+/** @file What onnxruntime-node and onnxruntime-web share: their common JavaScript interface. */
+import type * as Ort from 'onnxruntime-common';
+import type { DType, TensorData } from '../core/dtype.ts';
+import { RuntimeUnavailableError } from '../core/errors.ts';
+import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor.ts';
+import type { LoweringFeatures } from '../onnx/lower.ts';
+import { ModelWriter } from '../onnx/model-writer.ts';
+import type { Backend, Session, SessionOptions } from './session.ts';
+
+type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor'>;
+
+const ORT_TYPES: Readonly<Record<DType, Ort.Tensor.Type>> = {
+  f32: 'float32',
+  f64: 'float64',
+  i32: 'int32',
+  i64: 'int64',
+  u8: 'uint8',
+  bool: 'bool',
+};
+const DTYPES = new Map(Object.entries(ORT_TYPES).map(([dtype, type]) => [type, dtype as DType]));
+
+/** Wraps one of the two libraries as a {@link Backend}. */
+export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvider: string): Backend {
+  const createSession: Backend['createSession'] = async (model, options) => {
+    try {
+      return wrapSession(
+        ort,
+        await ort.InferenceSession.create(model, sessionOptions(options, executionProvider)),
+      );
+    } catch (cause) {
+      throw new RuntimeUnavailableError({
+        where: `runtime ${name}`,
+        problem: `the model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+        cause,
+      });
+    }
+  };
+  let probed: Promise<LoweringFeatures> | undefined;
+  return {
+    name,
+    createSession,
+    features() {
+      probed ??= probeFeatures(createSession);
+      return probed;
+    },
+  };
+}
+
+function sessionOptions(
+  { threads = 1, purpose, profilePrefix }: SessionOptions,
+  executionProvider: string,
+): Ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: [executionProvider],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: purpose === 'training' ? 'basic' : 'all',
+    enableMemPattern: purpose !== 'training',
+    logSeverityLevel: 3,
+    ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+  };
+}
+
+function wrapSession(ort: OrtModule, session: Ort.InferenceSession): Session {
+  const toOrt = ({ dtype, shape, data }: HostTensor): Ort.Tensor =>
+    new ort.Tensor(ORT_TYPES[dtype] as 'float32', data as Float32Array, shape);
+  const fromOrt = (tensor: Ort.Tensor): HostTensor =>
+    hostTensor(DTYPES.get(tensor.type)!, tensor.dims, tensor.data as TensorData as Float32Array);
+  return {
+    async run(feeds: TensorMap, fetches?: TensorMap) {
+      const ortFeeds: Record<string, Ort.Tensor> = {};
+      for (const name of session.inputNames) {
+        const feed = feeds.get(name);
+        if (feed === undefined) {
+          throw new RuntimeUnavailableError({
+            where: 'session.run',
+            problem: `no value is fed for input ${name}`,
+          });
+        }
+        ortFeeds[name] = toOrt(feed);
+      }
+      const ortFetches: Record<string, Ort.Tensor | null> = {};
+      for (const name of session.outputNames) {
+        const buffer = fetches?.get(name);
+        ortFetches[name] = buffer === undefined ? null : toOrt(buffer);
+      }
+      const results = await session.run(ortFeeds, ortFetches);
+      return new Map(
+        Object.entries(results).map(([name, tensor]) => [name, fetches?.get(name) ?? fromOrt(tensor)]),
+      );
+    },
+    release: () => session.release(),
+  };
+}
+
+/** The blocked layout is internal to ONNX Runtime and exists on some CPUs only; its block size shows in a shape. */
+async function probeFeatures(createSession: Backend['createSession']): Promise<LoweringFeatures> {
+  const writer = new ModelWriter();
+  writer.addInput('image', 'f32', [1, 1, 1, 16]);
+  const blocks = writer.emit(
+    'ReorderInput',
+    ['image'],
+    { channels_last: 1 },
+    { domain: 'com.microsoft.nchwc' },
+  );
+  const padded = writer.emit(
+    'ReorderInput',
+    ['pixel'],
+    { channels_last: 1 },
+    { domain: 'com.microsoft.nchwc' },
+  );
+  writer.addInput('pixel', 'f32', [1, 1, 1, 1]);
+  writer.emit(
+    'ReorderOutput',
+    [blocks],
+    { channels: 16, channels_last: 1 },
+    { domain: 'com.microsoft.nchwc', output: 'same' },
+  );
+  writer.emit('Shape', [padded], {}, { output: 'shape' });
+  writer.addOutput('same', 'f32', [1, 1, 1, 16]);
+  writer.addOutput('shape', 'i64', [4]);
+  try {
+    const session = await createSession(writer.toBytes(), { purpose: 'training' });
+    const image = Float32Array.from({ length: 16 }, (_, i) => i);
+    const results = await session.run(
+      new Map([
+        ['image', hostTensor('f32', [1, 1, 1, 16], image)],
+        ['pixel', hostTensor('f32', [1, 1, 1, 1], new Float32Array(1))],
+      ]),
+    );
+    await session.release();
+    const survived = results.get('same')!.data.every((value, i) => Number(value) === i);
+    const block = Number(results.get('shape')!.data[1]);
+    return { nchwcBlock: survived && block > 1 && 16 % block === 0 ? block : null };
+  } catch {
+    return { nchwcBlock: null };
+  }
+}
