@@ -11,6 +11,7 @@ import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor
 import { formatShape, sizeOf } from '../core/shape.ts';
 import { describeForeignFile } from './foreign-file.ts';
 import { bfloatsToFloats, floatsToHalves, HALF_MAX, halvesToFloats } from './half.ts';
+import { viewOf } from './view.ts';
 
 export interface SafetensorsFile {
   /** In the order of their data in the file. */
@@ -231,20 +232,6 @@ function readTensor({ dtype, shape, begin, end }: Entry, data: Uint8Array): Host
     case 'BOOL':
       return hostTensor('bool', shape, viewOf(Uint8Array, bytes));
   }
-}
-
-interface ViewConstructor<View> {
-  readonly BYTES_PER_ELEMENT: number;
-  new (buffer: ArrayBufferLike, byteOffset: number, length: number): View;
-}
-
-/** A view where the bytes are aligned for it, otherwise of a copy. */
-function viewOf<View>(arrayType: ViewConstructor<View>, bytes: Uint8Array): View {
-  const elementBytes = arrayType.BYTES_PER_ELEMENT;
-  // Not `bytes.slice()`: that of a Buffer does not copy.
-  const { buffer, byteOffset, byteLength } =
-    bytes.byteOffset % elementBytes === 0 ? bytes : new Uint8Array(bytes);
-  return new arrayType(buffer, byteOffset, byteLength / elementBytes);
 }
 
 function narrow(name: string, tensor: HostTensor<'f32'>): Uint16Array {

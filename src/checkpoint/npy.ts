@@ -1,0 +1,165 @@
+/** @file One array as NumPy stores it: a header in Python's notation, then the values. numpy.lib.format, versions 1 to 3. */
+import type { DType, TypedArrays } from '../core/dtype.ts';
+import { DataError } from '../core/errors.ts';
+import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
+import { formatShape, type Shape, sizeOf, stridesOf } from '../core/shape.ts';
+import { halvesToFloats } from './half.ts';
+import { viewOf } from './view.ts';
+
+/** Element types that are read; `<f2` is widened to f32. */
+const ELEMENT_BYTES = {
+  '|u1': 1,
+  '|b1': 1,
+  '<f2': 2,
+  '<f4': 4,
+  '<f8': 8,
+  '<i4': 4,
+  '<i8': 8,
+} as const;
+type Descriptor = keyof typeof ELEMENT_BYTES;
+
+const DESCRIPTORS: Readonly<Record<DType, Descriptor>> = {
+  u8: '|u1',
+  bool: '|b1',
+  f32: '<f4',
+  f64: '<f8',
+  i32: '<i4',
+  i64: '<i8',
+};
+
+const MAGIC = '\x93NUMPY';
+/** NumPy aligns the values to this, so that the file can be mapped into memory. */
+const ALIGNMENT = 64;
+
+interface Header {
+  readonly descriptor: Descriptor;
+  readonly isFortranOrder: boolean;
+  readonly shape: Shape;
+  readonly dataBegin: number;
+}
+
+/**
+ * Reads an `.npy` file. Values are views into `bytes` where they are aligned; arrays in Fortran order are reordered.
+ *
+ * @param where what the user calls the file
+ * @throws DataError when the file is damaged or its elements are of a type that is not supported
+ */
+export function parseNpy(bytes: Uint8Array, where: string): HostTensor {
+  const { descriptor, isFortranOrder, shape, dataBegin } = parseHeader(bytes, where);
+  const data = bytes.subarray(dataBegin);
+  const neededBytes = sizeOf(shape) * ELEMENT_BYTES[descriptor];
+  if (data.length !== neededBytes) {
+    throw new DataError({
+      where,
+      problem: `an array ${descriptor}${formatShape(shape)} takes ${neededBytes} bytes, but ${data.length} are there`,
+      fix: 'the file is damaged: copy or write it again',
+    });
+  }
+  const tensor = readValues(descriptor, shape, data);
+  return isFortranOrder ? toRowMajor(tensor) : tensor;
+}
+
+/** The chunks of an `.npy` file of version 1; the values are not copied. */
+export function serialiseNpy(tensor: HostTensor): [header: Uint8Array, values: Uint8Array] {
+  const { dtype, shape, data } = tensor;
+  const axes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
+  const text = `{'descr': '${DESCRIPTORS[dtype]}', 'fortran_order': False, 'shape': (${axes}), }`;
+  const prefixBytes = MAGIC.length + 4;
+  const headerBytes = Math.ceil((prefixBytes + text.length + 1) / ALIGNMENT) * ALIGNMENT - prefixBytes;
+  const header = Uint8Array.from(`${MAGIC}\x01\x00\x00\x00${text.padEnd(headerBytes - 1)}\n`, (char) =>
+    char.charCodeAt(0),
+  );
+  new DataView(header.buffer).setUint16(MAGIC.length + 2, headerBytes, true);
+  return [header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)];
+}
+
+function parseHeader(bytes: Uint8Array, where: string): Header {
+  const magic = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
+  if (magic !== MAGIC) {
+    throw new DataError({
+      where,
+      problem: 'not an .npy array: it does not begin with \\x93NUMPY',
+      fix: 'give a file that NumPy wrote',
+    });
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const major = bytes[MAGIC.length] ?? 0;
+  // Version 1 has a 16-bit header size, 2 and 3 (which only allows UTF-8 in field names) have 32 bits.
+  const sizeBytes = major === 1 ? 2 : 4;
+  const headerBegin = MAGIC.length + 2 + sizeBytes;
+  if (bytes.length < headerBegin)
+    throw headerError(where, `the header is cut off after ${bytes.length} bytes`);
+  if (major < 1 || major > 3) throw headerError(where, `format version ${major} is unknown: 1 to 3 are read`);
+  const headerBytes =
+    major === 1 ? view.getUint16(MAGIC.length + 2, true) : view.getUint32(MAGIC.length + 2, true);
+  const dataBegin = headerBegin + headerBytes;
+  if (bytes.length < dataBegin) {
+    throw headerError(where, `the header ends at byte ${dataBegin}, but the file has ${bytes.length} bytes`);
+  }
+  const text = new TextDecoder().decode(bytes.subarray(headerBegin, dataBegin));
+  return { ...parseDictionary(text.trim(), where), dataBegin };
+}
+
+/** NumPy always writes the same three keys, so that its own parser of Python literals is not needed here. */
+function parseDictionary(text: string, where: string): Omit<Header, 'dataBegin'> {
+  const descriptor = /'descr':\s*('[^']*'|\[.*\])/.exec(text)?.[1];
+  const order = /'fortran_order':\s*(True|False)/.exec(text)?.[1];
+  const axes = /'shape':\s*\(([\d,\s]*)\)/.exec(text)?.[1];
+  if (descriptor === undefined || order === undefined || axes === undefined) {
+    throw headerError(where, `the header lacks descr, fortran_order or shape: ${text}`);
+  }
+  const name = descriptor.slice(1, -1);
+  if (!Object.hasOwn(ELEMENT_BYTES, name)) {
+    throw new DataError({
+      where,
+      problem: `arrays of element type ${descriptor} are not supported`,
+      fix: `convert it with astype to one of ${Object.keys(ELEMENT_BYTES).join(' ')}`,
+    });
+  }
+  const shape = axes
+    .split(',')
+    .map((axis) => axis.trim())
+    .filter((axis) => axis !== '')
+    .map(Number);
+  return { descriptor: name as Descriptor, isFortranOrder: order === 'True', shape };
+}
+
+function headerError(where: string, problem: string): DataError {
+  return new DataError({ where, problem, fix: 'the file is damaged: copy or write it again' });
+}
+
+function readValues(descriptor: Descriptor, shape: Shape, data: Uint8Array): HostTensor {
+  switch (descriptor) {
+    case '|u1':
+      return hostTensor('u8', shape, viewOf(Uint8Array, data));
+    case '|b1':
+      return hostTensor('bool', shape, viewOf(Uint8Array, data));
+    case '<f2':
+      return hostTensor('f32', shape, halvesToFloats(viewOf(Uint16Array, data)));
+    case '<f4':
+      return hostTensor('f32', shape, viewOf(Float32Array, data));
+    case '<f8':
+      return hostTensor('f64', shape, viewOf(Float64Array, data));
+    case '<i4':
+      return hostTensor('i32', shape, viewOf(Int32Array, data));
+    case '<i8':
+      return hostTensor('i64', shape, viewOf(BigInt64Array, data));
+  }
+}
+
+/** Reorders values that were stored with the first axis running fastest. */
+function toRowMajor<D extends DType>({ dtype, shape, data }: HostTensor<D>): HostTensor<D> {
+  const strides = stridesOf(shape);
+  const lengths = [...shape];
+  const reordered = data.slice() as TypedArrays[D];
+  for (let from = 0; from < data.length; from++) {
+    let rest = from;
+    let to = 0;
+    for (const [axis, length] of lengths.entries()) {
+      to += (rest % length) * strides[axis]!;
+      rest = Math.floor(rest / length);
+    }
+    reordered[to] = data[from]!;
+  }
+  return hostTensor(dtype, shape, reordered);
+}

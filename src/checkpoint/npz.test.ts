@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs';
+import { strToU8, zipSync } from 'fflate';
+import { describe, expect, test } from 'vitest';
+import { DataError } from '../core/errors.ts';
+import { type HostTensor, hostTensor, tensorOf } from '../core/host-tensor.ts';
+import { parseNpy, serialiseNpy } from './npy.ts';
+import { parseNpz, serialiseNpz, UNNAMED_ARRAY } from './npz.ts';
+
+const SHAPE = [2, 3, 4];
+const COUNT = Array.from({ length: 24 }, (_, i) => i);
+
+const fixture = (name: string) =>
+  new Uint8Array(readFileSync(new URL(`../../test/fixtures/npz/${name}`, import.meta.url)));
+
+/** The arrays of `test/fixtures/npz/make.py`. */
+const ARRAYS: readonly (readonly [string, HostTensor])[] = [
+  ['u8', tensorOf('u8', SHAPE, COUNT)],
+  [
+    'f32',
+    tensorOf(
+      'f32',
+      SHAPE,
+      COUNT.map((i) => i / 7),
+    ),
+  ],
+  [
+    'f64',
+    tensorOf(
+      'f64',
+      SHAPE,
+      COUNT.map((i) => i / 7),
+    ),
+  ],
+  ['f16', tensorOf('f32', SHAPE, COUNT.map(halfOfSeventh))],
+  [
+    'i32',
+    tensorOf(
+      'i32',
+      SHAPE,
+      COUNT.map((i) => i - 12),
+    ),
+  ],
+  [
+    'i64',
+    hostTensor(
+      'i64',
+      SHAPE,
+      BigInt64Array.from(COUNT, (i) => BigInt(i) + 2n ** 60n),
+    ),
+  ],
+  [
+    'bool',
+    tensorOf(
+      'bool',
+      SHAPE,
+      COUNT.map((i) => (i % 3 === 0 ? 1 : 0)),
+    ),
+  ],
+  ['scalar', tensorOf('f64', [], [2.5])],
+  ['fortran', tensorOf('i32', SHAPE, COUNT)],
+];
+
+/** i/7 rounded to the eleven significant bits of a half. */
+function halfOfSeventh(i: number): number {
+  const unit = 2 ** (Math.floor(Math.log2(i / 7)) - 10);
+  return i === 0 ? 0 : Math.round(i / 7 / unit) * unit;
+}
+
+describe('files that NumPy wrote', () => {
+  test.each(['stored.npz', 'deflated.npz'])('%s gives every array in order', (name) => {
+    expect([...parseNpz(fixture(name), name)]).toEqual(ARRAYS);
+  });
+
+  test('an array without a name', () => {
+    const arrays = parseNpz(fixture('unnamed.npz'), 'unnamed.npz');
+    expect([...arrays]).toEqual([[UNNAMED_ARRAY, tensorOf('u8', SHAPE, COUNT)]]);
+  });
+
+  test('format version 2', () => {
+    expect(parseNpy(fixture('version2.npy'), 'version2.npy')).toEqual(tensorOf('f32', SHAPE, COUNT));
+  });
+});
+
+describe('writing', () => {
+  test('gives the bytes of np.savez for the .npy part', () => {
+    const bytes = fixture('unnamed.npz');
+    const [header, values] = serialiseNpy(tensorOf('u8', SHAPE, COUNT));
+    const written = Buffer.concat([header, values]);
+    expect(Buffer.from(bytes).includes(written)).toBe(true);
+  });
+
+  test('comes back, with shapes of any rank', () => {
+    const arrays = new Map<string, HostTensor>([
+      ...ARRAYS,
+      ['vector', tensorOf('f32', [5], [1, 2, 3, 4, 5])],
+      ['empty', tensorOf('f32', [0, 3], [])],
+    ]);
+    expect([...parseNpz(serialiseNpz(arrays), 'x')]).toEqual([...arrays]);
+  });
+
+  test('gives the same bytes every time', () => {
+    expect(serialiseNpz(new Map(ARRAYS))).toEqual(serialiseNpz(new Map(ARRAYS)));
+  });
+
+  test('more than a zip archive can hold is refused', () => {
+    // Only its length is looked at before the error, so the memory need not exist.
+    const data = { length: 2 ** 32, byteLength: 2 ** 32 } as Uint8Array;
+    const arrays = new Map([['arr_0', { dtype: 'u8', shape: [2 ** 32], data } as HostTensor]]);
+    expect(() => serialiseNpz(arrays)).toThrowErrorMatchingInlineSnapshot(`
+      [DataError: DataError: serialiseNpz: with array arr_0 the archive takes at least 4294971392 bytes, at most 4294967295 can be written
+        fix: write several archives]
+    `);
+  });
+});
+
+describe('malformed files', () => {
+  const messageOf = (action: () => unknown): string => {
+    try {
+      action();
+    } catch (error) {
+      expect(error).toBeInstanceOf(DataError);
+      return (error as DataError).message;
+    }
+    return expect.fail('no error');
+  };
+  const npy = (bytes: Uint8Array) => messageOf(() => parseNpy(bytes, 'x.npy'));
+  const npyWithHeader = (text: string) => {
+    const header = `\x93NUMPY\x01\x00${String.fromCharCode(text.length)}\x00${text}`;
+    return npy(Uint8Array.from(header, (char) => char.charCodeAt(0)));
+  };
+  const sound = fixture('version2.npy');
+
+  test('not an archive', () => {
+    expect(messageOf(() => parseNpz(strToU8('not a zip'), 'x.npz'))).toMatchInlineSnapshot(`
+      "DataError: x.npz: not a readable .npz archive of 9 bytes: invalid zip data
+        fix: the file is damaged or of another kind: copy or write it again"
+    `);
+  });
+
+  test('a truncated archive', () => {
+    const half = fixture('stored.npz').subarray(0, 1500);
+    expect(messageOf(() => parseNpz(half, 'x.npz'))).toMatchInlineSnapshot(`
+      "DataError: x.npz: not a readable .npz archive of 1500 bytes: invalid zip data
+        fix: the file is damaged or of another kind: copy or write it again"
+    `);
+  });
+
+  test('an archive with something else in it', () => {
+    const archive = zipSync({ 'readme.txt': strToU8('hello') });
+    expect(messageOf(() => parseNpz(archive, 'x.npz'))).toMatchInlineSnapshot(`
+      "DataError: x.npz: readme.txt: not an .npy array: it does not begin with \\x93NUMPY
+        fix: give a file that NumPy wrote"
+    `);
+  });
+
+  test('a header that is cut off before its size', () => {
+    expect(npy(sound.subarray(0, 9))).toMatchInlineSnapshot(`
+      "DataError: x.npy: the header is cut off after 9 bytes
+        fix: the file is damaged: copy or write it again"
+    `);
+  });
+
+  test('a header that is cut off', () => {
+    expect(npy(sound.subarray(0, 40))).toMatchInlineSnapshot(`
+      "DataError: x.npy: the header ends at byte 128, but the file has 40 bytes
+        fix: the file is damaged: copy or write it again"
+    `);
+  });
+
+  test('values that are cut off', () => {
+    expect(npy(sound.subarray(0, -3))).toMatchInlineSnapshot(`
+      "DataError: x.npy: an array <f4[2,3,4] takes 96 bytes, but 93 are there
+        fix: the file is damaged: copy or write it again"
+    `);
+  });
+
+  test('an unknown version', () => {
+    const changed = sound.slice();
+    changed[6] = 9;
+    expect(npy(changed)).toMatchInlineSnapshot(`
+      "DataError: x.npy: format version 9 is unknown: 1 to 3 are read
+        fix: the file is damaged: copy or write it again"
+    `);
+  });
+
+  test('a header without its keys', () => {
+    expect(npyWithHeader("{'descr': '<f4', }")).toMatchInlineSnapshot(`
+      "DataError: x.npy: the header lacks descr, fortran_order or shape: {'descr': '<f4', }
+        fix: the file is damaged: copy or write it again"
+    `);
+  });
+
+  test('big-endian values', () => {
+    expect(
+      npyWithHeader("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }"),
+    ).toMatchInlineSnapshot(`
+      "DataError: x.npy: arrays of element type '>f4' are not supported
+        fix: convert it with astype to one of |u1 |b1 <f2 <f4 <f8 <i4 <i8"
+    `);
+  });
+
+  test('records', () => {
+    expect(
+      npyWithHeader("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,), }"),
+    ).toMatchInlineSnapshot(`
+      "DataError: x.npy: arrays of element type [('x', '<f4')] are not supported
+        fix: convert it with astype to one of |u1 |b1 <f2 <f4 <f8 <i4 <i8"
+    `);
+  });
+});
