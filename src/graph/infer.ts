@@ -29,6 +29,9 @@ const elementwise = (inputs: readonly Tensor[], _: unknown, op: OpName): Inferre
 const reduction = (inputs: readonly Tensor[], { axes, keepDims }: OpParams['sum'], op: OpName): Inferred => {
   const x = floatOperand(inputs, 0, op);
   expectAxesInRange(axes, x.shape.length, op);
+  if (new Set(axes).size !== axes.length) {
+    throw new ShapeError({ where: op, problem: `axes ${formatShape(axes)} name one axis twice` });
+  }
   const shape = keepDims
     ? x.shape.map((length, axis) => (axes.includes(axis) ? 1 : length))
     : x.shape.filter((_, axis) => !axes.includes(axis));
@@ -120,7 +123,10 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     expectAxesInRange([axis], first.shape.length, op);
     for (const other of inputs) {
       expectSameDtype(first, other, op);
-      if (!sameShape(first.shape.with(axis, 0), other.shape.with(axis, 0))) {
+      const fits =
+        other.shape.length === first.shape.length &&
+        sameShape(first.shape.with(axis, 0), other.shape.with(axis, 0));
+      if (!fits) {
         throw new ShapeError({
           where: op,
           problem: `${formatShape(first.shape)} and ${formatShape(other.shape)} differ on an axis other than ${axis}`,
@@ -158,8 +164,14 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     return { shape: [rows, ...values.shape.slice(1)], dtype: values.dtype };
   },
   matmul: (inputs, { transposeA, transposeB }, op) => {
-    const [a, b] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
-    if (a.shape.length < 2 || !sameShape(a.shape.slice(0, -2), b.shape.slice(0, -2))) {
+    const [a, b] = floatPair(inputs, op);
+    if (a.shape.length < 2 || b.shape.length < 2) {
+      throw new ShapeError({
+        where: op,
+        problem: `operands ${formatShape(a.shape)} and ${formatShape(b.shape)} must both have at least 2 axes`,
+      });
+    }
+    if (!sameShape(a.shape.slice(0, -2), b.shape.slice(0, -2))) {
       throw new ShapeError({
         where: op,
         problem: `batch axes differ: ${formatShape(a.shape)} and ${formatShape(b.shape)}`,
@@ -176,7 +188,7 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     return { shape: [...a.shape.slice(0, -2), rows, columns], dtype: a.dtype };
   },
   linear: (inputs, _, op) => {
-    const [x, weight] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
+    const [x, weight] = floatPair(inputs, op);
     expectRank(weight, 2, op);
     const [width, inner] = weight.shape as [number, number];
     if (x.shape.at(-1) !== inner) throw axisDiffers(op, 'I', x, weight, -1, 1);
@@ -184,7 +196,7 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     return { shape: [...x.shape.slice(0, -1), width], dtype: x.dtype };
   },
   conv2d: (inputs, _, op) => {
-    const [x, weight] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
+    const [x, weight] = floatPair(inputs, op);
     expectRank(x, 4, op);
     expectKernel(weight, op);
     if (x.shape[3] !== weight.shape[1]) throw axisDiffers(op, 'I', x, weight, 3, 1);
@@ -196,7 +208,7 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     return { shape: [dy.shape[3]!, x.shape[3]!, kernel, kernel], dtype: x.dtype };
   },
   depthwiseConv2d: (inputs, _, op) => {
-    const [x, weight] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
+    const [x, weight] = floatPair(inputs, op);
     expectRank(x, 4, op);
     expectKernel(weight, op);
     if (x.shape[3] !== weight.shape[0]) throw axisDiffers(op, 'C', x, weight, 3, 0);
@@ -219,6 +231,8 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   rotary: (inputs, { heads }, op) => {
     const [x, cos, sin] = [floatOperand(inputs, 0, op), operand(inputs, 1, op), operand(inputs, 2, op)];
     expectRank(x, 3, op);
+    expectSameDtype(x, cos, op);
+    expectSameDtype(x, sin, op);
     const table = [x.shape[1]!, x.shape[2]! / heads / 2];
     if (!sameShape(cos.shape, table) || !sameShape(sin.shape, table)) {
       throw new ShapeError({
@@ -231,7 +245,13 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   attention: (inputs, { heads }, op) => {
     const [q, k] = attentionOperands(inputs, heads, op);
     const v = operand(inputs, 2, op);
-    if (!sameShape(k.shape, v.shape)) throw axisDiffers(op, 'S', k, v, 1, 1);
+    expectSameDtype(k, v, op);
+    if (!sameShape(k.shape, v.shape)) {
+      throw new ShapeError({
+        where: op,
+        problem: `keys ${formatShape(k.shape)} and values ${formatShape(v.shape)} differ`,
+      });
+    }
     return { shape: q.shape, dtype: q.dtype };
   },
   attentionWeights: (inputs, { heads }, op) => {
@@ -254,8 +274,15 @@ function floatOperand(inputs: readonly Tensor[], index: number, op: OpName): Ten
   return tensor;
 }
 
+/** The first two operands, floats of one dtype. */
+function floatPair(inputs: readonly Tensor[], op: OpName): [Tensor, Tensor] {
+  const [a, b] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
+  expectSameDtype(a, b, op);
+  return [a, b];
+}
+
 function attentionOperands(inputs: readonly Tensor[], heads: number, op: OpName): [Tensor, Tensor] {
-  const [q, k] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
+  const [q, k] = floatPair(inputs, op);
   expectRank(q, 3, op);
   expectRank(k, 3, op);
   if (q.shape[0] !== k.shape[0]) throw axisDiffers(op, 'B', q, k, 0, 0);
@@ -267,8 +294,9 @@ function attentionOperands(inputs: readonly Tensor[], heads: number, op: OpName)
 }
 
 function imagePair(inputs: readonly Tensor[], op: OpName): [Tensor, Tensor] {
-  const [x, dy] = [floatOperand(inputs, 0, op), floatOperand(inputs, 1, op)];
+  const [x, dy] = floatPair(inputs, op);
   expectRank(x, 4, op);
+  expectRank(dy, 4, op);
   if (!sameShape(x.shape.slice(0, 3), dy.shape.slice(0, 3))) {
     throw new ShapeError({
       where: op,

@@ -54,7 +54,7 @@ function constantKey(tensor: Tensor): string {
   return `${tensor.dtype} ${tensor.shape} ${tensor.params.value.data}`;
 }
 
-/** x + 0, x · 1 and 0 · x cost a pass over memory each; gradients make many of them. */
+/** x + 0 and x · 1 cost a pass over memory each; gradients make many of them. */
 export function dropNeutral(graph: Graph): Graph {
   return mapGraph(graph, (tensor, inputs) => {
     const [a, b] = inputs;
@@ -128,7 +128,9 @@ export function splitFoldable(graph: Graph): { readonly folded: Graph; readonly 
   for (const tensor of order) {
     if (!depends.has(tensor)) continue;
     for (const input of tensor.inputs) {
-      if (depends.has(input) || input.inputs.length === 0 || replacement.has(input)) continue;
+      // Parameters are float32: masks and indices stay in the rest.
+      if (depends.has(input) || input.inputs.length === 0 || input.dtype !== 'f32') continue;
+      if (replacement.has(input)) continue;
       const name = `folded.${folded.size}`;
       folded.set(name, input);
       replacement.set(input, parameter(name, input.shape));
