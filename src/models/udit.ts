@@ -1,0 +1,504 @@
+/**
+ * @file U-DiT (Tian et al., "U-DiTs: Downsample Tokens in U-Shaped Diffusion Transformers", arXiv 2405.02730).
+ *
+ * A U-Net of transformer blocks over a latent or a small image: two encoder levels, a bottleneck, two decoder levels,
+ * skip connections by concatenation, and no patchify. Its self-attention runs on downsampled tokens: a depthwise
+ * convolution, then the four interleaved sub-grids of the feature map attend separately, which costs a quarter of full
+ * attention. Differs from DiT also by cosine attention, 2-D rotary positions and a convolutional FFN whose parallel
+ * kernels are merged for evaluation. A "block" is two attention + FFN pairs, each with its own adaLN.
+ *
+ * N batch · H W image side · C channels · G sub-grids · T tokens of a sub-grid · heads · headDim = C / heads
+ */
+import { ConfigError } from '../core/errors.ts';
+import { tensorOf } from '../core/host-tensor.ts';
+import { expectAxes } from '../graph/axes.ts';
+import {
+  add,
+  attention,
+  chunk,
+  concat,
+  constant,
+  depthwiseConv2d,
+  exp,
+  gelu,
+  l2Normalize,
+  linear,
+  matmul,
+  minimum,
+  mul,
+  pad,
+  reshape,
+  rotary,
+  slice,
+  transpose,
+} from '../graph/operators.ts';
+import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+import { adaLNModulation, gatedResidual, LabelEmbedder, modulatedNorm, TimestepEmbedder } from '../nn/conditioning.ts';
+import { filledWith, type InitRule, normalWith, xavierUniform, zeros } from '../nn/initialise.ts';
+import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
+import { Module, Parameter } from '../nn/module.ts';
+import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
+import { type Condition, Denoiser, type DenoiserConfig, type TraceOptions } from './denoiser.ts';
+
+// Configuration
+
+export interface UDiTConfig extends DenoiserConfig {
+  /** Channels of the first level; the levels have width, 2·width, 4·width, 2·width, 2·width. */
+  readonly width: number;
+  /** Heads at every level, so headDim grows with the width. */
+  readonly heads: number;
+  /** Blocks per level: encoder 1, encoder 2, bottleneck, decoder 2, decoder 1. */
+  readonly depth: readonly number[];
+  /** Hidden channels of the FFN / C. */
+  readonly mlpRatio: number;
+  /** Side factor by which attention downsamples tokens; one number, or one per level. 1 is full attention. */
+  readonly downFactor: number | readonly number[];
+  /** Kernel of the depthwise convolution before downsampling. */
+  readonly downsampler: 'dwconv1' | 'dwconv3' | 'dwconv5';
+  /** Adds the convolution's input to its output. */
+  readonly downShortcut: boolean;
+  /** cosine: unit-length queries and keys with a learned temperature; dot: scaled dot product. */
+  readonly attention: 'cosine' | 'dot';
+  readonly position: 'rope2d' | 'none';
+  /** rep: convolutional with parallel kernels; dwconv: one 5×5 kernel; basic: a plain MLP with tanh GELU. */
+  readonly ffn: 'rep' | 'dwconv' | 'basic';
+}
+
+const LEVEL_NAMES = ['encoder_level_1', 'encoder_level_2', 'latent', 'decoder_level_2', 'decoder_level_1'] as const;
+/** Sides are divided by this between levels. */
+const LEVEL_SCALES = [1, 2, 4, 2, 1] as const;
+
+interface LevelConfig extends Pick<UDiTConfig, 'heads' | 'mlpRatio' | 'downsampler' | 'downShortcut'> {
+  readonly width: number; // C of this level
+  readonly side: number; // H = W of this level
+  readonly downFactor: number;
+  readonly attention: UDiTConfig['attention'];
+  readonly position: UDiTConfig['position'];
+  readonly ffn: UDiTConfig['ffn'];
+}
+
+function downFactorOf({ downFactor }: UDiTConfig, level: number): number {
+  return typeof downFactor === 'number' ? downFactor : downFactor[level]!;
+}
+
+/** @throws ConfigError for the first combination that cannot work */
+function checkConfig(config: UDiTConfig): void {
+  const fail = (problem: string, fix: string) => new ConfigError({ where: 'U-DiT', problem, fix });
+  const { inputSize, width, heads, depth, downFactor, mlpRatio, ffn } = config;
+  if (depth.length !== 5) {
+    throw fail(`depth has ${depth.length} entries, the U has 5 levels`, 'give five block counts, as in 2,5,8,5,2');
+  }
+  if (typeof downFactor !== 'number' && downFactor.length !== 5) {
+    throw fail(`down factor has ${downFactor.length} entries, the U has 5 levels`, 'give one number or five');
+  }
+  if (width % heads !== 0 || (config.position === 'rope2d' && (width / heads) % 4 !== 0)) {
+    const unit = config.position === 'rope2d' ? 4 * heads : heads;
+    throw fail(
+      `width ${width} with ${heads} heads gives ${width / heads} channels per head`,
+      `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`,
+    );
+  }
+  if (inputSize % 4 !== 0) {
+    throw fail(
+      `input size ${inputSize} cannot be halved twice`,
+      `use a multiple of 4, such as ${Math.ceil(inputSize / 4) * 4}`,
+    );
+  }
+  if (ffn === 'rep' && (width * mlpRatio) % 2 !== 0) {
+    throw fail(`${width} · mlp ratio ${mlpRatio} is odd; the rep FFN halves it`, 'use an even product');
+  }
+  LEVEL_SCALES.forEach((scale, level) => {
+    const [side, factor] = [inputSize / scale, downFactorOf(config, level)];
+    if (side % factor !== 0) {
+      throw fail(
+        `${LEVEL_NAMES[level]} has side ${side}, which down factor ${factor} does not divide`,
+        `use input size ${Math.ceil(inputSize / (scale * factor)) * scale * factor} or down factor 1 at this level`,
+      );
+    }
+  });
+}
+
+// Token downsampling
+
+/** [N, H, W, C] → [N·G, T, C]: pixel (h·f + i, w·f + j) becomes token (h, w) of sub-grid (i, j). */
+function toSubGrids(x: Tensor<'N H W C'>, factor: number): Unlabelled {
+  const [n, height, width, channels] = x.shape as [number, number, number, number];
+  const [h, w] = [height / factor, width / factor];
+  const split = reshape(x, [n, h, factor, w, factor, channels]);
+  return reshape(transpose(split, [0, 2, 4, 1, 3, 5]), [n * factor * factor, h * w, channels]);
+}
+
+/** The inverse of {@link toSubGrids}. */
+function fromSubGrids(tokens: Tensor<'NG T C'>, factor: number, side: number): Unlabelled {
+  const channels = tokens.shape[2]!;
+  const n = tokens.shape[0]! / (factor * factor);
+  const part = side / factor;
+  const split = reshape(tokens, [n, factor, factor, part, part, channels]);
+  return reshape(transpose(split, [0, 3, 1, 4, 2, 5]), [n, side, side, channels]);
+}
+
+/** A depthwise k×k kernel that is 1 at the centre: adding it to a filter adds the identity. */
+function centreTap(kernel: number): Unlabelled {
+  const taps = new Float32Array(kernel * kernel);
+  taps[(kernel * kernel - 1) / 2] = 1;
+  return constant(tensorOf('f32', [1, 1, kernel, kernel], taps));
+}
+
+/** Depthwise convolution with an optional shortcut, applied before tokens are split into sub-grids. */
+class Downsampler extends Module {
+  readonly layer: DepthwiseConv2d;
+  private readonly shortcut: boolean;
+
+  constructor({ width, downsampler, downShortcut }: LevelConfig) {
+    super();
+    this.layer = new DepthwiseConv2d(width, Number(downsampler.slice('dwconv'.length)));
+    this.shortcut = downShortcut;
+  }
+
+  forward(x: Tensor<'N H W C'>, { form }: TraceOptions): Unlabelled {
+    if (!this.shortcut) return this.layer.apply(x);
+    if (form === 'branches') return add(this.layer.apply(x), x);
+    const { weight, bias } = this.layer;
+    return depthwiseConv2d(x, add(weight.tensor, centreTap(weight.shape[2]!)), bias.tensor);
+  }
+}
+
+// Attention
+
+/** The learned temperature is at most 100 (Liu et al. 2022, Swin V2), rounded as the reference has it. */
+const MAX_LOGIT_SCALE = 4.6052;
+
+/** Self-attention among the tokens of each sub-grid (section 3.3 of the paper). */
+class DownsampledAttention extends Module {
+  /** Temperature of cosine attention as a logarithm, one per head. */
+  readonly logit_scale: Parameter | undefined;
+  readonly to_qkv: Linear;
+  readonly to_out: PointwiseConv2d;
+  readonly downsampler: Downsampler;
+  private readonly level: LevelConfig;
+  private readonly rope: RotaryTables | undefined;
+
+  constructor(level: LevelConfig) {
+    super();
+    const { width, heads, side, downFactor, position } = level;
+    this.level = level;
+    this.logit_scale = level.attention === 'cosine' ? new Parameter([heads, 1, 1]) : undefined;
+    this.to_qkv = new Linear(width, 3 * width);
+    this.to_out = new PointwiseConv2d(width, width);
+    this.downsampler = new Downsampler(level);
+    // Positions are those of the downsampled grid, the same for all sub-grids.
+    this.rope = position === 'rope2d' ? rotaryTables(side / downFactor, width / heads) : undefined;
+  }
+
+  forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
+    const { heads, side, width, downFactor } = this.level;
+    const tokens = toSubGrids(this.downsampler.apply(x, options), downFactor); // (N·G, T, C)
+    let [q, k, v] = chunk(this.to_qkv.apply(tokens), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
+    if (this.rope !== undefined) {
+      q = rotary(q, this.rope.cos, this.rope.sin, heads);
+      k = rotary(k, this.rope.cos, this.rope.sin, heads);
+    }
+    let scale = (width / heads) ** -0.5;
+    if (this.logit_scale !== undefined) {
+      // The temperature multiplies the queries, which are smaller than the scores.
+      const temperature = exp(minimum(this.logit_scale.tensor, MAX_LOGIT_SCALE)); // (heads, 1, 1)
+      q = this.perHead(q, (part) => mul(l2Normalize(part), reshape(temperature, [heads, 1])));
+      k = this.perHead(k, (part) => l2Normalize(part));
+      scale = 1;
+    }
+    const y = attention(q, k, v, { heads, scale }); // (N·G, T, C)
+    return this.to_out.apply(fromSubGrids(y, downFactor, side));
+  }
+
+  /** Applies `transform` to x [B, T, C] seen as [B, T, heads, headDim]. */
+  private perHead(x: Tensor, transform: (x: Tensor) => Tensor): Unlabelled {
+    const { heads, width } = this.level;
+    const [batch, tokens] = x.shape as [number, number, number];
+    return reshape(transform(reshape(x, [batch, tokens, heads, width / heads])), x.shape);
+  }
+}
+
+// Feed-forward networks
+
+/** 1×1 → GELU → parallel depthwise 5×5, 3×3, 1×1 and identity → 1×1, each 1×1 a stack of two (section 3.4). */
+class RepFeedForward extends Module {
+  readonly project_in: readonly PointwiseConv2d[];
+  readonly dwconv: readonly DepthwiseConv2d[];
+  readonly project_out: readonly PointwiseConv2d[];
+
+  constructor(width: number, hidden: number) {
+    super();
+    this.project_in = [new PointwiseConv2d(width, hidden / 2), new PointwiseConv2d(hidden / 2, hidden)];
+    this.dwconv = [5, 3, 1].map((kernel) => new DepthwiseConv2d(hidden, kernel));
+    this.project_out = [new PointwiseConv2d(hidden, hidden / 2), new PointwiseConv2d(hidden / 2, width)];
+  }
+
+  forward(x: Tensor<'N H W C'>, { form }: TraceOptions): Unlabelled {
+    if (form === 'branches') {
+      const h = gelu(through(this.project_in, x), 'none');
+      return through(this.project_out, this.dwconv.reduce<Tensor>((y, conv) => add(y, conv.apply(h)), h));
+    }
+    const h = gelu(mergedStack(this.project_in, x), 'none');
+    return mergedStack(this.project_out, this.mergedDepthwise(h));
+  }
+
+  /** Sums of convolutions are convolutions with the summed kernels: one 5×5 does the work of all four branches. */
+  private mergedDepthwise(h: Tensor): Unlabelled {
+    const kernels = this.dwconv.map(({ weight }) => {
+      const margin = (5 - weight.shape[2]!) / 2;
+      return pad(weight.tensor, [0, 0, margin, margin], [0, 0, margin, margin]);
+    });
+    const kernel = kernels.reduce<Tensor>(add, centreTap(5));
+    const bias = this.dwconv.map((conv) => conv.bias.tensor).reduce<Tensor>(add, constant(0));
+    return depthwiseConv2d(h, kernel, bias);
+  }
+}
+
+function through(layers: readonly PointwiseConv2d[], x: Tensor): Unlabelled {
+  return layers.reduce<Tensor>((y, layer) => layer.apply(y), x) as Unlabelled;
+}
+
+/** Two stacked linear maps as one: W = W₂ W₁, b = W₂ b₁ + b₂. */
+function mergedStack(layers: readonly PointwiseConv2d[], x: Tensor): Unlabelled {
+  const [first, second] = layers as [PointwiseConv2d, PointwiseConv2d];
+  const bias1 = reshape(first.bias.tensor, [first.bias.shape[0]!, 1]);
+  const bias = add(reshape(matmul(second.matrix, bias1), second.bias.shape), second.bias.tensor);
+  return linear(x, matmul(second.matrix, first.matrix), bias);
+}
+
+/** 1×1 → GELU → depthwise 5×5 (no skip) → 1×1: the ablation "+DW-conv FFN" of Table 9. */
+class DepthwiseFeedForward extends Module {
+  readonly project_in: PointwiseConv2d;
+  readonly dwconv: DepthwiseConv2d;
+  readonly project_out: PointwiseConv2d;
+
+  constructor(width: number, hidden: number) {
+    super();
+    this.project_in = new PointwiseConv2d(width, hidden);
+    this.dwconv = new DepthwiseConv2d(hidden, 5);
+    this.project_out = new PointwiseConv2d(hidden, width);
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    return this.project_out.apply(this.dwconv.apply(gelu(this.project_in.apply(x), 'none')));
+  }
+}
+
+function feedForward({ width, mlpRatio, ffn }: LevelConfig): RepFeedForward | DepthwiseFeedForward | Mlp {
+  if (ffn === 'rep') return new RepFeedForward(width, width * mlpRatio);
+  if (ffn === 'dwconv') return new DepthwiseFeedForward(width, width * mlpRatio);
+  return new Mlp(PointwiseConv2d, width, width * mlpRatio, 'tanh');
+}
+
+// Blocks
+
+/** Two attention + FFN pairs with adaLN-Zero conditioning. */
+class UDiTBlock extends Module {
+  readonly attn1: DownsampledAttention;
+  readonly mlp1: ReturnType<typeof feedForward>;
+  readonly adaLN_modulation1: Sequential;
+  readonly attn2: DownsampledAttention;
+  readonly mlp2: ReturnType<typeof feedForward>;
+  readonly adaLN_modulation2: Sequential;
+
+  constructor(level: LevelConfig) {
+    super();
+    this.attn1 = new DownsampledAttention(level);
+    this.mlp1 = feedForward(level);
+    this.adaLN_modulation1 = adaLNModulation(level.width, 6);
+    this.attn2 = new DownsampledAttention(level);
+    this.mlp2 = feedForward(level);
+    this.adaLN_modulation2 = adaLNModulation(level.width, 6);
+  }
+
+  forward(x: Tensor<'N H W C'>, c: Tensor<'N C'>, options: TraceOptions): Unlabelled {
+    const y = this.pair(x, this.adaLN_modulation1.apply(c), this.attn1, this.mlp1, options);
+    return this.pair(y, this.adaLN_modulation2.apply(c), this.attn2, this.mlp2, options);
+  }
+
+  private pair(
+    x: Tensor,
+    modulation: Tensor,
+    attn: DownsampledAttention,
+    mlp: ReturnType<typeof feedForward>,
+    options: TraceOptions,
+  ): Unlabelled {
+    const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(modulation, 6, -1) as Tuple6;
+    const attended = gatedResidual(x, attn.apply(modulatedNorm(x, shiftMsa, scaleMsa) as Unlabelled, options), gateMsa);
+    return gatedResidual(attended, mlp.apply(modulatedNorm(attended, shiftMlp, scaleMlp), options), gateMlp);
+  }
+}
+
+type Tuple6 = [Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled];
+
+/** 3×3 convolution without bias to half the channels, then 2×2 pixels become channels: [H, W, C] → [H/2, W/2, 2C]. */
+class Downsample extends Module {
+  readonly body: readonly Conv2d[];
+
+  constructor(width: number) {
+    super();
+    this.body = [new Conv2d(width, width / 2, 3, { bias: false })];
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    const y = this.body[0]!.apply(x);
+    const [n, height, width, channels] = y.shape as [number, number, number, number];
+    const [h, w] = [height / 2, width / 2];
+    const split = reshape(y, [n, h, 2, w, 2, channels]);
+    // Channel order c·4 + i·2 + j, as PyTorch's PixelUnshuffle.
+    return reshape(transpose(split, [0, 1, 3, 5, 2, 4]), [n, h, w, channels * 4]);
+  }
+}
+
+/** 3×3 convolution without bias to twice the channels, then channels become 2×2 pixels: [H, W, C] → [2H, 2W, C/2]. */
+class Upsample extends Module {
+  readonly body: readonly Conv2d[];
+
+  constructor(width: number) {
+    super();
+    this.body = [new Conv2d(width, width * 2, 3, { bias: false })];
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    const y = this.body[0]!.apply(x);
+    const [n, height, width, channels] = y.shape as [number, number, number, number];
+    const split = reshape(y, [n, height, width, channels / 4, 2, 2]);
+    return reshape(transpose(split, [0, 1, 4, 2, 5, 3]), [n, height * 2, width * 2, channels / 4]);
+  }
+}
+
+/** adaLN and a 3×3 convolution to the output channels. */
+class FinalLayer extends Module {
+  readonly out_proj: Conv2d;
+  readonly adaLN_modulation: Sequential;
+
+  constructor(width: number, outChannels: number) {
+    super();
+    this.out_proj = new Conv2d(width, outChannels, 3);
+    this.adaLN_modulation = adaLNModulation(width, 2);
+  }
+
+  forward(x: Tensor<'N H W C'>, c: Tensor<'N C'>): Unlabelled {
+    const [shift, scale] = chunk(this.adaLN_modulation.apply(c), 2, -1) as [Unlabelled, Unlabelled];
+    return this.out_proj.apply(modulatedNorm(x, shift, scale));
+  }
+}
+
+/** The 3×3 stem under the key that DiT gives its patch embedding. */
+class Stem extends Module {
+  readonly proj: Conv2d;
+
+  constructor(inChannels: number, width: number) {
+    super();
+    this.proj = new Conv2d(inChannels, width, 3);
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    return this.proj.apply(x);
+  }
+}
+
+// Model
+
+/** U-DiT; see the file's header. Field paths are the official checkpoint's keys, in its order. */
+export class UDiT extends Denoiser {
+  readonly config: UDiTConfig;
+  readonly labelEmbedders = 3;
+  readonly initRule = uditInitRule;
+  readonly x_embedder: Stem;
+  readonly t_embedder_1: TimestepEmbedder;
+  readonly y_embedder_1: LabelEmbedder;
+  readonly t_embedder_2: TimestepEmbedder;
+  readonly y_embedder_2: LabelEmbedder;
+  readonly t_embedder_3: TimestepEmbedder;
+  readonly y_embedder_3: LabelEmbedder;
+  readonly encoder_level_1: readonly UDiTBlock[];
+  readonly down1_2: Downsample;
+  readonly encoder_level_2: readonly UDiTBlock[];
+  readonly down2_3: Downsample;
+  readonly latent: readonly UDiTBlock[];
+  readonly up3_2: Upsample;
+  readonly reduce_chan_level2: PointwiseConv2d;
+  readonly decoder_level_2: readonly UDiTBlock[];
+  readonly up2_1: Upsample;
+  readonly reduce_chan_level1: PointwiseConv2d;
+  readonly decoder_level_1: readonly UDiTBlock[];
+  readonly output: Conv2d;
+  readonly final_layer: FinalLayer;
+
+  constructor(config: UDiTConfig) {
+    super();
+    checkConfig(config);
+    this.config = config;
+    const { width, inChannels, numClasses, learnSigma } = config;
+    const hasNullLabel = config.classDropoutProb > 0;
+    const blocks = (level: number, levelWidth: number): UDiTBlock[] => {
+      const side = config.inputSize / LEVEL_SCALES[level]!;
+      const levelConfig = { ...config, width: levelWidth, side, downFactor: downFactorOf(config, level) };
+      return Array.from({ length: config.depth[level]! }, () => new UDiTBlock(levelConfig));
+    };
+    this.x_embedder = new Stem(inChannels, width);
+    this.t_embedder_1 = new TimestepEmbedder(width);
+    this.y_embedder_1 = new LabelEmbedder(numClasses, width, { hasNullLabel });
+    this.t_embedder_2 = new TimestepEmbedder(2 * width);
+    this.y_embedder_2 = new LabelEmbedder(numClasses, 2 * width, { hasNullLabel });
+    this.t_embedder_3 = new TimestepEmbedder(4 * width);
+    this.y_embedder_3 = new LabelEmbedder(numClasses, 4 * width, { hasNullLabel });
+    this.encoder_level_1 = blocks(0, width);
+    this.down1_2 = new Downsample(width);
+    this.encoder_level_2 = blocks(1, 2 * width);
+    this.down2_3 = new Downsample(2 * width);
+    this.latent = blocks(2, 4 * width);
+    this.up3_2 = new Upsample(4 * width);
+    this.reduce_chan_level2 = new PointwiseConv2d(4 * width, 2 * width);
+    this.decoder_level_2 = blocks(3, 2 * width);
+    this.up2_1 = new Upsample(2 * width);
+    this.reduce_chan_level1 = new PointwiseConv2d(2 * width, 2 * width);
+    this.decoder_level_1 = blocks(4, 2 * width);
+    this.output = new Conv2d(2 * width, 2 * width, 3);
+    this.final_layer = new FinalLayer(2 * width, learnSigma ? 2 * inChannels : inChannels);
+    this.bind();
+  }
+
+  forward(
+    x: Tensor<'N C H W'>,
+    { t, y, dropped }: Condition,
+    options: TraceOptions = { form: 'merged' },
+  ): Unlabelled {
+    const { inputSize, inChannels } = this.config;
+    expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
+    expectAxes(t, 'N', { N: x.shape[0]! });
+    expectAxes(y, 'N', { N: x.shape[0]! });
+
+    // One condition per width. Each embedder hides the class independently (as the reference does).
+    const dropOf = (embedder: number): Unlabelled | undefined =>
+      dropped && reshape(slice(dropped, 0, embedder, embedder + 1), y.shape);
+    const c1 = add(this.t_embedder_1.apply(t), this.y_embedder_1.apply(y, dropOf(0)));
+    const c2 = add(this.t_embedder_2.apply(t), this.y_embedder_2.apply(y, dropOf(1)));
+    const c3 = add(this.t_embedder_3.apply(t), this.y_embedder_3.apply(y, dropOf(2)));
+    const level = (blocks: readonly UDiTBlock[], h: Tensor, c: Unlabelled): Unlabelled =>
+      blocks.reduce<Tensor>((z, block) => block.apply(z as Unlabelled, c, options), h) as Unlabelled;
+
+    // Encoder
+    const stem = this.x_embedder.apply(transpose(x, [0, 2, 3, 1])); // (N, H, W, C)
+    const skip1 = level(this.encoder_level_1, stem, c1);
+    const skip2 = level(this.encoder_level_2, this.down1_2.apply(skip1), c2);
+    const bottom = level(this.latent, this.down2_3.apply(skip2), c3);
+
+    // Decoder. Level 1 keeps 2·width channels, hence c2.
+    const fused2 = this.reduce_chan_level2.apply(concat([this.up3_2.apply(bottom), skip2], -1));
+    const up2 = level(this.decoder_level_2, fused2, c2);
+    const fused1 = this.reduce_chan_level1.apply(concat([this.up2_1.apply(up2), skip1], -1));
+    const up1 = level(this.decoder_level_1, fused1, c2);
+    return transpose(this.final_layer.apply(this.output.apply(up1), c2), [0, 3, 1, 2]);
+  }
+}
+
+/** Initial values as the reference has them: Xavier everywhere, small normal embedders, zeros where adaLN-Zero asks. */
+export const uditInitRule: InitRule = (name) => {
+  if (name.endsWith('logit_scale')) return filledWith(Math.log(10));
+  if (name.endsWith('bias')) return zeros;
+  if (/adaLN_modulation|final_layer/.test(name)) return zeros;
+  if (/embedding_table|t_embedder/.test(name)) return normalWith(0.02);
+  return xavierUniform;
+};
