@@ -23,11 +23,6 @@ const SIGNATURES: readonly (ForeignFile & { readonly start: string })[] = [
     fix: 'run `git lfs pull` where the file lies',
   },
   { start: '<', kind: 'an HTML or XML page', fix: 'download the file itself, not the page that shows it' },
-  {
-    start: '\x89HDF',
-    kind: 'an HDF5 file',
-    fix: 'give a .safetensors file, or convert this one',
-  },
 ];
 
 /** What the file is if its first bytes are well known, otherwise undefined. */

@@ -191,9 +191,7 @@ describe('malformed files', () => {
   });
 
   test('big-endian values', () => {
-    expect(
-      npyWithHeader("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }"),
-    ).toMatchInlineSnapshot(`
+    expect(npyWithHeader("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }")).toMatchInlineSnapshot(`
       "DataError: x.npy: arrays of element type '>f4' are not supported
         fix: convert it with astype to one of |u1 |b1 <f2 <f4 <f8 <i4 <i8"
     `);
