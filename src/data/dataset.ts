@@ -1,5 +1,5 @@
 /** @file Datasets of labelled pictures, and the batches a training step takes from them. */
-import { DataError, ShapeError } from '../core/errors.ts';
+import { ConfigError, DataError, ShapeError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 import { fold, type RandomKey } from '../core/random.ts';
 
@@ -106,6 +106,18 @@ export function checkReadBuffer(
       problem: `a picture has ${expected} values [${channels},${imageSize},${imageSize}], the buffer ${out.length}`,
     });
   }
+}
+
+const MIN_IMAGE_SIZE = 8;
+
+/** Refuses a picture size, in pixels, that no model takes and no memory holds. */
+export function checkImageSize(where: string, imageSize: number, largest: number): void {
+  if (Number.isInteger(imageSize) && imageSize >= MIN_IMAGE_SIZE && imageSize <= largest) return;
+  throw new ConfigError({
+    where,
+    problem: `the image size is ${imageSize}`,
+    fix: `use a whole number from ${MIN_IMAGE_SIZE} to ${largest}, such as 32, 64 or 256`,
+  });
 }
 
 function checkIndex(dataset: Dataset, index: number): void {

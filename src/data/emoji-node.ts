@@ -3,13 +3,13 @@
  * Rasterised once by sharp and kept in the cache folder.
  */
 import sharp from 'sharp';
-import { ConfigError } from '../core/errors.ts';
 import type { RandomKey } from '../core/random.ts';
-import { checkReadBuffer, type Dataset } from './dataset.ts';
+import { checkImageSize, checkReadBuffer, type Dataset } from './dataset.ts';
 import { type Emoji, type EmojiCatalogue, readEmojiCatalogue } from './emoji-catalogue-node.ts';
+import { isMirrored } from './mirror.ts';
 import type { PixelImage } from './pixel-image.ts';
 import { writeModelValues } from './pixels.ts';
-import { fillCanvas, isMirrored, placeRandomly } from './placement.ts';
+import { fillCanvas, placeRandomly } from './placement.ts';
 import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
 
 /**
@@ -38,6 +38,7 @@ const DIRECTED_CLASSES: ReadonlySet<string> = new Set(['Symbols', 'Flags']);
 /** Masters are drawn at twice the size for sharp shrinking, up to this size; beyond it a shrunk pixel no longer shows. */
 const LARGEST_DOUBLED_SIZE = 64;
 
+/** All masters of this size take 1.4 GiB. */
 const MAX_IMAGE_SIZE = 512;
 
 /** Side of the artwork's view box, which is one unit per pixel at 72 dpi. */
@@ -47,13 +48,7 @@ const ARTWORK_DPI = 72;
 /** Opens the emoji; takes a few seconds the first time a size is asked for. */
 export async function openEmoji(options: EmojiOptions): Promise<EmojiDataset> {
   const { imageSize, augment = 'emoji' } = options;
-  if (!Number.isInteger(imageSize) || imageSize < 8 || imageSize > MAX_IMAGE_SIZE) {
-    throw new ConfigError({
-      where: 'emoji',
-      problem: `the image size is ${imageSize}`,
-      fix: `use a whole number from 8 to ${MAX_IMAGE_SIZE}, such as 32, 64 or 128`,
-    });
-  }
+  checkImageSize('emoji', imageSize, MAX_IMAGE_SIZE);
   const catalogue = await readEmojiCatalogue();
   const masterSize = imageSize <= LARGEST_DOUBLED_SIZE ? 2 * imageSize : imageSize;
   const stems = catalogue.emojis.map((emoji) => emoji.stem);

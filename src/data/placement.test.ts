@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fold, randomKey } from '../core/random.ts';
 import { filledImage, type PixelImage } from './pixel-image.ts';
-import { fillCanvas, isMirrored, placeRandomly } from './placement.ts';
+import { fillCanvas, placeRandomly } from './placement.ts';
 
 const SIZE = 32;
 const keys = Array.from({ length: 400 }, (_, i) => fold(randomKey(5), i));
@@ -62,9 +62,4 @@ it('fillCanvas averages the 2×2 pixels of the master', () => {
     data: Uint8Array.of(0, 8, 100, 100, 0, 8, 200, 200),
   };
   expect([...fillCanvas({ ...master, height: 2 }, 2).data.subarray(0, 2)]).toEqual([4, 100]);
-});
-
-it('isMirrored is a fair coin', () => {
-  const mirrored = keys.filter(isMirrored).length;
-  expect(Math.abs(mirrored - keys.length / 2)).toBeLessThan(50); // five standard deviations
 });

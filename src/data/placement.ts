@@ -1,9 +1,8 @@
 /**
- * @file Augmentation of pictures drawn on an empty background: slightly smaller, anywhere they still fit, perhaps
- * mirrored. Nothing is ever cut off, and the smaller picture is resampled from a larger master, so it stays as sharp
+ * @file Augmentation of pictures drawn on an empty background: slightly smaller, anywhere they still fit. Nothing is ever cut off, and the smaller picture is resampled from a larger master, so it stays as sharp
  * as the plain one.
  */
-import { fold, type RandomKey, randomIntegers, uniform } from '../core/random.ts';
+import { fold, type RandomKey, randomIntegers } from '../core/random.ts';
 import { filledImage, type PixelImage, pasteImage } from './pixel-image.ts';
 import { resample } from './resample.ts';
 
@@ -26,9 +25,4 @@ export function placeRandomly(master: PixelImage, size: number, key: RandomKey):
   const canvas = filledImage(size, size, master.channels, WHITE);
   pasteImage(canvas, resample(master, size - shrink, size - shrink, 'bicubic'), left, top);
   return canvas;
-}
-
-/** A fair coin. */
-export function isMirrored(key: RandomKey): boolean {
-  return uniform(fold(key, 'mirror'), 1)[0]! < 0.5;
 }

@@ -1,0 +1,44 @@
+/** @file Image files to pixels, read as the reference's `PIL.Image.open(path).convert('RGB')` reads them. */
+import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
+import type { PixelImage } from './pixel-image.ts';
+
+/** What torchvision's `ImageFolder` takes for an image; those that cannot be decoded here are reported, not ignored. */
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(
+  '.jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp'.split(' '),
+);
+
+/**
+ * RGB pixels of an image file. The EXIF orientation and the colour profile are ignored, alpha is dropped and grey is
+ * spread over three channels, all as PIL does.
+ *
+ * @throws an Error whose message is one line that says why the file cannot be read, also if it ends too early
+ */
+export async function decodeRgb(path: string): Promise<PixelImage> {
+  try {
+    // Reading the file here and not in sharp gives the system's own reason when that fails.
+    const { data, info } = await sharp(await readFile(path), { failOn: 'error', ignoreIcc: true })
+      .removeAlpha()
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .toBuffer({ resolveWithObject: true });
+    return { width: info.width, height: info.height, channels: info.channels, data };
+  } catch (error) {
+    throw new Error(reasonOf(error), { cause: error });
+  }
+}
+
+/** The decoder's messages in the user's words. */
+const REASONS: readonly (readonly [message: RegExp, reason: string])[] = [
+  [/buffer is empty/i, 'the file is empty'],
+  [/unsupported image format/, 'not an image, or of a format that cannot be read'],
+];
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if ('code' in error && typeof error.code === 'string') return `the file cannot be opened (${error.code})`;
+  const known = REASONS.find(([message]) => message.test(error.message));
+  if (known !== undefined) return known[1];
+  const firstLine = error.message.split('\n')[0]!.replace(/^Input buffer has /, '');
+  return `cut off or damaged (${firstLine})`;
+}
