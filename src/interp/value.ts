@@ -32,6 +32,7 @@ export function positionAt(index: readonly number[], shape: Shape): number {
 
 /** For a flat position in `shape`, the element of `x` that broadcasting puts there. */
 export function broadcastElement(x: Value, position: number, shape: Shape): number {
+  if (x.data.length === sizeOf(shape)) return x.data[position]!; // nothing is stretched
   const index = indexAt(position, shape).slice(shape.length - x.shape.length);
   const source = index.map((i, axis) => (x.shape[axis] === 1 ? 0 : i));
   return x.data[positionAt(source, x.shape)]!;
