@@ -86,7 +86,7 @@ describe('openEmoji', () => {
       openEmoji({ imageSize: 7, cacheFolder: folder }),
     ).rejects.toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: emoji: the image size is 7
-        fix: use a whole number from 8 to 512, such as 32, 64 or 128]
+        fix: use a whole number from 8 to 512, such as 32, 64 or 256]
     `);
   });
 });

@@ -52,7 +52,7 @@ describe('splitHeldOut', () => {
 
   it('refuses a fraction that leaves no training data', () => {
     expect(() => splitHeldOut(namedDataset(files, 1), 1)).toThrowErrorMatchingInlineSnapshot(`
-      [DataError: DataError: splitHeldOut: the held-out fraction is 1
+      [ConfigError: ConfigError: splitHeldOut: the held-out fraction is 1
         fix: use a number from 0 (nothing held out) to less than 1]
     `);
   });

@@ -1,5 +1,5 @@
 /** @file The held-out split: which pictures training never sees. */
-import { DataError } from '../core/errors.ts';
+import { ConfigError } from '../core/errors.ts';
 import { fold, type RandomKey } from '../core/random.ts';
 import { type Dataset, subset } from './dataset.ts';
 
@@ -21,7 +21,7 @@ export const DEFAULT_HELD_OUT_FRACTION = 0.1;
  */
 export function splitHeldOut(dataset: Dataset, fraction: number = DEFAULT_HELD_OUT_FRACTION): Split {
   if (!(fraction >= 0 && fraction < 1)) {
-    throw new DataError({
+    throw new ConfigError({
       where: 'splitHeldOut',
       problem: `the held-out fraction is ${fraction}`,
       fix: 'use a number from 0 (nothing held out) to less than 1',
