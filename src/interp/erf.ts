@@ -6,7 +6,7 @@ const SWITCH = 2;
 const TERMS = 60;
 
 /**
- * erf(x) = 2/√π ∫₀ˣ exp(−t²) dt, with an absolute error of about 1e-16.
+ * erf(x) = 2/√π ∫₀ˣ exp(−t²) dt, with an absolute error below 1e-15.
  *
  * Near zero by the series of DLMF 7.6.2 (https://dlmf.nist.gov/7.6.E2), whose terms are all positive so that nothing
  * cancels; further out by the continued fraction of erfc, DLMF 7.9.1.
