@@ -60,33 +60,13 @@ export function lowerChannelsFirst(lowering: Lowering, tensor: Tensor): void {
 
 const samePadding = (kernel: number): number[] => new Array<number>(4).fill((kernel - 1) / 2);
 
-// Dense convolutions with fed weights: im2col
-
-/** [N·H·W, k·k·I]: for each pixel its k×k neighbourhood, made once per image tensor. */
-function neighbourhoods(lowering: Lowering, x: Tensor, kernel: number): string {
-  const [batch, height, width, channels] = x.shape as [number, number, number, number];
-  if (kernel === 1) return lowering.asMatrix(x);
-  return lowering.once(`neighbourhoods ${x.id} ${kernel}`, () => {
-    const p = (kernel - 1) / 2;
-    const integers = (values: readonly number[]) => lowering.writer.integers(values);
-    const padded = lowering.emit('Pad', [lowering.name(x), integers([0, p, p, 0, 0, p, p, 0])]);
-    const shifted = Array.from({ length: kernel * kernel }, (_, tap) => {
-      const [row, column] = [Math.floor(tap / kernel), tap % kernel];
-      return lowering.emit('Slice', [
-        padded,
-        integers([row, column]),
-        integers([row + height, column + width]),
-        integers([1, 2]),
-      ]);
-    });
-    const columns = lowering.emit('Concat', shifted, { axis: 3 });
-    return lowering.reshape(columns, [batch * height * width, kernel * kernel * channels]);
-  });
-}
+// Dense convolutions with fed weights
 
 export function lowerConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>): string {
   const [x, weight, bias] = tensor.inputs;
   const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const block = blockFor(lowering, inputs);
+  if (block !== null) return blockedConv2d(lowering, tensor, block);
   const taps = lowering.emit('Transpose', [lowering.name(weight!)], { perm: [0, 2, 3, 1] });
   const operands = [
     neighbourhoods(lowering, x!, kernel),
@@ -96,17 +76,88 @@ export function lowerConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>): strin
   return lowering.reshape(lowering.emit('Gemm', operands, { transB: 1 }), tensor.shape);
 }
 
+/** The blocked direct convolution; output channels are padded to whole blocks and cut off as the image is reordered. */
+function blockedConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>, block: number): string {
+  const [x, weight, bias] = tensor.inputs;
+  const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const padded = Math.ceil(outputs / block) * block;
+  const zerosAfter = (name: string, axes: number) =>
+    padded === outputs
+      ? name
+      : lowering.emit('Pad', [
+          name,
+          lowering.writer.integers(
+            Array.from({ length: 2 * axes }, (_, i) => (i === axes ? padded - outputs : 0)),
+          ),
+        ]);
+  // Filters [O, I, k, k] in blocks [O/b, I/b, k, k, b of I, b of O].
+  const blocks = lowering.reshape(zerosAfter(lowering.name(weight!), 4), [
+    padded / block,
+    block,
+    inputs / block,
+    block,
+    kernel,
+    kernel,
+  ]);
+  const interleaved = lowering.emit('Transpose', [blocks], { perm: [0, 2, 4, 5, 3, 1] });
+  const operands = [blocked(lowering, x!), lowering.reshape(interleaved, [padded, inputs, kernel, kernel])];
+  if (bias !== undefined) operands.push(zerosAfter(lowering.name(bias), 1));
+  const attributes = { kernel_shape: [kernel, kernel], pads: samePadding(kernel), group: 1 };
+  const image = lowering.emit('Conv', operands, attributes, NCHWC);
+  return lowering.emit('ReorderOutput', [image], { channels: outputs, channels_last: 1 }, NCHWC);
+}
+
+/** One matrix product with the neighbourhoods of whichever image has fewer channels, since they are k·k times larger. */
 export function lowerConv2dWeightGradient(
   lowering: Lowering,
   tensor: NodeOf<'conv2dWeightGradient'>,
 ): string {
   const [x, dy] = tensor.inputs;
   const [outputs, inputs, kernel] = tensor.shape as [number, number, number, number];
-  const product = lowering.emit('Gemm', [lowering.asMatrix(dy!), neighbourhoods(lowering, x!, kernel)], {
+  if (inputs <= outputs) {
+    const product = lowering.emit('Gemm', [lowering.asMatrix(dy!), neighbourhoods(lowering, x!, kernel)], {
+      transA: 1,
+    });
+    const taps = lowering.reshape(product, [outputs, kernel, kernel, inputs]);
+    return lowering.emit('Transpose', [taps], { perm: [0, 3, 1, 2] });
+  }
+  // Seen from dy a filter is mirrored: the pixel to its left met dy through the tap on the right.
+  const product = lowering.emit('Gemm', [lowering.asMatrix(x!), neighbourhoods(lowering, dy!, kernel)], {
     transA: 1,
   });
-  const taps = lowering.reshape(product, [outputs, kernel, kernel, inputs]);
-  return lowering.emit('Transpose', [taps], { perm: [0, 3, 1, 2] });
+  const mirrored = lowering.reshape(product, [inputs, kernel * kernel, outputs]);
+  const backwards = lowering.writer.integers(
+    Array.from({ length: kernel * kernel }, (_, i) => kernel * kernel - 1 - i),
+  );
+  const taps = lowering.emit('Gather', [mirrored, backwards], { axis: 1 });
+  return lowering.reshape(lowering.emit('Transpose', [taps], { perm: [2, 0, 1] }), tensor.shape);
+}
+
+/** [N·H·W, k·k·C]: for each pixel its k×k neighbourhood, made once per image tensor (im2col). */
+function neighbourhoods(lowering: Lowering, x: Tensor, kernel: number): string {
+  const [batch, height, width, channels] = x.shape as [number, number, number, number];
+  if (kernel === 1) return lowering.asMatrix(x);
+  return lowering.once(`neighbourhoods ${x.id} ${kernel}`, () => {
+    const columns = lowering.emit('Concat', shiftedImages(lowering, x, kernel), { axis: 3 });
+    return lowering.reshape(columns, [batch * height * width, kernel * kernel * channels]);
+  });
+}
+
+/** The image shifted to each of the k·k taps, zeros beyond its border. */
+function shiftedImages(lowering: Lowering, x: Tensor, kernel: number): string[] {
+  const [, height, width] = x.shape as [number, number, number, number];
+  const p = (kernel - 1) / 2;
+  const integers = (values: readonly number[]) => lowering.writer.integers(values);
+  const padded = lowering.emit('Pad', [lowering.name(x), integers([0, p, p, 0, 0, p, p, 0])]);
+  return Array.from({ length: kernel * kernel }, (_, tap) => {
+    const [row, column] = [Math.floor(tap / kernel), tap % kernel];
+    return lowering.emit('Slice', [
+      padded,
+      integers([row, column]),
+      integers([row + height, column + width]),
+      integers([1, 2]),
+    ]);
+  });
 }
 
 // Depthwise convolutions with fed weights
@@ -156,25 +207,13 @@ export function lowerDepthwiseConv2dWeightGradient(
   return lowering.reshape(filters, tensor.shape);
 }
 
-/** Portable weight gradient: for each of the k·k taps, the mean product of dy with x shifted by it. */
+/** Portable weight gradient: for each of the k·k taps, the sum of dy times x shifted by it. */
 function shiftedProducts(lowering: Lowering, tensor: NodeOf<'depthwiseConv2dWeightGradient'>): string {
   const [x, dy] = tensor.inputs;
-  const [, height, width, channels] = x!.shape as [number, number, number, number];
-  const { kernel } = tensor.params;
-  const p = (kernel - 1) / 2;
-  const integers = (values: readonly number[]) => lowering.writer.integers(values);
-  const padded = lowering.emit('Pad', [lowering.name(x!), integers([0, p, p, 0, 0, p, p, 0])]);
-  const taps = Array.from({ length: kernel * kernel }, (_, tap) => {
-    const [row, column] = [Math.floor(tap / kernel), tap % kernel];
-    const shifted = lowering.emit('Slice', [
-      padded,
-      integers([row, column]),
-      integers([row + height, column + width]),
-      integers([1, 2]),
-    ]);
+  const taps = shiftedImages(lowering, x!, tensor.params.kernel).map((shifted) => {
     const product = lowering.emit('Mul', [shifted, lowering.name(dy!)]);
-    const total = lowering.emit('ReduceSum', [product, integers([0, 1, 2])], { keepdims: 0 });
-    return lowering.reshape(total, [channels, 1]);
+    const total = lowering.emit('ReduceSum', [product, lowering.writer.integers([0, 1, 2])], { keepdims: 0 });
+    return lowering.reshape(total, [x!.shape[3]!, 1]);
   });
   return lowering.reshape(lowering.emit('Concat', taps, { axis: 1 }), tensor.shape);
 }
