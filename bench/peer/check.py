@@ -47,7 +47,7 @@ class Report:
 
 
 def model_from(config: dict, weights: Dict[str, Tensor]) -> UDiT:
-    """The fixture's network, without label dropout; the weights' names must be exactly the model's."""
+    """The fixture's network, without label dropout; the weights' names must be the model's."""
     model = UDiT(
         UDiTConfig(
             hidden=config["hidden_size"],
@@ -114,7 +114,7 @@ def check_gradients(report: Report, trainer: Trainer, expected: Dict[str, Tensor
 
 
 def check_parameters(report: Report, what: str, errors: List[Tensor]) -> None:
-    """Adam normalises gradients that are only rounding noise, so a few elements may differ freely."""
+    """Adam normalises gradients that are only rounding noise, so a few elements may differ."""
     error = torch.cat(errors)
     over = (error > 1e-5).double().mean().item()
     report.at_most(f"{what}, share of elements off by more than 1e-5", over, 1e-3)
@@ -123,7 +123,8 @@ def check_parameters(report: Report, what: str, errors: List[Tensor]) -> None:
 
 def check_size(report: Report) -> None:
     count = sum(p.numel() for p in UDiT(UDiTConfig()).parameters())
-    report.at_most(f"U-DiT-S has {count:,} parameters, difference", abs(count - UDIT_S_PARAMETERS), 0)
+    difference = abs(count - UDIT_S_PARAMETERS)
+    report.at_most(f"U-DiT-S has {count:,} parameters, difference", difference, 0)
 
 
 def check(folder: Path) -> int:

@@ -1,8 +1,9 @@
 """U-DiT in PyTorch, eager, NCHW, float32: the network that the benchmark compares with.
 
-Written from the paper (arXiv 2405.02730) and from the published checkpoints' keys and shapes; module
-names are those keys, so an official state_dict loads strictly. Only the published configuration is
-here: cosine attention, 2-D rotary positions, 5x5 depthwise downsampler with shortcut, rep FFN.
+Written from the paper (arXiv 2405.02730) and from the published checkpoints' keys and shapes;
+module names are those keys, so an official state_dict loads strictly. Only the published
+configuration is here: cosine attention, 2-D rotary positions, 5x5 depthwise downsampler with
+shortcut, rep FFN.
 
 Axes: B batch, C channels, H W grid, S the four sub-lattices of a grid, T tokens of one sub-lattice,
 D channels of one head.
@@ -84,7 +85,7 @@ class LabelEmbedder(nn.Module):
 
 
 def rotary_factors(side: int, head_width: int) -> Tensor:
-    """Unit complex numbers (T, D/2) of a side x side grid; pairs alternate column angle, row angle."""
+    """Unit complex numbers (T,D/2) of a square grid, alternating column angle and row angle."""
     frequencies = 10000.0 ** (-torch.arange(0, head_width, 4).float() / head_width)
     position = torch.arange(side * side)
     column = torch.outer((position % side).float(), frequencies)
@@ -100,7 +101,7 @@ def rotate(x: Tensor, factors: Tensor) -> Tensor:
 
 
 class SublatticeDownsampler(nn.Module):
-    """(B,C,H,W) -> (B,S=4,T=HW/4,C): depthwise 5x5 with shortcut, then every second pixel each way."""
+    """(B,C,H,W) -> (B,S=4,T=HW/4,C): depthwise 5x5 with shortcut, then every second pixel."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -287,7 +288,7 @@ class FinalLayer(nn.Module):
 
 
 class UDiT(nn.Module):
-    """Noise and variance (B,8,H,W) of a noisy latent (B,4,H,W) at timesteps t (B) with labels y (B)."""
+    """Noise and variance (B,8,H,W) of a noisy latent (B,4,H,W) at timesteps t (B), labels y (B)."""
 
     def __init__(self, config: UDiTConfig):
         super().__init__()
@@ -353,7 +354,7 @@ def initialise(model: UDiT) -> UDiT:
 
 
 def merge_for_evaluation(model: UDiT) -> UDiT:
-    """Replaces every FFN by its merged form, in place; the model can no longer be trained or saved."""
+    """Replaces every FFN by its merged form, in place; the model can no longer be trained."""
     for block in blocks_of(model):
         block.mlp1 = MergedFeedForward(block.mlp1)
         block.mlp2 = MergedFeedForward(block.mlp2)

@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.size % 8 != 0:
         parser.error(f"--size: {arguments.size} is not a multiple of 8")
     if arguments.hidden % (4 * arguments.heads) != 0:
-        parser.error(f"--hidden: {arguments.hidden} is not a multiple of 4 x {arguments.heads} heads")
+        parser.error(f"--hidden: {arguments.hidden} is not 4 x {arguments.heads} heads x a number")
     if arguments.iterations < 1:
         parser.error(f"--iterations: {arguments.iterations} is less than 1")
     arguments.depth = tuple(int(level) for level in depth)
@@ -143,7 +143,8 @@ def main() -> int:
         return 0
     seconds = sorted(timed(work, arguments.iterations))
     median, least = seconds[len(seconds) // 2], seconds[0]
-    print(f"{arguments.task}: median {median:.3f} s, least {least:.3f} s, peak {peak_rss_mb():.0f} MB")
+    peak = peak_rss_mb()
+    print(f"{arguments.task}: median {median:.3f} s, least {least:.3f} s, peak {peak:.0f} MB")
     return 0
 
 
