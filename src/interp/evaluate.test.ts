@@ -10,7 +10,7 @@ import { evaluate } from './evaluate.ts';
 const of = (shape: Shape, values: readonly number[], dtype: DType = 'f32'): Tensor =>
   ops.constant(tensorOf(dtype, shape, values));
 
-function valueOf(y: Tensor): { shape: Shape; data: number[] } {
+function computed(y: Tensor): { shape: Shape; data: number[] } {
   const { shape, data } = evaluate(graphOf({ y }), new Map()).get('y')!;
   expect(shape).toEqual(y.shape);
   return { shape, data: Array.from(data, (x) => Number(x.toPrecision(7))) };
@@ -95,14 +95,14 @@ describe('literal values', () => {
     ],
   ];
   it.each(cases)('%s', (_, y, expected) => {
-    expect(valueOf(y).data).toEqual(expected.map((x) => Number(x.toPrecision(7))));
+    expect(computed(y).data).toEqual(expected.map((x) => Number(x.toPrecision(7))));
   });
 
   it('conv2d reads the neighbour that the kernel position names, and zeros outside', () => {
     const image = of([1, 3, 3, 1], count(9));
     const above = of([1, 1, 3, 3], [0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    expect(valueOf(ops.conv2d(image, above)).data).toEqual([0, 0, 0, 0, 1, 2, 3, 4, 5]);
-    expect(valueOf(ops.depthwiseConv2d(image, above, of([1], [10]))).data).toEqual([
+    expect(computed(ops.conv2d(image, above)).data).toEqual([0, 0, 0, 0, 1, 2, 3, 4, 5]);
+    expect(computed(ops.depthwiseConv2d(image, above, of([1], [10]))).data).toEqual([
       10, 10, 10, 10, 11, 12, 13, 14, 15,
     ]);
   });
@@ -111,8 +111,8 @@ describe('literal values', () => {
     const image = of([1, 2, 2, 1], [1, 2, 3, 4]);
     const onlyLast = of([1, 2, 2, 1], [0, 0, 0, 1]);
     const expected = [1, 2, 0, 3, 4, 0, 0, 0, 0];
-    expect(valueOf(ops.conv2dWeightGradient(image, onlyLast, 3)).data).toEqual(expected);
-    expect(valueOf(ops.depthwiseConv2dWeightGradient(image, onlyLast, 3)).data).toEqual(expected);
+    expect(computed(ops.conv2dWeightGradient(image, onlyLast, 3)).data).toEqual(expected);
+    expect(computed(ops.depthwiseConv2dWeightGradient(image, onlyLast, 3)).data).toEqual(expected);
   });
 });
 

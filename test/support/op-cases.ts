@@ -2,12 +2,13 @@
  * @file One table of cases for every operation. Gradients are compared with central differences on it, ONNX Runtime
  * with the float64 evaluator; an operation without a case fails the completeness test.
  */
-import type { DType } from '../../src/core/dtype.ts';
+import { type DType, isFloat } from '../../src/core/dtype.ts';
 import { type HostTensor, tensorOf } from '../../src/core/host-tensor.ts';
 import { fold, normal, type RandomKey, randomIntegers, randomKey, uniform } from '../../src/core/random.ts';
 import { type Shape, sizeOf } from '../../src/core/shape.ts';
 import * as ops from '../../src/graph/operators.ts';
 import type { OpName, Tensor } from '../../src/graph/tensor.ts';
+import { VJP } from '../../src/graph/vjp.ts';
 
 /** Where the values of an operand come from. */
 type Domain =
@@ -252,23 +253,52 @@ export const OP_CASES: readonly OpCase[] = [
   ...attentionCases,
 ];
 
-/** A case as a graph over inputs `x0`, `x1` … (and the parameter `weight`), with its values. */
+/** A case as a graph over leaves `x0`, `x1` …, with their values. */
 export interface BuiltCase {
   readonly inputs: readonly Tensor[];
   readonly y: Tensor;
+  /** Values of the inputs, and of the parameters unless these are known. */
   readonly feeds: ReadonlyMap<string, HostTensor>;
+  /** Values of the parameters where they are known. */
+  readonly weights: ReadonlyMap<string, HostTensor>;
 }
 
 /** The title of a case in test reports. */
 export const titleOf = ({ op, name }: OpCase): string => `${op}, ${name}`;
 
-/** Traces a case and draws its values; the same case always gets the same ones. */
-export function buildCase(opCase: OpCase): BuiltCase {
+/**
+ * Traces a case and draws its values; the same case always gets the same ones.
+ *
+ * @param parameters - `'known'` makes parameters with values of their own of all float operands but the first, which is
+ * what weights are at inference; `'fed'` leaves them inputs
+ */
+export function buildCase(opCase: OpCase, parameters: 'fed' | 'known' = 'fed'): BuiltCase {
   const key = fold(randomKey(0), titleOf(opCase));
-  const inputs = opCase.operands.map(({ shape, dtype }, i) => ops.input(`x${i}`, shape, dtype));
-  const feeds = new Map(opCase.operands.map((operand, i) => [`x${i}`, drawOperand(operand, fold(key, i))]));
-  if (opCase.op === 'parameter') feeds.set('weight', tensorOf('f32', [3], [0.25, -1, 2]));
-  return { inputs, y: opCase.build(...inputs), feeds };
+  const feeds = new Map<string, HostTensor>();
+  const weights = parameters === 'known' ? new Map<string, HostTensor>() : feeds;
+  const inputs = opCase.operands.map((operand, i) => {
+    const isWeight = parameters === 'known' && i > 0 && operand.dtype === 'f32';
+    const { shape, dtype } = operand;
+    (isWeight ? weights : feeds).set(`x${i}`, drawOperand(operand, fold(key, i)));
+    return isWeight ? ops.parameter(`x${i}`, shape) : ops.input(`x${i}`, shape, dtype);
+  });
+  if (opCase.op === 'parameter') weights.set('weight', tensorOf('f32', [3], [0.25, -1, 2]));
+  return { inputs, y: opCase.build(...inputs), feeds, weights };
+}
+
+/** Has the operation a gradient, and the case a float value and an operand to differentiate it by? */
+export function hasGradient(opCase: OpCase): boolean {
+  return (
+    !('reason' in VJP[opCase.op]) &&
+    isFloat(buildCase(opCase).y.dtype) &&
+    opCase.operands.some(({ differentiable }) => differentiable)
+  );
+}
+
+/** Σ y · w with fixed random w, so that every element of y counts differently. */
+export function weightedSum(y: Tensor): Tensor {
+  const weights = tensorOf('f32', y.shape, normal(randomKey(1), sizeOf(y.shape)));
+  return ops.sum(ops.mul(y, ops.constant(weights)));
 }
 
 function drawOperand({ shape, dtype, domain }: Operand, key: RandomKey): HostTensor {
