@@ -14,13 +14,17 @@ export interface HostTensor<D extends DType = DType> {
 export type TensorMap = ReadonlyMap<string, HostTensor>;
 
 export function hostTensor<D extends DType>(dtype: D, shape: Shape, data: TypedArrays[D]): HostTensor<D> {
-  if (data.length !== sizeOf(shape)) {
+  expectFilled(shape, data.length, 'hostTensor');
+  return { dtype, shape, data };
+}
+
+function expectFilled(shape: Shape, count: number, where: string): void {
+  if (count !== sizeOf(shape)) {
     throw new ShapeError({
-      where: 'hostTensor',
-      problem: `${data.length} values do not fill shape ${formatShape(shape)} of ${sizeOf(shape)} elements`,
+      where,
+      problem: `${count} values do not fill shape ${formatShape(shape)} of ${sizeOf(shape)} elements`,
     });
   }
-  return { dtype, shape, data };
 }
 
 export function zeros<D extends DType>(dtype: D, shape: Shape): HostTensor<D> {
@@ -30,10 +34,11 @@ export function zeros<D extends DType>(dtype: D, shape: Shape): HostTensor<D> {
 /** A tensor of the given values; numbers become bigints where the dtype asks for it. */
 export function tensorOf<D extends DType>(dtype: D, shape: Shape, values: Iterable<number>): HostTensor<D> {
   const data: TensorData = allocate(dtype, sizeOf(shape));
-  let i = 0;
-  if (data instanceof BigInt64Array) for (const value of values) data[i++] = BigInt(value);
-  else for (const value of values) data[i++] = value;
-  return hostTensor(dtype, shape, data as TypedArrays[D]);
+  let count = 0;
+  if (data instanceof BigInt64Array) for (const value of values) data[count++] = BigInt(value);
+  else for (const value of values) data[count++] = value;
+  expectFilled(shape, count, 'tensorOf'); // a typed array ignores what is written beyond its end
+  return { dtype, shape, data: data as TypedArrays[D] };
 }
 
 export function scalar<D extends DType>(dtype: D, value: number): HostTensor<D> {

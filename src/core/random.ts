@@ -10,8 +10,14 @@ export type RandomKey = readonly [number, number];
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 const PARITY = 0x1bd11bda;
 
-/** Encrypts one 64-bit counter into `out[at], out[at + 1]`. */
-function threefry(key: RandomKey, counter0: number, counter1: number, out: Int32Array, at: number): void {
+/** Encrypts one 64-bit counter into `out[at], out[at + 1]`. Public for its known-answer test only. */
+export function threefry(
+  key: RandomKey,
+  counter0: number,
+  counter1: number,
+  out: Int32Array,
+  at: number,
+): void {
   const k0 = key[0] | 0;
   const k1 = key[1] | 0;
   const k2 = k0 ^ k1 ^ PARITY;

@@ -153,12 +153,12 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   },
   takeRows: (inputs, _, op) => {
     const [table, indices] = [floatOperand(inputs, 0, op), operand(inputs, 1, op)];
-    if (indices.dtype !== 'i64') throw wrongDtype(op, 'the indices', indices.dtype, 'i64');
+    if (indices.dtype !== 'i64') throw wrongDtype(op, 'the index operand', indices.dtype, 'i64');
     return { shape: [...indices.shape, ...table.shape.slice(1)], dtype: table.dtype };
   },
   addRows: (inputs, { rows }, op) => {
     const [values, indices] = [floatOperand(inputs, 0, op), operand(inputs, 1, op)];
-    if (indices.dtype !== 'i64') throw wrongDtype(op, 'the indices', indices.dtype, 'i64');
+    if (indices.dtype !== 'i64') throw wrongDtype(op, 'the index operand', indices.dtype, 'i64');
     expectRank(indices, 1, op);
     if (values.shape[0] !== indices.shape[0]) throw axisDiffers(op, 'n', values, indices, 0, 0);
     return { shape: [rows, ...values.shape.slice(1)], dtype: values.dtype };
