@@ -1,0 +1,15 @@
+/** @file Objectives by name: how a configuration or a checkpoint says what its model predicts. */
+import type { FlowOptions } from './flow.ts';
+import { type FlowObjective, flowObjective } from './flow-objective.ts';
+import type { GaussianOptions } from './gaussian.ts';
+import { type GaussianObjective, gaussianObjective } from './gaussian-objective.ts';
+
+/** Plain data, as written into configurations and checkpoints. Options that are left out are the reference's. */
+export type ObjectiveSpec =
+  | ({ readonly kind: 'gaussian' } & Partial<GaussianOptions>)
+  | ({ readonly kind: 'flow' } & Partial<FlowOptions>);
+
+export function createObjective(spec: ObjectiveSpec): GaussianObjective | FlowObjective {
+  const { kind, ...options } = spec;
+  return kind === 'gaussian' ? gaussianObjective(options) : flowObjective(options);
+}
