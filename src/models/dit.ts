@@ -1,0 +1,237 @@
+/**
+ * @file DiT (Peebles & Xie, "Scalable Diffusion Models with Transformers", arXiv 2212.09748), with adaLN-Zero.
+ *
+ * A plain transformer over the patches of a latent or a small image: p×p patches become tokens, sine-cosine positions
+ * are added once, every block has the same width, and a linear layer turns tokens back into patches. It is what U-DiT
+ * is compared with.
+ *
+ * N batch · H W image side · p patch side · T tokens = (H / p)² · D width · C channels
+ */
+import { ConfigError } from '../core/errors.ts';
+import { expectAxes } from '../graph/axes.ts';
+import { add, attention, chunk, linear, reshape, slice, transpose } from '../graph/operators.ts';
+import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+import {
+  adaLNModulation,
+  gatedResidual,
+  LabelEmbedder,
+  modulatedNorm,
+  TimestepEmbedder,
+} from '../nn/conditioning.ts';
+import {
+  type Initialiser,
+  type InitRule,
+  normalWith,
+  xavierUniform,
+  xavierUniformAsMatrix,
+  zeros,
+} from '../nn/initialise.ts';
+import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
+import { Module, Parameter } from '../nn/module.ts';
+import { sinCosPositions } from '../nn/position.ts';
+import { type Condition, Denoiser, type DenoiserConfig } from './denoiser.ts';
+
+// Configuration
+
+export interface DiTConfig extends DenoiserConfig {
+  /** Side of the square patches that become tokens. */
+  readonly patchSize: 2 | 4 | 8;
+  /** Channels of every token. */
+  readonly width: number;
+  /** Number of blocks. */
+  readonly depth: number;
+  readonly heads: number;
+  /** Hidden channels of the MLP / width. */
+  readonly mlpRatio: number;
+}
+
+/** @throws ConfigError for the first combination that cannot work */
+function checkConfig({ inputSize, patchSize, width, heads }: DiTConfig): void {
+  const fail = (problem: string, fix: string) => new ConfigError({ where: 'DiT', problem, fix });
+  if (inputSize % patchSize !== 0) {
+    throw fail(
+      `input size ${inputSize} is not a multiple of the patch size ${patchSize}`,
+      `use input size ${Math.ceil(inputSize / patchSize) * patchSize} or another patch size`,
+    );
+  }
+  if (width % 4 !== 0) {
+    throw fail(
+      `width ${width} is not a multiple of 4, which sine-cosine positions need`,
+      `use width ${Math.ceil(width / 4) * 4}`,
+    );
+  }
+  if (width % heads !== 0) {
+    throw fail(
+      `width ${width} with ${heads} heads gives ${width / heads} channels per head`,
+      `use a width that is a multiple of ${heads}, such as ${Math.ceil(width / heads) * heads}`,
+    );
+  }
+}
+
+// Patches
+
+/** The projection of flattened patches; its weight is stored as that of the strided convolution it stands for. */
+class PatchProjection extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(channels: number, width: number, patchSize: number) {
+    super();
+    this.weight = new Parameter([width, channels, patchSize, patchSize]);
+    this.bias = new Parameter([width]);
+  }
+
+  forward(patches: Tensor<'N T CPP'>): Unlabelled {
+    const matrix = reshape(this.weight.tensor, [this.weight.shape[0]!, patches.shape[2]!]);
+    return linear(patches, matrix, this.bias.tensor);
+  }
+}
+
+/** Images [N, C, H, W] → tokens [N, T, D]. */
+class PatchEmbedder extends Module {
+  readonly proj: PatchProjection;
+  private readonly patchSize: number;
+
+  constructor({ inChannels, width, patchSize }: DiTConfig) {
+    super();
+    this.proj = new PatchProjection(inChannels, width, patchSize);
+    this.patchSize = patchSize;
+  }
+
+  forward(x: Tensor<'N C H W'>): Unlabelled {
+    const [n, channels, height, width] = x.shape as [number, number, number, number];
+    const p = this.patchSize;
+    const [h, w] = [height / p, width / p];
+    const split = transpose(reshape(x, [n, channels, h, p, w, p]), [0, 2, 4, 1, 3, 5]);
+    return this.proj.apply(reshape(split, [n, h * w, channels * p * p]));
+  }
+}
+
+/** Tokens [N, T, p·p·C], channels innermost, → images [N, C, H, W] of side √T · p. */
+export function unpatchify(tokens: Tensor<'N T PPC'>, patchSize: number): Unlabelled {
+  const [n, count, values] = tokens.shape as [number, number, number];
+  const cells = Math.sqrt(count);
+  const channels = values / (patchSize * patchSize);
+  const split = reshape(tokens, [n, cells, cells, patchSize, patchSize, channels]);
+  return reshape(transpose(split, [0, 5, 1, 3, 2, 4]), [n, channels, cells * patchSize, cells * patchSize]);
+}
+
+// Blocks
+
+/** Multi-head self-attention among all tokens. */
+class Attention extends Module {
+  readonly qkv: Linear;
+  readonly proj: Linear;
+  private readonly heads: number;
+
+  constructor(width: number, heads: number) {
+    super();
+    this.qkv = new Linear(width, 3 * width);
+    this.proj = new Linear(width, width);
+    this.heads = heads;
+  }
+
+  forward(x: Tensor<'N T D'>): Unlabelled {
+    const [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
+    const headDim = x.shape[2]! / this.heads;
+    return this.proj.apply(attention(q, k, v, { heads: this.heads, scale: headDim ** -0.5 }));
+  }
+}
+
+/** Attention and MLP, each with a shift, scale and gate from the condition (adaLN-Zero). */
+class DiTBlock extends Module {
+  readonly attn: Attention;
+  readonly mlp: Mlp;
+  readonly adaLN_modulation: Sequential;
+
+  constructor({ width, heads, mlpRatio }: DiTConfig) {
+    super();
+    this.attn = new Attention(width, heads);
+    this.mlp = new Mlp(Linear, width, width * mlpRatio, 'tanh');
+    this.adaLN_modulation = adaLNModulation(width, 6);
+  }
+
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
+    const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(
+      this.adaLN_modulation.apply(c),
+      6,
+      -1,
+    ) as [Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled];
+    const attended = gatedResidual(x, this.attn.apply(modulatedNorm(x, shiftMsa, scaleMsa)), gateMsa);
+    return gatedResidual(attended, this.mlp.apply(modulatedNorm(attended, shiftMlp, scaleMlp)), gateMlp);
+  }
+}
+
+/** adaLN and a linear layer to the pixels of each patch, [N, T, D] → [N, T, p·p·C]. */
+class FinalLayer extends Module {
+  readonly linear: Linear;
+  readonly adaLN_modulation: Sequential;
+
+  constructor(width: number, patchValues: number) {
+    super();
+    this.linear = new Linear(width, patchValues);
+    this.adaLN_modulation = adaLNModulation(width, 2);
+  }
+
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
+    const [shift, scale] = chunk(this.adaLN_modulation.apply(c), 2, -1) as [Unlabelled, Unlabelled];
+    return this.linear.apply(modulatedNorm(x, shift, scale));
+  }
+}
+
+// Model
+
+/** DiT; see the file's header. Field paths are the official checkpoint's keys, in its order. */
+export class DiT extends Denoiser {
+  readonly config: DiTConfig;
+  readonly labelEmbedders = 1;
+  readonly initRule = ditInitRule;
+  /** Sine-cosine positions, (1, T, D): stored in checkpoints, never trained. */
+  readonly pos_embed: Parameter;
+  readonly x_embedder: PatchEmbedder;
+  readonly t_embedder: TimestepEmbedder;
+  readonly y_embedder: LabelEmbedder;
+  readonly blocks: readonly DiTBlock[];
+  readonly final_layer: FinalLayer;
+
+  constructor(config: DiTConfig) {
+    super();
+    checkConfig(config);
+    this.config = config;
+    const { inputSize, patchSize, width, inChannels, numClasses } = config;
+    const outChannels = config.learnSigma ? 2 * inChannels : inChannels;
+    this.pos_embed = new Parameter([1, (inputSize / patchSize) ** 2, width], { frozen: true });
+    this.x_embedder = new PatchEmbedder(config);
+    this.t_embedder = new TimestepEmbedder(width);
+    this.y_embedder = new LabelEmbedder(numClasses, width, { hasNullLabel: config.classDropoutProb > 0 });
+    this.blocks = Array.from({ length: config.depth }, () => new DiTBlock(config));
+    this.final_layer = new FinalLayer(width, patchSize * patchSize * outChannels);
+    this.bind();
+  }
+
+  /** Both trace forms are the same here: nothing can be merged. */
+  forward(x: Tensor<'N C H W'>, { t, y, dropped }: Condition): Unlabelled {
+    const { inputSize, inChannels, patchSize } = this.config;
+    expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
+    expectAxes(t, 'N', { N: x.shape[0]! });
+    expectAxes(y, 'N', { N: x.shape[0]! });
+
+    const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
+    const c = add(this.t_embedder.apply(t), this.y_embedder.apply(y, droppedHere));
+    const embedded = add(this.x_embedder.apply(x), this.pos_embed.tensor);
+    const tokens = this.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c), embedded);
+    return unpatchify(this.final_layer.apply(tokens, c), patchSize);
+  }
+}
+
+const sinCosInitialiser: Initialiser = ([, cells, width]) => sinCosPositions(Math.sqrt(cells!), width!);
+
+/** Initial values as the reference has them: Xavier everywhere, small normal embedders, zeros where adaLN-Zero asks. */
+export const ditInitRule: InitRule = (name) => {
+  if (name === 'pos_embed') return sinCosInitialiser;
+  if (name.endsWith('bias')) return zeros;
+  if (/adaLN_modulation|final_layer/.test(name)) return zeros;
+  if (/embedding_table|t_embedder/.test(name)) return normalWith(0.02);
+  if (name === 'x_embedder.proj.weight') return xavierUniformAsMatrix;
+  return xavierUniform;
+};
