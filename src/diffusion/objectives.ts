@@ -10,6 +10,10 @@ export type ObjectiveSpec =
   | ({ readonly kind: 'flow' } & Partial<FlowOptions>);
 
 export function createObjective(spec: ObjectiveSpec): GaussianObjective | FlowObjective {
+  if (spec.kind === 'gaussian') {
+    const { kind, ...options } = spec;
+    return gaussianObjective(options);
+  }
   const { kind, ...options } = spec;
-  return kind === 'gaussian' ? gaussianObjective(options) : flowObjective(options);
+  return flowObjective(options);
 }
