@@ -141,7 +141,8 @@ describe('convolutions in the blocked layout and in portable form', async () => 
   const { nchwcBlock } = await cpuBackend.features();
   const cases = OP_CASES.filter(({ op }) => /conv/i.test(op));
   // The blocked layout is there on x86 with AVX2 and better; elsewhere both lowerings are the same.
-  describe.skipIf(nchwcBlock === null)(`blocks of ${nchwcBlock} channels`, () => {
+  const title = nchwcBlock === null ? 'skipped: this CPU has no blocked layout' : `blocks of ${nchwcBlock}`;
+  describe.skipIf(nchwcBlock === null)(title, () => {
     it.each(titled(cases))('%s', async (_, opCase) => {
       const { inputs, y, feeds } = buildCase(opCase);
       const graph = hasGradient(opCase) ? withGradients(y, inputs) : graphOf({ y });
