@@ -1,0 +1,226 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { OnePicturePerClass, pictureValue, pictureWeights } from '../../test/support/analytic-denoiser.ts';
+import { expectClose } from '../../test/support/closeness.ts';
+import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
+import { randomKey } from '../core/random.ts';
+import { UDiT } from '../models/udit.ts';
+import { initialise, normalWith } from '../nn/initialise.ts';
+import { cpuBackend } from '../runtime/ort-node.ts';
+import { wasmBackend } from '../runtime/ort-web.ts';
+import { imageKey, imageNoise } from './image-noise.ts';
+import { createSampler, type ImageSampler, type SampledModel, type SamplerOptions } from './sample.ts';
+
+const CLASSES = 3;
+const flow: SampledModel = {
+  model: new OnePicturePerClass(CLASSES),
+  weights: pictureWeights(CLASSES),
+  card: { objective: { kind: 'flow' } },
+};
+
+/** Random weights throughout: with the initial ones the model would predict zeros. */
+function randomUDiT(learnSigma: boolean): Pick<SampledModel, 'model' | 'weights'> {
+  const model = new UDiT({
+    inputSize: 8,
+    inChannels: 3,
+    numClasses: CLASSES,
+    learnSigma,
+    classDropoutProb: 0.1,
+    width: 8,
+    heads: 2,
+    depth: [1, 1, 1, 1, 1],
+    mlpRatio: 2,
+    downFactor: [2, 2, 1, 2, 2],
+    downsampler: 'dwconv3',
+    downShortcut: true,
+    attention: 'cosine',
+    position: 'rope2d',
+    ffn: 'rep',
+  });
+  return { model, weights: initialise(model, () => normalWith(0.2), randomKey(1)) };
+}
+const flowUDiT: SampledModel = {
+  ...randomUDiT(false),
+  card: { objective: { kind: 'flow', timeScale: 1000 } },
+};
+const gaussianUDiT: SampledModel = { ...randomUDiT(true), card: { objective: { kind: 'gaussian' } } };
+
+const opened: ImageSampler[] = [];
+async function openSampler(
+  saved: SampledModel,
+  options: Partial<SamplerOptions> = {},
+): Promise<ImageSampler> {
+  const sampler = await createSampler(saved, { backend: cpuBackend, ...options });
+  opened.push(sampler);
+  return sampler;
+}
+afterAll(async () => {
+  for (const sampler of opened) await sampler.release();
+});
+
+const imageOf = ({ data, shape }: HostTensor<'f32'>, i: number): Float32Array => {
+  const size = data.length / shape[0]!;
+  return data.slice(i * size, (i + 1) * size);
+};
+
+describe('closed forms', () => {
+  test('every image is its own class, in whole and in partial batches', async () => {
+    const sampler = await openSampler(flow, { sampler: 'euler', steps: 4, cfgScale: 1, batchSize: 2 });
+    const labels = [2, 0, 1, 1, 2];
+    const images = await sampler.generate({ labels, seed: 0 });
+    expect(images.shape).toEqual([5, 3, 2, 2]);
+    const expected = labels.flatMap((label) => Array.from({ length: 12 }, (_, k) => pictureValue(label, k)));
+    expectClose(images.data, expected, { relative: 1e-6 });
+  });
+
+  test('guidance goes beyond the class, away from no class', async () => {
+    const sampler = await openSampler(flow, { sampler: 'euler', steps: 4, cfgScale: 2.5, batchSize: 3 });
+    const images = await sampler.generate({ labels: [0, 1, 2], seed: 0 });
+    const expected = [0, 1, 2].flatMap((label) =>
+      Array.from({ length: 12 }, (_, k) => {
+        const unconditional = pictureValue(CLASSES, k);
+        return unconditional + 2.5 * (pictureValue(label, k) - unconditional);
+      }),
+    );
+    expectClose(images.data, expected, { relative: 1e-6 });
+  });
+
+  test('it begins with the noise of the image, which two steps of a stretched time do not reach the end of', async () => {
+    // Told 1000 t, the model has v(x, 0) = d − x and v(x, 1/2) = (d − x) / −499.
+    const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
+    const sampler = await openSampler(stretched, { sampler: 'euler', steps: 2, cfgScale: 1, batchSize: 1 });
+    const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
+    const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
+    const expected = Array.from(noise.data, (x, k) => {
+      const data = pictureValue(1, k);
+      const middle = (x + data) / 2;
+      return middle - (data - middle) / 998;
+    });
+    expectClose(images.data, expected, { relative: 1e-6 });
+  });
+});
+
+describe('an image depends on nothing but model, settings, class, seed and number', () => {
+  const options = { steps: 3, cfgScale: 2 };
+
+  test.each([
+    ['flow', flowUDiT, { sampler: 'heun' }],
+    ['gaussian', gaussianUDiT, { sampler: 'ddpm' }],
+  ] as const)('%s: batch size and count make no difference', async (_, saved, sampler) => {
+    const one = await openSampler(saved, { ...options, ...sampler, batchSize: 1 });
+    const three = await openSampler(saved, { ...options, ...sampler, batchSize: 3 });
+    const alone = await one.generate({ labels: [2], indices: [3], seed: 1 });
+    const among = await three.generate({ labels: [0, 1, 0, 2], seed: 1 });
+    expectClose(imageOf(among, 3), alone.data, { relative: 1e-4 });
+    // and a different number is a different picture
+    const other = await one.generate({ labels: [2], indices: [2], seed: 1 });
+    expect(Math.abs(other.data[0]! - alone.data[0]!)).toBeGreaterThan(1e-3);
+  });
+
+  test('the same request gives the same bytes, another seed does not', async () => {
+    const sampler = await openSampler(gaussianUDiT, { ...options, batchSize: 2 });
+    const [first, again, other] = [
+      await sampler.generate({ labels: [0, 1], seed: 3 }),
+      await sampler.generate({ labels: [0, 1], seed: 3 }),
+      await sampler.generate({ labels: [0, 1], seed: 4 }),
+    ];
+    expect(again.data).toEqual(first.data);
+    expect(other.data).not.toEqual(first.data);
+  });
+
+  // An image predicted from noise at t = 999 is the prediction's error times 1/√ᾱ = 158.
+  test.each([
+    ['flow', flowUDiT, 1e-4],
+    ['gaussian', gaussianUDiT, 2e-3],
+  ] as const)('%s: native code and WebAssembly agree', async (_, saved, relative) => {
+    const request = { labels: [0, 2], seed: 2 };
+    const native = await openSampler(saved, { ...options, batchSize: 2 });
+    const wasm = await openSampler(saved, { ...options, batchSize: 2, backend: wasmBackend });
+    const expected = await native.generate(request);
+    expectClose((await wasm.generate(request)).data, expected.data, { relative });
+  });
+});
+
+test('progress reports every step of every batch with the images seen so far', async () => {
+  const sampler = await openSampler(flow, { sampler: 'euler', steps: 2, batchSize: 2 });
+  const reports: unknown[] = [];
+  await sampler.generate({
+    labels: [0, 1, 2],
+    seed: 0,
+    onStep: ({ x0, ...progress }) => reports.push({ ...progress, shape: x0.shape }),
+  });
+  expect(reports).toEqual([
+    { step: 1, steps: 2, first: 0, shape: [2, 3, 2, 2] },
+    { step: 2, steps: 2, first: 0, shape: [2, 3, 2, 2] },
+    { step: 1, steps: 2, first: 2, shape: [1, 3, 2, 2] },
+    { step: 2, steps: 2, first: 2, shape: [1, 3, 2, 2] },
+  ]);
+});
+
+test('aborting stops before the next step with the reason that was given', async () => {
+  const sampler = await openSampler(flow, { sampler: 'euler', steps: 5, batchSize: 1 });
+  const controller = new AbortController();
+  const steps: number[] = [];
+  const generating = sampler.generate({
+    labels: [0, 1],
+    seed: 0,
+    signal: controller.signal,
+    onStep: ({ step }) => {
+      steps.push(step);
+      if (step === 3) controller.abort(new Error('enough'));
+    },
+  });
+  await expect(generating).rejects.toThrow('enough');
+  expect(steps).toEqual([1, 2, 3]);
+});
+
+test('the settings that were chosen can be read', async () => {
+  const sampler = await openSampler(flow, { batchSize: 1 });
+  expect(sampler.settings).toMatchObject({ sampler: 'heun', cfgChannels: 3 });
+  expect(sampler.nfe).toBe(2 * Number(sampler.settings.steps));
+});
+
+describe('errors', () => {
+  test('an image that is not finite', async () => {
+    const weights = new Map([['pictures', tensorOf('f32', [4, 12], new Array(48).fill(Number.NaN))]]);
+    const sampler = await openSampler({ ...flow, weights }, { sampler: 'euler', steps: 5 });
+    await expect(sampler.generate({ labels: [0], seed: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [NumericsError: NumericsError: sampling: after step 1 of 5 an image holds NaN
+        fix: the weights are damaged or their training diverged: use an earlier checkpoint]
+    `);
+  });
+
+  test('a class that the model does not have', async () => {
+    const sampler = await openSampler(flow, { steps: 1 });
+    await expect(sampler.generate({ labels: [0, 3], seed: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling: there is no class 3: the model has 3
+        fix: use labels from 0 to 2]
+    `);
+  });
+
+  test('numbers of images that do not match their labels', async () => {
+    const sampler = await openSampler(flow, { steps: 1 });
+    await expect(
+      sampler.generate({ labels: [0, 1], indices: [0], seed: 0 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling: 1 image numbers are given for 2 labels
+        fix: give one per label, or none]
+    `);
+  });
+
+  test('a seed that is not a whole number', async () => {
+    const sampler = await openSampler(flow, { steps: 1 });
+    await expect(sampler.generate({ labels: [0], seed: 0.5 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling: the seed is 0.5
+        fix: use a whole number from 0]
+    `);
+  });
+
+  test('a batch of nothing', async () => {
+    await expect(
+      createSampler(flow, { backend: cpuBackend, batchSize: 0 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: createSampler: batchSize is 0
+        fix: use a whole number from 1]
+    `);
+  });
+});

@@ -1,0 +1,229 @@
+/** @file Draws images from a model: one compiled step, run from noise to data for batch after batch. */
+import { ConfigError, NumericsError } from '../core/errors.ts';
+import { type HostTensor, hostTensor, scalar, tensorOf, zeros } from '../core/host-tensor.ts';
+import type { RandomKey } from '../core/random.ts';
+import { type Shape, sizeOf } from '../core/shape.ts';
+import { createObjective } from '../diffusion/objectives.ts';
+import { planSampling, type SamplingPlan } from '../diffusion/samplers.ts';
+import type { DenoiserConfig } from '../models/denoiser.ts';
+import { compileInference } from '../runtime/compile.ts';
+import type { Backend, Session } from '../runtime/session.ts';
+import type { SavedModel } from '../saved-model/saved-model.ts';
+import { imageKey, imageNoise } from './image-noise.ts';
+import { chooseSettings, type RequestedSettings, type SamplingSettings } from './settings.ts';
+import { buildStepGraph } from './step-graph.ts';
+
+// N images asked for · B batch · C H W image or latent
+
+export interface SamplerOptions extends RequestedSettings {
+  readonly backend: Backend;
+  /** Images drawn at once, B. With guidance the network sees twice as many. Default 8. */
+  readonly batchSize?: number | undefined;
+  /** Threads inside one operation. Default 1. */
+  readonly threads?: number | undefined;
+}
+
+export interface SampleRequest {
+  /** The class of each image, [N]. */
+  readonly labels: readonly number[];
+  /** Not negative. */
+  readonly seed: number;
+  /**
+   * The number of each image, [N]: its noise comes from the seed and this number alone. Default 0 … N−1.
+   */
+  readonly indices?: readonly number[] | undefined;
+  /** Stops before the next step, with the signal's reason as error. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onStep?: ((progress: StepProgress) => void) | undefined;
+}
+
+export interface StepProgress {
+  /** Steps done in this batch, from 1. */
+  readonly step: number;
+  readonly steps: number;
+  /** Position of the batch's first image among the N. */
+  readonly first: number;
+  /** The finished images as the network sees them now, `f32[≤B,C,H,W]`. */
+  readonly x0: HostTensor<'f32'>;
+}
+
+export interface SampledBatch {
+  /** Position of the first image among the N. */
+  readonly first: number;
+  /** `f32[≤B,C,H,W]`, nominally in [-1, 1] where images are pixels. */
+  readonly images: HostTensor<'f32'>;
+}
+
+export interface ImageSampler {
+  readonly settings: SamplingSettings;
+  readonly batchSize: number;
+  /** Evaluations of the network per image, not counting guidance twice. */
+  readonly nfe: number;
+  /** The images as they are finished, batch by batch. */
+  batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
+  /** All images, `f32[N,C,H,W]`. */
+  generate(request: SampleRequest): Promise<HostTensor<'f32'>>;
+  /** Frees the memory of the compiled model. */
+  release(): Promise<void>;
+}
+
+/** What the sampler needs of a saved model. */
+export type SampledModel = Pick<SavedModel, 'model' | 'weights'> & {
+  readonly card: Pick<SavedModel['card'], 'objective'>;
+};
+
+const DEFAULT_BATCH_SIZE = 8;
+
+/**
+ * Compiles a model with its weights, guidance and the sampler's update into one step that draws `batchSize` images.
+ *
+ * @throws ConfigError if the settings do not fit the model or each other
+ */
+export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
+  const { backend, batchSize = DEFAULT_BATCH_SIZE, threads = 1, ...requested } = options;
+  for (const [name, value] of Object.entries({ batchSize, threads })) {
+    if (Number.isInteger(value) && value >= 1) continue;
+    throw new ConfigError({
+      where: 'createSampler',
+      problem: `${name} is ${value}`,
+      fix: 'use a whole number from 1',
+    });
+  }
+  const objective = createObjective(saved.card.objective);
+  const settings = chooseSettings(objective.kind, saved.model.config, requested);
+  const plan = planSampling(objective, settings.sampler, settings);
+  const graph = buildStepGraph(saved.model, plan, settings, batchSize);
+  const session = await compileInference(graph, saved.weights, backend, { threads });
+  const compiled: CompiledStep = { model: saved.model.config, settings, plan, session, batchSize };
+  return {
+    settings,
+    batchSize,
+    nfe: plan.nfe,
+    batches: (request) => drawBatches(compiled, request),
+    generate: (request) => drawAll(compiled, request),
+    release: () => session.release(),
+  };
+}
+
+interface CompiledStep {
+  readonly model: DenoiserConfig;
+  readonly settings: SamplingSettings;
+  readonly plan: SamplingPlan;
+  readonly session: Session;
+  readonly batchSize: number;
+}
+
+async function drawAll(compiled: CompiledStep, request: SampleRequest): Promise<HostTensor<'f32'>> {
+  const images = zeros('f32', [request.labels.length, ...imageShapeOf(compiled.model)]);
+  const imageSize = sizeOf(imageShapeOf(compiled.model));
+  for await (const batch of drawBatches(compiled, request)) {
+    images.data.set(batch.images.data, batch.first * imageSize);
+  }
+  return images;
+}
+
+async function* drawBatches(
+  compiled: CompiledStep,
+  request: SampleRequest,
+): AsyncGenerator<SampledBatch, void, undefined> {
+  const { labels, indices = labels.map((_, i) => i) } = request;
+  checkRequest(compiled.model, labels, indices, request.seed);
+  for (let first = 0; first < labels.length; first += compiled.batchSize) {
+    const count = Math.min(compiled.batchSize, labels.length - first);
+    // The graph takes full batches: the last image fills what is left, and is cut off again.
+    const members = Array.from({ length: compiled.batchSize }, (_, k) => first + Math.min(k, count - 1));
+    const batch: BatchInputs = {
+      labels: tensorOf(
+        'i64',
+        [compiled.batchSize],
+        members.map((i) => labels[i]!),
+      ),
+      keys: members.map((i) => imageKey(request.seed, indices[i]!)),
+    };
+    const images = await drawBatch(compiled, batch, request.signal, (step, x0) =>
+      request.onStep?.({ step, steps: compiled.plan.steps.length, first, x0: leading(x0, count) }),
+    );
+    yield { first, images: leading(images, count) };
+  }
+}
+
+interface BatchInputs {
+  readonly labels: HostTensor<'i64'>;
+  readonly keys: readonly RandomKey[];
+}
+
+async function drawBatch(
+  { model, settings, plan, session }: CompiledStep,
+  { labels, keys }: BatchInputs,
+  signal: AbortSignal | undefined,
+  onStep: (step: number, x0: HostTensor<'f32'>) => void,
+): Promise<HostTensor<'f32'>> {
+  const imageShape = imageShapeOf(model);
+  const cfgScale = scalar('f32', settings.cfgScale);
+  let x = imageNoise(keys, imageShape, 'start');
+  for (const [index, planned] of plan.steps.entries()) {
+    signal?.throwIfAborted();
+    const feeds = new Map<string, HostTensor>([
+      ...planned,
+      ['x', x],
+      ['labels', labels],
+      ['cfgScale', cfgScale],
+    ]);
+    if (plan.usesNoise) feeds.set('noise', imageNoise(keys, imageShape, index));
+    const results = await session.run(feeds);
+    x = results.get('next') as HostTensor<'f32'>;
+    checkFinite(x, index + 1, plan.steps.length);
+    onStep(index + 1, results.get('x0') as HostTensor<'f32'>);
+  }
+  return x;
+}
+
+function imageShapeOf({ inChannels, inputSize }: DenoiserConfig): Shape {
+  return [inChannels, inputSize, inputSize];
+}
+
+/** The first `count` images, sharing memory. */
+function leading({ shape, data }: HostTensor<'f32'>, count: number): HostTensor<'f32'> {
+  const imageShape = shape.slice(1);
+  return hostTensor('f32', [count, ...imageShape], data.subarray(0, count * sizeOf(imageShape)));
+}
+
+function checkRequest(
+  { numClasses }: DenoiserConfig,
+  labels: readonly number[],
+  indices: readonly number[],
+  seed: number,
+): void {
+  const unknown = labels.find((label) => !(Number.isInteger(label) && label >= 0 && label < numClasses));
+  if (unknown !== undefined) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `there is no class ${unknown}: the model has ${numClasses}`,
+      fix: `use labels from 0 to ${numClasses - 1}`,
+    });
+  }
+  if (indices.length !== labels.length) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `${indices.length} image numbers are given for ${labels.length} labels`,
+      fix: 'give one per label, or none',
+    });
+  }
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `the seed is ${seed}`,
+      fix: 'use a whole number from 0',
+    });
+  }
+}
+
+function checkFinite({ data }: HostTensor<'f32'>, step: number, steps: number): void {
+  const unusable = data.find((value) => !Number.isFinite(value));
+  if (unusable === undefined) return;
+  throw new NumericsError({
+    where: 'sampling',
+    problem: `after step ${step} of ${steps} an image holds ${unusable}`,
+    fix: 'the weights are damaged or their training diverged: use an earlier checkpoint',
+  });
+}

@@ -1,0 +1,81 @@
+import { describe, expect, test } from 'vitest';
+import type { DenoiserConfig } from '../models/denoiser.ts';
+import { chooseSettings } from './settings.ts';
+
+const PIXELS: DenoiserConfig = {
+  inputSize: 32,
+  inChannels: 3,
+  numClasses: 9,
+  learnSigma: false,
+  classDropoutProb: 0.1,
+};
+const LATENTS: DenoiserConfig = { ...PIXELS, inChannels: 4, numClasses: 1000, learnSigma: true };
+
+describe('what is chosen', () => {
+  test('for Gaussian diffusion on latents: the reference', () => {
+    expect(chooseSettings('gaussian', LATENTS)).toEqual({
+      sampler: 'ddpm',
+      steps: 250,
+      cfgScale: 1.5,
+      cfgChannels: 3,
+      clip: false,
+    });
+  });
+
+  test('for Gaussian diffusion on pixels: predicted images are clipped', () => {
+    expect(chooseSettings('gaussian', PIXELS, { sampler: 'ddim' })).toMatchObject({ steps: 50, clip: true });
+  });
+
+  test('for a flow: Heun, and no option that flows do not have', () => {
+    expect(chooseSettings('flow', PIXELS)).toEqual({
+      sampler: 'heun',
+      steps: 25,
+      cfgScale: 3,
+      cfgChannels: 3,
+    });
+    expect(chooseSettings('flow', PIXELS, { sampler: 'euler' }).steps).toBe(50);
+  });
+
+  test('grey images are guided in their one channel', () => {
+    expect(chooseSettings('flow', { ...PIXELS, inChannels: 1 }).cfgChannels).toBe('all');
+  });
+
+  test('a model without null label is not guided', () => {
+    expect(chooseSettings('flow', { ...PIXELS, classDropoutProb: 0 }).cfgScale).toBe(1);
+  });
+});
+
+test('what was asked for is kept', () => {
+  const asked = {
+    sampler: 'ddim',
+    steps: 'ddim20',
+    cfgScale: 4,
+    cfgChannels: 'all',
+    eta: 0.5,
+    clip: false,
+  } as const;
+  expect(chooseSettings('gaussian', PIXELS, asked)).toEqual(asked);
+});
+
+test('an open choice and an undefined one are the same', () => {
+  const open = { sampler: undefined, steps: undefined, cfgScale: undefined, eta: undefined, clip: undefined };
+  expect(chooseSettings('gaussian', PIXELS, open)).toEqual(chooseSettings('gaussian', PIXELS));
+});
+
+test('guidance needs a null label', () => {
+  expect(() =>
+    chooseSettings('flow', { ...PIXELS, classDropoutProb: 0 }, { cfgScale: 2 }),
+  ).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: sampling: cfg scale 2 needs a model that was trained without its class at times; this one has class dropout 0
+      fix: use cfg scale 1]
+  `);
+});
+
+test('a scale that is not a number', () => {
+  expect(() =>
+    chooseSettings('gaussian', PIXELS, { cfgScale: Number.NaN }),
+  ).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: sampling: the cfg scale is NaN
+      fix: use a number such as 1.5]
+  `);
+});

@@ -1,0 +1,75 @@
+/** @file How images are drawn, and the one place that chooses what the user leaves open. */
+import { ConfigError } from '../core/errors.ts';
+import type { ObjectiveSpec } from '../diffusion/objectives.ts';
+import { SAMPLERS, type SamplerName, type SamplingOptions } from '../diffusion/samplers.ts';
+import type { DenoiserConfig } from '../models/denoiser.ts';
+
+export interface SamplingSettings extends SamplingOptions {
+  readonly sampler: SamplerName;
+  /** Strength of classifier-free guidance; 1 is none and halves the work, 0 ignores the class. */
+  readonly cfgScale: number;
+  /** How many channels are guided; see `guided`. */
+  readonly cfgChannels: 3 | 'all';
+}
+
+/** What the user asked for; the rest is chosen by {@link chooseSettings}. */
+export type RequestedSettings = { readonly [K in keyof SamplingSettings]?: SamplingSettings[K] | undefined };
+
+const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 'sampler' | 'cfgScale'>>> = {
+  // As U-DiT's sample_ddp.py.
+  gaussian: { sampler: 'ddpm', cfgScale: 1.5 },
+  flow: { sampler: 'heun', cfgScale: 3 },
+};
+
+const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = { ddpm: 250, ddim: 50, euler: 50, heun: 25 };
+
+const MAX_PIXEL_CHANNELS = 3;
+
+/** Are a model's images pixels (grey or RGB), rather than latents? */
+export function drawsPixels({ inChannels }: DenoiserConfig): boolean {
+  return inChannels <= MAX_PIXEL_CHANNELS;
+}
+
+/**
+ * Completes what was asked for with what suits the model: DDPM with 250 steps for Gaussian diffusion, Heun for flows;
+ * predicted images are limited to [−1, 1] where the sampler can and the images are pixels.
+ *
+ * @throws ConfigError if guidance is asked of a model without a null label, or its scale is not a number
+ */
+export function chooseSettings(
+  kind: ObjectiveSpec['kind'],
+  model: DenoiserConfig,
+  requested: RequestedSettings = {},
+): SamplingSettings {
+  const hasNullLabel = model.classDropoutProb > 0;
+  const {
+    sampler = DEFAULTS[kind].sampler,
+    steps = DEFAULT_STEPS[sampler],
+    cfgScale = hasNullLabel ? DEFAULTS[kind].cfgScale : 1,
+    cfgChannels = model.inChannels < 3 ? 'all' : 3,
+    eta,
+    clip = SAMPLERS[sampler].accepts.includes('clip') ? drawsPixels(model) : undefined,
+  } = requested;
+  if (!Number.isFinite(cfgScale)) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `the cfg scale is ${cfgScale}`,
+      fix: `use a number such as ${DEFAULTS[kind].cfgScale}`,
+    });
+  }
+  if (cfgScale !== 1 && !hasNullLabel) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `cfg scale ${cfgScale} needs a model that was trained without its class at times; this one has class dropout 0`,
+      fix: 'use cfg scale 1',
+    });
+  }
+  return {
+    sampler,
+    steps,
+    cfgScale,
+    cfgChannels,
+    ...(eta === undefined ? {} : { eta }),
+    ...(clip === undefined ? {} : { clip }),
+  };
+}

@@ -1,0 +1,44 @@
+/** @file A model whose samples are known in closed form: each class is one picture, and its velocity leads there. */
+import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
+import { div, reshape, sub, takeRows } from '../../src/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
+import { type Condition, Denoiser, type DenoiserConfig } from '../../src/models/denoiser.ts';
+import { zeros } from '../../src/nn/initialise.ts';
+import { Parameter } from '../../src/nn/module.ts';
+
+/**
+ * The exact flow of data that is one picture d_y per class: v(x, t) = (d_y − x) / (1 − t). Euler's method follows it
+ * without error, so every sample is d_y; with guidance s it is d_null + s (d_y − d_null).
+ */
+export class OnePicturePerClass extends Denoiser {
+  readonly config: DenoiserConfig;
+  readonly labelEmbedders = 1;
+  readonly initRule = () => zeros;
+  /** [numClasses + 1, C·H·W]; the last row is the null label's. */
+  readonly pictures: Parameter;
+
+  constructor(numClasses: number, classDropoutProb = 0.1) {
+    super();
+    this.config = { inputSize: 2, inChannels: 3, numClasses, learnSigma: false, classDropoutProb };
+    this.pictures = new Parameter([numClasses + 1, 12]);
+    this.bind();
+  }
+
+  forward(x: Tensor<'N C H W'>, { t, y }: Condition): Unlabelled {
+    const target = reshape(takeRows(this.pictures.tensor, y), x.shape);
+    return div(sub(target, x), sub(1, reshape(t, [x.shape[0]!, 1, 1, 1])));
+  }
+}
+
+/** Value `k` of picture `label`; any numbers that differ. */
+export function pictureValue(label: number, k: number): number {
+  return label / 10 - k / 32;
+}
+
+export function pictureWeights(numClasses: number): TensorMap {
+  const values = Array.from({ length: (numClasses + 1) * 12 }, (_, i) =>
+    pictureValue(Math.floor(i / 12), i % 12),
+  );
+  const pictures: HostTensor = tensorOf('f32', [numClasses + 1, 12], values);
+  return new Map([['pictures', pictures]]);
+}
