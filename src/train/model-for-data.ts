@@ -1,0 +1,45 @@
+/** @file The model of a run: its preset and options, fitted to the data and the objective. */
+import { ConfigError } from '../core/errors.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { FlowObjective } from '../diffusion/flow-objective.ts';
+import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
+import { presetSpec } from '../models/presets.ts';
+import type { ModelSpec } from '../models/registry.ts';
+import type { TrainConfig } from './train-config.ts';
+
+/**
+ * Size, channels, classes and outputs follow from data and objective; where the configuration also states them, they
+ * must agree (more classes than the data has are allowed).
+ *
+ * @throws ConfigError for a contradiction, with both values
+ */
+export function modelForData(
+  { model: { preset, ...options }, data }: Pick<TrainConfig, 'model' | 'data'>,
+  dataset: Dataset,
+  objective: FlowObjective | GaussianObjective,
+): ModelSpec {
+  const implied = {
+    inputSize: dataset.imageSize,
+    inChannels: dataset.channels,
+    learnSigma: objective.outputsPerChannel === 2,
+  };
+  for (const [key, value] of Object.entries(implied)) {
+    const stated = options[key];
+    if (stated === undefined || stated === value) continue;
+    throw new ConfigError({
+      where: `configuration: model.${key}`,
+      problem: `it says ${JSON.stringify(stated)}, but ${data.path} with this objective needs ${JSON.stringify(value)}`,
+      fix: `leave model.${key} out`,
+    });
+  }
+  const classes = dataset.classNames.length;
+  const numClasses = options.numClasses ?? classes;
+  if (typeof numClasses !== 'number' || numClasses < classes) {
+    throw new ConfigError({
+      where: 'configuration: model.numClasses',
+      problem: `it says ${JSON.stringify(numClasses)}, ${data.path} has ${classes} classes`,
+      fix: `leave --num-classes out, or use ${classes} or more`,
+    });
+  }
+  return presetSpec(preset, { ...options, ...implied, numClasses });
+}

@@ -1,0 +1,295 @@
+/** @file A training run in its folder: opens or resumes it, makes the steps, and writes what people look at. */
+import { setImmediate as nextTick } from 'node:timers/promises';
+import { writeSafetensors } from '../checkpoint/file-node.ts';
+import { NumericsError } from '../core/errors.ts';
+import { fold, type RandomKey, randomKey } from '../core/random.ts';
+import { type Dataset, loadBatch } from '../data/dataset.ts';
+import { ShuffledOrder } from '../data/shuffle.ts';
+import type { Split } from '../data/split.ts';
+import type { FlowObjective } from '../diffusion/flow-objective.ts';
+import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
+import { createObjective } from '../diffusion/objectives.ts';
+import type { Denoiser } from '../models/denoiser.ts';
+import { createModel, type ModelSpec } from '../models/registry.ts';
+import type { CompileOptions } from '../runtime/compile.ts';
+import type { Backend } from '../runtime/session.ts';
+import { cardMetadata, type ModelCard } from '../saved-model/saved-model.ts';
+import { HeldOutLoss } from './held-out-loss.ts';
+import { modelForData } from './model-for-data.ts';
+import type { RunFolder } from './run-folder.ts';
+import { StatsLog } from './stats-log.ts';
+import { TensorBoardLog } from './tensorboard.ts';
+import type { TrainConfig } from './train-config.ts';
+import { TrainState } from './train-state.ts';
+import { drawRandomness, type StepResult, TrainStep } from './train-step.ts';
+
+/** Progress as of one step. */
+export interface StepReport extends StepResult {
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Since this session of the run began, without evaluation and sampling. */
+  readonly imagesPerSecond: number;
+}
+
+/** What the run tells whoever watches it. */
+export interface RunObserver {
+  onResume(step: number, path: string): void;
+  onStep(report: StepReport): void;
+  onHeldOutLoss(step: number, loss: number): void;
+  onSamples(step: number, path: string): void;
+  onCheckpoint(step: number, path: string): void;
+  onWarning(message: string): void;
+}
+
+/** Draws the fixed-noise grid of the averaged model as a PNG file; given by the caller, which knows samplers. */
+export type DrawSamples = (card: ModelCard, state: TrainState, path: string) => Promise<Uint8Array>;
+
+export interface RunOptions {
+  readonly config: TrainConfig;
+  readonly folder: RunFolder;
+  readonly data: Split;
+  readonly backend: Backend;
+  readonly session: CompileOptions;
+  readonly observer: RunObserver;
+  readonly drawSamples: DrawSamples;
+  /** Stops after the current step, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  /** Stops after this many steps of the run, or after this time, with a checkpoint; the run can go on later. */
+  readonly stopAfterStep?: number;
+  readonly stopAfterMs?: number;
+}
+
+export interface RunResult {
+  readonly step: number;
+  readonly finished: boolean;
+  readonly checkpoint: string;
+  /** Held-out losses measured in this session, the first and the last. */
+  readonly heldOut: { readonly first: number; readonly last: number } | undefined;
+}
+
+/** Trains until the configured step, an abort, or a limit of `options`; the same call again continues. */
+export async function runTraining(options: RunOptions): Promise<RunResult> {
+  const run = await TrainingRun.open(options);
+  try {
+    return await run.train();
+  } finally {
+    await run.close();
+  }
+}
+
+class TrainingRun {
+  private readonly options: RunOptions;
+  private readonly objective: FlowObjective | GaussianObjective;
+  private readonly spec: ModelSpec;
+  private readonly model: Denoiser;
+  private readonly state: TrainState;
+  private readonly key: RandomKey;
+  private readonly order: ShuffledOrder;
+  private readonly trainStep: TrainStep;
+  private readonly heldOutLoss: HeldOutLoss | undefined;
+  private readonly stats: StatsLog;
+  private readonly tensorBoard: TensorBoardLog;
+  private step: number;
+  private checkpointed: number | undefined;
+  private heldOut: RunResult['heldOut'];
+  private readonly timer = new StepTimer();
+
+  private constructor(options: RunOptions, parts: RunParts) {
+    this.options = options;
+    this.objective = parts.objective;
+    this.spec = parts.spec;
+    this.model = parts.model;
+    this.state = parts.state;
+    this.trainStep = parts.trainStep;
+    this.heldOutLoss = parts.heldOutLoss;
+    this.stats = parts.stats;
+    this.tensorBoard = parts.tensorBoard;
+    this.step = parts.step;
+    this.checkpointed = parts.step === 0 ? undefined : parts.step;
+    this.key = randomKey(options.config.training.seed);
+    this.order = new ShuffledOrder(fold(this.key, 'order'), options.data.training.length);
+  }
+
+  static async open(options: RunOptions): Promise<TrainingRun> {
+    const { config, folder, data, backend, session, observer } = options;
+    const objective = createObjective(config.objective);
+    const spec = modelForData(config, data.training, objective);
+    const model = createModel(spec);
+    const state = TrainState.initial(model, config.training.seed);
+    const latest = await folder.latestCheckpoint(observer.onWarning);
+    if (latest !== undefined) {
+      state.restore(latest.file, latest.path, model);
+      observer.onResume(latest.step, latest.path);
+    }
+    const step = latest?.step ?? 0;
+    const { batchSize } = config.training;
+    const trainStep = await TrainStep.compile(model, objective, state, config, backend, session);
+    const measures = config.logging.evaluateEvery !== null && data.heldOut.length > 0;
+    return new TrainingRun(options, {
+      objective,
+      spec,
+      model,
+      state,
+      step,
+      trainStep,
+      heldOutLoss: measures
+        ? await HeldOutLoss.compile(model, objective, data.heldOut, batchSize, backend, session)
+        : undefined,
+      stats: await StatsLog.open(folder.stats, step),
+      tensorBoard: new TensorBoardLog(folder.path, step === 0 ? {} : { resumedAfterStep: step }),
+    });
+  }
+
+  async train(): Promise<RunResult> {
+    const { config, signal, stopAfterStep = Infinity, stopAfterMs = Infinity } = this.options;
+    const { steps } = config.training;
+    const startedMs = performance.now();
+    const isOver = () =>
+      this.step >= Math.min(steps, stopAfterStep) ||
+      signal?.aborted === true ||
+      performance.now() - startedMs >= stopAfterMs;
+
+    if (this.step === 0) await this.measureHeldOut();
+    while (!isOver()) {
+      await this.makeStep();
+      const { evaluateEvery, sampleEvery, ckptEvery } = config.logging;
+      if (isDue(this.step, ckptEvery)) await this.saveCheckpoint();
+      if (isDue(this.step, evaluateEvery)) await this.measureHeldOut();
+      if (isDue(this.step, sampleEvery)) await this.saveSamples();
+      // Between steps, signals and timers of the process get their turn: a running session blocks them.
+      await nextTick();
+    }
+    const checkpoint = await this.saveCheckpoint();
+    if (signal?.aborted !== true && !isDue(this.step, config.logging.evaluateEvery)) await this.measureHeldOut();
+    return { step: this.step, finished: this.step >= steps, checkpoint, heldOut: this.heldOut };
+  }
+
+  private async makeStep(): Promise<void> {
+    const { config, data, observer } = this.options;
+    const { batchSize, steps } = config.training;
+    this.timer.start();
+    const nimg = this.step * batchSize;
+    const indices = this.order.indicesAt(nimg, batchSize);
+    const batch = await loadBatch(data.training, indices, { key: fold(this.key, 'augment'), nimg });
+    const step = this.step + 1;
+    const result = await this.trainStep.run(
+      step,
+      drawRandomness(this.key, step, batch, this.model, this.objective),
+    );
+    this.expectFinite(step, result, data.training, indices);
+    this.step = step;
+    this.timer.stop(batchSize);
+
+    const report = { ...result, step, totalSteps: steps, imagesPerSecond: this.timer.imagesPerSecond };
+    observer.onStep(report);
+    if (!isDue(step, config.logging.logEvery)) return;
+    const { loss, terms, gradientNorm, learningRate, imagesPerSecond } = report;
+    const measurements = { loss, ...terms, gradientNorm, learningRate, imagesPerSecond };
+    this.stats.append({ step, nimg: step * batchSize, ...measurements });
+    this.tensorBoard.scalars(step, prefixed('train/', measurements));
+  }
+
+  /** @throws NumericsError naming the step, its pictures and the checkpoint to go back to */
+  private expectFinite(step: number, { loss, gradientNorm }: StepResult, dataset: Dataset, indices: Int32Array): void {
+    if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
+    const names = Array.from(indices, (index) => dataset.sampleNames[index]!);
+    const last = this.checkpointed;
+    throw new NumericsError({
+      where: `training step ${step}`,
+      problem: `the loss is ${loss}, the norm of the gradient ${gradientNorm}`,
+      facts: [
+        ['pictures', `${names.slice(0, 8).join(', ')}${names.length > 8 ? ` and ${names.length - 8} more` : ''}`],
+        ['last good checkpoint', last === undefined ? '(none yet)' : this.options.folder.checkpointAt(last)],
+      ],
+      fix: 'lower optimizer.learningRate or set optimizer.clipNorm, and start another run with --name',
+    });
+  }
+
+  private async measureHeldOut(): Promise<void> {
+    if (this.heldOutLoss === undefined) return;
+    const loss = await this.heldOutLoss.measure(this.state.weights('ema'));
+    this.heldOut = { first: this.heldOut?.first ?? loss, last: loss };
+    this.stats.append({ step: this.step, heldOutLoss: loss });
+    this.tensorBoard.scalars(this.step, { 'held-out/loss': loss });
+    this.options.observer.onHeldOutLoss(this.step, loss);
+  }
+
+  private async saveSamples(): Promise<void> {
+    const { folder, drawSamples, observer } = this.options;
+    const path = folder.samplesAt(this.step);
+    const png = await drawSamples(this.card(), this.state, path);
+    this.tensorBoard.image(this.step, 'samples', png);
+    observer.onSamples(this.step, path);
+  }
+
+  private async saveCheckpoint(): Promise<string> {
+    const { folder, config, observer } = this.options;
+    const path = folder.checkpointAt(this.step);
+    if (this.checkpointed === this.step) return path;
+    await writeSafetensors(path, this.state.tensors(), cardMetadata(this.card()));
+    this.checkpointed = this.step;
+    await folder.prune(config.logging);
+    observer.onCheckpoint(this.step, path);
+    return path;
+  }
+
+  private card(): ModelCard {
+    const { config, data } = this.options;
+    return {
+      name: config.model.preset,
+      spec: this.spec,
+      objective: config.objective,
+      classNames: data.training.classNames,
+      step: this.step,
+      nimg: this.step * config.training.batchSize,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.trainStep.release();
+    await this.heldOutLoss?.release();
+    this.stats.close();
+    this.tensorBoard.close();
+  }
+}
+
+interface RunParts {
+  readonly objective: FlowObjective | GaussianObjective;
+  readonly spec: ModelSpec;
+  readonly model: Denoiser;
+  readonly state: TrainState;
+  readonly step: number;
+  readonly trainStep: TrainStep;
+  readonly heldOutLoss: HeldOutLoss | undefined;
+  readonly stats: StatsLog;
+  readonly tensorBoard: TensorBoardLog;
+}
+
+/** Time spent in steps, over a sliding window: the first steps of a session are slower than the rest. */
+class StepTimer {
+  private readonly window: { readonly elapsedMs: number; readonly images: number }[] = [];
+  private startedMs = 0;
+
+  start(): void {
+    this.startedMs = performance.now();
+  }
+
+  stop(images: number): void {
+    this.window.push({ elapsedMs: performance.now() - this.startedMs, images });
+    if (this.window.length > 20) this.window.shift();
+  }
+
+  get imagesPerSecond(): number {
+    const elapsedMs = this.window.reduce((sum, entry) => sum + entry.elapsedMs, 0);
+    const images = this.window.reduce((sum, entry) => sum + entry.images, 0);
+    return (1000 * images) / elapsedMs;
+  }
+}
+
+function isDue(step: number, every: number | null): boolean {
+  return every !== null && step % every === 0;
+}
+
+function prefixed(prefix: string, values: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
+}

@@ -1,0 +1,100 @@
+/** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
+import { readFile } from 'node:fs/promises';
+import { openEmoji } from '../data/emoji-node.ts';
+import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
+import { toPixels } from '../data/pixels.ts';
+import { writeGrid } from '../data/png-node.ts';
+import { type Split, splitHeldOut } from '../data/split.ts';
+import { createObjective } from '../diffusion/objectives.ts';
+import { createModel, type ModelSpec } from '../models/registry.ts';
+import { cpuBackend } from '../runtime/ort-node.ts';
+import { createSampler } from '../sampling/sample.ts';
+import { modelForData } from './model-for-data.ts';
+import { RunFolder } from './run-folder.ts';
+import type { TrainConfig } from './train-config.ts';
+import { type DrawSamples, type RunObserver, type RunResult, runTraining } from './training-run.ts';
+
+/** Steps of the quick grids drawn while training. */
+const PREVIEW_STEPS = 20;
+const PREVIEW_COLUMNS = 8;
+const MAX_PREVIEW_CLASSES = 10;
+
+export interface SessionOptions {
+  readonly config: TrainConfig;
+  /** The run's own folder. */
+  readonly runPath: string;
+  readonly threads: number;
+  readonly version: string;
+  readonly observer: RunObserver;
+  readonly onPreparing?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  readonly stopAfterStep?: number;
+  readonly stopAfterMs?: number;
+}
+
+/** What a run would be, without touching the disk beyond the data's cache. */
+export interface TrainingPlan {
+  readonly data: Split;
+  readonly skipped: readonly SkippedImage[];
+  readonly spec: ModelSpec;
+  readonly parameterCount: number;
+}
+
+export async function planTraining(
+  config: TrainConfig,
+  { onPreparing, observer }: Pick<SessionOptions, 'onPreparing' | 'observer'>,
+): Promise<TrainingPlan> {
+  const { path, imageSize, augment, strict, heldOutFraction } = config.data;
+  const preparation = {
+    imageSize,
+    onWarning: observer.onWarning,
+    ...(onPreparing === undefined ? {} : { onProgress: onPreparing }),
+  };
+  const dataset =
+    path === 'emoji'
+      ? { ...(await openEmoji({ ...preparation, augment })), skipped: [] }
+      : await openImageFolder(path, { ...preparation, flip: augment !== 'none', strict });
+  const spec = modelForData(config, dataset, createObjective(config.objective));
+  const parameters = [...createModel(spec).parameters()];
+  return {
+    data: splitHeldOut(dataset, heldOutFraction),
+    skipped: dataset.skipped,
+    spec,
+    parameterCount: parameters.reduce((total, { shape }) => total + shape.reduce((size, length) => size * length, 1), 0),
+  };
+}
+
+/** Starts the run in its folder, or continues it there. */
+export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
+  const { config, runPath, version, threads, ...limits } = options;
+  const folder = await RunFolder.open(runPath);
+  await folder.bindConfig(config, version);
+  return runTraining({
+    ...limits,
+    config,
+    folder,
+    data: plan.data,
+    backend: cpuBackend,
+    session: { threads },
+    drawSamples: previewGrid(config.training.seed, threads),
+  });
+}
+
+/** A row per class, always from the same noise, so that grids of one run show the same pictures coming into being. */
+function previewGrid(seed: number, threads: number): DrawSamples {
+  return async (card, state, path) => {
+    const classes = card.classNames.slice(0, MAX_PREVIEW_CLASSES);
+    const sampler = await createSampler(
+      { card, model: createModel(card.spec), weights: state.weights('ema') },
+      { backend: cpuBackend, steps: PREVIEW_STEPS, batchSize: PREVIEW_COLUMNS, threads },
+    );
+    try {
+      const labels = classes.flatMap((_, label) => new Array<number>(PREVIEW_COLUMNS).fill(label));
+      const images = await sampler.generate({ labels, seed });
+      await writeGrid(path, toPixels(images), { columns: PREVIEW_COLUMNS, rowLabels: classes });
+    } finally {
+      await sampler.release();
+    }
+    return readFile(path);
+  };
+}
