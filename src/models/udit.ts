@@ -33,8 +33,21 @@ import {
   transpose,
 } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
-import { adaLNModulation, gatedResidual, LabelEmbedder, modulatedNorm, TimestepEmbedder } from '../nn/conditioning.ts';
-import { filledWith, type InitRule, normalWith, xavierUniform, zeros } from '../nn/initialise.ts';
+import {
+  adaLNModulation,
+  gatedResidual,
+  LabelEmbedder,
+  modulatedNorm,
+  TimestepEmbedder,
+} from '../nn/conditioning.ts';
+import {
+  filledWith,
+  type InitRule,
+  normalWith,
+  xavierUniform,
+  xavierUniformAsMatrix,
+  zeros,
+} from '../nn/initialise.ts';
 import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
@@ -64,7 +77,13 @@ export interface UDiTConfig extends DenoiserConfig {
   readonly ffn: 'rep' | 'dwconv' | 'basic';
 }
 
-const LEVEL_NAMES = ['encoder_level_1', 'encoder_level_2', 'latent', 'decoder_level_2', 'decoder_level_1'] as const;
+const LEVEL_NAMES = [
+  'encoder_level_1',
+  'encoder_level_2',
+  'latent',
+  'decoder_level_2',
+  'decoder_level_1',
+] as const;
 /** Sides are divided by this between levels. */
 const LEVEL_SCALES = [1, 2, 4, 2, 1] as const;
 
@@ -86,7 +105,10 @@ function checkConfig(config: UDiTConfig): void {
   const fail = (problem: string, fix: string) => new ConfigError({ where: 'U-DiT', problem, fix });
   const { inputSize, width, heads, depth, downFactor, mlpRatio, ffn } = config;
   if (depth.length !== 5) {
-    throw fail(`depth has ${depth.length} entries, the U has 5 levels`, 'give five block counts, as in 2,5,8,5,2');
+    throw fail(
+      `depth has ${depth.length} entries, the U has 5 levels`,
+      'give five block counts, as in 2,5,8,5,2',
+    );
   }
   if (typeof downFactor !== 'number' && downFactor.length !== 5) {
     throw fail(`down factor has ${downFactor.length} entries, the U has 5 levels`, 'give one number or five');
@@ -236,7 +258,10 @@ class RepFeedForward extends Module {
   forward(x: Tensor<'N H W C'>, { form }: TraceOptions): Unlabelled {
     if (form === 'branches') {
       const h = gelu(through(this.project_in, x), 'none');
-      return through(this.project_out, this.dwconv.reduce<Tensor>((y, conv) => add(y, conv.apply(h)), h));
+      return through(
+        this.project_out,
+        this.dwconv.reduce<Tensor>((y, conv) => add(y, conv.apply(h)), h),
+      );
     }
     const h = gelu(mergedStack(this.project_in, x), 'none');
     return mergedStack(this.project_out, this.mergedDepthwise(h));
@@ -324,7 +349,11 @@ class UDiTBlock extends Module {
     options: TraceOptions,
   ): Unlabelled {
     const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(modulation, 6, -1) as Tuple6;
-    const attended = gatedResidual(x, attn.apply(modulatedNorm(x, shiftMsa, scaleMsa) as Unlabelled, options), gateMsa);
+    const attended = gatedResidual(
+      x,
+      attn.apply(modulatedNorm(x, shiftMsa, scaleMsa) as Unlabelled, options),
+      gateMsa,
+    );
     return gatedResidual(attended, mlp.apply(modulatedNorm(attended, shiftMlp, scaleMlp), options), gateMlp);
   }
 }
@@ -500,5 +529,6 @@ export const uditInitRule: InitRule = (name) => {
   if (name.endsWith('bias')) return zeros;
   if (/adaLN_modulation|final_layer/.test(name)) return zeros;
   if (/embedding_table|t_embedder/.test(name)) return normalWith(0.02);
+  if (name === 'x_embedder.proj.weight') return xavierUniformAsMatrix;
   return xavierUniform;
 };

@@ -1,6 +1,17 @@
 /** @file What tells a diffusion transformer the time and the class: embedders and adaptive layer norm (adaLN). */
-import { scalar, tensorOf } from '../core/host-tensor.ts';
-import { add, concat, constant, cos, layerNorm, mul, reshape, sin, takeRows, where } from '../graph/operators.ts';
+import { scalar, tensorOf, zeros } from '../core/host-tensor.ts';
+import {
+  add,
+  concat,
+  constant,
+  cos,
+  layerNorm,
+  mul,
+  reshape,
+  sin,
+  takeRows,
+  where,
+} from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import { Linear, Sequential, SiLU } from './layers.ts';
 import { Module, Parameter } from './module.ts';
@@ -16,10 +27,12 @@ export function timestepEmbedding(t: Tensor<'N'>, dim: number): Unlabelled {
   const half = Math.floor(dim / 2);
   // Rounded as float32 arithmetic does it, since t · frequency amplifies the difference up to a thousandfold.
   const step = Math.fround(-Math.log(MAX_PERIOD));
-  const frequencies = Array.from({ length: half }, (_, i) => Math.exp(Math.fround(Math.fround(step * i) / half)));
+  const frequencies = Array.from({ length: half }, (_, i) =>
+    Math.exp(Math.fround(Math.fround(step * i) / half)),
+  );
   const angles = mul(reshape(t, [t.shape[0]!, 1]), constant(tensorOf('f32', [1, half], frequencies)));
   const parts: Tensor[] = [cos(angles), sin(angles)];
-  if (dim % 2 === 1) parts.push(constant(tensorOf('f32', [t.shape[0]!, 1], [])));
+  if (dim % 2 === 1) parts.push(constant(zeros('f32', [t.shape[0]!, 1])));
   return concat(parts, 1);
 }
 
