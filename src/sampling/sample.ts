@@ -10,14 +10,19 @@ import { compileInference } from '../runtime/compile.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { imageKey, imageNoise } from './image-noise.ts';
-import { chooseSettings, type RequestedSettings, type SamplingSettings } from './settings.ts';
+import {
+  chooseSettings,
+  DEFAULT_BATCH_SIZE,
+  type RequestedSettings,
+  type SamplingSettings,
+} from './settings.ts';
 import { buildStepGraph } from './step-graph.ts';
 
 // N images asked for · B batch · C H W image or latent
 
 export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
-  /** Images drawn at once, B. With guidance the network sees twice as many. Default 8. */
+  /** Images drawn at once, B; see {@link evenBatchSize}. With guidance the network sees twice as many. Default 8. */
   readonly batchSize?: number | undefined;
   /** Threads inside one operation. Default 1. */
   readonly threads?: number | undefined;
@@ -57,6 +62,8 @@ export interface SampledBatch {
 export interface ImageSampler {
   readonly settings: SamplingSettings;
   readonly batchSize: number;
+  /** Steps from noise to image. */
+  readonly stepCount: number;
   /** Evaluations of the network per image, not counting guidance twice. */
   readonly nfe: number;
   /** The images as they are finished, batch by batch. */
@@ -71,8 +78,6 @@ export interface ImageSampler {
 export type SampledModel = Pick<SavedModel, 'model' | 'weights'> & {
   readonly card: Pick<SavedModel['card'], 'objective'>;
 };
-
-const DEFAULT_BATCH_SIZE = 8;
 
 /**
  * Compiles a model with its weights, guidance and the sampler's update into one step that draws `batchSize` images.
@@ -98,6 +103,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   return {
     settings,
     batchSize,
+    stepCount: plan.steps.length,
     nfe: plan.nfe,
     batches: (request) => drawBatches(compiled, request),
     generate: (request) => drawAll(compiled, request),

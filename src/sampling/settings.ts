@@ -23,11 +23,22 @@ const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 's
 
 const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = { ddpm: 250, ddim: 50, euler: 50, heun: 25 };
 
+/** Larger batches are hardly faster per image, and take longer to show a first result. */
+export const DEFAULT_BATCH_SIZE = 8;
+
 const MAX_PIXEL_CHANNELS = 3;
 
 /** Are a model's images pixels (grey or RGB), rather than latents? */
 export function drawsPixels({ inChannels }: DenoiserConfig): boolean {
   return inChannels <= MAX_PIXEL_CHANNELS;
+}
+
+/**
+ * The batch size up to `largest` that fills its last batch best, since batches are always drawn in full: 9 images in
+ * batches of up to 8 are 5 and 4.
+ */
+export function evenBatchSize(imageCount: number, largest = DEFAULT_BATCH_SIZE): number {
+  return Math.ceil(imageCount / Math.ceil(imageCount / largest));
 }
 
 /**

@@ -1,0 +1,59 @@
+/** @file The checkpoint that a command's argument means: a file, the latest of a run, or the bundled model. */
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readSafetensors } from '../checkpoint/file-node.ts';
+import { CheckpointError } from '../core/errors.ts';
+import { openSavedModel, type SavedModel, type WeightSet } from '../saved-model/saved-model.ts';
+import { listCheckpoints } from '../train/run-folder.ts';
+
+/** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
+export const BUNDLED_CHECKPOINT = fileURLToPath(
+  new URL('../../weights/u-dit-xs-emoji.safetensors', import.meta.url),
+);
+
+/**
+ * @param argument - a run folder, its `checkpoints` folder, a file, or nothing for `bundled`
+ * @throws CheckpointError if there is none
+ */
+export async function locateCheckpoint(
+  argument: string | undefined,
+  bundled = BUNDLED_CHECKPOINT,
+): Promise<string> {
+  if (argument === undefined) {
+    if (existsSync(bundled)) return bundled;
+    throw new CheckpointError({
+      where: 'bundled model',
+      problem: `${bundled} is missing`,
+      fix: 'give a run folder or a checkpoint, such as one that npm start trains',
+    });
+  }
+  // A path that does not exist is reported by the reader of files, which knows what is beside it.
+  if (statSync(argument, { throwIfNoEntry: false })?.isDirectory() !== true) return argument;
+  for (const folder of [join(argument, 'checkpoints'), argument]) {
+    const latest = (await listCheckpoints(folder)).at(-1);
+    if (latest !== undefined) return latest.path;
+  }
+  throw new CheckpointError({
+    where: argument,
+    problem: 'there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for',
+    fix: 'train the run until it has written one, or give a .safetensors file',
+  });
+}
+
+/**
+ * Opens a checkpoint with the weights asked for; by default the moving average where there is one.
+ *
+ * @throws CheckpointError if it cannot be read, does not fit its model, or has other weights only
+ */
+export async function openCheckpoint(path: string, weights?: WeightSet): Promise<SavedModel> {
+  const saved = openSavedModel(await readSafetensors(path), path, weights);
+  if (weights !== undefined && saved.source !== weights) {
+    throw new CheckpointError({
+      where: path,
+      problem: `it has ${saved.source} weights only, --weights ${weights} was asked for`,
+      fix: `use --weights ${saved.source}`,
+    });
+  }
+  return saved;
+}

@@ -1,0 +1,34 @@
+/** @file Values of flags. What is not such a value ends the command as a usage error. */
+import { InvalidArgumentError } from 'commander';
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+};
+
+/** A parser of whole numbers, also written `50k` (thousands), `8Ki` (1024), `2M`, `1Mi`. */
+export function wholeNumber({ from }: { readonly from: number }): (text: string) => number {
+  return (text) => {
+    const [, digits, unit = ''] = /^(\d+)(k|M|Ki|Mi)?$/.exec(text) ?? [];
+    const value = digits === undefined ? Number.NaN : Number(digits) * UNITS[unit]!;
+    if (!Number.isSafeInteger(value) || value < from) {
+      throw new InvalidArgumentError(`A whole number from ${from} is needed, such as ${from + 4} or 8Ki.`);
+    }
+    return value;
+  };
+}
+
+/** A parser of numbers in a range; both ends belong to it. */
+export function numberIn(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!(value >= low && value <= high && Number.isFinite(value))) {
+      const range = high === Number.POSITIVE_INFINITY ? `from ${low}` : `from ${low} to ${high}`;
+      throw new InvalidArgumentError(`A number ${range} is needed.`);
+    }
+    return value;
+  };
+}

@@ -1,0 +1,55 @@
+/** @file The command line as a whole: its commands, and how it ends. */
+import { createRequire } from 'node:module';
+import { Command } from 'commander';
+import { EXIT_CODES, reportFailure } from './failures.ts';
+import { registerSample } from './sample.ts';
+import type { Terminal } from './terminal.ts';
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { readonly version: string };
+
+const AFTER_HELP = `
+Examples:
+  udit sample                draw emoji with the bundled model
+  udit sample runs/mine      draw from a run's latest checkpoint
+  udit sample --help         all options of a command
+
+Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
+`;
+
+const HELP_WIDTH = 100;
+
+/** @returns the program; parsing runs the command that is asked for */
+export function buildProgram(terminal: Terminal): Command {
+  const program = new Command('udit')
+    .description('U-shaped diffusion transformers: train them and draw images with them.')
+    .version(version)
+    .option('--verbose', 'show stack traces of errors')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.out.write(text),
+      writeErr: (text) => terminal.err.write(text),
+      getOutHelpWidth: () => terminal.out.columns ?? HELP_WIDTH,
+      getErrHelpWidth: () => terminal.err.columns ?? HELP_WIDTH,
+    })
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('(add --help for all options)')
+    .addHelpText('after', AFTER_HELP);
+  registerSample(program, terminal);
+  return program;
+}
+
+/**
+ * Runs one command.
+ *
+ * @param args - without interpreter and script
+ * @returns the exit code
+ */
+export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  const program = buildProgram(terminal);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return EXIT_CODES.ok;
+  } catch (error) {
+    return reportFailure(error, terminal, { verbose: program.opts().verbose === true });
+  }
+}

@@ -1,0 +1,70 @@
+/** @file What `udit sample` prints about what it draws. */
+import { relative } from 'node:path';
+import type { ImageSampler } from '../sampling/sample.ts';
+import type { SampleFiles } from '../sampling/sample-files-node.ts';
+import type { SavedModel } from '../saved-model/saved-model.ts';
+
+export interface DrawnSamples {
+  readonly saved: SavedModel;
+  /** The checkpoint's file. */
+  readonly path: string;
+  readonly sampler: ImageSampler;
+  readonly imageCount: number;
+  readonly seed: number;
+  readonly folder: string;
+}
+
+/** Which model draws, and how: two lines. */
+export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnSamples): string {
+  const { name, step } = saved.card;
+  const { settings, stepCount } = sampler;
+  const weights = saved.source === 'ema' ? 'EMA weights' : 'last weights';
+  return (
+    `${name}, step ${step}, ${weights} (${shortest(path)})\n` +
+    `${plural(imageCount, 'image')} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
+    `cfg scale ${settings.cfgScale}, seed ${seed}\n`
+  );
+}
+
+/** Where the files are and what one took. */
+export function describeResult({ imageCount, folder }: DrawnSamples, files: SampleFiles): string {
+  const lines = [
+    `${plural(imageCount, 'image')} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each`,
+  ];
+  if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
+  if (files.npzPath !== undefined) lines.push(`archive  ${shortest(files.npzPath)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+/** The same for scripts, as one JSON object. */
+export function describeAsJson(
+  { saved, path, sampler, imageCount, seed }: DrawnSamples,
+  files: SampleFiles,
+): string {
+  const { name, step, nimg } = saved.card;
+  const result = {
+    model: name,
+    checkpoint: path,
+    step,
+    nimg,
+    weights: saved.source,
+    ...sampler.settings,
+    nfe: sampler.nfe,
+    seed,
+    images: files.images,
+    grid: files.gridPath ?? null,
+    npz: files.npzPath ?? null,
+    secondsPerImage: files.elapsedMs / 1000 / imageCount,
+  };
+  return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The path as the user would type it here. */
+function shortest(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere !== '' && fromHere.length < path.length ? fromHere : path;
+}

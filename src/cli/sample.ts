@@ -1,0 +1,171 @@
+/** @file `udit sample`: images from a checkpoint. */
+import { availableParallelism } from 'node:os';
+import { type Command, Option } from 'commander';
+import { ConfigError } from '../core/errors.ts';
+import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import type { Backend } from '../runtime/session.ts';
+import { chooseClasses } from '../sampling/classes.ts';
+import { createSampler } from '../sampling/sample.ts';
+import { drawToFolder } from '../sampling/sample-files-node.ts';
+import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/settings.ts';
+import type { SavedModel, WeightSet } from '../saved-model/saved-model.ts';
+import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
+import { interruptible } from './failures.ts';
+import { numberIn, wholeNumber } from './flags.ts';
+import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
+import { startProgress, type Terminal } from './terminal.ts';
+
+interface SampleFlags {
+  readonly classes: string;
+  readonly count: number;
+  readonly seed: number;
+  readonly cfgScale?: number;
+  readonly cfgChannels?: '3' | 'all';
+  readonly numSamplingSteps?: string;
+  readonly sampler?: SamplerName;
+  readonly eta?: number;
+  readonly clip?: boolean;
+  readonly weights?: WeightSet;
+  readonly out: string;
+  readonly png: boolean;
+  readonly npz?: true;
+  readonly json?: true;
+  readonly backend: Backend['name'];
+  readonly batchSize?: number;
+  readonly threads?: number;
+}
+
+const EXAMPLES = `
+Examples:
+  udit sample                                      the bundled emoji model, all classes
+  udit sample --classes flags,food --count 8       eight each of two classes
+  udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
+  udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
+`;
+
+export function registerSample(program: Command, terminal: Terminal): void {
+  program
+    .command('sample')
+    .description('draw images from a checkpoint: PNG files, a labelled grid, or an .npz archive')
+    .argument(
+      '[run]',
+      'run folder (its latest checkpoint) or .safetensors file; by default the bundled model',
+    )
+    .optionsGroup('What to draw:')
+    .option('--classes <list>', 'names or numbers, separated by commas', 'all')
+    .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
+    .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0)
+    .optionsGroup('How to draw it (by default what suits the model):')
+    .option(
+      '--cfg-scale <s>',
+      'guidance: 1 none, more is truer to the class',
+      numberIn(0, Number.POSITIVE_INFINITY),
+    )
+    .addOption(new Option('--cfg-channels <n>', 'channels that are guided').choices(['3', 'all']))
+    .option(
+      '--steps, --num-sampling-steps <n>',
+      'steps from noise to image; for ddpm and ddim also as in ddim50',
+    )
+    .addOption(new Option('--sampler <name>', 'euler and heun for flows').choices(Object.keys(SAMPLERS)))
+    .option('--eta <x>', 'ddim: share of new noise per step', numberIn(0, 1))
+    .option('--clip', 'ddpm, ddim: keep predicted images in range')
+    .option('--no-clip', 'ddpm, ddim: let them go beyond it')
+    .addOption(
+      new Option('--weights <set>', 'moving average or last weights (default: ema if there is one)').choices([
+        'ema',
+        'model',
+      ]),
+    )
+    .optionsGroup('What to write:')
+    .option('--out <folder>', 'where to write', './samples')
+    .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too')
+    .option('--no-png', 'write no PNG files and no grid')
+    .option('--json', 'print the result as JSON')
+    .optionsGroup('Where to run it:')
+    .addOption(
+      new Option('--backend <name>', 'native code or WebAssembly').choices(['cpu', 'wasm']).default('cpu'),
+    )
+    .option('--batch-size <n>', 'most images drawn at once (default: 8)', wholeNumber({ from: 1 }))
+    .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .addHelpText('after', EXAMPLES)
+    .action((run: string | undefined, flags: SampleFlags) =>
+      interruptible((signal) => sample(run, flags, terminal, signal)),
+    );
+}
+
+async function sample(
+  run: string | undefined,
+  flags: SampleFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = await locateCheckpoint(run);
+  const saved = await openCheckpoint(path, flags.weights);
+  expectPixels(saved);
+  const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
+  const labels = chooseClasses(flags.classes, classes);
+  const imageCount = labels.length * flags.count;
+  const sampler = await createSampler(saved, {
+    ...requestedSettings(flags),
+    backend: await loadBackend(flags.backend),
+    batchSize: evenBatchSize(imageCount, flags.batchSize),
+    threads: flags.threads ?? availableParallelism(),
+  });
+  const drawn = { saved, path, sampler, imageCount, seed: flags.seed, folder: flags.out };
+  if (flags.json !== true) terminal.out.write(describeStart(drawn));
+  const progress = startProgress(terminal, {
+    title: 'sampling',
+    total: Math.ceil(imageCount / sampler.batchSize) * sampler.stepCount,
+  });
+  try {
+    const files = await drawToFolder({
+      sampler,
+      classes,
+      labels,
+      count: flags.count,
+      seed: flags.seed,
+      folder: flags.out,
+      png: flags.png,
+      npz: flags.npz === true,
+      signal,
+      onStep: ({ step, steps, first }) =>
+        progress.update(
+          (first / sampler.batchSize) * steps + step,
+          `image ${first + 1} of ${imageCount}, step ${step} of ${steps}`,
+        ),
+    });
+    progress.stop();
+    terminal.out.write(flags.json === true ? describeAsJson(drawn, files) : describeResult(drawn, files));
+  } finally {
+    progress.stop();
+    await sampler.release();
+  }
+}
+
+function requestedSettings(flags: SampleFlags): RequestedSettings {
+  const { sampler, cfgScale, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
+  return {
+    sampler,
+    cfgScale,
+    eta,
+    clip,
+    steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,
+    cfgChannels: cfgChannels === '3' ? 3 : cfgChannels,
+  };
+}
+
+/** Each backend is loaded when it is asked for only: the other may be large, or not be installed. */
+async function loadBackend(name: Backend['name']): Promise<Backend> {
+  return name === 'cpu'
+    ? (await import('../runtime/ort-node.ts')).cpuBackend
+    : (await import('../runtime/ort-web.ts')).wasmBackend;
+}
+
+function expectPixels({ card, model }: SavedModel): void {
+  if (drawsPixels(model.config)) return;
+  throw new ConfigError({
+    where: 'udit sample',
+    problem: `${card.name} draws latents of ${model.config.inChannels} channels, which only an autoencoder turns into pictures`,
+    fix: 'use a model of pixels (1 or 3 channels)',
+  });
+}

@@ -1,0 +1,70 @@
+/** @file Where a command prints: results on one stream, progress on the other, a bar on a terminal and lines elsewhere. */
+import { Presets, SingleBar } from 'cli-progress';
+
+/** The part of a writable stream that is used. */
+export interface TextStream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface Terminal {
+  /** Results: what a script reads. */
+  readonly out: TextStream;
+  /** Progress, warnings and errors. */
+  readonly err: TextStream;
+}
+
+export const processTerminal: Terminal = { out: process.stdout, err: process.stderr };
+
+export interface Progress {
+  /** @param note - what is being done, such as `step 3 of 25` */
+  update(done: number, note: string): void;
+  /** Clears the bar; to be called also when the work failed. */
+  stop(): void;
+}
+
+export interface ProgressOptions {
+  /** What is being done, such as `sampling`. */
+  readonly title: string;
+  readonly total: number;
+  /** Lines come no closer than this. Default 5000. */
+  readonly lineIntervalMs?: number;
+}
+
+const DEFAULT_LINE_INTERVAL_MS = 5000;
+
+/** A bar where someone is watching, now and then a line in a log. */
+export function startProgress({ err }: Terminal, options: ProgressOptions): Progress {
+  return err.isTTY === true ? progressBar(err, options) : progressLines(err, options);
+}
+
+function progressBar(stream: TextStream, { title, total }: ProgressOptions): Progress {
+  const bar = new SingleBar(
+    {
+      format: `${title} {bar} {percentage}% | {note} | {eta_formatted} left`,
+      stream: stream as NodeJS.WriteStream,
+      clearOnComplete: true,
+      hideCursor: true,
+      // The first step alone says nothing about the pace.
+      etaBuffer: Math.max(10, Math.ceil(total / 10)),
+    },
+    Presets.shades_classic,
+  );
+  bar.start(total, 0, { note: 'starting' });
+  return { update: (done, note) => bar.update(done, { note }), stop: () => bar.stop() };
+}
+
+function progressLines(stream: TextStream, options: ProgressOptions): Progress {
+  const { title, total, lineIntervalMs = DEFAULT_LINE_INTERVAL_MS } = options;
+  let printedAt = performance.now();
+  return {
+    update(done, note) {
+      const now = performance.now();
+      if (now - printedAt < lineIntervalMs) return;
+      printedAt = now;
+      stream.write(`${title} ${Math.floor((100 * done) / total)}% (${note})\n`);
+    },
+    stop() {},
+  };
+}

@@ -1,0 +1,188 @@
+/** @file Draws images into a folder: a PNG file each, a labelled grid, and NumPy's archive for metrics. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { serialiseNpz, UNNAMED_ARRAY } from '../checkpoint/npz.ts';
+import { ConfigError, DataError, UditError } from '../core/errors.ts';
+import { type HostTensor, hostTensor, zeros } from '../core/host-tensor.ts';
+import { writeFileAtomically } from '../data/atomic-write-node.ts';
+import { imageAt, toPixels } from '../data/pixels.ts';
+import { writeGrid, writePng } from '../data/png-node.ts';
+import { type ClassList, className, classSlugs } from './classes.ts';
+import type { ImageSampler, StepProgress } from './sample.ts';
+
+// N images in all · H W C picture
+
+export interface SampleFilesRequest {
+  readonly sampler: ImageSampler;
+  readonly classes: ClassList;
+  /** The classes to draw: a row of the grid each. */
+  readonly labels: readonly number[];
+  /** Images per class. */
+  readonly count: number;
+  readonly seed: number;
+  readonly folder: string;
+  /** Write `{class}-{seed}-{i}.png` and `grid.png`? */
+  readonly png: boolean;
+  /** Write `samples_{N}x{H}x{W}x{C}.npz`? */
+  readonly npz: boolean;
+  readonly signal?: AbortSignal;
+  readonly onStep?: (progress: StepProgress) => void;
+}
+
+export interface SampleFiles {
+  readonly images: readonly DrawnImage[];
+  /** Contact sheet of the first images of each class. */
+  readonly gridPath?: string;
+  readonly npzPath?: string;
+  /** Time taken to draw and write. */
+  readonly elapsedMs: number;
+}
+
+export interface DrawnImage {
+  readonly class: string;
+  readonly label: number;
+  /** Number within the class, from 0. */
+  readonly index: number;
+  readonly path?: string;
+}
+
+/** A contact sheet of more is no longer one to look at. */
+const MAX_GRID_COLUMNS = 12;
+const MAX_GRID_ROWS = 40;
+
+/**
+ * Each image depends on model, settings, seed, class and its number in the class alone. Files are written as soon as
+ * they are drawn, whole or not at all.
+ *
+ * @throws DataError if the folder cannot be written
+ */
+export async function drawToFolder(request: SampleFilesRequest): Promise<SampleFiles> {
+  const { sampler, labels, count, seed, folder, png, npz } = request;
+  const { numClasses } = request.classes;
+  if (!png && !npz) {
+    throw new ConfigError({
+      where: folder,
+      problem: 'neither PNG files nor an .npz archive are to be written',
+      fix: 'ask for one of them',
+    });
+  }
+  await reportingWriteErrors(folder, () => mkdir(folder, { recursive: true }));
+  const wanted = labels.flatMap((label) => Array.from({ length: count }, (_, index) => ({ label, index })));
+  const paths = png ? imagePaths(request, wanted) : undefined;
+  const grid = png ? new GridCollector(labels.length, count) : undefined;
+  let archive: HostTensor<'u8'> | undefined;
+  const began = performance.now();
+  const batches = sampler.batches({
+    labels: wanted.map(({ label }) => label),
+    indices: wanted.map(({ label, index }) => index * numClasses + label),
+    seed,
+    signal: request.signal,
+    onStep: request.onStep,
+  });
+  for await (const { first, images } of batches) {
+    const pixels = toPixels(images);
+    for (let i = 0; i < pixels.shape[0]!; i++) {
+      const path = paths?.[first + i];
+      if (path !== undefined) await reportingWriteErrors(path, () => writePng(path, imageAt(pixels, i)));
+    }
+    grid?.add(first, pixels);
+    if (npz) {
+      archive ??= zeros('u8', [wanted.length, ...pixels.shape.slice(1)]);
+      archive.data.set(pixels.data, first * imageBytes(pixels));
+    }
+  }
+  const rowLabels = labels.map((label) => className(request.classes, label));
+  const gridPath = grid && (await writeSheet(folder, grid, rowLabels));
+  const npzPath = archive && (await writeArchive(folder, archive));
+  return {
+    images: wanted.map(({ label, index }, i) => ({
+      class: className(request.classes, label),
+      label,
+      index,
+      ...(paths === undefined ? {} : { path: paths[i]! }),
+    })),
+    ...(gridPath === undefined ? {} : { gridPath }),
+    ...(npzPath === undefined ? {} : { npzPath }),
+    elapsedMs: performance.now() - began,
+  };
+}
+
+interface WantedImage {
+  readonly label: number;
+  readonly index: number;
+}
+
+function imagePaths({ classes, seed, folder }: SampleFilesRequest, wanted: readonly WantedImage[]): string[] {
+  const slugs = classSlugs(classes);
+  return wanted.map(({ label, index }) => join(folder, `${slugs[label]}-${seed}-${index}.png`));
+}
+
+/** Keeps the pixels that go into the sheet: the first rows and columns of rows × columns images. */
+class GridCollector {
+  readonly columns: number;
+  readonly rows: number;
+  private readonly imagesPerRow: number;
+  private sheet: HostTensor<'u8'> | undefined;
+
+  constructor(rows: number, columns: number) {
+    this.rows = Math.min(rows, MAX_GRID_ROWS);
+    this.columns = Math.min(columns, MAX_GRID_COLUMNS);
+    this.imagesPerRow = columns;
+  }
+
+  /** @param first - position of the first of `pixels` among all images */
+  add(first: number, pixels: HostTensor<'u8'>): void {
+    const size = imageBytes(pixels);
+    this.sheet ??= zeros('u8', [this.rows * this.columns, ...pixels.shape.slice(1)]);
+    for (let i = 0; i < pixels.shape[0]!; i++) {
+      const [row, column] = [Math.floor((first + i) / this.imagesPerRow), (first + i) % this.imagesPerRow];
+      if (row >= this.rows || column >= this.columns) continue;
+      const image = pixels.data.subarray(i * size, (i + 1) * size);
+      this.sheet.data.set(image, (row * this.columns + column) * size);
+    }
+  }
+
+  get images(): HostTensor<'u8'> {
+    return this.sheet ?? hostTensor('u8', [0, 0, 0, 0], new Uint8Array());
+  }
+}
+
+function imageBytes({ shape, data }: HostTensor<'u8'>): number {
+  return data.length / shape[0]!;
+}
+
+async function writeSheet(
+  folder: string,
+  grid: GridCollector,
+  classNames: readonly string[],
+): Promise<string> {
+  const path = join(folder, 'grid.png');
+  const options = { columns: grid.columns, rowLabels: classNames.slice(0, grid.rows) };
+  await reportingWriteErrors(path, () => writeGrid(path, grid.images, options));
+  return path;
+}
+
+async function writeArchive(folder: string, images: HostTensor<'u8'>): Promise<string> {
+  const path = join(folder, `samples_${images.shape.join('x')}.npz`);
+  const archive = serialiseNpz(new Map([[UNNAMED_ARRAY, images]]));
+  await reportingWriteErrors(path, () => writeFileAtomically(path, [archive]));
+  return path;
+}
+
+async function reportingWriteErrors<T>(path: string, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (cause) {
+    if (cause instanceof UditError || !(cause instanceof Error)) throw cause;
+    const code = 'code' in cause ? String(cause.code) : cause.message;
+    throw new DataError({
+      where: path,
+      problem: `cannot be written (${code})`,
+      fix:
+        code === 'ENOSPC'
+          ? 'the disk is full: free some space'
+          : 'choose a folder that can be written with --out',
+      cause,
+    });
+  }
+}
