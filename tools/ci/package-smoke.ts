@@ -43,7 +43,15 @@ async function pack(): Promise<PackedPackage> {
 /** False where the dependencies cannot be had. */
 async function installed({ filename }: PackedPackage): Promise<boolean> {
   await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }));
-  const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=0'];
+  // The last option undoes the silence that `npm run --silent` passes on: the reason for a failure is needed.
+  const options = [
+    '--prefer-offline',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--fetch-retries=0',
+    '--loglevel=error',
+  ];
   try {
     await run('npm', ['install', ...options, join(folder, filename)], { cwd: folder });
     return true;
