@@ -26,7 +26,10 @@ export class ParameterLayout {
   }
 
   /** The parameters as tensors that share memory with `buffer`; `rename` gives them other names. */
-  views(buffer: Float32Array, rename: (name: string) => string = (name) => name): Map<string, HostTensor<'f32'>> {
+  views(
+    buffer: Float32Array,
+    rename: (name: string) => string = (name) => name,
+  ): Map<string, HostTensor<'f32'>> {
     return new Map(
       this.slots.map(({ name, shape, offset }) => [
         rename(name),

@@ -84,7 +84,8 @@ export function readCard({ metadata }: SafetensorsFile, where: string): ModelCar
 /** The tensors under one prefix, without it. */
 export function tensorGroup(tensors: TensorMap, prefix: string): Map<string, HostTensor> {
   const group = new Map<string, HostTensor>();
-  for (const [key, tensor] of tensors) if (key.startsWith(prefix)) group.set(key.slice(prefix.length), tensor);
+  for (const [key, tensor] of tensors)
+    if (key.startsWith(prefix)) group.set(key.slice(prefix.length), tensor);
   return group;
 }
 

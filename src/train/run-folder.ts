@@ -104,7 +104,10 @@ export class RunFolder {
   }
 
   /** Removes checkpoints beyond the last `keepLast`, except every `keepEvery`-th step. */
-  async prune({ keepLast, keepEvery }: Pick<TrainConfig['logging'], 'keepLast' | 'keepEvery'>): Promise<void> {
+  async prune({
+    keepLast,
+    keepEvery,
+  }: Pick<TrainConfig['logging'], 'keepLast' | 'keepEvery'>): Promise<void> {
     const old = (await this.listCheckpoints()).slice(0, -keepLast);
     for (const { path, step } of old) {
       if (keepEvery === null || step % keepEvery !== 0) await rm(path, { force: true });

@@ -109,9 +109,7 @@ export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset
 
 /** A layer that sets one dotted key: `optimizer.learningRate` → 3e-4. Text is read as JSON where it is JSON. */
 export function layerOf(dottedKey: string, value: unknown): ConfigLayer {
-  return dottedKey
-    .split('.')
-    .reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigLayer;
+  return dottedKey.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigLayer;
 }
 
 /** `above` wins; objects are merged, except that another kind of objective replaces the whole objective. */
@@ -119,7 +117,8 @@ function overlay(below: ConfigLayer, above: ConfigLayer): ConfigLayer {
   const merged: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
     const existing = merged[key];
-    const replaces = isLayer(existing) && isLayer(value) && value.kind !== undefined && value.kind !== existing.kind;
+    const replaces =
+      isLayer(existing) && isLayer(value) && value.kind !== undefined && value.kind !== existing.kind;
     merged[key] = isLayer(existing) && isLayer(value) && !replaces ? overlay(existing, value) : value;
   }
   return merged;
@@ -154,7 +153,10 @@ function describe({ expected, requirement, type }: v.BaseIssue<unknown>): string
   if (type === 'gt_value') return `a number above ${requirement}`;
   if (type === 'lt_value') return `a number below ${requirement}`;
   if (type === 'safe_integer') return 'a whole number';
-  return (expected ?? 'another value').replaceAll('"', '').replaceAll('|', 'or').replace(/^\((.*)\)$/, '$1');
+  return (expected ?? 'another value')
+    .replaceAll('"', '')
+    .replaceAll('|', 'or')
+    .replace(/^\((.*)\)$/, '$1');
 }
 
 function knownKeys(path: readonly string[], config: ConfigLayer): string[] {

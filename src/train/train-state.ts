@@ -42,7 +42,9 @@ export class TrainState {
     const layout = new ParameterLayout(parameters.filter(({ frozen }) => !frozen));
     const buffer = new Float32Array(layout.size);
     layout.fill(buffer, values);
-    const frozen = parameters.filter((parameter) => parameter.frozen).map(({ name }) => [name, values.get(name)!] as const);
+    const frozen = parameters
+      .filter((parameter) => parameter.frozen)
+      .map(({ name }) => [name, values.get(name)!] as const);
     return new TrainState(layout, createOptimizerState(buffer), new Map(frozen));
   }
 

@@ -40,7 +40,8 @@ export function buildLoss(
   const isDropping = training && classDropoutProb > 0;
   const dropped = isDropping ? input('dropped', [model.labelEmbedders, batchSize], 'bool') : undefined;
   return objective.buildLoss(
-    (x, t) => model.apply(x as Tensor4, { t: t as Tensor1, y, ...(dropped === undefined ? {} : { dropped }) }),
+    (x, t) =>
+      model.apply(x as Tensor4, { t: t as Tensor1, y, ...(dropped === undefined ? {} : { dropped }) }),
     input('x0', shape),
     input('noise', shape),
     input('t', [batchSize], objective.timeType),
@@ -101,7 +102,11 @@ export class TrainStep {
   private readonly parameterFeeds: TensorMap;
   private readonly gradientFetches: TensorMap;
 
-  private constructor(session: Session, state: TrainState, config: Pick<TrainConfig, 'optimizer' | 'training'>) {
+  private constructor(
+    session: Session,
+    state: TrainState,
+    config: Pick<TrainConfig, 'optimizer' | 'training'>,
+  ) {
     this.session = session;
     this.state = state;
     this.config = config;
@@ -143,7 +148,11 @@ export class TrainStep {
     );
     const { optimizer, training } = this.config;
     const norm = gradientNorm(this.state.buffers.gradients);
-    const learningRate = learningRateAt(step, { ...optimizer, kind: optimizer.schedule, totalSteps: training.steps });
+    const learningRate = learningRateAt(step, {
+      ...optimizer,
+      kind: optimizer.schedule,
+      totalSteps: training.steps,
+    });
     const loss = valueOf(results.get('loss')!);
     if (Number.isFinite(loss) && Number.isFinite(norm)) this.update(step, learningRate, norm, optimizer);
     const terms = [...results].flatMap(([name, value]) =>

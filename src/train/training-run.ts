@@ -160,7 +160,8 @@ class TrainingRun {
       await nextTick();
     }
     const checkpoint = await this.saveCheckpoint();
-    if (signal?.aborted !== true && !isDue(this.step, config.logging.evaluateEvery)) await this.measureHeldOut();
+    if (signal?.aborted !== true && !isDue(this.step, config.logging.evaluateEvery))
+      await this.measureHeldOut();
     return { step: this.step, finished: this.step >= steps, checkpoint, heldOut: this.heldOut };
   }
 
@@ -190,7 +191,12 @@ class TrainingRun {
   }
 
   /** @throws NumericsError naming the step, its pictures and the checkpoint to go back to */
-  private expectFinite(step: number, { loss, gradientNorm }: StepResult, dataset: Dataset, indices: Int32Array): void {
+  private expectFinite(
+    step: number,
+    { loss, gradientNorm }: StepResult,
+    dataset: Dataset,
+    indices: Int32Array,
+  ): void {
     if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
     const names = Array.from(indices, (index) => dataset.sampleNames[index]!);
     const last = this.checkpointed;
@@ -198,7 +204,10 @@ class TrainingRun {
       where: `training step ${step}`,
       problem: `the loss is ${loss}, the norm of the gradient ${gradientNorm}`,
       facts: [
-        ['pictures', `${names.slice(0, 8).join(', ')}${names.length > 8 ? ` and ${names.length - 8} more` : ''}`],
+        [
+          'pictures',
+          `${names.slice(0, 8).join(', ')}${names.length > 8 ? ` and ${names.length - 8} more` : ''}`,
+        ],
         ['last good checkpoint', last === undefined ? '(none yet)' : this.options.folder.checkpointAt(last)],
       ],
       fix: 'lower optimizer.learningRate or set optimizer.clipNorm, and start another run with --name',

@@ -60,7 +60,10 @@ export async function planTraining(
     data: splitHeldOut(dataset, heldOutFraction),
     skipped: dataset.skipped,
     spec,
-    parameterCount: parameters.reduce((total, { shape }) => total + shape.reduce((size, length) => size * length, 1), 0),
+    parameterCount: parameters.reduce(
+      (total, { shape }) => total + shape.reduce((size, length) => size * length, 1),
+      0,
+    ),
   };
 }
 
