@@ -1,8 +1,32 @@
 /** @file The `onnxruntime-web` backend: WebAssembly, in browsers and in Node. */
 import * as ort from 'onnxruntime-web/wasm';
+import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import { ortBackend } from './ort.ts';
+import type { Backend, Session } from './session.ts';
 
 // One thread unless the page is cross-origin isolated; more would silently fall back anyway.
 ort.env.wasm.numThreads = 1;
 
-export const wasmBackend = ortBackend('wasm', ort, 'wasm');
+const backend = ortBackend('wasm', ort, 'wasm');
+
+export const wasmBackend: Backend = {
+  ...backend,
+  createSession: async (model, options) => filling(await backend.createSession(model, options)),
+};
+
+/** onnxruntime-web computes in its own memory and never writes into given buffers: results are copied there. */
+function filling(session: Session): Session {
+  return {
+    async run(feeds: TensorMap, fetches?: TensorMap) {
+      const results = await session.run(feeds);
+      return new Map([...results].map(([name, value]) => [name, copyInto(fetches?.get(name), value)]));
+    },
+    release: () => session.release(),
+  };
+}
+
+function copyInto(buffer: HostTensor | undefined, value: HostTensor): HostTensor {
+  if (buffer === undefined) return value;
+  (buffer.data as Float32Array).set(value.data as Float32Array);
+  return buffer;
+}
