@@ -46,29 +46,42 @@ export function chooseClasses(text: string, classes: ClassList): number[] {
 }
 
 function chooseClass(text: string, classes: ClassList): number {
-  const slugs = classes.classNames.map(slugOf);
   const slug = slugOf(text);
-  if (slug !== '') {
-    const named = slugs.indexOf(slug);
-    if (named >= 0) return named;
-    if (/^\d+$/.test(text) && Number(text) < classes.numClasses) return Number(text);
-    const beginning = [...slugs.keys()].filter((label) => slugs[label]!.startsWith(slug));
-    if (beginning.length === 1) return beginning[0]!;
-  }
-  throw unknownClass(text, slugs, classes);
+  const slugs = classes.classNames.map(slugOf);
+  if (slug !== '' && slugs.includes(slug)) return slugs.indexOf(slug);
+  if (/^\d+$/.test(text) && Number(text) < classes.numClasses) return Number(text);
+  const beginning = slug === '' ? [] : [...slugs.keys()].filter((label) => slugs[label]!.startsWith(slug));
+  if (beginning.length === 1) return beginning[0]!;
+  throw beginning.length > 1 ? ambiguousClass(text, beginning, classes) : unknownClass(text, classes);
 }
 
-function unknownClass(text: string, slugs: readonly string[], classes: ClassList): ConfigError {
-  const { numClasses, classNames } = classes;
-  const isNumber = /^\d+$/.test(text);
-  const named = classNames.map((name, label) => `${label} ${name}`).join(', ');
+function ambiguousClass(text: string, labels: readonly number[], { classNames }: ClassList): ConfigError {
+  return new ConfigError({
+    where: '--classes',
+    problem: `"${text}" is the beginning of ${labels.length} names`,
+    facts: [['classes', listed(labels, classNames)]],
+    fix: 'write more of the name, or the number',
+  });
+}
+
+function unknownClass(text: string, { numClasses, classNames }: ClassList): ConfigError {
+  const meansName = classNames.length > 0 && /\p{L}/u.test(text);
+  const names = classNames.map((name) => name.toLowerCase());
+  const nearest = names.indexOf(closest(text.toLowerCase(), names));
   return new ConfigError({
     where: '--classes',
     problem: `there is no class "${text}": the model has ${numClasses}, numbered 0 to ${numClasses - 1}`,
-    facts: classNames.length === 0 ? [] : [['classes', named]],
-    fix:
-      slugs.length === 0 || isNumber || text === ''
-        ? `use numbers from 0 to ${numClasses - 1}, or all`
-        : `did you mean ${JSON.stringify(classNames[slugs.indexOf(closest(slugOf(text), [...slugs]))])}?`,
+    facts: classNames.length === 0 ? [] : [['classes', listed([...classNames.keys()], classNames)]],
+    fix: meansName
+      ? `did you mean "${classNames[nearest]}"?`
+      : `use numbers from 0 to ${numClasses - 1}, or all`,
   });
+}
+
+const LONGEST_LIST = 12;
+
+function listed(labels: readonly number[], classNames: readonly string[]): string {
+  const shown = labels.slice(0, LONGEST_LIST).map((label) => `${label} ${classNames[label]}`);
+  const hidden = labels.length - shown.length;
+  return shown.join(', ') + (hidden === 0 ? '' : ` … and ${hidden} more`);
 }

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serialiseNpz, UNNAMED_ARRAY } from '../checkpoint/npz.ts';
 import { ConfigError, DataError, UditError } from '../core/errors.ts';
-import { type HostTensor, hostTensor, zeros } from '../core/host-tensor.ts';
+import { type HostTensor, zeros } from '../core/host-tensor.ts';
 import { writeFileAtomically } from '../data/atomic-write-node.ts';
 import { imageAt, toPixels } from '../data/pixels.ts';
 import { writeGrid, writePng } from '../data/png-node.ts';
@@ -61,9 +61,9 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
   const { numClasses } = request.classes;
   if (!png && !npz) {
     throw new ConfigError({
-      where: folder,
-      problem: 'neither PNG files nor an .npz archive are to be written',
-      fix: 'ask for one of them',
+      where: '--no-png',
+      problem: 'nothing would be written: neither PNG files nor an .npz archive',
+      fix: 'add --npz, or leave --no-png out',
     });
   }
   await reportingWriteErrors(folder, () => mkdir(folder, { recursive: true }));
@@ -92,7 +92,7 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
     }
   }
   const rowLabels = labels.map((label) => className(request.classes, label));
-  const gridPath = grid && (await writeSheet(folder, grid, rowLabels));
+  const gridPath = grid?.images && (await writeSheet(folder, grid.images, grid, rowLabels));
   const npzPath = archive && (await writeArchive(folder, archive));
   return {
     images: wanted.map(({ label, index }, i) => ({
@@ -142,8 +142,9 @@ class GridCollector {
     }
   }
 
-  get images(): HostTensor<'u8'> {
-    return this.sheet ?? hostTensor('u8', [0, 0, 0, 0], new Uint8Array());
+  /** Row by row; nothing before the first image. */
+  get images(): HostTensor<'u8'> | undefined {
+    return this.sheet;
   }
 }
 
@@ -153,12 +154,13 @@ function imageBytes({ shape, data }: HostTensor<'u8'>): number {
 
 async function writeSheet(
   folder: string,
-  grid: GridCollector,
-  classNames: readonly string[],
+  images: HostTensor<'u8'>,
+  { rows, columns }: Pick<GridCollector, 'rows' | 'columns'>,
+  rowLabels: readonly string[],
 ): Promise<string> {
   const path = join(folder, 'grid.png');
-  const options = { columns: grid.columns, rowLabels: classNames.slice(0, grid.rows) };
-  await reportingWriteErrors(path, () => writeGrid(path, grid.images, options));
+  const options = { columns, rowLabels: rowLabels.slice(0, rows) };
+  await reportingWriteErrors(path, () => writeGrid(path, images, options));
   return path;
 }
 
@@ -174,15 +176,20 @@ async function reportingWriteErrors<T>(path: string, write: () => Promise<T>): P
     return await write();
   } catch (cause) {
     if (cause instanceof UditError || !(cause instanceof Error)) throw cause;
-    const code = 'code' in cause ? String(cause.code) : cause.message;
-    throw new DataError({
-      where: path,
-      problem: `cannot be written (${code})`,
-      fix:
-        code === 'ENOSPC'
-          ? 'the disk is full: free some space'
-          : 'choose a folder that can be written with --out',
-      cause,
-    });
+    throw writeError(path, cause);
   }
+}
+
+function writeError(path: string, cause: Error): DataError {
+  const code = 'code' in cause ? String(cause.code) : cause.message;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new DataError({ where: path, problem: 'the disk is full', fix: 'free some space', cause });
+  }
+  const reason = code === 'EEXIST' || code === 'ENOTDIR' ? 'there is a file where a folder is needed' : code;
+  return new DataError({
+    where: path,
+    problem: `cannot be written (${reason})`,
+    fix: 'choose another folder with --out',
+    cause,
+  });
 }

@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import { numberIn, wholeNumber } from './flags.ts';
+
+test('whole numbers, also with units', () => {
+  const parse = wholeNumber({ from: 1 });
+  expect(['1', '250', '50k', '8Ki', '2M', '1Mi'].map(parse)).toEqual([
+    1, 250, 50_000, 8192, 2_000_000, 1_048_576,
+  ]);
+});
+
+test.each(['', '0', '-1', '1.5', '1e3', 'ten', '5K', '9007199254740993'])(
+  'not a whole number from 1: %j',
+  (text) => {
+    expect(() => wholeNumber({ from: 1 })(text)).toThrow(
+      'A whole number from 1 is needed, such as 5 or 8Ki.',
+    );
+  },
+);
+
+test('numbers in a range', () => {
+  const parse = numberIn(0, 1);
+  expect(['0', '1', '0.25', '1e-3'].map(parse)).toEqual([0, 1, 0.25, 0.001]);
+});
+
+test.each(['', ' ', '-0.1', '1.1', 'NaN', 'Infinity', '1,5'])('not a number from 0 to 1: %j', (text) => {
+  expect(() => numberIn(0, 1)(text)).toThrow('A number from 0 to 1 is needed.');
+});
+
+test('a range without end has no infinite number in it', () => {
+  const parse = numberIn(0, Number.POSITIVE_INFINITY);
+  expect(parse('1e300')).toBe(1e300);
+  expect(() => parse('Infinity')).toThrow('A number from 0 is needed.');
+});

@@ -1,0 +1,35 @@
+import { PassThrough } from 'node:stream';
+import { expect, test } from 'vitest';
+import { recordingTerminal } from '../../test/support/recording-terminal.ts';
+import { startProgress } from './terminal.ts';
+
+test('where nobody watches, progress is lines', () => {
+  const terminal = recordingTerminal();
+  const progress = startProgress(terminal, { title: 'sampling', total: 8, lineIntervalMs: 0 });
+  progress.update(1, 'step 1 of 8');
+  progress.update(8, 'step 8 of 8');
+  progress.stop();
+  expect(terminal.printed).toEqual({
+    out: '',
+    err: 'sampling 12% (step 1 of 8)\nsampling 100% (step 8 of 8)\n',
+  });
+});
+
+test('lines keep their distance', () => {
+  const terminal = recordingTerminal();
+  const progress = startProgress(terminal, { title: 'sampling', total: 100 });
+  for (let step = 1; step <= 100; step++) progress.update(step, `step ${step}`);
+  expect(terminal.printed.err).toBe('');
+});
+
+test('on a terminal progress is a bar that goes away', async () => {
+  const stream = Object.assign(new PassThrough({ encoding: 'utf8' }), { isTTY: true, columns: 100 });
+  const progress = startProgress({ out: stream, err: stream }, { title: 'sampling', total: 4 });
+  progress.update(2, 'step 2 of 4');
+  progress.stop();
+  const printed = String(stream.read());
+  expect(printed).toContain('sampling');
+  expect(printed).toContain('50% | step 2 of 4');
+  // The last thing done is to clear the line and to show the cursor again.
+  expect(printed.slice(printed.lastIndexOf('step 2 of 4'))).toContain('\x1b[?25h');
+});

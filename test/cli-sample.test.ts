@@ -1,0 +1,362 @@
+/** @file `udit sample` from the command line to the files, on a tiny model; and the help of every command. */
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writeSafetensors } from '../src/checkpoint/file-node.ts';
+import { parseNpz } from '../src/checkpoint/npz.ts';
+import { buildProgram, runCommandLine } from '../src/cli/program.ts';
+import { cardMetadata } from '../src/saved-model/saved-model.ts';
+import { recordingTerminal } from './support/recording-terminal.ts';
+import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+
+let root: string;
+let run: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit cli '));
+  run = join(root, 'my run');
+  await mkdir(join(run, 'checkpoints'), { recursive: true });
+  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000010.safetensors'), tinyCard({ step: 10 }));
+  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000020.safetensors'), tinyCard({ step: 20 }));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function udit(...args: readonly string[]): Promise<Outcome> {
+  const terminal = recordingTerminal();
+  const code = await runCommandLine(args, terminal);
+  const portable = (text: string) => text.replaceAll(root, 'ROOT').replace(/\d+\.\d+ s each/, '#.## s each');
+  return { code, out: portable(terminal.printed.out), err: portable(terminal.printed.err) };
+}
+
+const sample = (folder: string, ...flags: readonly string[]) =>
+  udit('sample', run, '--steps', '2', '--threads', '1', '--out', join(root, folder), ...flags);
+
+async function pixelsOf(...path: readonly string[]): Promise<Buffer> {
+  return sharp(join(root, ...path))
+    .raw()
+    .toBuffer();
+}
+
+describe('sampling', () => {
+  test('writes the pictures of a run, a grid, and says so', async () => {
+    const { code, out, err } = await sample('plain', '--count', '2', '--seed', '5');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatchInlineSnapshot(`
+      "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
+      6 images by heun, 2 steps, cfg scale 3, seed 5
+      6 images in ROOT/plain, #.## s each
+      grid     ROOT/plain/grid.png
+      "
+    `);
+    expect((await readdir(join(root, 'plain'))).sort()).toEqual([
+      'grid.png',
+      'newt-5-0.png',
+      'newt-5-1.png',
+      'owl-5-0.png',
+      'owl-5-1.png',
+      'red-fox-5-0.png',
+      'red-fox-5-1.png',
+    ]);
+    expect(await sharp(join(root, 'plain', 'owl-5-1.png')).metadata()).toMatchObject({ width: 8, height: 8 });
+  });
+
+  test('the archive holds the pixels of the PNG files', async () => {
+    expect(await sample('both', '--classes', 'newt,0', '--count', '2', '--npz')).toMatchObject({ code: 0 });
+    const archive = parseNpz(await readFile(join(root, 'both', 'samples_4x8x8x3.npz')), 'samples');
+    const files = ['newt-0-0', 'newt-0-1', 'red-fox-0-0', 'red-fox-0-1'];
+    const pixels = await Promise.all(files.map((name) => pixelsOf('both', `${name}.png`)));
+    expect(Buffer.concat(pixels).equals(Buffer.from(archive.get('arr_0')!.data as Uint8Array))).toBe(true);
+  });
+
+  test('the same command gives the same bytes; batch size and count change a picture by rounding at most', async () => {
+    await sample('first', '--count', '2');
+    await sample('again', '--count', '2');
+    await sample('small', '--count', '3', '--classes', 'owl', '--batch-size', '1');
+    for (const name of await readdir(join(root, 'first'))) {
+      const [first, again] = await Promise.all(
+        ['first', 'again'].map((folder) => readFile(join(root, folder, name))),
+      );
+      expect(again!.equals(first!), name).toBe(true);
+    }
+    const [expected, actual] = [
+      await pixelsOf('first', 'owl-0-1.png'),
+      await pixelsOf('small', 'owl-0-1.png'),
+    ];
+    const largest = Math.max(...expected.map((byte, i) => Math.abs(byte - actual[i]!)));
+    expect(largest).toBeLessThanOrEqual(1);
+  });
+
+  test('WebAssembly draws the same pictures up to rounding', async () => {
+    expect(await sample('cpu', '--count', '1', '--classes', 'owl')).toMatchObject({ code: 0 });
+    expect(await sample('wasm', '--count', '1', '--classes', 'owl', '--backend', 'wasm')).toMatchObject({
+      code: 0,
+    });
+    const [expected, actual] = [await pixelsOf('cpu', 'owl-0-0.png'), await pixelsOf('wasm', 'owl-0-0.png')];
+    expect(Math.max(...expected.map((byte, i) => Math.abs(byte - actual[i]!)))).toBeLessThanOrEqual(1);
+  });
+
+  test('the weights asked for are used', async () => {
+    await sample('ema', '--classes', 'owl', '--count', '1', '--weights', 'ema');
+    await sample('model', '--classes', 'owl', '--count', '1', '--weights', 'model');
+    const [ema, model] = [await pixelsOf('ema', 'owl-0-0.png'), await pixelsOf('model', 'owl-0-0.png')];
+    expect(ema.equals(model)).toBe(false);
+  });
+
+  test('a Gaussian model with its own flags', async () => {
+    const path = join(root, 'gaussian.safetensors');
+    await writeTinyCheckpoint(path, tinyCard({ objective: { kind: 'gaussian', variance: 'fixed-large' } }));
+    const flags = ['--num-sampling-steps', 'ddim5', '--eta', '0.5', '--no-clip', '--cfg-channels', 'all'];
+    const { code, out } = await udit(
+      ...['sample', path, '--sampler', 'ddim', '--out', join(root, 'gaussian'), '--count', '1', '--json'],
+      ...flags,
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      sampler: 'ddim',
+      nfe: 5,
+      eta: 0.5,
+      clip: false,
+      cfgChannels: 'all',
+    });
+  });
+
+  test('JSON for scripts', async () => {
+    const { out } = await sample('json', '--count', '1', '--classes', '1', '--json');
+    const { secondsPerImage, ...result } = JSON.parse(out) as { readonly secondsPerImage: number };
+    expect(secondsPerImage).toBeGreaterThan(0);
+    expect(result).toMatchInlineSnapshot(`
+      {
+        "cfgChannels": 3,
+        "cfgScale": 3,
+        "checkpoint": "ROOT/my run/checkpoints/step-0000020.safetensors",
+        "grid": "ROOT/json/grid.png",
+        "images": [
+          {
+            "class": "Owl",
+            "index": 0,
+            "label": 1,
+            "path": "ROOT/json/owl-0-0.png",
+          },
+        ],
+        "model": "U-DiT-XS",
+        "nfe": 4,
+        "nimg": 640,
+        "npz": null,
+        "sampler": "heun",
+        "seed": 0,
+        "step": 20,
+        "steps": 2,
+        "weights": "ema",
+      }
+    `);
+  });
+});
+
+describe('bad input ends with a message and the right exit code', () => {
+  test('an unknown class', async () => {
+    expect(await sample('none', '--classes', 'newts')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: --classes: there is no class "newts": the model has 3, numbered 0 to 2
+        classes  0 Red Fox, 1 Owl, 2 Newt
+        fix: did you mean "Newt"?
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('an unknown flag', async () => {
+    expect(await sample('none', '--cfg-scales', '2')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: unknown option '--cfg-scales'
+      (Did you mean --cfg-scale?)
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('a value that is not a number', async () => {
+    expect(await sample('none', '--count', 'many')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: option '--count <n>' argument 'many' is invalid. A whole number from 1 is needed, such as 5 or 8Ki.
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('an unknown sampler', async () => {
+    expect(await sample('none', '--sampler', 'dpm')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: option '--sampler <name>' argument 'dpm' is invalid. Allowed choices are ddpm, ddim, euler, heun.
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('a sampler of another objective', async () => {
+    expect(await sample('none', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: sampler ddpm: it draws from a gaussian objective, the model has a flow one
+        fix: use euler or heun
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('steps that are none', async () => {
+    expect(await sample('none', '--steps', '0')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: sampling a flow: steps is 0: a positive integer is needed
+        fix: use 50
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('a checkpoint that is not there', async () => {
+    const path = join(run, 'checkpoints', 'step-0000030.safetensors');
+    expect(await udit('sample', path)).toMatchInlineSnapshot(`
+      {
+        "code": 1,
+        "err": "CheckpointError: ROOT/my run/checkpoints/step-0000030.safetensors: there is no such file
+        fix: did you mean ROOT/my run/checkpoints/step-0000010.safetensors?
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('a file of another format', async () => {
+    const path = join(root, 'notes.safetensors');
+    await writeFile(path, 'not a checkpoint');
+    expect(await udit('sample', path)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^CheckpointError: /),
+    });
+  });
+
+  test('weights that do not fit what the file says it is', async () => {
+    const path = join(root, 'misfit.safetensors');
+    const wider = cardMetadata(tinyCard({ spec: tinySpec({ width: 16 }) }));
+    await writeSafetensors(path, randomWeights(tinySpec(), 1), wider);
+    expect(await udit('sample', path)).toMatchInlineSnapshot(`
+      {
+        "code": 1,
+        "err": "CheckpointError: ROOT/misfit.safetensors: does not fit U-DiT-XS: 11 keys match, 0 missing, 0 unexpected, 250 misshapen
+        misshapen  x_embedder.proj.weight: file [8,3,3,3], model [16,3,3,3]
+                   x_embedder.proj.bias: file [8], model [16]
+                   t_embedder_1.mlp.0.weight: file [8,256], model [16,256]
+                   t_embedder_1.mlp.0.bias: file [8], model [16]
+                   t_embedder_1.mlp.2.weight: file [8,8], model [16,16]
+                   t_embedder_1.mlp.2.bias: file [8], model [16]
+                   … and 244 more
+        fix: the file is another size of this model: choose the preset and options it was trained with instead of U-DiT-XS
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('latents, which are not pictures', async () => {
+    const path = join(root, 'latents.safetensors');
+    await writeTinyCheckpoint(path, tinyCard({ spec: tinySpec({ inChannels: 4 }) }));
+    expect(await udit('sample', path)).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: udit sample: U-DiT-XS draws latents of 4 channels, which only an autoencoder turns into pictures
+        fix: use a model of pixels (1 or 3 channels)
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('an output folder that is a file', async () => {
+    await writeFile(join(root, 'file'), '');
+    expect(await sample('file')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('DataError: ROOT/file'),
+    });
+  });
+
+  test('a stack trace is shown with --verbose only', async () => {
+    expect((await sample('none', '--classes', 'newts', '--verbose')).err).toContain('    at ');
+  });
+});
+
+test('Ctrl-C ends the process at once, with whole files only', async () => {
+  const out = join(root, 'interrupted');
+  const bin = fileURLToPath(new URL('../bin/udit.js', import.meta.url));
+  const args = ['sample', run, '--count', '5000', '--steps', '50', '--batch-size', '1', '--threads', '1'];
+  const child = spawn(process.execPath, [bin, ...args, '--out', out], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let printed = '';
+  child.stderr.on('data', (chunk) => {
+    printed += chunk;
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  await expect.poll(() => readdir(out).catch(() => []), { timeout: 45_000 }).not.toEqual([]);
+  child.kill('SIGINT');
+  expect(await ended).toBe(130);
+  expect(printed).toContain('stopped by Ctrl-C\n');
+  const names = await readdir(out);
+  expect(names.filter((name) => !/^red-fox-0-\d+\.png$/.test(name))).toEqual([]);
+  for (const name of names) await pixelsOf('interrupted', name);
+});
+
+describe('help', () => {
+  test('of the program', async () => {
+    const { code, out } = await udit('--help');
+    expect(code).toBe(0);
+    await expect(out).toMatchFileSnapshot('help/udit.txt');
+  });
+
+  test.each(buildProgram(recordingTerminal()).commands.map((command) => command.name()))(
+    'of udit %s',
+    async (name) => {
+      const { code, out } = await udit(name, '--help');
+      expect(code).toBe(0);
+      await expect(out).toMatchFileSnapshot(`help/udit-${name}.txt`);
+    },
+  );
+
+  test('the version is the package’s', async () => {
+    const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
+    expect(await udit('--version')).toEqual({ code: 0, out: `${manifest.version}\n`, err: '' });
+  });
+
+  test('a command that does not exist', async () => {
+    expect(await udit('sampel')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: unknown command 'sampel'
+      (Did you mean sample?)
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+  });
+});

@@ -1,0 +1,49 @@
+/** @file A checkpoint of a tiny U-DiT with random weights, as training writes it. */
+import { writeSafetensors } from '../../src/checkpoint/file-node.ts';
+import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
+import { randomKey } from '../../src/core/random.ts';
+import { presetSpec } from '../../src/models/presets.ts';
+import { createModel, type ModelSpec } from '../../src/models/registry.ts';
+import type { UDiTConfig } from '../../src/models/udit.ts';
+import { initialise, normalWith } from '../../src/nn/initialise.ts';
+import { cardMetadata, GROUP_PREFIX, type ModelCard } from '../../src/saved-model/saved-model.ts';
+
+export function tinySpec(overrides: Partial<UDiTConfig> = {}): ModelSpec {
+  return presetSpec('U-DiT-XS', {
+    inputSize: 8,
+    numClasses: 3,
+    width: 8,
+    depth: [1, 1, 1, 1, 1],
+    downFactor: [2, 2, 1, 2, 2],
+    ...overrides,
+  });
+}
+
+export function tinyCard(changes: Partial<ModelCard> = {}): ModelCard {
+  return {
+    name: 'U-DiT-XS',
+    spec: tinySpec(),
+    objective: { kind: 'flow', timeScale: 1000 },
+    classNames: ['Red Fox', 'Owl', 'Newt'],
+    step: 20,
+    nimg: 640,
+    ...changes,
+  };
+}
+
+/** Random values for every parameter; a model's own initial ones would predict zeros. */
+export function randomWeights(spec: ModelSpec, seed: number): TensorMap {
+  return initialise(createModel(spec), () => normalWith(0.2), randomKey(seed));
+}
+
+/** Writes weights (seed 1) and their moving average (seed 2). */
+export async function writeTinyCheckpoint(path: string, card: ModelCard): Promise<void> {
+  const tensors = new Map<string, HostTensor>();
+  for (const [prefix, seed] of [
+    [GROUP_PREFIX.model, 1],
+    [GROUP_PREFIX.ema, 2],
+  ] as const) {
+    for (const [name, tensor] of randomWeights(card.spec, seed)) tensors.set(prefix + name, tensor);
+  }
+  await writeSafetensors(path, tensors, cardMetadata(card));
+}
