@@ -1,0 +1,42 @@
+/** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
+import type { Fixture } from './fixture.ts';
+import { gaussianSteps } from './gaussian-steps.ts';
+import { imageCrop } from './image-crop.ts';
+import { initialisation } from './initialisation.ts';
+import type { Check, FixtureKind } from './kind.ts';
+import { modelForward } from './model-forward.ts';
+import { positions } from './positions.ts';
+import { samplingLoop } from './sampling-loop.ts';
+import { respacing, schedule } from './schedules.ts';
+import { training } from './training.ts';
+
+/** The first that recognises a fixture checks it. */
+const KINDS: readonly FixtureKind[] = [
+  modelForward,
+  positions,
+  schedule,
+  respacing,
+  gaussianSteps,
+  samplingLoop,
+  training,
+  initialisation,
+  imageCrop,
+];
+
+export function recogniseKind(
+  fixture: Fixture,
+): { readonly name: string; readonly check: Check } | undefined {
+  for (const kind of KINDS) {
+    const check = kind.recognise(fixture);
+    if (check !== undefined) return { name: kind.name, check };
+  }
+  return undefined;
+}
+
+/** What a fixture that nothing checks says of itself. */
+export function describeUnknown({ json }: Fixture): string {
+  if (typeof json !== 'object' || json === null) return 'no object';
+  const { kind, model, doc } = json as Readonly<Record<string, unknown>>;
+  const description = [kind, model, doc].find((value) => typeof value === 'string');
+  return typeof description === 'string' ? description.split(/[:;,.]/)[0]!.slice(0, 60) : 'no description';
+}

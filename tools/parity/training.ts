@@ -1,0 +1,150 @@
+/** @file Steps of training: losses, gradients, parameters, moments and the moving average. */
+import * as v from 'valibot';
+import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
+import { gaussianObjective } from '../../src/diffusion/gaussian-objective.ts';
+import { createModel } from '../../src/models/registry.ts';
+import type { Backend } from '../../src/runtime/session.ts';
+import { TrainState } from '../../src/train/train-state.ts';
+import { type LossFeeds, TrainStep } from '../../src/train/train-step.ts';
+import { type Comparison, compareNumbers } from './comparison.ts';
+import { entryOf, type Fixture, readBeside, readBesideIfThere, requireTensor } from './fixture.ts';
+import type { Check, CheckResult, FixtureKind } from './kind.ts';
+import { specOfReference, weightsOf } from './reference-config.ts';
+import { README_TOLERANCES } from './tolerance.ts';
+import {
+  compareGradients,
+  compareParameters,
+  parseTrainingTolerance,
+  type TrainingTolerance,
+} from './training-tolerance.ts';
+
+const schema = v.object({
+  model: v.picklist(['U-DiT', 'DiT']),
+  config: v.looseObject({}),
+  steps: v.number(),
+  optimizer: v.object({
+    name: v.literal('AdamW'),
+    lr: v.number(),
+    weight_decay: v.number(),
+    betas: v.tuple([v.number(), v.number()]),
+    eps: v.number(),
+  }),
+  ema_decay: v.number(),
+  losses: v.array(v.number()),
+  tolerance: v.optional(v.string(), README_TOLERANCES.training),
+});
+type Json = v.InferOutput<typeof schema>;
+
+export const training: FixtureKind = {
+  name: 'training',
+  recognise(fixture) {
+    const parsed = v.safeParse(schema, fixture.json);
+    return parsed.success ? checkTraining(fixture, parsed.output) : undefined;
+  },
+};
+
+function checkTraining(fixture: Fixture, json: Json): Check {
+  return async (backend) => {
+    const tolerance = parseTrainingTolerance(json.tolerance);
+    const batches = await readBeside(fixture, 'batches.safetensors');
+    const { state, trainStep } = await startRun(fixture, json, batches, backend);
+    const comparisons: Comparison[] = [];
+    for (let step = 1; step <= json.steps; step++) {
+      const { loss } = await trainStep.run(step, feedsOf(batches, step - 1));
+      const relative = tolerance.lossAt(step, json.steps);
+      comparisons.push(compareNumbers(`loss ${step}`, [loss], [json.losses[step - 1]!], { relative }));
+      if (step === 1) {
+        const recorded = await readBeside(fixture, 'grads_step1.safetensors');
+        const gradients = state.layout.views(state.buffers.gradients);
+        comparisons.push(...compareGradients('gradient', gradients, recorded, tolerance));
+      }
+    }
+    await trainStep.release();
+    const final = await compareState(fixture, json.steps, state, tolerance);
+    return { ...final, comparisons: [...comparisons, ...final.comparisons] };
+  };
+}
+
+/** The state after the last step. A subset of fixtures may leave files out. */
+async function compareState(
+  fixture: Fixture,
+  steps: number,
+  { layout, buffers }: TrainState,
+  tolerance: TrainingTolerance,
+): Promise<CheckResult> {
+  const file = (role: string) => readBesideIfThere(fixture, `${role}_step${steps}.safetensors`);
+  const [parameters, ema, moments] = await Promise.all(['params', 'ema', 'adam'].map(file));
+  const comparisons: Comparison[] = [];
+  if (parameters) {
+    comparisons.push(
+      compareParameters('parameters', layout.views(buffers.parameters), parameters, tolerance),
+    );
+  }
+  if (ema) comparisons.push(compareParameters('ema', layout.views(buffers.ema), ema, tolerance));
+  if (moments) {
+    const [first, second] = [momentsOf(moments, '.exp_avg'), momentsOf(moments, '.exp_avg_sq')];
+    const { expAvg, expAvgSq } = buffers;
+    comparisons.push(...compareGradients('exp_avg', layout.views(expAvg), first, tolerance));
+    comparisons.push(...compareGradients('exp_avg_sq', layout.views(expAvgSq), second, tolerance, first));
+  }
+  const absent = Object.entries({ parameters, ema, moments }).filter(([, tensors]) => tensors === undefined);
+  return { comparisons, notCompared: absent.map(([name]) => `${name} (no such file)`) };
+}
+
+/** One of the two moments, by parameter. */
+function momentsOf(moments: TensorMap, ending: string): TensorMap {
+  const those = [...moments].filter(([name]) => name.endsWith(ending));
+  return new Map(those.map(([name, value]) => [name.slice(0, -ending.length), value]));
+}
+
+/** The training step of `udit train`, set to the recorded initial parameters. */
+async function startRun(
+  fixture: Fixture,
+  { config, optimizer, ema_decay, steps }: Json,
+  batches: TensorMap,
+  backend: Backend,
+): Promise<{ readonly state: TrainState; readonly trainStep: TrainStep }> {
+  const model = createModel(specOfReference(config, fixture.name));
+  const initial = weightsOf(model, await readBeside(fixture, 'init.safetensors'), 'init.safetensors');
+  const state = TrainState.initial(model, 0);
+  state.layout.fill(state.buffers.parameters, initial);
+  state.layout.fill(state.buffers.ema, initial);
+  const objective = gaussianObjective({
+    variance: model.config.learnSigma ? 'learned-range' : 'fixed-large',
+  });
+  const trainStep = await TrainStep.compile(
+    model,
+    objective,
+    state,
+    {
+      optimizer: {
+        learningRate: optimizer.lr,
+        schedule: 'constant',
+        warmupSteps: 0,
+        weightDecay: optimizer.weight_decay,
+        beta1: optimizer.betas[0],
+        beta2: optimizer.betas[1],
+        eps: optimizer.eps,
+        clipNorm: null,
+        emaDecay: ema_decay,
+        emaWarmup: false,
+      },
+      training: { steps, batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!, seed: 0 },
+    },
+    backend,
+  );
+  return { state, trainStep };
+}
+
+/** Batch number `index`, from 0, with its recorded times, noise and hidden classes. */
+function feedsOf(batches: TensorMap, index: number): LossFeeds {
+  const entry = (name: string): HostTensor =>
+    entryOf(requireTensor(batches, name, 'batches.safetensors'), index);
+  const drops = entry('drop_ids');
+  return {
+    batch: { x: entry('x') as HostTensor<'f32'>, y: entry('y') as HostTensor<'i64'> },
+    noise: entry('noise') as HostTensor<'f32'>,
+    t: entry('t'),
+    dropped: tensorOf('bool', drops.shape, Array.from(drops.data, Number)),
+  };
+}
