@@ -126,8 +126,10 @@ function parse<S extends v.GenericSchema>(schema: S, value: unknown, where: stri
   const parsed = v.safeParse(schema, value);
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
-  throw new DataError({
-    where,
-    problem: `${v.getDotPath(issue) ?? 'configuration'}: expected ${issue.expected}, received ${issue.received}`,
-  });
+  const option = v.getDotPath(issue) ?? 'configuration';
+  const problem =
+    issue.expected === 'never'
+      ? `the option "${option}" of the reference has no counterpart here`
+      : `${option}: expected ${issue.expected}, received ${issue.received}`;
+  throw new DataError({ where, problem });
 }

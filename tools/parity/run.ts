@@ -47,7 +47,8 @@ export async function* checkFolder(
   }
 }
 
-async function checkFixture(path: string, folder: string, backend: Backend): Promise<FixtureResult> {
+/** @param folder - what the fixture's name is relative to */
+export async function checkFixture(path: string, folder: string, backend: Backend): Promise<FixtureResult> {
   const name = nameOf(path, folder);
   let kind = 'unreadable';
   try {

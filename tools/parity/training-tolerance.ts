@@ -12,7 +12,7 @@ export interface TrainingTolerance {
   readonly negligibleNorm: number;
   /** Absolute error of most parameters, how many those are, and of all. */
   readonly usualDifference: number;
-  readonly usualShare: number;
+  readonly usualPercent: number;
   readonly largestDifference: number;
 }
 
@@ -29,7 +29,7 @@ export function parseTrainingTolerance(text: string): TrainingTolerance {
     gradientRelL2: find(`gradients rel L2 ${NUMBER}`, 1e-4),
     negligibleNorm: find(`norm > ${NUMBER}`, 1e-6),
     usualDifference: find(`<= ${NUMBER} for [\\d.]+ ?%`, 1e-5),
-    usualShare: find(`for ${NUMBER} ?%`, 99.9) / 100,
+    usualPercent: find(`for ${NUMBER} ?%`, 99.9),
     largestDifference: find(`and <= ${NUMBER}[^;]*for all`, 1e-3),
   };
 }
@@ -63,9 +63,9 @@ export function compareParameters(
   quantity: string,
   actual: TensorMap,
   expected: TensorMap,
-  { usualDifference, usualShare, largestDifference }: TrainingTolerance,
+  { usualDifference, usualPercent, largestDifference }: TrainingTolerance,
 ): Comparison {
-  const tolerance = `abs ${usualDifference.toExponential()} for ${usualShare * 100} %, abs ${largestDifference.toExponential()} for all`;
+  const tolerance = `abs ${usualDifference.toExponential()} for ${usualPercent} %, abs ${largestDifference.toExponential()} for all`;
   const values: number[] = [];
   const recorded: number[] = [];
   for (const [name, tensor] of actual) {
@@ -76,6 +76,6 @@ export function compareParameters(
   }
   const all = compareNumbers(quantity, values, recorded, { absolute: largestDifference });
   const unusual = values.filter((value, i) => !(Math.abs(value - recorded[i]!) <= usualDifference)).length;
-  const allowedUnusual = (1 - usualShare) * values.length;
+  const allowedUnusual = ((100 - usualPercent) / 100) * values.length;
   return { ...all, tolerance, excess: Math.max(all.excess, unusual / allowedUnusual) };
 }

@@ -1,0 +1,48 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { listFixtures, nameOf } from '../tools/parity/fixture.ts';
+import { formatResult } from '../tools/parity/report.ts';
+import { checkFixture } from '../tools/parity/run.ts';
+
+const FOLDER = fileURLToPath(new URL('fixtures', import.meta.url));
+
+/** What must be recognised and pass, so that nothing drops out unnoticed. */
+const EXPECTED = {
+  'centre crop': ['data/center_crop'],
+  'diffusion steps and losses': ['diffusion/steps_and_losses', 'diffusion/steps_and_losses_other_types'],
+  initialisation: ['init/DiT-S_2', 'init/U-DiT-S_part'],
+  'model forward': [
+    'models/dit/dit_p2_nosigma',
+    'models/dit/dit_p4',
+    'models/udit/attn_none',
+    'models/udit/attn_none_posemb_none_df1',
+    'models/udit/base16',
+    'models/udit/base16_intermediates',
+    'models/udit/down_factor1',
+    'models/udit/down_factor4',
+    'models/udit/down_factor_list_42124',
+    'models/udit/down_shortcut0',
+    'models/udit/ffn_basic',
+    'models/udit/learn_sigma0',
+    'models/udit/no_cfg_class_dropout0',
+    'models/udit/posemb_none',
+    'models/udit/rep0',
+  ],
+  positions: ['models/dit/pos_embed'],
+  respacing: ['diffusion/respacing'],
+  'sampling loop': ['diffusion/loop_ddpm10_nocfg_clip'],
+  schedule: ['diffusion/schedule_cosine1000', 'diffusion/schedule_linear1000'],
+  training: ['training/dit_drop/expected', 'training/udit_drop/expected'],
+};
+
+const paths = await listFixtures(FOLDER);
+
+describe.each(Object.entries(EXPECTED))('parity with the reference: %s', (kind, names) => {
+  test.each(names)('%s', async (name) => {
+    const path = paths.find((candidate) => nameOf(candidate, FOLDER) === name)!;
+    const result = await checkFixture(path, FOLDER, cpuBackend);
+    expect(result.status, formatResult(result)).toBe('passed');
+    expect(result.kind).toBe(kind);
+  });
+});
