@@ -52,7 +52,7 @@ describe('sampling', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
-      6 images by heun, 2 steps, cfg scale 3, seed 5
+      6 images by euler, 2 steps, cfg scale 3, seed 5
       6 images in ROOT/plain, #.## s each
       grid     ROOT/plain/grid.png
       "
@@ -148,10 +148,10 @@ describe('sampling', () => {
           },
         ],
         "model": "U-DiT-XS",
-        "nfe": 4,
+        "nfe": 2,
         "nimg": 640,
         "npz": null,
-        "sampler": "heun",
+        "sampler": "euler",
         "seed": 0,
         "step": 20,
         "steps": 2,

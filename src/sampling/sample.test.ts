@@ -174,9 +174,9 @@ test('aborting stops before the next step with the reason that was given', async
 });
 
 test('the settings that were chosen can be read', async () => {
-  const sampler = await openSampler(flow, { batchSize: 1 });
-  expect(sampler.settings).toMatchObject({ sampler: 'heun', cfgChannels: 3 });
-  expect(sampler.nfe).toBe(2 * Number(sampler.settings.steps));
+  const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
+  expect(sampler.settings).toEqual({ sampler: 'heun', steps: 25, cfgScale: 3, cfgChannels: 3 });
+  expect([sampler.stepCount, sampler.nfe]).toEqual([25, 50]);
 });
 
 describe('errors', () => {

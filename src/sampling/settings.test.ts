@@ -26,14 +26,14 @@ describe('what is chosen', () => {
     expect(chooseSettings('gaussian', PIXELS, { sampler: 'ddim' })).toMatchObject({ steps: 50, clip: true });
   });
 
-  test('for a flow: Heun, and no option that flows do not have', () => {
+  test('for a flow: Euler, and no option that flows do not have', () => {
     expect(chooseSettings('flow', PIXELS)).toEqual({
-      sampler: 'heun',
+      sampler: 'euler',
       steps: 25,
       cfgScale: 3,
       cfgChannels: 3,
     });
-    expect(chooseSettings('flow', PIXELS, { sampler: 'euler' }).steps).toBe(50);
+    expect(chooseSettings('flow', PIXELS, { sampler: 'heun' }).steps).toBe(25);
   });
 
   test('grey images are guided in their one channel', () => {

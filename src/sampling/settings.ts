@@ -18,10 +18,11 @@ export type RequestedSettings = { readonly [K in keyof SamplingSettings]?: Sampl
 const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 'sampler' | 'cfgScale'>>> = {
   // As U-DiT's sample_ddp.py.
   gaussian: { sampler: 'ddpm', cfgScale: 1.5 },
-  flow: { sampler: 'heun', cfgScale: 3 },
+  // At 25 evaluations of the network Euler comes nearer to the exact flow than Heun, whose every other one is a corrector.
+  flow: { sampler: 'euler', cfgScale: 3 },
 };
 
-const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = { ddpm: 250, ddim: 50, euler: 50, heun: 25 };
+const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = { ddpm: 250, ddim: 50, euler: 25, heun: 25 };
 
 /** Larger batches are hardly faster per image, and take longer to show a first result. */
 export const DEFAULT_BATCH_SIZE = 8;
@@ -42,7 +43,7 @@ export function evenBatchSize(imageCount: number, largest = DEFAULT_BATCH_SIZE):
 }
 
 /**
- * Completes what was asked for with what suits the model: DDPM with 250 steps for Gaussian diffusion, Heun for flows;
+ * Completes what was asked for with what suits the model: DDPM with 250 steps for Gaussian diffusion, Euler with 25 for flows;
  * predicted images are limited to [−1, 1] where the sampler can and the images are pixels.
  *
  * @throws ConfigError if guidance is asked of a model without a null label, or its scale is not a number
