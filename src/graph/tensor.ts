@@ -137,8 +137,8 @@ export function withScope<T>(scope: string, build: () => T): T {
   try {
     return build();
   } catch (error) {
-    // The innermost scope is the most telling one: add it once.
-    if (error instanceof UditError && !error.message.includes('\n  while tracing ')) {
+    // The innermost scope is the most telling one: add it once. That of a whole model is nameless.
+    if (scope !== '' && error instanceof UditError && !error.message.includes('\n  while tracing ')) {
       error.message = error.message.replace(/(\n {2}fix: |$)/, `\n  while tracing ${scope}$1`);
     }
     throw error;

@@ -41,9 +41,5 @@ export abstract class Denoiser extends Module {
   /** How many label embedders draw their dropout independently. */
   abstract readonly labelEmbedders: number;
   abstract readonly initRule: InitRule;
-  abstract override forward(
-    x: Tensor<'N C H W'>,
-    condition: Condition,
-    options?: TraceOptions,
-  ): Unlabelled;
+  abstract override forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled;
 }

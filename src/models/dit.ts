@@ -54,18 +54,18 @@ function checkConfig({ inputSize, patchSize, width, heads }: DiTConfig): void {
       `use input size ${Math.ceil(inputSize / patchSize) * patchSize} or another patch size`,
     );
   }
+  const unit = leastCommonMultiple(4, heads);
+  const fix = `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`;
   if (width % 4 !== 0) {
-    throw fail(
-      `width ${width} is not a multiple of 4, which sine-cosine positions need`,
-      `use width ${Math.ceil(width / 4) * 4}`,
-    );
+    throw fail(`width ${width} is not a multiple of 4, which sine-cosine positions need`, fix);
   }
-  if (width % heads !== 0) {
-    throw fail(
-      `width ${width} with ${heads} heads gives ${width / heads} channels per head`,
-      `use a width that is a multiple of ${heads}, such as ${Math.ceil(width / heads) * heads}`,
-    );
-  }
+  if (width % heads !== 0) throw fail(`${heads} heads do not divide width ${width}`, fix);
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let multiple = a;
+  while (multiple % b !== 0) multiple += a;
+  return multiple;
 }
 
 // Patches
