@@ -100,21 +100,20 @@ describe('errors', () => {
   test('width', () => {
     expect(build({ width: 10, heads: 2 })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: DiT: width 10 is not a multiple of 4, which sine-cosine positions need
-        fix: use width 12]
+        fix: use a width that is a multiple of 4, such as 12]
     `);
   });
   test('heads', () => {
     expect(build({ heads: 5 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: DiT: width 12 with 5 heads gives 2.4 channels per head
-        fix: use a width that is a multiple of 5, such as 15]
+      [ConfigError: ConfigError: DiT: 5 heads do not divide width 12
+        fix: use a width that is a multiple of 20, such as 20]
     `);
   });
   test('images of another size', () => {
     const apply = () => new DiT(TINY).apply(input('x', [1, 4, 8, 8]), condition(1));
     expect(apply).toThrowErrorMatchingInlineSnapshot(`
       [ShapeError: ShapeError: expectAxes: axis C differs: the tensor has 4, 3 is expected
-        tensor  f32[N=1, C=4, H=8, W=8]
-        while tracing ]
+        tensor  f32[N=1, C=4, H=8, W=8]]
     `);
   });
 });
