@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { tensorOf } from '../core/host-tensor.ts';
+import { tensorOf, zeros } from '../core/host-tensor.ts';
 import { drawGrid } from './grid.ts';
 import type { PixelImage } from './pixel-image.ts';
 
@@ -77,9 +77,7 @@ describe('drawGrid', () => {
 
 describe('a grid that cannot be drawn', () => {
   it('has pictures of another shape', () => {
-    expect(() =>
-      drawGrid(tensorOf('u8', [1, 2, 2, 4], []), { columns: 1 }),
-    ).toThrowErrorMatchingInlineSnapshot(
+    expect(() => drawGrid(zeros('u8', [1, 2, 2, 4]), { columns: 1 })).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: ShapeError: drawGrid: pictures are u8[N,H,W,C] with 1 or 3 channels and N at least 1, these are [1,2,2,4]]`,
     );
   });
