@@ -41,7 +41,7 @@ describe('drawGrid', () => {
 
   it('enlarges small pictures and leaves large ones', () => {
     const widthOf = (size: number) =>
-      drawGrid(tensorOf('u8', [1, size, size, 1], []), { columns: 1 }).width - 2 * PADDING;
+      drawGrid(zeros('u8', [1, size, size, 1]), { columns: 1 }).width - 2 * PADDING;
     expect([32, 64, 128, 256].map(widthOf)).toEqual([96, 128, 128, 256]);
   });
 
@@ -62,7 +62,7 @@ describe('drawGrid', () => {
   });
 
   it('breaks long labels between words', () => {
-    const images = tensorOf('u8', [1, 64, 64, 1], []);
+    const images = zeros('u8', [1, 64, 64, 1]);
     const widthWith = (label: string) => drawGrid(images, { columns: 1, scale: 1, rowLabels: [label] }).width;
     expect(widthWith('a label of many words in a row')).toBeLessThan(
       widthWith('a_label_of_many_words_in_a_row'),
