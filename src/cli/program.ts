@@ -1,14 +1,16 @@
 /** @file The command line as a whole: its commands, and how it ends. */
-import { createRequire } from 'node:module';
 import { Command } from 'commander';
 import { EXIT_CODES, reportFailure } from './failures.ts';
 import { registerSample } from './sample.ts';
+import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
-
-const { version } = createRequire(import.meta.url)('../../package.json') as { readonly version: string };
+import { registerTrain } from './train.ts';
+import { version } from './version.ts';
 
 const AFTER_HELP = `
 Examples:
+  udit start                 train on emoji for a few minutes, then look
+  udit train                 train in runs/; again: continue
   udit sample                draw emoji with the bundled model
   udit sample runs/mine      draw from a run's latest checkpoint
   udit sample --help         all options of a command
@@ -34,6 +36,8 @@ export function buildProgram(terminal: Terminal): Command {
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(add --help for all options)')
     .addHelpText('after', AFTER_HELP);
+  registerStart(program, terminal);
+  registerTrain(program, terminal);
   registerSample(program, terminal);
   return program;
 }

@@ -3,7 +3,6 @@ import { sizeOf } from '../core/shape.ts';
 import type { Graph } from './graph.ts';
 import {
   add,
-  attentionWeights,
   broadcastTo,
   geluGate,
   inverseNorm,
@@ -13,9 +12,10 @@ import {
   mul,
   parameter,
   rebuild,
+  softmax,
   splitHeads,
 } from './operators.ts';
-import { isOp, type Tensor, withScope } from './tensor.ts';
+import { isOp, type OpParams, type Tensor, withScope } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 
 /** Rebuilds a graph from the leaves up; `visit` gets each node with its inputs already replaced. */
@@ -97,12 +97,20 @@ export function shareStatistics(graph: Graph): Graph {
       return mul(a!, inverseNorm(a!, tensor.params.eps));
     }
     if (isOp(tensor, 'attention') && wanted('attentionWeights', tensor.inputs.slice(0, 2))) {
-      const weights = attentionWeights(a!, b!, tensor.params);
+      const weights = explicitWeights(a!, b!, tensor.params);
       return mergeHeads(matmul(weights, splitHeads(c!, tensor.params.heads)));
     }
+    if (isOp(tensor, 'attentionWeights')) return explicitWeights(a!, b!, tensor.params);
     return keep(tensor, inputs);
   });
   return shareCommon(shared);
+}
+
+/** Attention weights from heads that are split once for the forward value and the gradient. */
+function explicitWeights(q: Tensor, k: Tensor, { heads, scale }: OpParams['attentionWeights']): Tensor {
+  // The scale goes on the queries, which are smaller than the scores.
+  const queries = scale === 1 ? splitHeads(q, heads) : mul(splitHeads(q, heads), scale);
+  return softmax(matmul(queries, splitHeads(k, heads), { transposeB: true }));
 }
 
 /** The passes that every graph goes through before it is lowered. */

@@ -4,7 +4,7 @@
  * (training) depthwise convolutions use that layout's operators directly, dense ones im2col and a matrix product.
  */
 import type { Tensor } from '../graph/tensor.ts';
-import type { Lowering, NodeOf } from './lower.ts';
+import type { Lowering, NodeOf } from './lowering.ts';
 
 const NCHWC = 'com.microsoft.nchwc';
 

@@ -4,117 +4,13 @@
  */
 
 import { CheckpointError } from '../core/errors.ts';
-import { hostTensor, scalar, type TensorMap } from '../core/host-tensor.ts';
-import { type Shape, sizeOf } from '../core/shape.ts';
+import { sizeOf } from '../core/shape.ts';
 import type { Graph } from '../graph/graph.ts';
-import { isOp, type OpName, type OpParams, type Tensor } from '../graph/tensor.ts';
+import type { OpName, Tensor } from '../graph/tensor.ts';
 import { countUses, topologicalOrder } from '../graph/traverse.ts';
 import * as convolution from './lower-convolution.ts';
-import { type Attributes, type Domain, ModelWriter } from './model-writer.ts';
+import { Lowering, type LowerOptions, type NodeOf } from './lowering.ts';
 
-/** What the runtime can execute beside standard ONNX; found by probing, never by a list. */
-export interface LoweringFeatures {
-  /** Channels per block of ONNX Runtime's internal NCHWc layout on this CPU; null where it is absent. */
-  readonly nchwcBlock: number | null;
-}
-
-export const PORTABLE: LoweringFeatures = { nchwcBlock: null };
-
-export interface LowerOptions {
-  readonly features: LoweringFeatures;
-  /** Values of parameters: these become initialisers, and the graph is lowered for inference. Others are fed. */
-  readonly weights?: TensorMap;
-  readonly metadata?: Readonly<Record<string, string>>;
-}
-
-/** State of one lowering, and the vocabulary of its rules. */
-export class Lowering {
-  readonly writer = new ModelWriter();
-  readonly features: LoweringFeatures;
-  readonly weights: TensorMap | undefined;
-  /** Nodes computed with channels first (see {@link channelsFirstChains}). */
-  readonly channelsFirst: ReadonlySet<Tensor>;
-  private readonly names = new Map<Tensor, string>();
-  private readonly memo = new Map<string, string>();
-  private scope = '';
-
-  constructor(order: readonly Tensor[], uses: ReadonlyMap<Tensor, number>, options: LowerOptions) {
-    this.features = options.features;
-    this.weights = options.weights;
-    this.channelsFirst =
-      options.weights === undefined ? new Set() : convolution.channelsFirstChains(order, uses);
-  }
-
-  /** Lowers one node; its inputs have been lowered before. */
-  lower(tensor: Tensor): void {
-    this.scope = tensor.scope;
-    if (this.channelsFirst.has(tensor)) convolution.lowerChannelsFirst(this, tensor);
-    else this.names.set(tensor, (LOWER[tensor.op] as LowerRule<OpName>)(this, tensor as NodeOf<OpName>));
-  }
-
-  /** ONNX value that holds a tensor in its own layout. */
-  name(tensor: Tensor): string {
-    const name = this.names.get(tensor);
-    if (name !== undefined) return name;
-    return this.once(`tokens ${tensor.id}`, () =>
-      this.emit('Transpose', [this.channelsFirstName(tensor)], { perm: [0, 2, 3, 1] }),
-    );
-  }
-
-  /** ONNX value that holds an [N, H, W, C] tensor as [N, C, H, W]. */
-  channelsFirstName(tensor: Tensor): string {
-    return this.once(`channels first ${tensor.id}`, () =>
-      this.emit('Transpose', [this.names.get(tensor)!], { perm: [0, 3, 1, 2] }),
-    );
-  }
-
-  setChannelsFirstName(tensor: Tensor, name: string): void {
-    this.memo.set(`channels first ${tensor.id}`, name);
-  }
-
-  /** Emits what `make` emits at the first call with this key only. */
-  once(key: string, make: () => string): string {
-    const known = this.memo.get(key);
-    if (known !== undefined) return known;
-    const name = make();
-    this.memo.set(key, name);
-    return name;
-  }
-
-  emit(opType: string, inputs: readonly string[], attributes: Attributes = {}, domain: Domain = ''): string {
-    return this.writer.emit(opType, inputs, attributes, { domain, scope: this.scope });
-  }
-
-  emitMany(opType: string, inputs: readonly string[], count: number, attributes: Attributes = {}): string[] {
-    return this.writer.emitMany(opType, inputs, count, attributes, { scope: this.scope });
-  }
-
-  reshape(name: string, shape: Shape): string {
-    return this.emit('Reshape', [name, this.writer.integers(shape)]);
-  }
-
-  float(value: number): string {
-    return this.writer.constant(scalar('f32', value));
-  }
-
-  /** A constant vector of one value. */
-  filled(length: number, value: number): string {
-    return this.once(`filled ${length} ${value}`, () =>
-      this.writer.constant(hostTensor('f32', [length], new Float32Array(length).fill(value))),
-    );
-  }
-
-  /** Leading axes merged: [… D] → [rows, D]. */
-  asMatrix(tensor: Tensor): string {
-    if (tensor.shape.length === 2) return this.name(tensor);
-    const width = tensor.shape.at(-1)!;
-    return this.once(`matrix ${tensor.id}`, () =>
-      this.reshape(this.name(tensor), [sizeOf(tensor.shape) / width, width]),
-    );
-  }
-}
-
-export type NodeOf<O extends OpName> = Tensor & { readonly op: O; readonly params: OpParams[O] };
 type LowerRule<O extends OpName> = (lowering: Lowering, tensor: NodeOf<O>) => string;
 
 const elementwise =
@@ -340,16 +236,19 @@ function bound(lowering: Lowering) {
  */
 export function lowerGraph(graph: Graph, options: LowerOptions): Uint8Array {
   const order = topologicalOrder(graph.values());
-  const lowering = new Lowering(order, countUses(order, graph.values()), options);
-  for (const tensor of order) lowering.lower(tensor);
+  const uses = countUses(order, graph.values());
+  const isInference = options.weights !== undefined;
+  const channelsFirst = isInference ? convolution.channelsFirstChains(order, uses) : new Set<Tensor>();
+  const lowering = new Lowering(options, channelsFirst);
+  for (const tensor of order) {
+    lowering.enter(tensor.scope);
+    if (channelsFirst.has(tensor)) convolution.lowerChannelsFirst(lowering, tensor);
+    else
+      lowering.setName(tensor, (LOWER[tensor.op] as LowerRule<OpName>)(lowering, tensor as NodeOf<OpName>));
+  }
   for (const [name, tensor] of graph) {
     lowering.writer.emit('Identity', [lowering.name(tensor)], {}, { output: name });
     lowering.writer.addOutput(name, tensor.dtype, tensor.shape);
   }
   return lowering.writer.toBytes(options.metadata);
-}
-
-/** Is this value known when the model is lowered? */
-export function isKnown(lowering: Lowering, tensor: Tensor): boolean {
-  return isOp(tensor, 'constant') || (tensor.op === 'parameter' && lowering.weights !== undefined);
 }

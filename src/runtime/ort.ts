@@ -3,7 +3,7 @@ import type * as Ort from 'onnxruntime-common';
 import type { DType, TensorData } from '../core/dtype.ts';
 import { RuntimeUnavailableError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor.ts';
-import type { LoweringFeatures } from '../onnx/lower.ts';
+import type { LoweringFeatures } from '../onnx/lowering.ts';
 import { ModelWriter } from '../onnx/model-writer.ts';
 import type { Backend, Session, SessionOptions } from './session.ts';
 
@@ -55,8 +55,12 @@ function sessionOptions(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
+    // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
     graphOptimizationLevel: purpose === 'training' ? 'basic' : 'all',
+    // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
     enableMemPattern: purpose !== 'training',
+    enableCpuMemArena: purpose !== 'training',
     logSeverityLevel: 3,
     ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
   };

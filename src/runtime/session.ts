@@ -1,6 +1,6 @@
 /** @file What a runtime offers, whichever library is behind it. */
 import type { TensorMap } from '../core/host-tensor.ts';
-import type { LoweringFeatures } from '../onnx/lower.ts';
+import type { LoweringFeatures } from '../onnx/lowering.ts';
 
 export interface SessionOptions {
   /** Threads inside one operation. Default 1: throughput comes from several one-thread sessions. */

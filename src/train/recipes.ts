@@ -1,5 +1,5 @@
 /** @file What a run does where nothing else is said: the paper's settings for the paper's models, others on a laptop. */
-import type { ConfigLayer } from './train-config.ts';
+import type { ConfigLayer } from './config-layer.ts';
 
 const LAPTOP_PRESET = 'U-DiT-XS';
 

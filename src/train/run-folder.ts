@@ -1,5 +1,4 @@
 /** @file The folder of a run: where things are, which checkpoints are kept, and whether a run may go on in it. */
-import { appendFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -61,11 +60,6 @@ export class RunFolder {
 
   checkpointAt(step: number): string {
     return join(this.checkpoints, `step-${stepDigits(step)}.safetensors`);
-  }
-
-  /** Appends a line to `log.txt`. */
-  log(line: string): void {
-    appendFileSync(join(this.path, 'log.txt'), `${line}\n`);
   }
 
   /**

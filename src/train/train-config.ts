@@ -2,6 +2,7 @@
 import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { ConfigError } from '../core/errors.ts';
+import { type ConfigLayer, overlay } from './config-layer.ts';
 import { recipeFor } from './recipes.ts';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
@@ -90,9 +91,6 @@ const configSchema = v.strictObject({
 export type TrainConfig = v.InferOutput<typeof configSchema>;
 export type OptimizerConfig = TrainConfig['optimizer'];
 
-/** A part of a configuration, as files and flags give it. */
-export type ConfigLayer = { readonly [key: string]: unknown };
-
 /**
  * Lays `layers` (first a file, then flags) over the recipe of the model they name.
  *
@@ -105,27 +103,6 @@ export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset
   const result = v.safeParse(configSchema, merged);
   if (result.success) return result.output;
   throw configError(result.issues[0], merged);
-}
-
-/** A layer that sets one dotted key: `optimizer.learningRate` → 3e-4. Text is read as JSON where it is JSON. */
-export function layerOf(dottedKey: string, value: unknown): ConfigLayer {
-  return dottedKey.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigLayer;
-}
-
-/** `above` wins; objects are merged, except that another kind of objective replaces the whole objective. */
-function overlay(below: ConfigLayer, above: ConfigLayer): ConfigLayer {
-  const merged: Record<string, unknown> = { ...below };
-  for (const [key, value] of Object.entries(above)) {
-    const existing = merged[key];
-    const replaces =
-      isLayer(existing) && isLayer(value) && value.kind !== undefined && value.kind !== existing.kind;
-    merged[key] = isLayer(existing) && isLayer(value) && !replaces ? overlay(existing, value) : value;
-  }
-  return merged;
-}
-
-function isLayer(value: unknown): value is ConfigLayer {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer): ConfigError {

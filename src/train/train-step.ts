@@ -153,10 +153,10 @@ export class TrainStep {
       kind: optimizer.schedule,
       totalSteps: training.steps,
     });
-    const loss = valueOf(results.get('loss')!);
+    const loss = scalarOf(results.get('loss')!);
     if (Number.isFinite(loss) && Number.isFinite(norm)) this.update(step, learningRate, norm, optimizer);
     const terms = [...results].flatMap(([name, value]) =>
-      name.startsWith('term.') ? [[name.slice('term.'.length), valueOf(value)] as const] : [],
+      name.startsWith('term.') ? [[name.slice('term.'.length), scalarOf(value)] as const] : [],
     );
     return { loss, terms: Object.fromEntries(terms), gradientNorm: norm, learningRate };
   }
@@ -175,6 +175,6 @@ export class TrainStep {
   }
 }
 
-function valueOf(tensor: HostTensor): number {
+function scalarOf(tensor: HostTensor): number {
   return Number(tensor.data[0]);
 }

@@ -1,5 +1,6 @@
 /** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
 import { readFile } from 'node:fs/promises';
+import { readSafetensors } from '../checkpoint/file-node.ts';
 import { openEmoji } from '../data/emoji-node.ts';
 import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
 import { toPixels } from '../data/pixels.ts';
@@ -9,6 +10,7 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import { createSampler } from '../sampling/sample.ts';
+import { openSavedModel, type SavedModel } from '../saved-model/saved-model.ts';
 import { modelForData } from './model-for-data.ts';
 import { RunFolder } from './run-folder.ts';
 import type { TrainConfig } from './train-config.ts';
@@ -16,8 +18,8 @@ import { type DrawSamples, type RunObserver, type RunResult, runTraining } from 
 
 /** Steps of the quick grids drawn while training. */
 const PREVIEW_STEPS = 20;
-const PREVIEW_COLUMNS = 8;
-const MAX_PREVIEW_CLASSES = 10;
+const GRID_COLUMNS = 8;
+const MAX_GRID_CLASSES = 10;
 
 export interface SessionOptions {
   readonly config: TrainConfig;
@@ -86,18 +88,43 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
 /** A row per class, always from the same noise, so that grids of one run show the same pictures coming into being. */
 function previewGrid(seed: number, threads: number): DrawSamples {
   return async (card, state, path) => {
-    const classes = card.classNames.slice(0, MAX_PREVIEW_CLASSES);
-    const sampler = await createSampler(
-      { card, model: createModel(card.spec), weights: state.weights('ema') },
-      { backend: cpuBackend, steps: PREVIEW_STEPS, batchSize: PREVIEW_COLUMNS, threads },
-    );
-    try {
-      const labels = classes.flatMap((_, label) => new Array<number>(PREVIEW_COLUMNS).fill(label));
-      const images = await sampler.generate({ labels, seed });
-      await writeGrid(path, toPixels(images), { columns: PREVIEW_COLUMNS, rowLabels: classes });
-    } finally {
-      await sampler.release();
-    }
+    const saved = { card, model: createModel(card.spec), weights: state.weights('ema') };
+    await drawClassGrid(saved, path, { seed, threads, steps: PREVIEW_STEPS });
     return readFile(path);
   };
+}
+
+/** The grid at the end of a session, drawn from its checkpoint with the sampler's own settings. */
+export async function drawFinalGrid(checkpoint: string, path: string, threads: number): Promise<string> {
+  const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+  await drawClassGrid(saved, path, { seed: 0, threads });
+  return path;
+}
+
+interface ClassGridOptions {
+  readonly seed: number;
+  readonly threads: number;
+  /** Default: as the sampler chooses. */
+  readonly steps?: number;
+}
+
+async function drawClassGrid(
+  saved: Pick<SavedModel, 'card' | 'model' | 'weights'>,
+  path: string,
+  { seed, threads, steps }: ClassGridOptions,
+): Promise<void> {
+  const classes = saved.card.classNames.slice(0, MAX_GRID_CLASSES);
+  const sampler = await createSampler(saved, {
+    backend: cpuBackend,
+    batchSize: GRID_COLUMNS,
+    threads,
+    steps,
+  });
+  try {
+    const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
+    const images = await sampler.generate({ labels, seed });
+    await writeGrid(path, toPixels(images), { columns: GRID_COLUMNS, rowLabels: classes });
+  } finally {
+    await sampler.release();
+  }
 }

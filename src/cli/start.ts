@@ -1,0 +1,84 @@
+/** @file `udit start`, the command behind `npm start`: a few minutes of training on real pictures, and what came of it. */
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { resolveTrainConfig } from '../train/train-config.ts';
+import { drawFinalGrid, planTraining, trainInFolder } from '../train/training-session.ts';
+import { interruptible } from './failures.ts';
+import { numberIn } from './flags.ts';
+import type { Terminal } from './terminal.ts';
+import { quoted } from './train.ts';
+import { preparationProgress, watchRun } from './train-report.ts';
+import { version } from './version.ts';
+
+const DEFAULT_MINUTES = 4;
+
+/** The run is stopped by the clock, so its learning rate must not depend on how many steps there will be. */
+const START_CONFIG = {
+  model: { preset: 'U-DiT-XS' },
+  optimizer: { schedule: 'constant', emaDecay: 0.995 },
+  training: { steps: 1_000_000 },
+  logging: { ckptEvery: 50, evaluateEvery: 1_000_000, sampleEvery: null },
+} as const;
+
+export function registerStart(program: Command, terminal: Terminal): void {
+  program
+    .command('start')
+    .description(`train a small U-DiT on emoji for ${DEFAULT_MINUTES} minutes and show what it draws`)
+    .option('--minutes <x>', 'training time of this session', numberIn(0, 1e5), DEFAULT_MINUTES)
+    .option('--results-dir <folder>', 'folder of runs', 'runs')
+    .action((flags: { readonly minutes: number; readonly resultsDir: string }) =>
+      interruptible((signal) => start(flags.minutes, join(flags.resultsDir, 'start'), terminal, signal)),
+    );
+}
+
+async function start(
+  minutes: number,
+  runPath: string,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const config = resolveTrainConfig([START_CONFIG]);
+  const threads = availableParallelism();
+  const watcher = watchRun(terminal, { runPath, totalSteps: config.training.steps });
+  const preparing = preparationProgress(terminal);
+  try {
+    const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });
+    preparing.stop();
+    terminal.err.write(
+      `training ${config.model.preset} (${(plan.parameterCount / 1e6).toFixed(1)} M parameters) for ${minutes} minutes on ${plan.data.training.length} emoji\n`,
+    );
+    const stopAfterMs = minutes * 60_000;
+    const observer = watcher.observer;
+    const result = await trainInFolder(plan, {
+      config,
+      runPath,
+      version,
+      observer,
+      threads,
+      signal,
+      stopAfterMs,
+    });
+    watcher.stop();
+    signal.throwIfAborted();
+    const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), threads);
+    const { first, last } = result.heldOut ?? { first: Number.NaN, last: Number.NaN };
+    terminal.out.write(
+      [
+        '',
+        `pictures       ${grid}`,
+        `held-out loss  ${first.toFixed(4)} before, ${last.toFixed(4)} after step ${result.step}`,
+        '',
+        'next:',
+        '  npm start                              train this model for longer',
+        `  npx udit sample ${quoted(runPath)} --count 8      draw more from it`,
+        '  npx udit sample                        draw with the model that comes with udit',
+        '  npx udit train --data-path <folder>    train on your own pictures',
+        '',
+      ].join('\n'),
+    );
+  } finally {
+    preparing.stop();
+    watcher.stop();
+  }
+}

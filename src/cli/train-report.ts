@@ -1,0 +1,74 @@
+/** @file What a person sees of a run in training: a bar on a terminal, lines elsewhere, and everything in `log.txt`. */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunObserver, StepReport } from '../train/training-run.ts';
+import { type Progress, startProgress, type Terminal } from './terminal.ts';
+
+export interface RunWatcher {
+  readonly observer: RunObserver;
+  stop(): void;
+}
+
+export interface WatchOptions {
+  readonly runPath: string;
+  readonly totalSteps: number;
+}
+
+export function watchRun(terminal: Terminal, { runPath, totalSteps }: WatchOptions): RunWatcher {
+  let progress: Progress | undefined;
+  const pause = () => {
+    progress?.stop();
+    progress = undefined;
+  };
+  const say = (line: string) => {
+    pause();
+    terminal.err.write(`${line}\n`);
+    logLine(runPath, line);
+  };
+  return {
+    observer: {
+      onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
+      onStep: (report) => {
+        progress ??= startProgress(terminal, { title: 'training', total: totalSteps });
+        progress.update(report.step, describeStep(report));
+        if (report.step % 10 === 0) logLine(runPath, describeStep(report));
+      },
+      onHeldOutLoss: (step, loss) => say(`step ${step}: held-out loss ${loss.toFixed(4)}`),
+      onSamples: (step, path) => say(`step ${step}: samples in ${path}`),
+      onCheckpoint: (step, path) => say(`step ${step}: checkpoint ${path}`),
+      onWarning: (message) => say(`warning: ${message}`),
+    },
+    stop: pause,
+  };
+}
+
+/** Progress of preparing a dataset; it shows only if there is something to prepare. */
+export function preparationProgress(terminal: Terminal): {
+  update(done: number, total: number): void;
+  stop(): void;
+} {
+  let progress: Progress | undefined;
+  return {
+    update(done, total) {
+      progress ??= startProgress(terminal, { title: 'preparing pictures', total });
+      progress.update(done, `${done} of ${total}`);
+    },
+    stop() {
+      progress?.stop();
+      progress = undefined;
+    },
+  };
+}
+
+function describeStep({ step, totalSteps, loss, imagesPerSecond }: StepReport): string {
+  return `step ${step} of ${totalSteps} | loss ${loss.toFixed(4)} | ${imagesPerSecond.toFixed(1)} images/s`;
+}
+
+/** The folder may not be there yet; what is said before it is made is shown only. */
+function logLine(runPath: string, line: string): void {
+  try {
+    appendFileSync(join(runPath, 'log.txt'), `${new Date().toISOString()} ${line}\n`);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,210 @@
+/** @file `udit train`: starts a run in its folder, or continues it there. */
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { ConfigError } from '../core/errors.ts';
+import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
+import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
+import type { RunResult } from '../train/training-run.ts';
+import { planTraining, type TrainingPlan, trainInFolder } from '../train/training-session.ts';
+import { interruptible } from './failures.ts';
+import { numberIn, wholeNumber } from './flags.ts';
+import type { Terminal } from './terminal.ts';
+import { preparationProgress, watchRun } from './train-report.ts';
+import { version } from './version.ts';
+
+interface TrainFlags {
+  readonly config?: string;
+  readonly resultsDir: string;
+  readonly name?: string;
+  readonly set: readonly string[];
+  readonly threads?: number;
+  readonly stopAfter?: number;
+  readonly maxMinutes?: number;
+  readonly dryRun?: true;
+  readonly json?: true;
+  readonly [flag: string]: unknown;
+}
+
+/** Flags that are another spelling of a configuration key; the first seven are DiT's. */
+const KEY_OF_FLAG: Readonly<Record<string, string>> = {
+  model: 'model.preset',
+  dataPath: 'data.path',
+  imageSize: 'data.imageSize',
+  numClasses: 'model.numClasses',
+  globalBatchSize: 'training.batchSize',
+  globalSeed: 'training.seed',
+  ckptEvery: 'logging.ckptEvery',
+  logEvery: 'logging.logEvery',
+  sampleEvery: 'logging.sampleEvery',
+  evaluateEvery: 'logging.evaluateEvery',
+  steps: 'training.steps',
+  lr: 'optimizer.learningRate',
+  strict: 'data.strict',
+};
+
+const EXAMPLES = `
+Examples:
+  udit train                                            U-DiT-XS on the emoji that come with udit
+  udit train --data-path ./photos --image-size 64       your folder of class folders
+  udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
+  udit train --config my-run.json --dry-run             show what would be done
+
+Running the same command again continues the run. Ctrl-C stops it after writing a checkpoint.
+`;
+
+export function registerTrain(program: Command, terminal: Terminal): void {
+  const count = wholeNumber({ from: 1 });
+  program
+    .command('train')
+    .description('train a model; the same command again continues the run')
+    .optionsGroup('What to train:')
+    .option('--model <preset>', 'U-DiT-XS|S|B|L, DiT-S|B|L|XL/2|4|8 (default: U-DiT-XS)')
+    .option('--data-path <path>', '"emoji", or a folder with a folder of images per class (default: emoji)')
+    .option('--image-size <n>', 'height and width of the images (default: 32)', count)
+    .option('--num-classes <n>', 'more classes than the data has', count)
+    .option('--strict', 'an image that cannot be read is an error')
+    .optionsGroup('How to train it (by default as its recipe says):')
+    .option('--config <file>', 'JSON configuration; flags win over it')
+    .option('--set <key=value>', 'any key of the configuration, as in optimizer.clipNorm=1', collect, [])
+    .option('--steps <n>', 'optimizer updates in all', count)
+    .option('--global-batch-size <n>', 'images per update', count)
+    .option('--lr <x>', 'learning rate', numberIn(0, Number.POSITIVE_INFINITY))
+    .option('--global-seed <n>', 'seed of everything that chance decides', wholeNumber({ from: 0 }))
+    .optionsGroup('Where it goes:')
+    .option('--results-dir <folder>', 'folder of runs', 'runs')
+    .option('--name <name>', 'name of this run (default: from model and data)')
+    .option('--log-every <n>', 'steps between lines of stats.jsonl', count)
+    .option('--evaluate-every <n>', 'steps between held-out losses', count)
+    .option('--sample-every <n>', 'steps between sample grids', count)
+    .option('--ckpt-every <n>', 'steps between checkpoints', count)
+    .optionsGroup('This session:')
+    .option('--stop-after <n>', 'stop at this step; the run can go on later', count)
+    .option('--max-minutes <x>', 'stop after this time; the run can go on later', numberIn(0, 1e6))
+    .option('--threads <n>', 'CPU threads (default: one per core)', count)
+    .option('--dry-run', 'print configuration, model and data, and stop')
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', EXAMPLES)
+    .action((flags: TrainFlags) => interruptible((signal) => train(flags, terminal, signal)));
+}
+
+async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const config = await configFromFlags(flags);
+  const runPath = join(flags.resultsDir, flags.name ?? defaultName(config));
+  const watcher = watchRun(terminal, { runPath, totalSteps: config.training.steps });
+  const preparing = preparationProgress(terminal);
+  try {
+    const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });
+    preparing.stop();
+    if (flags.dryRun === true) {
+      terminal.out.write(describePlan(config, plan, runPath, flags.json === true));
+      return;
+    }
+    for (const { name, reason } of plan.skipped) watcher.observer.onWarning(`skipped ${name}: ${reason}`);
+    const result = await trainInFolder(plan, {
+      config,
+      runPath,
+      version,
+      observer: watcher.observer,
+      threads: flags.threads ?? availableParallelism(),
+      signal,
+      ...(flags.stopAfter === undefined ? {} : { stopAfterStep: flags.stopAfter }),
+      ...(flags.maxMinutes === undefined ? {} : { stopAfterMs: flags.maxMinutes * 60_000 }),
+    });
+    watcher.stop();
+    terminal.out.write(
+      flags.json === true
+        ? `${JSON.stringify({ run: runPath, ...result })}\n`
+        : describeResult(runPath, result),
+    );
+  } finally {
+    preparing.stop();
+    watcher.stop();
+  }
+}
+
+async function configFromFlags(flags: TrainFlags): Promise<TrainConfig> {
+  const layers: ConfigLayer[] = [];
+  if (flags.config !== undefined) layers.push(await readConfigFile(flags.config));
+  for (const [flag, key] of Object.entries(KEY_OF_FLAG)) {
+    if (flags[flag] !== undefined) layers.push(layerOf(key, flags[flag]));
+  }
+  for (const assignment of flags.set) layers.push(parseAssignment(assignment));
+  const config = resolveTrainConfig(layers);
+  const { path } = config.data;
+  return path === 'emoji' ? config : { ...config, data: { ...config.data, path: resolve(path) } };
+}
+
+async function readConfigFile(path: string): Promise<ConfigLayer> {
+  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+    throw new ConfigError({
+      where: path,
+      problem: `cannot be read: ${cause.message}`,
+      fix: 'check the path',
+      cause,
+    });
+  });
+  try {
+    const { $schema: _, uditVersion: __, ...config } = JSON.parse(text) as Record<string, unknown>;
+    return config;
+  } catch (cause) {
+    throw new ConfigError({ where: path, problem: `is not valid JSON: ${(cause as Error).message}`, cause });
+  }
+}
+
+/** `optimizer.clipNorm=1`: a value that is no JSON is text. */
+function parseAssignment(assignment: string): ConfigLayer {
+  const [, key, text] = /^([^=]+)=(.*)$/s.exec(assignment) ?? [];
+  if (key === undefined || text === undefined) {
+    throw new ConfigError({
+      where: '--set',
+      problem: `"${assignment}" is not of the form key=value`,
+      fix: 'write it as in --set optimizer.clipNorm=1',
+    });
+  }
+  try {
+    return layerOf(key, JSON.parse(text));
+  } catch {
+    return layerOf(key, text);
+  }
+}
+
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}
+
+/** `u-dit-xs-emoji` */
+function defaultName({ model, data }: TrainConfig): string {
+  return `${model.preset}-${basename(data.path)}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
+}
+
+function describePlan(config: TrainConfig, plan: TrainingPlan, runPath: string, json: boolean): string {
+  const { data, spec, parameterCount } = plan;
+  if (json) return `${JSON.stringify({ run: runPath, config, model: spec, parameters: parameterCount })}\n`;
+  return [
+    `run         ${runPath}`,
+    `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
+    `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
+    `skipped     ${plan.skipped.length}`,
+    `config      ${JSON.stringify(config, null, 2)}`,
+    '',
+  ].join('\n');
+}
+
+function describeResult(runPath: string, { step, finished, checkpoint, heldOut }: RunResult): string {
+  const lines = [`${finished ? 'finished' : 'stopped'} at step ${step}`];
+  if (heldOut !== undefined) {
+    lines.push(
+      `held-out loss  ${heldOut.first.toFixed(4)} at the start of this session, ${heldOut.last.toFixed(4)} now`,
+    );
+  }
+  lines.push(`checkpoint     ${checkpoint}`, `draw from it   udit sample ${quoted(runPath)}`);
+  if (!finished) lines.push('go on          run the same command again');
+  return `${lines.join('\n')}\n`;
+}
+
+/** For a shell, where the path needs it. */
+export function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `"${path}"`;
+}

@@ -1,0 +1,110 @@
+/** @file The state of one lowering and the vocabulary of its rules. */
+import { hostTensor, scalar, type TensorMap } from '../core/host-tensor.ts';
+import { type Shape, sizeOf } from '../core/shape.ts';
+import type { OpName, OpParams, Tensor } from '../graph/tensor.ts';
+import { type Attributes, type Domain, ModelWriter } from './model-writer.ts';
+
+/** What the runtime can execute beside standard ONNX; found by probing, never by a list. */
+export interface LoweringFeatures {
+  /** Channels per block of ONNX Runtime's internal NCHWc layout on this CPU; null where it is absent. */
+  readonly nchwcBlock: number | null;
+}
+
+export const PORTABLE: LoweringFeatures = { nchwcBlock: null };
+
+export interface LowerOptions {
+  readonly features: LoweringFeatures;
+  /** Values of parameters: these become initialisers, and the graph is lowered for inference. Others are fed. */
+  readonly weights?: TensorMap;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** Names of the ONNX values made so far, and the means to make more. */
+export class Lowering {
+  readonly writer = new ModelWriter();
+  readonly features: LoweringFeatures;
+  readonly weights: TensorMap | undefined;
+  /** Nodes computed with channels first (see lower-convolution.ts). */
+  readonly channelsFirst: ReadonlySet<Tensor>;
+  private readonly names = new Map<Tensor, string>();
+  private readonly memo = new Map<string, string>();
+  private scope = '';
+
+  constructor({ features, weights }: LowerOptions, channelsFirst: ReadonlySet<Tensor>) {
+    this.features = features;
+    this.weights = weights;
+    this.channelsFirst = channelsFirst;
+  }
+
+  /** Module path that the nodes emitted next belong to. */
+  enter(scope: string): void {
+    this.scope = scope;
+  }
+
+  setName(tensor: Tensor, name: string): void {
+    this.names.set(tensor, name);
+  }
+
+  /** ONNX value that holds a tensor in its own layout. */
+  name(tensor: Tensor): string {
+    const name = this.names.get(tensor);
+    if (name !== undefined) return name;
+    return this.once(`tokens ${tensor.id}`, () =>
+      this.emit('Transpose', [this.channelsFirstName(tensor)], { perm: [0, 2, 3, 1] }),
+    );
+  }
+
+  /** ONNX value that holds an [N, H, W, C] tensor as [N, C, H, W]. */
+  channelsFirstName(tensor: Tensor): string {
+    return this.once(`channels first ${tensor.id}`, () =>
+      this.emit('Transpose', [this.names.get(tensor)!], { perm: [0, 3, 1, 2] }),
+    );
+  }
+
+  setChannelsFirstName(tensor: Tensor, name: string): void {
+    this.memo.set(`channels first ${tensor.id}`, name);
+  }
+
+  /** Emits what `make` emits at the first call with this key only. */
+  once(key: string, make: () => string): string {
+    const known = this.memo.get(key);
+    if (known !== undefined) return known;
+    const name = make();
+    this.memo.set(key, name);
+    return name;
+  }
+
+  emit(opType: string, inputs: readonly string[], attributes: Attributes = {}, domain: Domain = ''): string {
+    return this.writer.emit(opType, inputs, attributes, { domain, scope: this.scope });
+  }
+
+  emitMany(opType: string, inputs: readonly string[], count: number, attributes: Attributes = {}): string[] {
+    return this.writer.emitMany(opType, inputs, count, attributes, { scope: this.scope });
+  }
+
+  reshape(name: string, shape: Shape): string {
+    return this.emit('Reshape', [name, this.writer.integers(shape)]);
+  }
+
+  float(value: number): string {
+    return this.writer.constant(scalar('f32', value));
+  }
+
+  /** A constant vector of one value. */
+  filled(length: number, value: number): string {
+    return this.once(`filled ${length} ${value}`, () =>
+      this.writer.constant(hostTensor('f32', [length], new Float32Array(length).fill(value))),
+    );
+  }
+
+  /** Leading axes merged: [… D] → [rows, D]. */
+  asMatrix(tensor: Tensor): string {
+    if (tensor.shape.length === 2) return this.name(tensor);
+    const width = tensor.shape.at(-1)!;
+    return this.once(`matrix ${tensor.id}`, () =>
+      this.reshape(this.name(tensor), [sizeOf(tensor.shape) / width, width]),
+    );
+  }
+}
+
+export type NodeOf<O extends OpName> = Tensor & { readonly op: O; readonly params: OpParams[O] };
