@@ -1,0 +1,30 @@
+/**
+ * @file Draws a sheet of pictures from a checkpoint, one row per class.
+ *
+ *     npx tsx --tsconfig examples/tsconfig.json examples/sample.ts [checkpoint] [picture]
+ */
+import { createSampler, openSavedModel, toPixels } from 'udit';
+import { readSafetensors } from 'udit/checkpoint/file-node';
+import { writeGrid } from 'udit/data/png-node';
+import { cpuBackend } from 'udit/runtime/ort-node';
+
+const [checkpoint = 'weights/u-dit-xs-emoji.safetensors', picture = 'samples.png'] = process.argv.slice(2);
+const COLUMNS = 6;
+
+const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+const { name, step, classNames } = saved.card;
+console.log(`${name} after ${step} steps, ${classNames.length} classes, ${saved.source} weights`);
+
+// Network, guidance and sampler update become one session; a second thread pays for a single user.
+const sampler = await createSampler(saved, { backend: cpuBackend, batchSize: COLUMNS, threads: 2 });
+const labels = classNames.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
+const images = await sampler.generate({
+  labels,
+  seed: 1,
+  onStep: ({ step, steps, first }) => {
+    if (step === steps) console.log(`${classNames[labels[first]!]}: done`);
+  },
+});
+await sampler.release();
+await writeGrid(picture, toPixels(images), { columns: COLUMNS, rowLabels: classNames });
+console.log(`see ${picture}`);
