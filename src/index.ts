@@ -4,9 +4,51 @@
  * else has a path of its own, as in `udit/graph/operators`, `udit/checkpoint/file-node` or `udit/train/training-session`.
  */
 
-// Checkpoints: bytes in, a model with its weights out. Files are read by `udit/checkpoint/file-node`.
+// Models: a description in, a tree of modules out; no weights are allocated.
+
+export type { Condition, Denoiser, DenoiserConfig, TraceOptions } from './models/denoiser.ts';
+export type { DiTConfig } from './models/dit.ts';
+export { type ConfigOverrides, PRESETS, presetSpec } from './models/presets.ts';
+export { createModel, type Family, type ModelSpec } from './models/registry.ts';
+export type { UDiTConfig } from './models/udit.ts';
+export { initialise } from './nn/initialise.ts';
+
+// Checkpoints: bytes in, a model with its weights out. `udit/checkpoint/file-node` reads files.
+
 export { parseSafetensors, type SafetensorsFile } from './checkpoint/safetensors.ts';
+export {
+  type ModelCard,
+  openSavedModel,
+  type SavedModel,
+  type WeightSet,
+} from './saved-model/saved-model.ts';
+
+// Diffusion: what a model predicts, and how images are drawn with it.
+
+export { toPixels } from './data/pixels.ts';
+export { createObjective, type ObjectiveSpec } from './diffusion/objectives.ts';
+export { SAMPLERS, type SamplerName } from './diffusion/samplers.ts';
+export {
+  createSampler,
+  type ImageSampler,
+  type SampledBatch,
+  type SampleRequest,
+  type SamplerOptions,
+  type StepProgress,
+} from './sampling/sample.ts';
+
+// Graphs: built with `udit/graph/operators`, then differentiated, printed, compiled.
+
+export { type Graph, graphOf } from './graph/graph.ts';
+export { input } from './graph/operators.ts';
+export { formatGraph } from './graph/print.ts';
+export type { Tensor } from './graph/tensor.ts';
+export { gradients } from './graph/vjp.ts';
+export { type CompileOptions, compileInference, compileTraining } from './runtime/compile.ts';
+export type { Backend, Session } from './runtime/session.ts';
+
 // Values, randomness, errors.
+
 export type { DType } from './core/dtype.ts';
 export {
   CheckpointError,
@@ -20,37 +62,3 @@ export {
 } from './core/errors.ts';
 export { type HostTensor, type TensorMap, tensorOf, toNumbers } from './core/host-tensor.ts';
 export { fold, normal, type RandomKey, randomKey } from './core/random.ts';
-// Drawing images.
-export { toPixels } from './data/pixels.ts';
-// Diffusion: what a model predicts, and how it is sampled.
-export { createObjective, type ObjectiveSpec } from './diffusion/objectives.ts';
-export { SAMPLERS, type SamplerName } from './diffusion/samplers.ts';
-// Graphs: built by `udit/graph/operators`, differentiated, printed, compiled.
-export { type Graph, graphOf } from './graph/graph.ts';
-export { input } from './graph/operators.ts';
-export { formatGraph } from './graph/print.ts';
-export type { Tensor } from './graph/tensor.ts';
-export { gradients } from './graph/vjp.ts';
-// Models: a description in, a tree of modules out; no weights are allocated.
-export type { Condition, Denoiser, DenoiserConfig, TraceOptions } from './models/denoiser.ts';
-export type { DiTConfig } from './models/dit.ts';
-export { type ConfigOverrides, PRESETS, presetSpec } from './models/presets.ts';
-export { createModel, type Family, type ModelSpec } from './models/registry.ts';
-export type { UDiTConfig } from './models/udit.ts';
-export { initialise } from './nn/initialise.ts';
-export { type CompileOptions, compileInference, compileTraining } from './runtime/compile.ts';
-export type { Backend, Session } from './runtime/session.ts';
-export {
-  createSampler,
-  type ImageSampler,
-  type SampledBatch,
-  type SampleRequest,
-  type SamplerOptions,
-  type StepProgress,
-} from './sampling/sample.ts';
-export {
-  type ModelCard,
-  openSavedModel,
-  type SavedModel,
-  type WeightSet,
-} from './saved-model/saved-model.ts';
