@@ -50,13 +50,14 @@ const DIT_SIZES = {
 } as const;
 
 export const PRESETS: Readonly<Record<string, ModelSpec>> = {
-  // Pixels of 32×32; down factors keep 8×8 tokens per sub-grid.
+  // Pixels of 32×32. Full attention at the bottleneck, whose 8×8 tokens are few; a factor of 4 at the outer levels is
+  // faster but leaves a texture of 4 pixels in the samples (LOG.md).
   'U-DiT-XS': udit(32, 2, {
     inChannels: 3,
     numClasses: 9,
     learnSigma: false,
     depth: [1, 1, 2, 1, 1],
-    downFactor: [4, 2, 1, 2, 4],
+    downFactor: [2, 2, 1, 2, 2],
   }),
   // Table 8 of the U-DiT paper.
   'U-DiT-S': udit(96, 4),

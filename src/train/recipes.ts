@@ -46,7 +46,7 @@ const LAPTOP_RECIPE = {
     emaDecay: 0.9995,
     emaWarmup: true,
   },
-  training: { steps: 6_000, batchSize: 32, seed: 0 },
+  training: { steps: 10_000, batchSize: 16, seed: 0 },
   logging: {
     logEvery: 10,
     sampleEvery: 250,
