@@ -8,7 +8,7 @@ import { interruptible } from './failures.ts';
 import { numberIn } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 import { quoted } from './train.ts';
-import { preparationProgress, watchRun } from './train-report.ts';
+import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
 import { version } from './version.ts';
 
 const DEFAULT_MINUTES = 4;
@@ -62,12 +62,11 @@ async function start(
     watcher.stop();
     signal.throwIfAborted();
     const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), threads);
-    const { first, last } = result.heldOut ?? { first: Number.NaN, last: Number.NaN };
     terminal.out.write(
       [
         '',
         `pictures       ${grid}`,
-        `held-out loss  ${first.toFixed(4)} before, ${last.toFixed(4)} after step ${result.step}`,
+        ...(result.heldOut === undefined ? [] : [`held-out loss  ${describeHeldOut(result.heldOut)}`]),
         '',
         'next:',
         '  npm start                              train this model for longer',

@@ -1,7 +1,8 @@
 /** @file What a person sees of a run in training: a bar on a terminal, lines elsewhere, and everything in `log.txt`. */
-import { appendFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RunObserver, StepReport } from '../train/training-run.ts';
+import { AppendFile } from '../files/append-file-node.ts';
+import type { RunObserver, RunResult, StepReport } from '../train/training-run.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
 
 export interface RunWatcher {
@@ -16,14 +17,20 @@ export interface WatchOptions {
 
 export function watchRun(terminal: Terminal, { runPath, totalSteps }: WatchOptions): RunWatcher {
   let progress: Progress | undefined;
+  let file: AppendFile | undefined;
   const pause = () => {
     progress?.stop();
     progress = undefined;
   };
+  // The folder may not be there yet; what is said before it is made is shown only.
+  const log = (line: string) => {
+    if (file === undefined && existsSync(runPath)) file = new AppendFile(join(runPath, 'log.txt'));
+    file?.append(`${new Date().toISOString()} ${line}\n`);
+  };
   const say = (line: string) => {
     pause();
     terminal.err.write(`${line}\n`);
-    logLine(runPath, line);
+    log(line);
   };
   return {
     observer: {
@@ -31,14 +38,18 @@ export function watchRun(terminal: Terminal, { runPath, totalSteps }: WatchOptio
       onStep: (report) => {
         progress ??= startProgress(terminal, { title: 'training', total: totalSteps });
         progress.update(report.step, describeStep(report));
-        if (report.step % 10 === 0) logLine(runPath, describeStep(report));
+        if (report.step % 10 === 0) log(describeStep(report));
       },
       onHeldOutLoss: (step, loss) => say(`step ${step}: held-out loss ${loss.toFixed(4)}`),
       onSamples: (step, path) => say(`step ${step}: samples in ${path}`),
       onCheckpoint: (step, path) => say(`step ${step}: checkpoint ${path}`),
       onWarning: (message) => say(`warning: ${message}`),
     },
-    stop: pause,
+    stop() {
+      pause();
+      file?.close();
+      file = undefined;
+    },
   };
 }
 
@@ -64,11 +75,8 @@ function describeStep({ step, totalSteps, loss, imagesPerSecond }: StepReport): 
   return `step ${step} of ${totalSteps} | loss ${loss.toFixed(4)} | ${imagesPerSecond.toFixed(1)} images/s`;
 }
 
-/** The folder may not be there yet; what is said before it is made is shown only. */
-function logLine(runPath: string, line: string): void {
-  try {
-    appendFileSync(join(runPath, 'log.txt'), `${new Date().toISOString()} ${line}\n`);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
+/** `1.0312 at step 0, 0.4127 at step 400` */
+export function describeHeldOut({ first, last }: NonNullable<RunResult['heldOut']>): string {
+  const measurements = first.step === last.step ? [last] : [first, last];
+  return measurements.map(({ step, loss }) => `${loss.toFixed(4)} at step ${step}`).join(', ');
 }

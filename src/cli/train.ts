@@ -4,14 +4,14 @@ import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ConfigError } from '../core/errors.ts';
-import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
+import { type ConfigLayer, isLayer, layerOf } from '../train/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
 import type { RunResult } from '../train/training-run.ts';
 import { planTraining, type TrainingPlan, trainInFolder } from '../train/training-session.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
-import { preparationProgress, watchRun } from './train-report.ts';
+import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
 import { version } from './version.ts';
 
 interface TrainFlags {
@@ -118,6 +118,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
         ? `${JSON.stringify({ run: runPath, ...result })}\n`
         : describeResult(runPath, result),
     );
+    signal.throwIfAborted();
   } finally {
     preparing.stop();
     watcher.stop();
@@ -145,12 +146,19 @@ async function readConfigFile(path: string): Promise<ConfigLayer> {
       cause,
     });
   });
+  let config: unknown;
   try {
-    const { $schema: _, uditVersion: __, ...config } = JSON.parse(text) as Record<string, unknown>;
-    return config;
+    config = JSON.parse(text);
   } catch (cause) {
     throw new ConfigError({ where: path, problem: `is not valid JSON: ${(cause as Error).message}`, cause });
   }
+  if (!isLayer(config)) {
+    const fix = 'write an object such as {"training": {"steps": 1000}}';
+    throw new ConfigError({ where: path, problem: 'is not a JSON object', fix });
+  }
+  // A run's config.json can be given as it is.
+  const { $schema: _, uditVersion: __, ...layer } = config;
+  return layer;
 }
 
 /** `optimizer.clipNorm=1`: a value that is no JSON is text. */
@@ -194,11 +202,7 @@ function describePlan(config: TrainConfig, plan: TrainingPlan, runPath: string, 
 
 function describeResult(runPath: string, { step, finished, checkpoint, heldOut }: RunResult): string {
   const lines = [`${finished ? 'finished' : 'stopped'} at step ${step}`];
-  if (heldOut !== undefined) {
-    lines.push(
-      `held-out loss  ${heldOut.first.toFixed(4)} at the start of this session, ${heldOut.last.toFixed(4)} now`,
-    );
-  }
+  if (heldOut !== undefined) lines.push(`held-out loss  ${describeHeldOut(heldOut)}`);
   lines.push(`checkpoint     ${checkpoint}`, `draw from it   udit sample ${quoted(runPath)}`);
   if (!finished) lines.push('go on          run the same command again');
   return `${lines.join('\n')}\n`;

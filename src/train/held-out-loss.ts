@@ -56,7 +56,7 @@ export class HeldOutLoss {
       // A last batch that is not full repeats its pictures; the repetitions are not counted.
       const indices = Int32Array.from({ length: batchSize }, (_, i) => start + (i % count));
       const batch = await loadBatch(dataset, indices, null);
-      const noise = normal(fold(KEY, 'noise', start), batch.x.data.length);
+      const noise = noiseOf(indices, batch.x.data.length / batchSize);
       const t = tensorOf(
         this.objective.timeType,
         [batchSize],
@@ -73,6 +73,15 @@ export class HeldOutLoss {
   release(): Promise<void> {
     return this.session.release();
   }
+}
+
+/** Each picture has noise of its own, however batches are cut. */
+function noiseOf(indices: Int32Array, valuesPerImage: number): Float32Array {
+  const noise = new Float32Array(indices.length * valuesPerImage);
+  indices.forEach((index, i) => {
+    noise.set(normal(fold(KEY, 'noise', index), valuesPerImage), i * valuesPerImage);
+  });
+  return noise;
 }
 
 /** The first number from `target` on that shares no factor with `length`. */

@@ -17,7 +17,7 @@ import { cardMetadata, type ModelCard } from '../saved-model/saved-model.ts';
 import { HeldOutLoss } from './held-out-loss.ts';
 import { modelForData } from './model-for-data.ts';
 import type { RunFolder } from './run-folder.ts';
-import { StatsLog } from './stats-log.ts';
+import { readStats, StatsLog, type StatsRecord } from './stats-log.ts';
 import { TensorBoardLog } from './tensorboard.ts';
 import type { TrainConfig } from './train-config.ts';
 import { TrainState } from './train-state.ts';
@@ -63,8 +63,13 @@ export interface RunResult {
   readonly step: number;
   readonly finished: boolean;
   readonly checkpoint: string;
-  /** Held-out losses measured in this session, the first and the last. */
-  readonly heldOut: { readonly first: number; readonly last: number } | undefined;
+  /** Held-out losses where this session began and where it ended; undefined where none are measured. */
+  readonly heldOut: { readonly first: HeldOutMeasurement; readonly last: HeldOutMeasurement } | undefined;
+}
+
+export interface HeldOutMeasurement {
+  readonly step: number;
+  readonly loss: number;
 }
 
 /** Trains until the configured step, an abort, or a limit of `options`; the same call again continues. */
@@ -105,6 +110,7 @@ class TrainingRun {
     this.stats = parts.stats;
     this.tensorBoard = parts.tensorBoard;
     this.step = parts.step;
+    this.heldOut = parts.heldOut && { first: parts.heldOut, last: parts.heldOut };
     this.checkpointed = parts.step === 0 ? undefined : parts.step;
     this.key = randomKey(options.config.training.seed);
     this.order = new ShuffledOrder(fold(this.key, 'order'), options.data.training.length);
@@ -123,6 +129,7 @@ class TrainingRun {
     }
     const step = latest?.step ?? 0;
     const { batchSize } = config.training;
+    const stats = await StatsLog.open(folder.stats, step);
     const trainStep = await TrainStep.compile(model, objective, state, config, backend, session);
     const measures = config.logging.evaluateEvery !== null && data.heldOut.length > 0;
     return new TrainingRun(options, {
@@ -135,7 +142,8 @@ class TrainingRun {
       heldOutLoss: measures
         ? await HeldOutLoss.compile(model, objective, data.heldOut, batchSize, backend, session)
         : undefined,
-      stats: await StatsLog.open(folder.stats, step),
+      stats,
+      heldOut: measures ? heldOutRecordedAt(step, await readStats(folder.stats)) : undefined,
       tensorBoard: new TensorBoardLog(folder.path, step === 0 ? {} : { resumedAfterStep: step }),
     });
   }
@@ -149,7 +157,7 @@ class TrainingRun {
       signal?.aborted === true ||
       performance.now() - startedMs >= stopAfterMs;
 
-    if (this.step === 0) await this.measureHeldOut();
+    if (!isOver()) await this.measureHeldOut();
     while (!isOver()) {
       await this.makeStep();
       const { evaluateEvery, sampleEvery, ckptEvery } = config.logging;
@@ -160,8 +168,7 @@ class TrainingRun {
       await nextTick();
     }
     const checkpoint = await this.saveCheckpoint();
-    if (signal?.aborted !== true && !isDue(this.step, config.logging.evaluateEvery))
-      await this.measureHeldOut();
+    if (signal?.aborted !== true) await this.measureHeldOut();
     return { step: this.step, finished: this.step >= steps, checkpoint, heldOut: this.heldOut };
   }
 
@@ -214,10 +221,12 @@ class TrainingRun {
     });
   }
 
+  /** Measures the held-out loss of this step, unless that has been done. */
   private async measureHeldOut(): Promise<void> {
-    if (this.heldOutLoss === undefined) return;
+    if (this.heldOutLoss === undefined || this.heldOut?.last.step === this.step) return;
     const loss = await this.heldOutLoss.measure(this.state.weights('ema'));
-    this.heldOut = { first: this.heldOut?.first ?? loss, last: loss };
+    const measurement = { step: this.step, loss };
+    this.heldOut = { first: this.heldOut?.first ?? measurement, last: measurement };
     this.stats.append({ step: this.step, heldOutLoss: loss });
     this.tensorBoard.scalars(this.step, { 'held-out/loss': loss });
     this.options.observer.onHeldOutLoss(this.step, loss);
@@ -237,7 +246,7 @@ class TrainingRun {
     if (this.checkpointed === this.step) return path;
     await writeSafetensors(path, this.state.tensors(), cardMetadata(this.card()));
     this.checkpointed = this.step;
-    await folder.prune(config.logging);
+    await folder.prune(this.step, config.logging);
     observer.onCheckpoint(this.step, path);
     return path;
   }
@@ -272,6 +281,8 @@ interface RunParts {
   readonly heldOutLoss: HeldOutLoss | undefined;
   readonly stats: StatsLog;
   readonly tensorBoard: TensorBoardLog;
+  /** Measured by an earlier session at the step where this one begins. */
+  readonly heldOut: HeldOutMeasurement | undefined;
 }
 
 /** Time spent in steps, over a sliding window: the first steps of a session are slower than the rest. */
@@ -293,6 +304,11 @@ class StepTimer {
     const images = this.window.reduce((sum, entry) => sum + entry.images, 0);
     return (1000 * images) / elapsedMs;
   }
+}
+
+function heldOutRecordedAt(step: number, records: readonly StatsRecord[]): HeldOutMeasurement | undefined {
+  const loss = records.findLast((record) => record.step === step && 'heldOutLoss' in record)?.heldOutLoss;
+  return typeof loss === 'number' ? { step, loss } : undefined;
 }
 
 function isDue(step: number, every: number | null): boolean {
