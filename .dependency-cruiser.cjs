@@ -11,8 +11,9 @@ const LAYERS_BELOW = {
   models: ['core', 'graph', 'nn'],
   diffusion: ['core', 'graph'],
   optim: ['core', 'graph'],
-  checkpoint: ['core'],
-  data: ['core'],
+  files: ['core'],
+  checkpoint: ['core', 'files'],
+  data: ['core', 'files'],
   metrics: ['core'],
   'saved-model': ['core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
 };

@@ -5,7 +5,9 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { writeFileAtomically } from './atomic-write-node.ts';
+import { dirname } from 'node:path';
+import { writeFileAtomic } from '../files/atomic-write-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 
 const DIGEST_BYTES = 32;
 const HEADER_BYTES = DIGEST_BYTES + 4;
@@ -33,7 +35,7 @@ export async function readPixelCache<Manifest>(path: string): Promise<CachedPixe
   };
 }
 
-/** Writes a cache file atomically. */
+/** Writes a cache file, whole or not at all; missing folders are made. */
 export async function writePixelCache<Manifest>(
   path: string,
   { manifest, pixels }: CachedPixels<Manifest>,
@@ -42,7 +44,8 @@ export async function writePixelCache<Manifest>(
   const manifestLength = Buffer.alloc(4);
   manifestLength.writeUInt32LE(manifestBytes.length);
   const content = [manifestLength, manifestBytes, pixels];
-  await writeFileAtomically(path, [digestOf(content), ...content]);
+  await makeFolder(dirname(path), { fix: 'name a writable folder in UDIT_CACHE' });
+  await writeFileAtomic(path, [digestOf(content), ...content]);
 }
 
 /** A file name part that changes whenever `identity` does. */

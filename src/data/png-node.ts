@@ -1,7 +1,7 @@
 /** @file Pixels to PNG files. */
 import sharp from 'sharp';
 import type { HostTensor } from '../core/host-tensor.ts';
-import { writeFileAtomically } from './atomic-write-node.ts';
+import { writeFileAtomic } from '../files/atomic-write-node.ts';
 import { drawGrid, type GridOptions } from './grid.ts';
 import type { PixelImage } from './pixel-image.ts';
 
@@ -11,9 +11,9 @@ export async function encodePng({ width, height, channels, data }: PixelImage): 
   return (channels === 1 ? picture.toColourspace('b-w') : picture).png().toBuffer();
 }
 
-/** Writes a picture as a PNG file that is complete or not there; missing folders are made. */
+/** Writes a picture as a PNG file that is complete or not there. The folder must exist. */
 export async function writePng(path: string, image: PixelImage): Promise<void> {
-  await writeFileAtomically(path, [await encodePng(image)]);
+  await writeFileAtomic(path, [await encodePng(image)]);
 }
 
 /**

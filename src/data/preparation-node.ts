@@ -1,6 +1,7 @@
 /** @file What preparing a dataset on this machine has in common: options, the cache, and work on several pictures at once. */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { DataError } from '../core/errors.ts';
 import { cacheFolder } from './cache-folder-node.ts';
 import { type CachedPixels, cacheKey, readPixelCache, writePixelCache } from './pixel-cache-node.ts';
 
@@ -35,8 +36,8 @@ export async function cachedOrPrepared<Manifest>(
   try {
     await writePixelCache(path, prepared);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    options.onWarning?.(`prepared pictures could not be kept in ${path}: ${reason}`);
+    if (!(error instanceof DataError)) throw error;
+    options.onWarning?.(`prepared pictures could not be kept: ${error.where}: ${error.problem}`);
   }
   return prepared;
 }

@@ -157,7 +157,7 @@ describe('errors', () => {
   test('a folder that is a file', async () => {
     await writeFile(join(root, 'occupied'), '');
     expect(await messageOf(drawToFolder(request('occupied')))).toMatchInlineSnapshot(`
-      "DataError: ROOT/occupied: cannot be written (there is a file where a folder is needed)
+      "DataError: ROOT/occupied: there is a file where a folder is needed
         fix: choose another folder with --out"
     `);
   });

@@ -1,12 +1,12 @@
 /** @file Draws images into a folder: a PNG file each, a labelled grid, and NumPy's archive for metrics. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serialiseNpz, UNNAMED_ARRAY } from '../checkpoint/npz.ts';
-import { ConfigError, DataError, UditError } from '../core/errors.ts';
+import { ConfigError } from '../core/errors.ts';
 import { type HostTensor, zeros } from '../core/host-tensor.ts';
-import { writeFileAtomically } from '../data/atomic-write-node.ts';
 import { imageAt, toPixels } from '../data/pixels.ts';
 import { writeGrid, writePng } from '../data/png-node.ts';
+import { writeFileAtomic } from '../files/atomic-write-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 import { type ClassList, className, classSlugs } from './classes.ts';
 import type { ImageSampler, StepProgress } from './sample.ts';
 
@@ -66,7 +66,7 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
       fix: 'add --npz, or leave --no-png out',
     });
   }
-  await reportingWriteErrors(folder, () => mkdir(folder, { recursive: true }));
+  await makeFolder(folder, { fix: 'choose another folder with --out' });
   const wanted = labels.flatMap((label) => Array.from({ length: count }, (_, index) => ({ label, index })));
   const paths = png ? imagePaths(request, wanted) : undefined;
   const grid = png ? new GridCollector(labels.length, count) : undefined;
@@ -83,7 +83,7 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
     const pixels = toPixels(images);
     for (let i = 0; i < pixels.shape[0]!; i++) {
       const path = paths?.[first + i];
-      if (path !== undefined) await reportingWriteErrors(path, () => writePng(path, imageAt(pixels, i)));
+      if (path !== undefined) await writePng(path, imageAt(pixels, i));
     }
     grid?.add(first, pixels);
     if (npz) {
@@ -160,36 +160,13 @@ async function writeSheet(
 ): Promise<string> {
   const path = join(folder, 'grid.png');
   const options = { columns, rowLabels: rowLabels.slice(0, rows) };
-  await reportingWriteErrors(path, () => writeGrid(path, images, options));
+  await writeGrid(path, images, options);
   return path;
 }
 
 async function writeArchive(folder: string, images: HostTensor<'u8'>): Promise<string> {
   const path = join(folder, `samples_${images.shape.join('x')}.npz`);
   const archive = serialiseNpz(new Map([[UNNAMED_ARRAY, images]]));
-  await reportingWriteErrors(path, () => writeFileAtomically(path, [archive]));
+  await writeFileAtomic(path, [archive]);
   return path;
-}
-
-async function reportingWriteErrors<T>(path: string, write: () => Promise<T>): Promise<T> {
-  try {
-    return await write();
-  } catch (cause) {
-    if (cause instanceof UditError || !(cause instanceof Error)) throw cause;
-    throw writeError(path, cause);
-  }
-}
-
-function writeError(path: string, cause: Error): DataError {
-  const code = 'code' in cause ? String(cause.code) : cause.message;
-  if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new DataError({ where: path, problem: 'the disk is full', fix: 'free some space', cause });
-  }
-  const reason = code === 'EEXIST' || code === 'ENOTDIR' ? 'there is a file where a folder is needed' : code;
-  return new DataError({
-    where: path,
-    problem: `cannot be written (${reason})`,
-    fix: 'choose another folder with --out',
-    cause,
-  });
 }

@@ -25,6 +25,7 @@ function isSameKind(existing: ConfigLayer, value: ConfigLayer): boolean {
   return value.kind === undefined || value.kind === existing.kind;
 }
 
-function isLayer(value: unknown): value is ConfigLayer {
+/** An object with keys, as JSON has them. */
+export function isLayer(value: unknown): value is ConfigLayer {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

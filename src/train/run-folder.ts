@@ -1,10 +1,14 @@
 /** @file The folder of a run: where things are, which checkpoints are kept, and whether a run may go on in it. */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { readSafetensors, removeLeftoverTemporaries, writeFileAtomic } from '../checkpoint/file-node.ts';
+import { readSafetensors } from '../checkpoint/file-node.ts';
 import type { SafetensorsFile } from '../checkpoint/safetensors.ts';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
+import { removeLeftoverTemporaries, writeFileAtomic } from '../files/atomic-write-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { systemErrorCode } from '../files/write-error-node.ts';
+import { type ConfigLayer, isLayer } from './config-layer.ts';
 import type { TrainConfig } from './train-config.ts';
 
 const CHECKPOINT_NAME = /^step-(\d{7,})\.safetensors$/;
@@ -28,17 +32,10 @@ export class RunFolder {
   /** Makes the folder if need be and clears away what a killed process left half-written. */
   static async open(path: string): Promise<RunFolder> {
     const folder = new RunFolder(path);
-    try {
-      for (const part of [folder.samples, folder.checkpoints]) await mkdir(part, { recursive: true });
-    } catch (cause) {
-      throw new ConfigError({
-        where: path,
-        problem: `the run folder cannot be made: ${(cause as Error).message}`,
-        fix: 'choose a writable folder with --results-dir',
-        cause,
-      });
-    }
-    for (const part of [path, folder.checkpoints]) await removeLeftoverTemporaries(part);
+    const parts = [folder.samples, folder.checkpoints];
+    const failure = { Failure: ConfigError, fix: 'choose a writable folder with --results-dir' };
+    for (const part of parts) await makeFolder(part, failure);
+    for (const part of [path, ...parts]) await removeLeftoverTemporaries(part);
     return folder;
   }
 
@@ -69,8 +66,8 @@ export class RunFolder {
    */
   async bindConfig(config: TrainConfig, version: string): Promise<void> {
     const path = join(this.path, 'config.json');
-    const earlier = await readJson(path);
-    if (earlier !== undefined) expectSameRun(earlier as TrainConfig, config, this.path);
+    const earlier = await readConfig(path);
+    if (earlier !== undefined) expectSameRun(earlier, config, this.path);
     const text = `${JSON.stringify({ ...config, uditVersion: version }, null, 2)}\n`;
     await writeFileAtomic(path, [new TextEncoder().encode(text)]);
   }
@@ -97,14 +94,19 @@ export class RunFolder {
     return undefined;
   }
 
-  /** Removes checkpoints beyond the last `keepLast`, except every `keepEvery`-th step. */
-  async prune({
-    keepLast,
-    keepEvery,
-  }: Pick<TrainConfig['logging'], 'keepLast' | 'keepEvery'>): Promise<void> {
-    const old = (await this.listCheckpoints()).slice(0, -keepLast);
-    for (const { path, step } of old) {
-      if (keepEvery === null || step % keepEvery !== 0) await rm(path, { force: true });
+  /**
+   * Removes checkpoints beyond the last `keepLast` up to `step`, except every `keepEvery`-th step. Those of later steps
+   * are damaged ones that this run passed over: they must not crowd out the good ones, and are written anew in time.
+   */
+  async prune(
+    step: number,
+    { keepLast, keepEvery }: Pick<TrainConfig['logging'], 'keepLast' | 'keepEvery'>,
+  ): Promise<void> {
+    const reached = (await this.listCheckpoints()).filter((checkpoint) => checkpoint.step <= step);
+    const old = reached.slice(0, -keepLast);
+    for (const checkpoint of old) {
+      const isMilestone = keepEvery !== null && checkpoint.step % keepEvery === 0;
+      if (!isMilestone) await rm(checkpoint.path, { force: true });
     }
   }
 }
@@ -124,41 +126,53 @@ function stepDigits(step: number): string {
   return String(step).padStart(7, '0');
 }
 
-async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
+/** The configuration of an earlier session; undefined if there was none. */
+async function readConfig(path: string): Promise<ConfigLayer | undefined> {
+  const failure = (problem: string, cause?: unknown) =>
+    new ConfigError({ where: path, problem, fix: 'restore it, or start another run with --name', cause });
+  let text: string;
   try {
-    return JSON.parse(text);
+    text = await readFile(path, 'utf8');
   } catch (cause) {
-    throw new ConfigError({
-      where: path,
-      problem: 'is not valid JSON',
-      fix: 'restore it, or start another run with --name',
-      cause,
-    });
+    const code = systemErrorCode(cause);
+    if (code === 'ENOENT') return undefined;
+    throw failure(`cannot be read (${code})`, cause);
   }
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (cause) {
+    throw failure('is not valid JSON', cause);
+  }
+  if (!isLayer(config)) throw failure('is not the configuration of a run');
+  return config;
 }
 
-function expectSameRun(earlier: TrainConfig, now: TrainConfig, folder: string): void {
+function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): void {
   const compared = [
     ...BINDING_SECTIONS.map((section) => [section, earlier[section], now[section]] as const),
-    ['training', fixedPart(earlier), fixedPart(now)] as const,
+    ['training', fixedPart(earlier.training, now), fixedPart(now.training, now)] as const,
   ];
   for (const [section, before, after] of compared) {
     const difference = firstDifference(section, before, after);
     if (difference === undefined) continue;
     throw new ConfigError({
       where: folder,
-      problem: `this run was started with ${difference.key} = ${JSON.stringify(difference.before)}, not ${JSON.stringify(difference.after)}`,
+      problem: `this run was started with ${difference.key} = ${stated(difference.before)}, not ${stated(difference.after)}`,
       fix: 'leave the option out to continue the run, or start another with --name',
     });
   }
 }
 
 /** A constant learning rate may be trained for longer; a cosine is drawn for a number of steps. */
-function fixedPart({ training, optimizer }: TrainConfig): object {
-  const { steps, ...rest } = training;
-  return optimizer.schedule === 'cosine' ? { ...rest, steps } : rest;
+function fixedPart(training: unknown, { optimizer }: TrainConfig): unknown {
+  if (!isLayer(training) || optimizer.schedule === 'cosine') return training;
+  const { steps: _, ...rest } = training;
+  return rest;
+}
+
+function stated(value: unknown): string {
+  return value === undefined ? '(nothing)' : JSON.stringify(value);
 }
 
 function firstDifference(
@@ -167,15 +181,11 @@ function firstDifference(
   after: unknown,
 ): { readonly key: string; readonly before: unknown; readonly after: unknown } | undefined {
   if (isDeepStrictEqual(before, after)) return undefined;
-  if (isRecord(before) && isRecord(after)) {
+  if (isLayer(before) && isLayer(after)) {
     for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
       const difference = firstDifference(`${key}.${name}`, before[name], after[name]);
       if (difference !== undefined) return difference;
     }
   }
   return { key, before, after };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

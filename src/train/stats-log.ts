@@ -1,9 +1,9 @@
 /** @file `stats.jsonl`: one JSON object per line and step, appended while training and cut back when a run resumes. */
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { writeFileAtomic } from '../checkpoint/file-node.ts';
 import { DataError } from '../core/errors.ts';
-import { AppendFile } from './append-file.ts';
+import { AppendFile } from '../files/append-file-node.ts';
+import { writeFileAtomic } from '../files/atomic-write-node.ts';
 
 /** Measurements at one step. Numbers that are not finite are stored as null, as JSON has none. */
 export interface StatsRecord {

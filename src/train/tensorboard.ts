@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { DataError } from '../core/errors.ts';
-import { AppendFile } from './append-file.ts';
+import { AppendFile } from '../files/append-file-node.ts';
 import { frameRecord } from './tf-record.ts';
 
 export interface TensorBoardOptions {

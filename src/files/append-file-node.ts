@@ -1,6 +1,7 @@
-/** @file A file that only grows: the common ground of the logs of a run. */
+/** @file A file that only grows, as logs do. */
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { DataError } from '../core/errors.ts';
+import { isDiskFull, systemErrorCode } from './write-error-node.ts';
 
 /** What is appended is handed to the system at once, so that a killed process loses nothing that it had reported. */
 export class AppendFile {
@@ -29,11 +30,12 @@ export class AppendFile {
     try {
       return action();
     } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? cause.code : cause;
+      const code = systemErrorCode(cause);
+      const isFull = isDiskFull(code);
       throw new DataError({
         where: this.path,
-        problem: code === 'ENOSPC' ? 'the disk is full' : `cannot be written (${code})`,
-        fix: `${code === 'ENOSPC' ? 'free some space' : 'make the file writable'}, then run the same command again`,
+        problem: isFull ? 'the disk is full' : `cannot be written (${code ?? String(cause)})`,
+        fix: `${isFull ? 'free some space' : 'make the file writable'}, then run the same command again`,
         cause,
       });
     }
