@@ -1,0 +1,127 @@
+/** @file What the documents show works: programs run and print what is said, commands are known, links lead somewhere. */
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import ts from 'typescript';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { writePng } from '../src/data/png-node.ts';
+import { commandProblem } from './support/command-check.ts';
+import {
+  documentPaths,
+  REPOSITORY,
+  type ShownProgram,
+  shownCommands,
+  shownPrograms,
+} from './support/documents.ts';
+import { runProgram } from './support/shown-program.ts';
+import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+
+/** A training of seconds in place of one of hours; each text must occur in a program. */
+const TINY_SETTINGS: readonly (readonly [shown: string, tiny: string])[] = [
+  [
+    "{ data: { path: 'photos' }, training: { steps: 2000 } }",
+    "{ model: { preset: 'U-DiT-XS', width: 8, depth: [1, 1, 1, 1, 1] }, data: { path: 'photos', imageSize: 16 }, training: { steps: 2, batchSize: 4 } }",
+  ],
+];
+
+const programs = shownPrograms();
+
+/** A folder with what readers have: the bundled model and some photos. */
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'udit documents '));
+  await mkdir(join(folder, 'weights'));
+  const card = tinyCard({ classNames: ['Objects', 'Symbols', 'Flags'] });
+  await writeTinyCheckpoint(join(folder, 'weights/u-dit-xs-emoji.safetensors'), card);
+  for (const name of ['cats', 'dogs']) {
+    await mkdir(join(folder, 'photos', name), { recursive: true });
+    for (let i = 0; i < 4; i++) {
+      const data = Uint8Array.from({ length: 16 * 16 * 3 }, (_, k) => (k * (i + 3)) % 256);
+      await writePng(join(folder, 'photos', name, `${i}.png`), { width: 16, height: 16, channels: 3, data });
+    }
+  }
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('programs', () => {
+  test('there are some', () => {
+    expect(programs.length).toBeGreaterThan(5);
+  });
+
+  test('compile', () => {
+    expect(typeErrors(programs)).toEqual([]);
+  });
+
+  test.each(programs)('run: $document:$line', async ({ document, line, code, output }) => {
+    const file = join(folder, `${document.replaceAll('/', '-')}-${line}.mts`);
+    await writeFile(
+      file,
+      TINY_SETTINGS.reduce((text, [shown, tiny]) => text.replace(shown, tiny), code),
+    );
+    const printed = await runProgram(file, [], { cwd: folder });
+    if (output !== undefined) expect(printed).toBe(output);
+  });
+
+  test('of training are made small', () => {
+    const all = programs.map(({ code }) => code).join('\n');
+    for (const [shown] of TINY_SETTINGS) expect(all).toContain(shown);
+  });
+});
+
+/** All blocks in one compilation, as modules beside the examples. */
+function typeErrors(blocks: readonly ShownProgram[]): string[] {
+  const configPath = join(REPOSITORY, 'examples/tsconfig.json');
+  const { config } = ts.readConfigFile(configPath, ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, dirname(configPath));
+  const sources = new Map(
+    blocks.map(({ document, line, code }) => [
+      join(REPOSITORY, `examples/${document.replaceAll('/', '-')}:${line}.ts`),
+      // A block without imports is a module nevertheless: its names are its own.
+      `${code}\nexport {};\n`,
+    ]),
+  );
+  const host = ts.createCompilerHost(options);
+  const { fileExists, readFile } = host;
+  host.fileExists = (path) => sources.has(path) || fileExists.call(host, path);
+  host.readFile = (path) => sources.get(path) ?? readFile.call(host, path);
+  const program = ts.createProgram([...sources.keys()], options, host);
+  return [...sources.keys()]
+    .map((path) => program.getSourceFile(path))
+    .flatMap((source) => [
+      ...program.getSyntacticDiagnostics(source),
+      ...program.getSemanticDiagnostics(source),
+    ])
+    .map((diagnostic) => ts.formatDiagnostic(diagnostic, { ...host, getNewLine: () => '\n' }));
+}
+
+describe('command lines', () => {
+  test.each(shownCommands())('$document: $command', ({ command }) => {
+    expect(commandProblem(command)).toBeUndefined();
+  });
+
+  test.each([
+    ['udit paint', 'udit has no command paint'],
+    ['npx udit train --image-sise 32', 'udit train does not know --image-sise'],
+    ['udit sample a b', 'udit sample takes 1 arguments, not 2'],
+    ['npm run paint', 'package.json has no script paint'],
+    ['npm start --minutes 2', 'npm takes these arguments for its own: put -- before them'],
+    ['npm start -- --hours 2', 'udit start does not know --hours'],
+    ['npm run parity -- test/fixtures --jsn', 'tools/parity/main.ts does not know --jsn'],
+    ['npx tsx examples/absent.ts', 'there is no file examples/absent.ts'],
+    ['npx paint', 'there is no program paint'],
+  ])('%s would fail', (command, problem) => {
+    expect(commandProblem(command)).toBe(problem);
+  });
+
+  test('a value that a flag does not take would fail', () => {
+    expect(commandProblem('udit sample --sampler magic')).toMatch(/Allowed choices are ddpm/);
+  });
+});
+
+test.each(documentPaths())('links of %s lead to files', (document) => {
+  const text = readFileSync(join(REPOSITORY, document), 'utf8');
+  const targets = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target]) => target!);
+  const missing = targets.filter((target) => !existsSync(join(REPOSITORY, dirname(document), target)));
+  expect(missing).toEqual([]);
+});
