@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writePng } from '../src/data/png-node.ts';
 import { commandProblem } from './support/command-check.ts';
 import {
   documentPaths,
@@ -16,6 +15,7 @@ import {
 } from './support/documents.ts';
 import { runProgram } from './support/shown-program.ts';
 import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { writePhotos } from './support/tiny-photos.ts';
 
 /** A training of seconds in place of one of hours; each text must occur in a program. */
 const TINY_SETTINGS: readonly (readonly [shown: string, tiny: string])[] = [
@@ -34,13 +34,7 @@ beforeAll(async () => {
   await mkdir(join(folder, 'weights'));
   const card = tinyCard({ classNames: ['Objects', 'Symbols', 'Flags'] });
   await writeTinyCheckpoint(join(folder, 'weights/u-dit-xs-emoji.safetensors'), card);
-  for (const name of ['cats', 'dogs']) {
-    await mkdir(join(folder, 'photos', name), { recursive: true });
-    for (let i = 0; i < 4; i++) {
-      const data = Uint8Array.from({ length: 16 * 16 * 3 }, (_, k) => (k * (i + 3)) % 256);
-      await writePng(join(folder, 'photos', name, `${i}.png`), { width: 16, height: 16, channels: 3, data });
-    }
-  }
+  await writePhotos(join(folder, 'photos'));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -49,7 +43,7 @@ describe('programs', () => {
     expect(programs.length).toBeGreaterThan(5);
   });
 
-  test('compile', () => {
+  test('compile, and so do the examples', () => {
     expect(typeErrors(programs)).toEqual([]);
   });
 
@@ -69,11 +63,11 @@ describe('programs', () => {
   });
 });
 
-/** All blocks in one compilation, as modules beside the examples. */
+/** The examples and all blocks in one compilation, the blocks as modules beside the examples. */
 function typeErrors(blocks: readonly ShownProgram[]): string[] {
   const configPath = join(REPOSITORY, 'examples/tsconfig.json');
   const { config } = ts.readConfigFile(configPath, ts.sys.readFile);
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, dirname(configPath));
+  const { options, fileNames } = ts.parseJsonConfigFileContent(config, ts.sys, dirname(configPath));
   const sources = new Map(
     blocks.map(({ document, line, code }) => [
       join(REPOSITORY, `examples/${document.replaceAll('/', '-')}:${line}.ts`),
@@ -85,8 +79,9 @@ function typeErrors(blocks: readonly ShownProgram[]): string[] {
   const { fileExists, readFile } = host;
   host.fileExists = (path) => sources.has(path) || fileExists.call(host, path);
   host.readFile = (path) => sources.get(path) ?? readFile.call(host, path);
-  const program = ts.createProgram([...sources.keys()], options, host);
-  return [...sources.keys()]
+  const roots = [...fileNames, ...sources.keys()];
+  const program = ts.createProgram(roots, options, host);
+  return roots
     .map((path) => program.getSourceFile(path))
     .flatMap((source) => [
       ...program.getSyntacticDiagnostics(source),

@@ -1,0 +1,80 @@
+/** @file The programs of examples/ do what they say, on models and data of tiny size. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { REPOSITORY } from './support/documents.ts';
+import { runProgram } from './support/shown-program.ts';
+import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { writePhotos } from './support/tiny-photos.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'udit examples '));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const example = (name: string, ...args: string[]) =>
+  runProgram(join(REPOSITORY, 'examples', name), args, { cwd: folder });
+
+test('sample.ts draws a row per class', async () => {
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  expect(await example('sample.ts', 'tiny.safetensors', 'sheet.png')).toMatchInlineSnapshot(`
+    "U-DiT-XS after 20 steps, 3 classes, ema weights
+    Red Fox: done
+    Owl: done
+    Newt: done
+    see sheet.png
+    "
+  `);
+  const { width, height } = await sharp(join(folder, 'sheet.png')).metadata();
+  expect(width! / height!).toBeGreaterThan(1.5); // six columns and labels, three rows
+});
+
+test('train-on-folder.ts trains in a run folder, and continues there', async () => {
+  await writePhotos(join(folder, 'photos'));
+  const first = await example('train-on-folder.ts', 'photos', 'run', '1');
+  expect(first).toMatch(/^\d+ parameters, 8 pictures\nstep 1 {2}loss \d\.\d{4} /);
+  expect(existsSync(join(folder, 'run/checkpoints/step-0000001.safetensors'))).toBe(true);
+  expect(await example('train-on-folder.ts', 'photos', 'run', '1')).toContain('continuing at step 1\n');
+});
+
+test('print-gradient.ts prints a gradient that a small step confirms', async () => {
+  const printed = await example('print-gradient.ts');
+  expect(printed).toContain('= geluGate{approximate="none"} d');
+  const numbers = (name: string) =>
+    JSON.parse(new RegExp(`^${name} (\\[.*\\])$`, 'm').exec(printed)![1]!) as number[];
+  const gradient = numbers('gradient');
+  const weight = [0.1, 0.2, 0.3];
+  expect(numbers('loss')[0]).toBeCloseTo(lossOf(weight), 5);
+  weight.forEach((value, i) => {
+    const step = 1e-4;
+    const slope = (lossOf(weight.with(i, value + step)) - lossOf(weight.with(i, value - step))) / (2 * step);
+    expect(gradient[i]).toBeCloseTo(slope, 4);
+  });
+});
+
+/** The example's loss in plain numbers; GELU by its definition as an integral of the normal density. */
+function lossOf(weight: readonly number[]): number {
+  const rows = [
+    { x: [1, 0, -1], target: 1 },
+    { x: [0.5, 2, 1], target: 0 },
+  ];
+  const errors = rows.map(({ x, target }) => {
+    const product = x.reduce((sum, value, i) => sum + value * weight[i]!, 0);
+    return (product * normalDistribution(product) - target) ** 2;
+  });
+  return (errors[0]! + errors[1]!) / 2;
+}
+
+/** Φ(x) by Simpson's rule. */
+function normalDistribution(x: number): number {
+  const intervals = 200;
+  const width = x / intervals;
+  const density = (t: number) => Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
+  let sum = density(0) + density(x);
+  for (let i = 1; i < intervals; i++) sum += (i % 2 === 1 ? 4 : 2) * density(i * width);
+  return 0.5 + (sum * width) / 3;
+}
