@@ -42,9 +42,4 @@ export class ParameterLayout {
   fill(buffer: Float32Array, values: TensorMap): void {
     for (const { name, offset } of this.slots) buffer.set(values.get(name)!.data as Float32Array, offset);
   }
-
-  /** The parameter that holds element `index` of a buffer. */
-  nameAt(index: number): string {
-    return this.slots.findLast(({ offset }) => offset <= index)!.name;
-  }
 }

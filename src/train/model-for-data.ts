@@ -23,8 +23,9 @@ export function modelForData(
     inChannels: dataset.channels,
     learnSigma: objective.outputsPerChannel === 2,
   };
+  const given: Readonly<Record<string, unknown>> = options;
   for (const [key, value] of Object.entries(implied)) {
-    const stated = options[key];
+    const stated = given[key];
     if (stated === undefined || stated === value) continue;
     throw new ConfigError({
       where: `configuration: model.${key}`,
@@ -34,7 +35,7 @@ export function modelForData(
   }
   const classes = dataset.classNames.length;
   const numClasses = options.numClasses ?? classes;
-  if (typeof numClasses !== 'number' || numClasses < classes) {
+  if (numClasses < classes) {
     throw new ConfigError({
       where: 'configuration: model.numClasses',
       problem: `it says ${JSON.stringify(numClasses)}, ${data.path} has ${classes} classes`,

@@ -2,13 +2,12 @@
 import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { ConfigError } from '../core/errors.ts';
-import { type ConfigLayer, overlay } from './config-layer.ts';
+import { presetSpec } from '../models/presets.ts';
+import type { Family } from '../models/registry.ts';
+import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
+import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
-
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const countOrOff = v.nullable(count);
-const fraction = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
-const positive = v.pipe(v.number(), v.gtValue(0));
+import { count, countOrOff, fraction, positive } from './values.ts';
 
 const dataSchema = v.strictObject({
   /** `emoji`, or a folder of class folders. */
@@ -76,45 +75,43 @@ const loggingSchema = v.strictObject({
   keepEvery: countOrOff,
 });
 
-/** Options of the model that differ from its preset; checked by the preset itself. */
-const modelSchema = v.objectWithRest({ preset: v.string() }, v.unknown());
+const schemaOf = (family: Family) =>
+  v.strictObject({
+    model: MODEL_SCHEMAS[family],
+    data: dataSchema,
+    objective: objectiveSchema,
+    optimizer: optimizerSchema,
+    training: trainingSchema,
+    logging: loggingSchema,
+  });
+type ConfigSchema = ReturnType<typeof schemaOf>;
 
-const configSchema = v.strictObject({
-  model: modelSchema,
-  data: dataSchema,
-  objective: objectiveSchema,
-  optimizer: optimizerSchema,
-  training: trainingSchema,
-  logging: loggingSchema,
-});
-
-export type TrainConfig = v.InferOutput<typeof configSchema>;
+export type TrainConfig = v.InferOutput<ConfigSchema>;
 export type OptimizerConfig = TrainConfig['optimizer'];
 
 /**
  * Lays `layers` (first a file, then flags) over the recipe of the model they name.
  *
- * @throws ConfigError for an unknown key, naming the nearest, and for a value of the wrong kind
+ * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
  */
 export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset = 'U-DiT-XS'): TrainConfig {
   const given = layers.reduce<ConfigLayer>(overlay, {});
-  const preset = (given.model as ConfigLayer | undefined)?.preset ?? defaultPreset;
-  const merged = overlay(recipeFor(String(preset), given), given);
-  const result = v.safeParse(configSchema, merged);
+  const preset = String((isLayer(given.model) ? given.model.preset : undefined) ?? defaultPreset);
+  const schema = schemaOf(presetSpec(preset).family);
+  const merged = overlay(recipeFor(preset, given), given);
+  const result = v.safeParse(schema, merged);
   if (result.success) return result.output;
-  throw configError(result.issues[0], merged);
+  throw configError(result.issues[0], merged, schema);
 }
 
-function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer): ConfigError {
+function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: ConfigSchema): ConfigError {
   const path = (issue.path ?? []).map((item) => String(item.key));
   const key = path.join('.');
   if (issue.type === 'strict_object' && issue.expected === 'never') {
-    const unknown = path.at(-1)!;
-    const known = knownKeys(path.slice(0, -1), config);
     return new ConfigError({
       where: 'configuration',
       problem: `unknown key ${key}`,
-      fix: `did you mean ${[...path.slice(0, -1), closest(unknown, known)].join('.')}?`,
+      fix: `did you mean ${nearestKey(path, config, schema)}?`,
     });
   }
   return new ConfigError({
@@ -124,6 +121,32 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer): ConfigEr
   });
 }
 
+/** The most similar key of the same section; a key that only lacks its section is given one. */
+function nearestKey(path: readonly string[], config: ConfigLayer, schema: ConfigSchema): string {
+  const name = path.at(-1)!;
+  const sections = Object.keys(schema.entries);
+  if (path.length > 1) return `${path[0]}.${closest(name, keysOf(path[0]!, config, schema))}`;
+  const home = sections.find((section) => keysOf(section, config, schema).includes(name));
+  return home === undefined ? closest(name, sections) : `${home}.${name}`;
+}
+
+function keysOf(section: string, config: ConfigLayer, { entries }: ConfigSchema): string[] {
+  const schema = entries[section as keyof typeof entries];
+  if (schema.type !== 'variant') return Object.keys(schema.entries);
+  const kind = isLayer(config[section]) ? config[section].kind : undefined;
+  const option = schema.options.find((candidate) => candidate.entries.kind.literal === kind);
+  return Object.keys(option?.entries ?? {});
+}
+
+/** Kinds of values as people call them. */
+const KIND_NAMES: Readonly<Record<string, string>> = {
+  Object: 'an object with keys',
+  Array: 'a list, as in [1,2]',
+  number: 'a number',
+  string: 'text',
+  boolean: 'true or false',
+};
+
 function describe({ expected, requirement, type }: v.BaseIssue<unknown>): string {
   if (type === 'min_value') return `${requirement} or more`;
   if (type === 'max_value') return `${requirement} or less`;
@@ -131,18 +154,8 @@ function describe({ expected, requirement, type }: v.BaseIssue<unknown>): string
   if (type === 'lt_value') return `a number below ${requirement}`;
   if (type === 'safe_integer') return 'a whole number';
   return (expected ?? 'another value')
-    .replaceAll('"', '')
-    .replaceAll('|', 'or')
-    .replace(/^\((.*)\)$/, '$1');
-}
-
-function knownKeys(path: readonly string[], config: ConfigLayer): string[] {
-  if (path.length === 0) return Object.keys(configSchema.entries);
-  const section = configSchema.entries[path[0] as keyof typeof configSchema.entries];
-  if (section.type === 'variant') {
-    const kind = (config.objective as ConfigLayer | undefined)?.kind;
-    const option = section.options.find((candidate) => candidate.entries.kind.literal === kind);
-    return Object.keys(option?.entries ?? {});
-  }
-  return Object.keys(section.entries);
+    .replace(/^\((.*)\)$/, '$1')
+    .split(' | ')
+    .map((kind) => KIND_NAMES[kind] ?? kind.replaceAll('"', ''))
+    .join(' or ');
 }

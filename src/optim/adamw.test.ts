@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { expectClose } from '../../test/support/closeness.ts';
+import { readSafetensors } from '../checkpoint/file-node.ts';
+import { fold, normal, randomKey } from '../core/random.ts';
+import { type AdamWOptions, adamWStep, clippingScale, createOptimizerState, gradientNorm } from './adamw.ts';
+
+const KEY = randomKey(1);
+const COUNT = 50;
+const OPTIONS: AdamWOptions = {
+  learningRate: 0.01,
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  weightDecay: 0.1,
+  gradientScale: 0.5,
+  emaDecay: 0.9,
+};
+
+/** Algorithm 2 of Loshchilov & Hutter as it is printed: bias-corrected moments, then the step, number by number. */
+class PrintedAdamW {
+  private m = 0;
+  private v = 0;
+  ema: number;
+  p: number;
+
+  constructor(p: number) {
+    this.p = p;
+    this.ema = p;
+  }
+
+  step(t: number, gradient: number, o: AdamWOptions): void {
+    const g = gradient * o.gradientScale;
+    this.m = o.beta1 * this.m + (1 - o.beta1) * g;
+    this.v = o.beta2 * this.v + (1 - o.beta2) * g ** 2;
+    const mHat = this.m / (1 - o.beta1 ** t);
+    const vHat = this.v / (1 - o.beta2 ** t);
+    this.p -= o.learningRate * (mHat / (Math.sqrt(vHat) + o.eps) + o.weightDecay * this.p);
+    this.ema += (1 - o.emaDecay) * (this.p - this.ema);
+  }
+}
+
+describe('AdamW', () => {
+  test('agrees with the printed algorithm over 20 steps', () => {
+    const initial = normal(fold(KEY, 'initial'), COUNT);
+    const state = createOptimizerState(initial.slice());
+    const printed = Array.from(initial, (p) => new PrintedAdamW(p));
+    for (let step = 1; step <= 20; step++) {
+      const options = { ...OPTIONS, learningRate: OPTIONS.learningRate / step };
+      state.gradients.set(normal(fold(KEY, 'gradient', step), COUNT));
+      adamWStep(state, step, options);
+      printed.forEach((scalar, i) => {
+        scalar.step(step, state.gradients[i]!, options);
+      });
+    }
+    // Rounding each stored value to float32 is all that differs.
+    const tolerance = { relative: 1e-6 };
+    expectClose(
+      state.parameters,
+      printed.map(({ p }) => p),
+      tolerance,
+    );
+    expectClose(
+      state.ema,
+      printed.map(({ ema }) => ema),
+      tolerance,
+    );
+  });
+
+  test('agrees with PyTorch 1.13, with decay, clipping and an average', () => {
+    const state = createOptimizerState(Float32Array.of(1, -0.5, 0.25, 3));
+    const gradients = [
+      [0.5, -1, 1e-4, 0],
+      [0.25, 2, -1e-4, 0],
+      [-1, 0.5, 2e-4, 0],
+    ];
+    gradients.forEach((gradient, i) => {
+      state.gradients.set(gradient);
+      const gradientScale = clippingScale(gradientNorm(state.gradients), 1);
+      adamWStep(state, i + 1, { ...OPTIONS, beta2: 0.99, eps: 1e-6, gradientScale });
+    });
+    const tolerance = { relative: 2e-7 };
+    expectClose(state.parameters, [0.981228352, -0.492361695, 0.230824277, 2.991009], tolerance);
+    expectClose(state.expAvg, [-0.0420552529, 0.0615777485, 2.06681343e-5, 0], tolerance);
+    expectClose(state.expAvgSq, [0.0101124896, 0.0195884649, 4.2277648e-10, 0], tolerance);
+    expectClose(state.ema, [0.99539113, -0.497490495, 0.246127218, 2.99831772], tolerance);
+  });
+
+  test('the average starts as a copy, and gradients are not changed', () => {
+    const state = createOptimizerState(Float32Array.of(1, -2));
+    state.gradients.set([3, 4]);
+    adamWStep(state, 1, { ...OPTIONS, emaDecay: 1 });
+    expect([...state.ema]).toEqual([1, -2]);
+    expect([...state.gradients]).toEqual([3, 4]);
+  });
+
+  test('the first step moves every parameter by the learning rate against its gradient', () => {
+    const state = createOptimizerState(Float32Array.of(1, 1, 1));
+    state.gradients.set([1e-3, -7, 0]);
+    adamWStep(state, 1, { ...OPTIONS, weightDecay: 0, gradientScale: 1 });
+    expectClose(state.parameters, [0.99, 1.01, 1], { relative: 1e-6 });
+  });
+});
+
+describe('clipping', () => {
+  test('the norm is PyTorch’s', async () => {
+    const fixture = new URL('../../test/fixtures/training/dit_drop/', import.meta.url);
+    const recorded = JSON.parse(await readFile(new URL('expected.json', fixture), 'utf8'));
+    const { tensors } = await readSafetensors(fileURLToPath(new URL('grads_step1.safetensors', fixture)));
+    const gradients = [...tensors]
+      .filter(([name]) => name !== 'pos_embed')
+      .flatMap(([, { data }]) => Array.from(data, Number));
+    expect(gradientNorm(Float32Array.from(gradients))).toBeCloseTo(recorded.grad_global_l2, 6);
+  });
+
+  test('the norm of all gradients together', () => {
+    expect(gradientNorm(Float32Array.of(3, 0, -4))).toBe(5);
+    expect(gradientNorm(new Float32Array(0))).toBe(0);
+    expect(gradientNorm(Float32Array.of(1, Number.NaN))).toBeNaN();
+    // Squares beyond float32 are no trouble.
+    expect(gradientNorm(Float32Array.of(3e30, 4e30)) / 5e30).toBeCloseTo(1, 6);
+  });
+
+  test('brings a norm that is too large down to the largest allowed, and leaves others', () => {
+    expect(clippingScale(0.5, 1)).toBe(1);
+    expect(4 * clippingScale(4, 1)).toBeCloseTo(1, 6);
+    expect(clippingScale(1e9, null)).toBe(1);
+  });
+});
