@@ -114,9 +114,28 @@ describe('command lines', () => {
   });
 });
 
-test.each(documentPaths())('links of %s lead to files', (document) => {
-  const text = readFileSync(join(REPOSITORY, document), 'utf8');
-  const targets = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target]) => target!);
-  const missing = targets.filter((target) => !existsSync(join(REPOSITORY, dirname(document), target)));
-  expect(missing).toEqual([]);
+describe.each(documentPaths())('%s', (document) => {
+  const text = readFileSync(join(REPOSITORY, document), 'utf8').replaceAll(/\s+/g, ' ');
+
+  test('has links that lead to files', () => {
+    const targets = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, target]) => target!);
+    const missing = targets.filter((target) => !existsSync(join(REPOSITORY, dirname(document), target)));
+    expect(missing).toEqual([]);
+  });
+
+  test('names files that exist', () => {
+    const paths = [...text.matchAll(/`((?:src|test|tools|bench|examples)\/[\w./-]*\w)`/g)].map(
+      ([, path]) => path!,
+    );
+    expect(paths.filter((path) => !existsSync(join(REPOSITORY, path)))).toEqual([]);
+  });
+
+  test('says of each name the file it is in', () => {
+    const places = [...text.matchAll(/`([\w.]+)`,? \(`(src\/[\w/.-]+\.ts)`/g)];
+    const misplaced = places.filter(([, name, path]) => {
+      const source = readFileSync(join(REPOSITORY, path!), 'utf8');
+      return !name!.split('.').every((part) => new RegExp(`\\b${part}\\b`).test(source));
+    });
+    expect(misplaced.map(([place]) => place)).toEqual([]);
+  });
 });
