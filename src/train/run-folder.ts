@@ -88,7 +88,7 @@ export class RunFolder {
         return { ...checkpoint, file: await readSafetensors(checkpoint.path) };
       } catch (error) {
         if (!(error instanceof CheckpointError)) throw error;
-        onWarning(`${error.message}\n  the checkpoint before it is used`);
+        onWarning(`${error.where}: ${error.problem}; an earlier checkpoint is used, if there is one`);
       }
     }
     return undefined;

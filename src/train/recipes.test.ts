@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { layerOf } from './config-layer.ts';
+import { resolveTrainConfig } from './train-config.ts';
+
+const recipe = (preset: string) => resolveTrainConfig([layerOf('model.preset', preset)]);
+
+test('models of the papers are trained as in the papers', () => {
+  for (const preset of ['U-DiT-S', 'U-DiT-L', 'DiT-XL/2']) {
+    const { objective, optimizer, training } = recipe(preset);
+    expect(objective).toEqual({ kind: 'gaussian' });
+    expect(training).toEqual({ steps: 400_000, batchSize: 256, seed: 0 });
+    expect(optimizer).toMatchObject({
+      ...{ learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, weightDecay: 0, clipNorm: null },
+      ...{ emaDecay: 0.9999, emaWarmup: false },
+    });
+  }
+});
+
+test('the laptop model predicts velocities at logit-normal times', () => {
+  const { objective, optimizer } = recipe('U-DiT-XS');
+  expect(objective).toMatchObject({ kind: 'flow', timeDistribution: 'logit-normal' });
+  expect(optimizer).toMatchObject({ schedule: 'cosine', clipNorm: 1, emaWarmup: true });
+});
+
+test('emoji may be moved about, pictures of a folder are mirrored only', () => {
+  expect(recipe('U-DiT-XS').data.augment).toBe('emoji');
+  expect(resolveTrainConfig([layerOf('data.path', '/photos')]).data.augment).toBe('flip');
+  const chosen = resolveTrainConfig([layerOf('data.path', '/photos'), layerOf('data.augment', 'none')]);
+  expect(chosen.data.augment).toBe('none');
+});

@@ -1,0 +1,154 @@
+import { describe, expect, test } from 'vitest';
+import { PRESETS } from '../models/presets.ts';
+import { type ConfigLayer, layerOf } from './config-layer.ts';
+import { resolveTrainConfig } from './train-config.ts';
+
+const set = (key: string, value: unknown) => resolveTrainConfig([layerOf(key, value)]);
+
+describe('layers', () => {
+  test('later ones win over earlier ones, and all over the recipe', () => {
+    const config = resolveTrainConfig([
+      { training: { steps: 5, batchSize: 2 } },
+      { training: { steps: 7 }, model: { width: 16 } },
+    ]);
+    expect(config.training).toMatchObject({ steps: 7, batchSize: 2, seed: 0 });
+    expect(config.model).toEqual({ preset: 'U-DiT-XS', width: 16 });
+  });
+
+  test.each(Object.keys(PRESETS))('the recipe of %s is a complete configuration', (preset) => {
+    const config = set('model.preset', preset);
+    expect(config.model).toEqual({ preset });
+    // What is written into config.json can be given again.
+    expect(resolveTrainConfig([JSON.parse(JSON.stringify(config)) as ConfigLayer])).toEqual(config);
+  });
+
+  test('every option of a model can be given', () => {
+    for (const preset of ['U-DiT-S', 'DiT-S/2']) {
+      const given = { preset, ...PRESETS[preset]!.config };
+      expect(resolveTrainConfig([{ model: given }]).model).toEqual(given);
+    }
+  });
+});
+
+describe('unknown keys name the nearest', () => {
+  test('in a section', () => {
+    expect(() => set('optimizer.learningrate', 1)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key optimizer.learningrate
+        fix: did you mean optimizer.learningRate?]
+    `);
+  });
+
+  test('of a section', () => {
+    expect(() => set('optimiser.eps', 1)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key optimiser
+        fix: did you mean optimizer?]
+    `);
+  });
+
+  test('that lacks its section', () => {
+    expect(() => set('learningRate', 1)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key learningRate
+        fix: did you mean optimizer.learningRate?]
+    `);
+  });
+
+  test('of a model', () => {
+    expect(() => set('model.widht', 8)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key model.widht
+        fix: did you mean model.width?]
+    `);
+  });
+
+  test('of a model of another family', () => {
+    expect(() =>
+      resolveTrainConfig([{ model: { preset: 'U-DiT-S', patchSize: 2 } }]),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key model.patchSize
+        fix: did you mean model.inputSize?]
+    `);
+  });
+
+  test('of the objective that is chosen', () => {
+    expect(() =>
+      resolveTrainConfig([{ objective: { kind: 'gaussian', timescale: 1 } }]),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key objective.timescale
+        fix: did you mean objective.schedule?]
+    `);
+    expect(() => set('objective.timescale', 1)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key objective.timescale
+        fix: did you mean objective.timeScale?]
+    `);
+  });
+
+  test('a preset', () => {
+    expect(() => set('model.preset', 'U-DiT-XXS')).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: preset: there is no preset "U-DiT-XXS"
+        presets  U-DiT-XS U-DiT-S U-DiT-B U-DiT-L DiT-S/2 DiT-S/4 DiT-S/8 DiT-B/2 DiT-B/4 DiT-B/8 DiT-L/2 DiT-L/4 DiT-L/8 DiT-XL/2 DiT-XL/4 DiT-XL/8
+        fix: did you mean U-DiT-XS?]
+    `);
+  });
+});
+
+test('values of the wrong kind', () => {
+  const messageOf = ([key, value]: readonly [string, unknown]): string => {
+    try {
+      set(key, value);
+      return `${key}: accepted`;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  const wrong: readonly (readonly [string, unknown])[] = [
+    ['model', 3],
+    ['model.width', 'eight'],
+    ['model.depth', 3],
+    ['model.downFactor', 'two'],
+    ['model.attention', 'softmax'],
+    ['objective', 'flow'],
+    ['objective.kind', 'flw'],
+    ['objective.timeScale', 0],
+    ['data.heldOutFraction', 1],
+    ['data.strict', 'yes'],
+    ['data.path', 5],
+    ['optimizer.beta1', 2],
+    ['optimizer.clipNorm', 'off'],
+    ['training.steps', 1.5],
+    ['training.batchSize', 0],
+    ['logging.sampleEvery', undefined],
+  ];
+  expect(wrong.map(messageOf).join('\n')).toMatchInlineSnapshot(`
+    "ConfigError: configuration: model: 3 is not valid
+      fix: use an object with keys
+    ConfigError: configuration: model.width: "eight" is not valid
+      fix: use a number
+    ConfigError: configuration: model.depth: 3 is not valid
+      fix: use a list, as in [1,2]
+    ConfigError: configuration: model.downFactor: "two" is not valid
+      fix: use a number or a list, as in [1,2]
+    ConfigError: configuration: model.attention: "softmax" is not valid
+      fix: use cosine or dot
+    ConfigError: configuration: objective: "flow" is not valid
+      fix: use an object with keys
+    ConfigError: configuration: objective.kind: "flw" is not valid
+      fix: use gaussian or flow
+    ConfigError: configuration: objective.timeScale: 0 is not valid
+      fix: use a number above 0
+    ConfigError: configuration: data.heldOutFraction: 1 is not valid
+      fix: use a number below 1
+    ConfigError: configuration: data.strict: "yes" is not valid
+      fix: use true or false
+    ConfigError: configuration: data.path: 5 is not valid
+      fix: use text
+    ConfigError: configuration: optimizer.beta1: 2 is not valid
+      fix: use 1 or less
+    ConfigError: configuration: optimizer.clipNorm: "off" is not valid
+      fix: use a number
+    ConfigError: configuration: training.steps: 1.5 is not valid
+      fix: use a whole number
+    ConfigError: configuration: training.batchSize: 0 is not valid
+      fix: use 1 or more
+    ConfigError: configuration: logging.sampleEvery: nothing is not valid
+      fix: use a number"
+  `);
+});

@@ -1,0 +1,34 @@
+/** @file A training that takes milliseconds per step: a tiny U-DiT on a few random pictures. */
+import { fold, normal, randomKey } from '../../src/core/random.ts';
+import type { Dataset } from '../../src/data/dataset.ts';
+import type { ConfigLayer } from '../../src/train/config-layer.ts';
+import { resolveTrainConfig, type TrainConfig } from '../../src/train/train-config.ts';
+
+const TINY_LAYERS: readonly ConfigLayer[] = [
+  { model: { preset: 'U-DiT-XS', width: 8, heads: 2, depth: [1, 1, 1, 1, 1], downFactor: [2, 2, 1, 2, 2] } },
+  { data: { path: '/pictures', imageSize: 8 } },
+  { training: { steps: 20, batchSize: 4 }, logging: { sampleEvery: null } },
+];
+
+/** A configuration for the tiny model, with `changes` laid over it. */
+export function tinyConfig(...changes: readonly ConfigLayer[]): TrainConfig {
+  return resolveTrainConfig([...TINY_LAYERS, ...changes]);
+}
+
+/** Pictures of noise in two classes by turns; read as they are, whatever the key. */
+export function tinyDataset(length = 10, imageSize = 8): Dataset {
+  const channels = 3;
+  const pictures = Array.from({ length }, (_, index) =>
+    normal(fold(randomKey(0), 'picture', index), channels * imageSize ** 2),
+  );
+  return {
+    name: 'tiny',
+    classNames: ['even', 'odd'],
+    imageSize,
+    channels,
+    length,
+    labels: Int32Array.from({ length }, (_, index) => index % 2),
+    sampleNames: pictures.map((_, index) => `picture ${index}`),
+    read: (index, _key, out) => out.set(pictures[index]!),
+  };
+}
