@@ -13,8 +13,9 @@ import { createModel } from '../src/models/registry.ts';
 import { initialise, normalWith, zeros } from '../src/nn/initialise.ts';
 import { compileInference } from '../src/runtime/compile.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { drawRandomness } from '../src/train/loss-graph.ts';
 import { TrainState } from '../src/train/train-state.ts';
-import { drawRandomness, TrainStep } from '../src/train/train-step.ts';
+import { TrainStep } from '../src/train/train-step.ts';
 import type { Task } from './options.ts';
 
 export interface WorkloadOptions {
@@ -73,7 +74,7 @@ async function trainWork(model: Denoiser, { batch, ...compileOptions }: Workload
       emaDecay: 0.9999,
       emaWarmup: false,
     },
-    training: { steps: 1_000_000, batchSize: batch, seed: 0 },
+    training: { steps: 1_000_000, batchSize: batch, shards: 1, seed: 0 },
   } as const;
   const step = await TrainStep.compile(model, objective, state, config, cpuBackend, compileOptions);
   const images = drawImages(model, batch);

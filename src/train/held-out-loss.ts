@@ -8,7 +8,7 @@ import { graphOf } from '../graph/graph.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import { type CompileOptions, compileTraining } from '../runtime/compile.ts';
 import type { Backend, Session } from '../runtime/session.ts';
-import { buildLoss, feedsOf } from './train-step.ts';
+import { buildLoss, feedsOf } from './loss-graph.ts';
 
 /** The same for every run, so that losses of different seeds compare. */
 const KEY = fold(randomKey(0), 'held-out loss');

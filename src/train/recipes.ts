@@ -63,5 +63,12 @@ export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
   const path = (given.data as ConfigLayer | undefined)?.path ?? recipe.data.path;
   // Drawn on white, emoji may be moved about; photographs fill their frame.
   const augment = path === 'emoji' ? recipe.data.augment : 'flip';
-  return { ...recipe, model: { preset }, data: { ...recipe.data, augment } };
+  const batchSize = (given.training as ConfigLayer | undefined)?.batchSize ?? recipe.training.batchSize;
+  const shards = Number(batchSize) % 2 === 0 ? 2 : 1;
+  return {
+    ...recipe,
+    model: { preset },
+    data: { ...recipe.data, augment },
+    training: { ...recipe.training, shards },
+  };
 }

@@ -59,6 +59,8 @@ const trainingSchema = v.strictObject({
   /** Optimizer updates in all; a cosine schedule ends there. */
   steps: count,
   batchSize: count,
+  /** Parts of a batch that are worked on side by side; more cores than this do not help. Divides the batch size. */
+  shards: count,
   seed: v.pipe(v.number(), v.safeInteger()),
 });
 
@@ -100,8 +102,18 @@ export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset
   const schema = schemaOf(presetSpec(preset).family);
   const merged = overlay(recipeFor(preset, given), given);
   const result = v.safeParse(schema, merged);
-  if (result.success) return result.output;
+  if (result.success) return expectWholeShards(result.output);
   throw configError(result.issues[0], merged, schema);
+}
+
+function expectWholeShards(config: TrainConfig): TrainConfig {
+  const { batchSize, shards } = config.training;
+  if (batchSize % shards === 0) return config;
+  throw new ConfigError({
+    where: 'configuration: training.shards',
+    problem: `a batch of ${batchSize} images cannot be cut into ${shards} equal parts`,
+    fix: `use --global-batch-size ${Math.ceil(batchSize / shards) * shards}, or --set training.shards=1`,
+  });
 }
 
 function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: ConfigSchema): ConfigError {

@@ -15,13 +15,14 @@ import type { CompileOptions } from '../runtime/compile.ts';
 import type { Backend } from '../runtime/session.ts';
 import { cardMetadata, type ModelCard } from '../saved-model/saved-model.ts';
 import { HeldOutLoss } from './held-out-loss.ts';
+import { drawRandomness } from './loss-graph.ts';
 import { modelForData } from './model-for-data.ts';
 import type { RunFolder } from './run-folder.ts';
 import { readStats, StatsLog, type StatsRecord } from './stats-log.ts';
 import { TensorBoardLog } from './tensorboard.ts';
 import type { TrainConfig } from './train-config.ts';
 import { TrainState } from './train-state.ts';
-import { drawRandomness, type StepResult, TrainStep } from './train-step.ts';
+import { type StepResult, TrainStep } from './train-step.ts';
 
 /** Progress as of one step. */
 export interface StepReport extends StepResult {

@@ -9,6 +9,7 @@ import { type Split, splitHeldOut } from '../data/split.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
+import { cpuWorkerBackend } from '../runtime/worker-backend-node.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { openSavedModel, type SavedModel } from '../saved-model/saved-model.ts';
 import { modelForData } from './model-for-data.ts';
@@ -72,6 +73,7 @@ export async function planTraining(
 /** Starts the run in its folder, or continues it there. */
 export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
   const { config, runPath, version, threads, ...limits } = options;
+  const { shards } = config.training;
   const folder = await RunFolder.open(runPath);
   await folder.bindConfig(config, version);
   return runTraining({
@@ -79,8 +81,9 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
     config,
     folder,
     data: plan.data,
-    backend: cpuBackend,
-    session: { threads },
+    // Shards work at the same time only in threads of their own.
+    backend: shards > 1 ? cpuWorkerBackend : cpuBackend,
+    session: { threads: Math.max(1, Math.floor(threads / shards)) },
     drawSamples: previewGrid(config.training.seed, threads),
   });
 }

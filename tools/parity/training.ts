@@ -4,8 +4,9 @@ import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-t
 import { gaussianObjective } from '../../src/diffusion/gaussian-objective.ts';
 import { createModel } from '../../src/models/registry.ts';
 import type { Backend } from '../../src/runtime/session.ts';
+import type { LossFeeds } from '../../src/train/loss-graph.ts';
 import { TrainState } from '../../src/train/train-state.ts';
-import { type LossFeeds, TrainStep } from '../../src/train/train-step.ts';
+import { TrainStep } from '../../src/train/train-step.ts';
 import { type Comparison, compareNumbers } from './comparison.ts';
 import { entryOf, type Fixture, readBeside, readBesideIfThere, requireTensor } from './fixture.ts';
 import type { Check, CheckResult, FixtureKind } from './kind.ts';
@@ -129,7 +130,7 @@ async function startRun(
         emaDecay: ema_decay,
         emaWarmup: false,
       },
-      training: { steps, batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!, seed: 0 },
+      training: { steps, batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!, shards: 1, seed: 0 },
     },
     backend,
   );
