@@ -55,8 +55,14 @@ function sessionOptions(
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
-    extra: { session: { intra_op: { allow_spinning: '0' } }, optimization: { disable_specified_optimizers: 'TransposeOptimizer' } },
+    extra: {
+      // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
+      session: { intra_op: { allow_spinning: '0' } },
+      // It replaces nodes by new ones, which are then executed first: that undoes the order lowering gave the gradients.
+      ...(purpose === 'training'
+        ? { optimization: { disable_specified_optimizers: 'TransposeOptimizer' } }
+        : {}),
+    },
     graphOptimizationLevel: purpose === 'training' ? 'basic' : 'all',
     // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
     enableMemPattern: purpose !== 'training',
