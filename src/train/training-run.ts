@@ -162,7 +162,8 @@ class TrainingRun {
     while (!isOver()) {
       await this.makeStep();
       const { evaluateEvery, sampleEvery, ckptEvery } = config.logging;
-      if (isDue(this.step, ckptEvery)) await this.saveCheckpoint();
+      // Before all that may fail for want of space.
+      if (isDue(this.step, ckptEvery) || this.step === steps) await this.saveCheckpoint();
       if (isDue(this.step, evaluateEvery)) await this.measureHeldOut();
       if (isDue(this.step, sampleEvery)) await this.saveSamples();
       // Between steps, signals and timers of the process get their turn: a running session blocks them.

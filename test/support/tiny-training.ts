@@ -4,6 +4,27 @@ import type { Dataset } from '../../src/data/dataset.ts';
 import type { ConfigLayer } from '../../src/train/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../../src/train/train-config.ts';
 
+/** A training for the command line: 20 steps of a DiT that compiles in no time, on pictures of 8×8. */
+export const TINY_TRAINING_FLAGS: readonly string[] = [
+  ...['--model', 'DiT-S/2', '--set', 'model.width=8', '--set', 'model.heads=2', '--set', 'model.depth=1'],
+  ...[
+    '--set',
+    'objective.kind=flow',
+    '--set',
+    'optimizer.schedule=cosine',
+    '--set',
+    'optimizer.emaWarmup=true',
+  ],
+  ...['--image-size', '8', '--global-batch-size', '4', '--steps', '20', '--lr', '0.01'],
+  ...['--set', 'data.heldOutFraction=0.3', '--set', 'training.shards=1', '--threads', '1'],
+];
+
+/** Flags that make of it the training of a U-DiT, whose batches are worked on in two threads. */
+export const TINY_UDIT_FLAGS: readonly string[] = [
+  ...['--model', 'U-DiT-XS', '--set', 'model.depth=[1,1,1,1,1]', '--set', 'model.downFactor=[2,2,1,2,2]'],
+  ...['--set', 'training.shards=2', '--threads', '2', '--set', 'logging.evaluateEvery=null'],
+];
+
 const TINY_LAYERS: readonly ConfigLayer[] = [
   { model: { preset: 'U-DiT-XS', width: 8, heads: 2, depth: [1, 1, 1, 1, 1], downFactor: [2, 2, 1, 2, 2] } },
   { data: { path: '/pictures', imageSize: 8 } },

@@ -1,0 +1,365 @@
+/** @file `udit train` from the command line to the files of a run, on a tiny model and a few pictures. */
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { readSafetensors } from '../src/checkpoint/file-node.ts';
+import { runCommandLine } from '../src/cli/program.ts';
+import { readStats } from '../src/train/stats-log.ts';
+import { writePictureFolder } from './support/picture-folder.ts';
+import { recordingTerminal } from './support/recording-terminal.ts';
+import { spawnUdit } from './support/spawn-udit.ts';
+import { TINY_TRAINING_FLAGS, TINY_UDIT_FLAGS } from './support/tiny-training.ts';
+
+let root: string;
+let pictures: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit train '));
+  pictures = join(root, 'my pictures');
+  vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
+  await writePictureFolder(pictures, { classes: ['cat', 'dog'], perClass: 8 });
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function udit(...args: readonly string[]): Promise<Outcome> {
+  const terminal = recordingTerminal();
+  const code = await runCommandLine(args, terminal);
+  const { out, err } = terminal.printed;
+  return { code, out: out.replaceAll(root, 'ROOT'), err: err.replaceAll(root, 'ROOT') };
+}
+
+/** Losses may differ in their last digits from one processor to another. */
+const withoutNumbers = (text: string) => text.replaceAll(/\b\d+\.\d{4}\b/g, '#.####');
+
+/** The command line of a run; a flag that is given again wins. */
+const commandOf = (name: string, ...flags: readonly string[]) => [
+  ...['train', '--data-path', pictures, '--results-dir', join(root, 'my runs'), '--name', name],
+  ...TINY_TRAINING_FLAGS,
+  ...flags,
+];
+const train = (name: string, ...flags: readonly string[]) => udit(...commandOf(name, ...flags));
+
+const pathIn = (name: string, ...parts: readonly string[]) => join(root, 'my runs', name, ...parts);
+const checkpointOf = (name: string, step: number) =>
+  pathIn(name, 'checkpoints', `step-${String(step).padStart(7, '0')}.safetensors`);
+
+async function expectSameCheckpoint(step: number, ...names: readonly string[]): Promise<void> {
+  const [first, ...others] = await Promise.all(names.map((name) => readFile(checkpointOf(name, step))));
+  for (const other of others) expect(other.equals(first!)).toBe(true);
+}
+
+describe('a run', () => {
+  let outcome: Outcome;
+  beforeAll(async () => {
+    outcome = await train('whole', '--sample-every', '10', '--evaluate-every', '10', '--log-every', '5');
+  });
+
+  test('says how it went and what to do next', () => {
+    expect(outcome.code).toBe(0);
+    expect(withoutNumbers(outcome.err)).toMatchInlineSnapshot(`
+      "step 0: held-out loss #.####
+      step 10: held-out loss #.####
+      step 10: samples in ROOT/my runs/whole/samples/step-0000010.png
+      step 20: checkpoint ROOT/my runs/whole/checkpoints/step-0000020.safetensors
+      step 20: held-out loss #.####
+      step 20: samples in ROOT/my runs/whole/samples/step-0000020.png
+      "
+    `);
+    expect(withoutNumbers(outcome.out)).toMatchInlineSnapshot(`
+      "finished at step 20
+      held-out loss  #.#### at step 0, #.#### at step 20
+      checkpoint     ROOT/my runs/whole/checkpoints/step-0000020.safetensors
+      draw from it   udit sample "ROOT/my runs/whole"
+      "
+    `);
+  });
+
+  test('leaves the files of a run', async () => {
+    const names = await readdir(pathIn('whole'), { recursive: true });
+    expect(names.map((name) => name.replace(/tfevents\..*/, 'tfevents')).sort()).toMatchInlineSnapshot(`
+      [
+        "checkpoints",
+        "checkpoints/step-0000020.safetensors",
+        "config.json",
+        "events.out.tfevents",
+        "log.txt",
+        "samples",
+        "samples/step-0000010.png",
+        "samples/step-0000020.png",
+        "stats.jsonl",
+      ]
+    `);
+    const config = JSON.parse(await readFile(pathIn('whole', 'config.json'), 'utf8'));
+    expect(config).toMatchObject({ model: { width: 8 }, data: { path: pictures }, training: { steps: 20 } });
+    const log = await readFile(pathIn('whole', 'log.txt'), 'utf8');
+    for (const line of outcome.err.trimEnd().split('\n')) {
+      expect(log.replaceAll(root, 'ROOT')).toContain(line);
+    }
+    expect(log).toMatch(/step 20 of 20 \| loss \d+\.\d+ \| \d+\.\d images\/s/);
+  });
+
+  test('draws a labelled row per class', async () => {
+    const [first, last] = await Promise.all(
+      ['0000010', '0000020'].map((step) =>
+        sharp(pathIn('whole', 'samples', `step-${step}.png`))
+          .raw()
+          .toBuffer(),
+      ),
+    );
+    expect(last!.length).toBe(first!.length);
+    expect(last!.equals(first!)).toBe(false);
+  });
+
+  test('measures each step once, and the held-out loss falls', async () => {
+    const stats = await readStats(pathIn('whole', 'stats.jsonl'));
+    expect(
+      stats.map(({ step, heldOutLoss }) => [step, heldOutLoss === undefined ? 'train' : 'held out']),
+    ).toEqual([
+      [0, 'held out'],
+      [5, 'train'],
+      [10, 'train'],
+      [10, 'held out'],
+      [15, 'train'],
+      [20, 'train'],
+      [20, 'held out'],
+    ]);
+    expect(stats.at(-1)!.heldOutLoss).toBeLessThan(stats[0]!.heldOutLoss as number);
+  });
+
+  test.each([
+    ['DiT', []],
+    ['U-DiT', TINY_UDIT_FLAGS],
+  ])('of a %s in two sessions gives the bytes of one', async (family, flags) => {
+    expect(await train(`${family} twice`, ...flags, '--stop-after', '10')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('stopped at step 10\n'),
+    });
+    const second = await train(`${family} twice`, ...flags);
+    expect(second.out).toContain('finished at step 20\n');
+    expect(second.err).toContain(
+      `continuing at step 10 from ROOT/my runs/${family} twice/checkpoints/step-0000010.safetensors\n`,
+    );
+    await train(`${family} once`, ...flags);
+    await expectSameCheckpoint(20, `${family} twice`, `${family} once`);
+  });
+
+  test('with another seed gives other bytes', async () => {
+    await train('other', '--global-seed', '1');
+    expect(
+      (await readFile(checkpointOf('other', 20))).equals(await readFile(checkpointOf('whole', 20))),
+    ).toBe(false);
+  });
+
+  test('that is finished stays as it is', async () => {
+    const before = await readFile(checkpointOf('whole', 20));
+    const stats = await readStats(pathIn('whole', 'stats.jsonl'));
+    const { code, out } = await train('whole', '--json');
+    expect(code).toBe(0);
+    const { heldOut, ...result } = JSON.parse(out);
+    expect(result).toMatchInlineSnapshot(`
+      {
+        "checkpoint": "ROOT/my runs/whole/checkpoints/step-0000020.safetensors",
+        "finished": true,
+        "run": "ROOT/my runs/whole",
+        "step": 20,
+      }
+    `);
+    expect(heldOut).toEqual({ first: heldOut.last, last: { step: 20, loss: expect.any(Number) } });
+    expect((await readFile(checkpointOf('whole', 20))).equals(before)).toBe(true);
+    expect(await readStats(pathIn('whole', 'stats.jsonl'))).toEqual(stats);
+  });
+
+  test('stops after a time', async () => {
+    const { code, out } = await train('timed', '--max-minutes', '0', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ step: 0, finished: false });
+  });
+
+  test('takes its options from a file, under the flags', async () => {
+    const file = join(root, 'my config.json');
+    await writeFile(file, JSON.stringify({ training: { steps: 7, seed: 3 }, $schema: 'any' }));
+    const { out } = await train('filed', '--config', file, '--steps', '9', '--dry-run', '--json');
+    expect(JSON.parse(out).config.training).toMatchObject({ steps: 9, seed: 3 });
+    const own = await train('filed', '--config', pathIn('whole', 'config.json'), '--dry-run', '--json');
+    expect(JSON.parse(own.out).config.model).toMatchObject({ width: 8 });
+  });
+});
+
+describe('a dry run', () => {
+  test('shows configuration, model and data, and writes nothing', async () => {
+    const before = await readdir(join(root, 'my runs'));
+    const { code, out, err } = await train('dry', '--dry-run');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out.split('\n').slice(0, 4).join('\n')).toMatchInlineSnapshot(`
+      "run         ROOT/my runs/dry
+      model       DiT-S/2, 3,908 parameters
+      data        11 training and 5 held-out pictures in 2 classes
+      skipped     0"
+    `);
+    expect(await readdir(join(root, 'my runs'))).toEqual(before);
+  });
+
+  test('for scripts', async () => {
+    const { out } = await train('dry', '--dry-run', '--json');
+    expect(JSON.parse(out)).toMatchObject({
+      run: 'ROOT/my runs/dry',
+      config: { training: { steps: 20 } },
+      model: { family: 'DiT', config: { inputSize: 8, numClasses: 2 } },
+      parameters: expect.any(Number),
+    });
+  });
+});
+
+describe('wrong usage ends with code 2', () => {
+  const dry = async (...flags: readonly string[]) => {
+    const { code, out, err } = await train('wrong', '--dry-run', ...flags);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    return err;
+  };
+
+  test('a flag that does not exist', async () => {
+    expect(await dry('--learning-rate', '1')).toMatchInlineSnapshot(`
+      "error: unknown option '--learning-rate'
+      (add --help for all options)
+      "
+    `);
+  });
+
+  test('a value that is no number', async () => {
+    expect(await dry('--steps', 'many')).toMatchInlineSnapshot(`
+      "error: option '--steps <n>' argument 'many' is invalid. A whole number from 1 is needed, such as 5 or 8Ki.
+      (add --help for all options)
+      "
+    `);
+  });
+
+  test('a key that does not exist', async () => {
+    expect(await dry('--set', 'optimizer.clipnorm=1')).toMatchInlineSnapshot(`
+      "ConfigError: configuration: unknown key optimizer.clipnorm
+        fix: did you mean optimizer.clipNorm?
+      "
+    `);
+  });
+
+  test('an assignment that is none', async () => {
+    expect(await dry('--set', 'optimizer.clipNorm')).toMatchInlineSnapshot(`
+      "ConfigError: --set: "optimizer.clipNorm" is not of the form key=value
+        fix: write it as in --set optimizer.clipNorm=1
+      "
+    `);
+  });
+
+  test('a preset that does not exist', async () => {
+    expect(await dry('--model', 'U-DiT-XSS')).toMatchInlineSnapshot(`
+      "ConfigError: preset: there is no preset "U-DiT-XSS"
+        presets  U-DiT-XS U-DiT-S U-DiT-B U-DiT-L DiT-S/2 DiT-S/4 DiT-S/8 DiT-B/2 DiT-B/4 DiT-B/8 DiT-L/2 DiT-L/4 DiT-L/8 DiT-XL/2 DiT-XL/4 DiT-XL/8
+        fix: did you mean U-DiT-XS?
+      "
+    `);
+  });
+
+  test.each([
+    ['missing', undefined, /^ConfigError: ROOT\/missing: cannot be read: ENOENT/],
+    ['no JSON', '{"training": ', /^ConfigError: ROOT\/no JSON: is not valid JSON: /],
+    ['no object', 'null', /^ConfigError: ROOT\/no object: is not a JSON object\n {2}fix: write an object /],
+  ])('a configuration file: %s', async (name, text, message) => {
+    if (text !== undefined) await writeFile(join(root, name), text);
+    expect(await dry('--config', join(root, name))).toMatch(message);
+  });
+
+  test('other options than the run was started with', async () => {
+    await train('bound', '--stop-after', '1');
+    const before = await readFile(checkpointOf('bound', 1));
+    const { code, err } = await train('bound', '--set', 'model.width=16');
+    expect(code).toBe(2);
+    expect(err).toMatchInlineSnapshot(`
+      "ConfigError: ROOT/my runs/bound: this run was started with model.width = 8, not 16
+        fix: leave the option out to continue the run, or start another with --name
+      "
+    `);
+    expect((await readFile(checkpointOf('bound', 1))).equals(before)).toBe(true);
+  });
+});
+
+describe('what goes wrong in a run', () => {
+  test('a loss that is not finite stops it and names step, pictures and the last good checkpoint', async () => {
+    const flags = ['--lr', '1e30', '--ckpt-every', '1', '--set', 'optimizer.clipNorm=null'];
+    const { code, err } = await train('diverging', ...flags, '--set', 'optimizer.warmupSteps=0');
+    expect(code).toBe(1);
+    expect(err.replaceAll(/(cat|dog)\/\d\.png/g, 'PICTURE')).toMatchInlineSnapshot(`
+      "step 0: held-out loss 1.1354
+      step 1: checkpoint ROOT/my runs/diverging/checkpoints/step-0000001.safetensors
+      NumericsError: training step 2: the loss is Infinity, the norm of the gradient NaN
+        pictures              PICTURE, PICTURE, PICTURE, PICTURE
+        last good checkpoint  ROOT/my runs/diverging/checkpoints/step-0000001.safetensors
+        fix: lower optimizer.learningRate or set optimizer.clipNorm, and start another run with --name
+      "
+    `);
+    const { tensors } = await readSafetensors(checkpointOf('diverging', 1));
+    expect([...tensors.values()].every(({ data }) => (data as Float32Array).every(Number.isFinite))).toBe(
+      true,
+    );
+  });
+
+  test('damaged checkpoints are passed over with a warning, and the result is the same', async () => {
+    await train('damaged', '--ckpt-every', '4', '--stop-after', '12');
+    await truncate(checkpointOf('damaged', 12), 1000);
+    const { code, err } = await train('damaged', '--ckpt-every', '4');
+    expect(code).toBe(0);
+    expect(err.split('\n').slice(0, 2).join('\n')).toMatchInlineSnapshot(`
+      "warning: ROOT/my runs/damaged/checkpoints/step-0000012.safetensors: the header ends at byte 8840, but the file has 1000 bytes; an earlier checkpoint is used, if there is one
+      continuing at step 8 from ROOT/my runs/damaged/checkpoints/step-0000008.safetensors"
+    `);
+    await expectSameCheckpoint(20, 'damaged', 'whole');
+  });
+
+  test('an image that cannot be read is skipped and named, or an error with --strict', async () => {
+    const flawed = join(root, 'flawed pictures');
+    await writePictureFolder(flawed, { classes: ['cat', 'dog'], perClass: 3 });
+    await writeFile(join(flawed, 'cat', 'broken.png'), 'not a picture');
+    const flags = ['--data-path', flawed, '--steps', '1'];
+    const skipping = await train('flawed', ...flags);
+    expect(skipping.code).toBe(0);
+    expect(skipping.err.split('\n')[0]).toMatchInlineSnapshot(
+      `"warning: skipped cat/broken.png: not an image, or of a format that cannot be read"`,
+    );
+    expect((await train('dry', ...flags, '--dry-run')).out).toContain('skipped     1\n');
+    const strict = await train('strict', ...flags, '--strict');
+    expect(strict.code).toBe(1);
+    expect(strict.err).toMatchInlineSnapshot(`
+      "DataError: ROOT/flawed pictures: cat/broken.png cannot be read: not an image, or of a format that cannot be read
+        fix: mend or remove the file, or leave out --strict to skip such images
+      "
+    `);
+  });
+
+  test('a folder that is not there', async () => {
+    expect(await train('none', '--data-path', join(root, 'none'))).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^DataError: ROOT\/none: there is no such folder\n/),
+    });
+  });
+
+  test('Ctrl-C writes a checkpoint, and the run can go on', async () => {
+    const child = spawnUdit(commandOf('stopped', '--steps', '100000'));
+    await child.hasPrinted(/held-out loss/);
+    child.kill('SIGINT');
+    expect(await child.ended).toMatchObject({ code: 130 });
+    expect(child.printed()).toMatch(/stopped by Ctrl-C\n$/);
+    const [name] = await readdir(pathIn('stopped', 'checkpoints'));
+    const step = Number(/\d+/.exec(name!)![0]);
+    const { code, err } = await train('stopped', '--steps', '100000', '--stop-after', String(step + 1));
+    expect(code).toBe(0);
+    expect(err).toContain(`continuing at step ${step} from `);
+  });
+});

@@ -1,0 +1,81 @@
+/**
+ * @file A run that is killed again and again goes on each time, and ends with the bytes of one that was left alone. The
+ * suite kills a few times; `UDIT_KILLS=20 npx vitest run test/kill.test.ts` does so more often.
+ */
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { listCheckpoints } from '../src/train/run-folder.ts';
+import { readStats } from '../src/train/stats-log.ts';
+import { writePictureFolder } from './support/picture-folder.ts';
+import { spawnUdit } from './support/spawn-udit.ts';
+import { TINY_TRAINING_FLAGS } from './support/tiny-training.ts';
+
+const KILLS = Number(process.env.UDIT_KILLS ?? 5);
+/** A killed process has been at work for no longer than this, most of the time writing. */
+const LONGEST_WORK_MS = 600;
+
+let root: string;
+let environment: NodeJS.ProcessEnv;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit kill '));
+  environment = { ...process.env, UDIT_CACHE: join(root, 'cache') };
+  await writePictureFolder(join(root, 'pictures'), { classes: ['cat', 'dog'], perClass: 8 });
+});
+afterAll(() => rm(root, { recursive: true }));
+
+/** Trains in a process of its own, writing as much and as often as it can. */
+function train(name: string, ...flags: readonly string[]) {
+  const every = ['--ckpt-every', '1', '--log-every', '1', '--evaluate-every', '7', '--sample-every', '20'];
+  const place = ['--data-path', join(root, 'pictures'), '--results-dir', root, '--name', name];
+  const args = ['train', ...place, ...TINY_TRAINING_FLAGS, '--steps', '100000', ...every, ...flags];
+  return spawnUdit(args, environment);
+}
+
+async function latestStep(name: string): Promise<number> {
+  return (await listCheckpoints(join(root, name, 'checkpoints'))).at(-1)?.step ?? 0;
+}
+
+test(`${KILLS} kills at any moment leave a run that goes on`, {
+  timeout: KILLS * 20_000 + 60_000,
+}, async () => {
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const before = await latestStep('killed');
+    const child = train('killed');
+    // The first process is killed while it starts, when a run has no checkpoint yet; the others at work.
+    await child.hasPrinted(
+      kill === 1
+        ? /held-out loss/
+        : before === 0
+          ? /checkpoint/
+          : new RegExp(`continuing at step ${before} `),
+    );
+    await sleep(Math.random() * (kill === 1 ? 10 : LONGEST_WORK_MS));
+    child.kill('SIGKILL');
+    expect(await child.ended, child.printed()).toEqual({ code: null, signal: 'SIGKILL' });
+    expect(await latestStep('killed')).toBeGreaterThanOrEqual(before);
+  }
+
+  const end = (await latestStep('killed')) + 3;
+  for (const name of ['killed', 'undisturbed']) {
+    const child = train(name, '--stop-after', String(end));
+    expect(await child.ended, child.printed()).toEqual({ code: 0, signal: null });
+  }
+  const [killed, undisturbed] = await Promise.all(
+    ['killed', 'undisturbed'].map(async (name) => {
+      const latest = (await listCheckpoints(join(root, name, 'checkpoints'))).at(-1)!;
+      expect(latest.step).toBe(end);
+      return readFile(latest.path);
+    }),
+  );
+  expect(killed!.equals(undisturbed!)).toBe(true);
+
+  const steps = (await readStats(join(root, 'killed', 'stats.jsonl')))
+    .filter((record) => 'loss' in record)
+    .map(({ step }) => step);
+  expect(steps).toEqual(Array.from({ length: end }, (_, i) => i + 1));
+  const left = await readdir(join(root, 'killed'), { recursive: true });
+  expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+});

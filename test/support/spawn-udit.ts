@@ -1,0 +1,43 @@
+/** @file The real command as a process of its own. */
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const BIN = fileURLToPath(new URL('../../bin/udit.js', import.meta.url));
+
+export interface UditProcess {
+  kill(signal: NodeJS.Signals): boolean;
+  /** Everything on both streams so far. */
+  printed(): string;
+  /** Settles when `pattern` has been printed; fails if the process ends before. */
+  hasPrinted(pattern: RegExp): Promise<void>;
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
+}
+
+export function spawnUdit(args: readonly string[], env: NodeJS.ProcessEnv = process.env): UditProcess {
+  const stdio: StdioOptions = ['ignore', 'pipe', 'pipe'];
+  const child: ChildProcess = spawn(process.execPath, [BIN, ...args], { stdio, env });
+  const ended: UditProcess['ended'] = new Promise((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal }));
+  });
+  const streams = [child.stdout!, child.stderr!];
+  let printed = '';
+  for (const stream of streams) {
+    stream.on('data', (chunk) => {
+      printed += chunk;
+    });
+  }
+  return {
+    ended,
+    kill: (signal) => child.kill(signal),
+    printed: () => printed,
+    hasPrinted: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          if (pattern.test(printed)) resolve();
+        };
+        for (const stream of streams) stream.on('data', look);
+        look();
+        ended.then(() => reject(new Error(`the process has ended without printing ${pattern}: ${printed}`)));
+      }),
+  };
+}
