@@ -333,6 +333,7 @@ describe('what goes wrong in a run', () => {
     expect(skipping.err.split('\n')[0]).toMatchInlineSnapshot(
       `"warning: skipped cat/broken.png: not an image, or of a format that cannot be read"`,
     );
+    expect(await readFile(pathIn('flawed', 'log.txt'), 'utf8')).toContain('skipped cat/broken.png: ');
     expect((await train('dry', ...flags, '--dry-run')).out).toContain('skipped     1\n');
     const strict = await train('strict', ...flags, '--strict');
     expect(strict.code).toBe(1);

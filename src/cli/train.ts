@@ -101,7 +101,6 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       terminal.out.write(describePlan(config, plan, runPath, flags.json === true));
       return;
     }
-    for (const { name, reason } of plan.skipped) watcher.observer.onWarning(`skipped ${name}: ${reason}`);
     const result = await trainInFolder(plan, {
       config,
       runPath,

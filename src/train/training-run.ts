@@ -152,14 +152,11 @@ class TrainingRun {
   async train(): Promise<RunResult> {
     const { config, signal, stopAfterStep = Infinity, stopAfterMs = Infinity } = this.options;
     const { steps } = config.training;
-    const startedMs = performance.now();
-    const isOver = () =>
-      this.step >= Math.min(steps, stopAfterStep) ||
-      signal?.aborted === true ||
-      performance.now() - startedMs >= stopAfterMs;
+    const isOver = () => this.step >= Math.min(steps, stopAfterStep) || signal?.aborted === true;
 
     if (!isOver()) await this.measureHeldOut();
-    while (!isOver()) {
+    const startedMs = performance.now();
+    while (!isOver() && performance.now() - startedMs < stopAfterMs) {
       await this.makeStep();
       const { evaluateEvery, sampleEvery, ckptEvery } = config.logging;
       // Before all that may fail for want of space.

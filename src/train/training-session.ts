@@ -76,6 +76,8 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath);
   await folder.bindConfig(config, version);
+  // Told only now that there is a folder to log it in.
+  for (const { name, reason } of plan.skipped) options.observer.onWarning(`skipped ${name}: ${reason}`);
   return runTraining({
     ...limits,
     config,

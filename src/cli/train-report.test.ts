@@ -1,0 +1,60 @@
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { recordingTerminal } from '../../test/support/recording-terminal.ts';
+import { describeHeldOut, watchRun } from './train-report.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit watch '));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+const reportOf = (step: number) => ({
+  ...{ step, totalSteps: 40, loss: 0.5, terms: {}, gradientNorm: 1, learningRate: 0.1, imagesPerSecond: 12 },
+});
+
+test('what is said is shown and kept; of the steps every tenth is kept', async () => {
+  const terminal = recordingTerminal();
+  const runPath = join(root, 'run');
+  const { observer, stop } = watchRun(terminal, { runPath, totalSteps: 40 });
+  observer.onWarning('said before there is a folder');
+  await mkdir(runPath);
+  observer.onResume(8, 'step-8');
+  for (const step of [9, 10, 11]) observer.onStep(reportOf(step));
+  observer.onHeldOutLoss(11, 1 / 3);
+  stop();
+
+  expect(terminal.printed.err).toMatchInlineSnapshot(`
+    "warning: said before there is a folder
+    continuing at step 8 from step-8
+    step 11: held-out loss 0.3333
+    "
+  `);
+  const log = await readFile(join(runPath, 'log.txt'), 'utf8');
+  expect(log.replaceAll(/^\d{4}-\d\d-\d\dT[\d:.]+Z/gm, 'TIME')).toMatchInlineSnapshot(`
+    "TIME continuing at step 8 from step-8
+    TIME step 10 of 40 | loss 0.5000 | 12.0 images/s
+    TIME step 11: held-out loss 0.3333
+    "
+  `);
+});
+
+test('a later session goes on in the same log', async () => {
+  for (const step of [1, 2]) {
+    const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, totalSteps: 40 });
+    observer.onCheckpoint(step, `step-${step}`);
+    stop();
+  }
+  expect((await readFile(join(root, 'log.txt'), 'utf8')).split('\n')).toHaveLength(3);
+});
+
+test('held-out losses of a session, or the only one', () => {
+  const [first, last] = [
+    { step: 0, loss: 1.23456 },
+    { step: 400, loss: 0.5 },
+  ];
+  expect(describeHeldOut({ first: first!, last: last! })).toBe('1.2346 at step 0, 0.5000 at step 400');
+  expect(describeHeldOut({ first: last!, last: last! })).toBe('0.5000 at step 400');
+});
