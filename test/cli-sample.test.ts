@@ -8,9 +8,10 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeSafetensors } from '../src/checkpoint/file-node.ts';
 import { parseNpz } from '../src/checkpoint/npz.ts';
-import { buildProgram, runCommandLine } from '../src/cli/program.ts';
+import { buildProgram } from '../src/cli/program.ts';
 import { cardMetadata } from '../src/saved-model/saved-model.ts';
 import { recordingTerminal } from './support/recording-terminal.ts';
+import { type Outcome, runUdit } from './support/run-udit.ts';
 import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
 let root: string;
@@ -24,17 +25,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
 async function udit(...args: readonly string[]): Promise<Outcome> {
-  const terminal = recordingTerminal();
-  const code = await runCommandLine(args, terminal);
-  const portable = (text: string) => text.replaceAll(root, 'ROOT').replace(/\d+\.\d+ s each/, '#.## s each');
-  return { code, out: portable(terminal.printed.out), err: portable(terminal.printed.err) };
+  const outcome = await runUdit(args, root);
+  return { ...outcome, out: outcome.out.replace(/\d+\.\d+ s each/, '#.## s each') };
 }
 
 const sample = (folder: string, ...flags: readonly string[]) =>

@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readSafetensors } from '../src/checkpoint/file-node.ts';
-import { runCommandLine } from '../src/cli/program.ts';
 import { readStats } from '../src/train/stats-log.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
-import { recordingTerminal } from './support/recording-terminal.ts';
+import { type Outcome, runUdit } from './support/run-udit.ts';
 import { spawnUdit } from './support/spawn-udit.ts';
 import { TINY_TRAINING_FLAGS, TINY_UDIT_FLAGS } from './support/tiny-training.ts';
 
@@ -25,19 +24,6 @@ afterAll(async () => {
   await rm(root, { recursive: true });
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function udit(...args: readonly string[]): Promise<Outcome> {
-  const terminal = recordingTerminal();
-  const code = await runCommandLine(args, terminal);
-  const { out, err } = terminal.printed;
-  return { code, out: out.replaceAll(root, 'ROOT'), err: err.replaceAll(root, 'ROOT') };
-}
-
 /** Losses may differ in their last digits from one processor to another. */
 const withoutNumbers = (text: string) => text.replaceAll(/\b\d+\.\d{4}\b/g, '#.####');
 
@@ -47,7 +33,7 @@ const commandOf = (name: string, ...flags: readonly string[]) => [
   ...TINY_TRAINING_FLAGS,
   ...flags,
 ];
-const train = (name: string, ...flags: readonly string[]) => udit(...commandOf(name, ...flags));
+const train = (name: string, ...flags: readonly string[]) => runUdit(commandOf(name, ...flags), root);
 
 const pathIn = (name: string, ...parts: readonly string[]) => join(root, 'my runs', name, ...parts);
 const checkpointOf = (name: string, step: number) =>

@@ -5,10 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { readSafetensors } from '../src/checkpoint/file-node.ts';
-import { runCommandLine } from '../src/cli/program.ts';
 import { listCheckpoints } from '../src/train/run-folder.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
-import { recordingTerminal } from './support/recording-terminal.ts';
+import { type Outcome, runUdit } from './support/run-udit.ts';
 import { TINY_TRAINING_FLAGS } from './support/tiny-training.ts';
 
 const DISK_BYTES = 512 * 1024;
@@ -35,12 +34,10 @@ afterEach(async () => {
   await rm(root, { recursive: true });
 });
 
-async function train(): Promise<{ readonly code: number; readonly err: string }> {
-  const terminal = recordingTerminal();
+function train(): Promise<Outcome> {
   const place = ['--data-path', join(root, 'pictures'), '--results-dir', disk, '--name', 'run'];
   const flags = ['--ckpt-every', '1', '--set', 'logging.keepLast=100'];
-  const code = await runCommandLine(['train', ...place, ...TINY_TRAINING_FLAGS, ...flags], terminal);
-  return { code, err: terminal.printed.err.replaceAll(root, 'ROOT') };
+  return runUdit(['train', ...place, ...TINY_TRAINING_FLAGS, ...flags], root);
 }
 
 test('the checkpoints before stay whole, the error says what to do, and then the run goes on', async ({
