@@ -8,7 +8,16 @@ import { evaluate } from '../interp/evaluate.ts';
 import { checkGraph, type Graph, graphOf, leavesOf } from './graph.ts';
 import * as ops from './operators.ts';
 import { formatGraph } from './print.ts';
-import { addAll, dropNeutral, shareCommon, shareStatistics, simplify, splitFoldable } from './rewrite.ts';
+import {
+  addAll,
+  dropNeutral,
+  joinChunks,
+  shareCommon,
+  shareStatistics,
+  simplify,
+  splitFoldable,
+  splitLinears,
+} from './rewrite.ts';
 import type { OpName, Tensor } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
 import { gradients } from './vjp.ts';
@@ -147,7 +156,7 @@ describe('shareStatistics', () => {
       softmax: 1,
       l2Normalize: 0,
       inverseNorm: 2,
-      gelu: 0,
+      gelu: 1,
       geluGate: 1,
     });
   });
@@ -156,6 +165,71 @@ describe('shareStatistics', () => {
     const x = ops.input('x', [2, 4]);
     const graph = graphOf({ y: ops.gelu(ops.l2Normalize(x), 'none') });
     expect(formatGraph(shareStatistics(graph))).toBe(formatGraph(graph));
+  });
+});
+
+describe('joinChunks', () => {
+  it('makes the gradients of chunks one concatenation, whatever their order', () => {
+    const x = ops.input('x', [2, 6]);
+    const [a, b, c] = ops.chunk(x, 3, 1);
+    const loss = ops.sum(ops.mul(ops.mul(c!, ops.exp(a!)), ops.sin(b!)));
+    const graph = graphOf({ dx: gradients(loss, [x])[0]! });
+    const joined = joinChunks(graph);
+    expect([countOps(joined, 'pad'), countOps(joined, 'concat')]).toEqual([0, 1]);
+    expectSameValues(graph, joined, drawFeeds(graph));
+  });
+
+  it.each(
+    Object.entries({
+      'a gap': [
+        ops.pad(ops.input('a', [1, 2]), [0, 0], [0, 3]),
+        ops.pad(ops.input('b', [1, 2]), [0, 3], [0, 0]),
+      ],
+      overlap: [
+        ops.pad(ops.input('a', [1, 3]), [0, 0], [0, 2]),
+        ops.pad(ops.input('b', [1, 3]), [0, 2], [0, 0]),
+      ],
+      'two axes': [
+        ops.pad(ops.input('a', [1, 2]), [0, 0], [1, 3]),
+        ops.pad(ops.input('b', [2, 3]), [0, 2], [0, 0]),
+      ],
+      'another term': [ops.pad(ops.input('a', [1, 2]), [0, 0], [0, 3]), ops.input('b', [1, 5])],
+    } satisfies Record<string, [Tensor, Tensor]>),
+  )('keeps a sum with %s', (_, [a, b]) => {
+    const graph = graphOf({ y: ops.add(a, b) });
+    expect(joinChunks(graph).get('y')).toBe(graph.get('y'));
+  });
+});
+
+describe('splitLinears', () => {
+  it('computes the parts of a linear map apart, and leaves what is read as a whole', () => {
+    const [x, weight, bias] = [
+      ops.input('x', [2, 3, 4]),
+      ops.parameter('w', [6, 4]),
+      ops.parameter('b', [6]),
+    ];
+    const [q, k] = ops.chunk(ops.linear(x, weight, bias), 2, -1);
+    const whole = ops.linear(x, weight);
+    const graph = graphOf({ q: ops.neg(q!), k: ops.exp(k!), whole, part: ops.slice(whole, 2, 0, 3) });
+    const split = splitLinears(graph);
+    expectSameValues(graph, split, drawFeeds(graph));
+    expect(countOps(split, 'linear')).toBe(3);
+    expect(formatGraph(graphOf({ k: split.get('k')! }))).toMatchInlineSnapshot(`
+      "a:f32[2,3,4] = input x
+      b:f32[6,4] = parameter w
+      c:f32[6] = parameter b
+      d:f32[3,4] = slice{axis=0 start=3 end=6} b
+      e:f32[3] = slice{axis=0 start=3 end=6} c
+      f:f32[2,3,3] = linear a d e
+      g:f32[2,3,3] = exp f
+      return k=g"
+    `);
+  });
+
+  it('cuts single vectors, which are small', () => {
+    const linear = ops.linear(ops.input('x', [2, 4]), ops.parameter('w', [6, 4]));
+    const graph = graphOf({ shift: ops.slice(linear, 1, 0, 3), scale: ops.slice(linear, 1, 3, 6) });
+    expect(formatGraph(splitLinears(graph))).toBe(formatGraph(graph));
   });
 });
 

@@ -1,17 +1,19 @@
 /** @file Rewriting graphs: passes are pure, a rewritten graph shares what did not change. */
-import { sizeOf } from '../core/shape.ts';
+import { type Shape, sameShape, sizeOf } from '../core/shape.ts';
 import type { Graph } from './graph.ts';
 import {
   add,
   broadcastTo,
-  geluGate,
+  concat,
   inverseNorm,
   isConstant,
+  linear,
   matmul,
   mergeHeads,
   mul,
   parameter,
   rebuild,
+  slice,
   softmax,
   splitHeads,
 } from './operators.ts';
@@ -71,28 +73,91 @@ export function dropNeutral(graph: Graph): Graph {
   });
 }
 
+/** Gradients of `chunk`: a sum of parts, each padded to the place it was cut from, is their concatenation. */
+export function joinChunks(graph: Graph): Graph {
+  return mapGraph(graph, (tensor, inputs) => {
+    const sum = keep(tensor, inputs);
+    const pads = isOp(sum, 'add') ? paddedTerms(sum) : undefined;
+    return (pads && concatenationOf(pads, sum.shape)) ?? sum;
+  });
+}
+
+type Padded = Tensor & { readonly params: OpParams['pad'] };
+
+/** The terms of a sum of padded tensors; undefined if it has others. */
+function paddedTerms(tensor: Tensor): Padded[] | undefined {
+  if (isOp(tensor, 'pad')) return [tensor];
+  if (!isOp(tensor, 'add')) return undefined;
+  const a = paddedTerms(tensor.inputs[0]!);
+  const b = a && paddedTerms(tensor.inputs[1]!);
+  return b && [...a, ...b];
+}
+
+/** What was padded, side by side, if together it fills `shape` along one axis without overlap. */
+function concatenationOf(pads: readonly Padded[], shape: Shape): Tensor | undefined {
+  const startOf = (pad: Padded, axis: number) => pad.params.before[axis]!;
+  const axis = shape.findIndex((length, i) => length !== pads[0]!.inputs[0]!.shape[i]);
+  const sorted = pads.toSorted((a, b) => startOf(a, axis) - startOf(b, axis));
+  let end = 0;
+  for (const pad of sorted) {
+    const part = pad.inputs[0]!.shape;
+    if (startOf(pad, axis) !== end || !sameShape(part.with(axis, shape[axis]!), shape)) return undefined;
+    end += part[axis]!;
+  }
+  if (end !== shape[axis]) return undefined;
+  return concat(
+    sorted.map(({ inputs }) => inputs[0]!),
+    axis,
+  );
+}
+
+/**
+ * Parts of a linear map become maps of their own, with parts of the weight. It pays only where weights are known: then
+ * nothing is left of cutting them, and the large result is never cut.
+ */
+export function splitLinears(graph: Graph): Graph {
+  const order = topologicalOrder(graph.values());
+  const outputs = new Set(graph.values());
+  const readWhole = new Set<Tensor>(outputs);
+  for (const tensor of order) {
+    if (!isPartOfTokens(tensor)) for (const read of tensor.inputs) readWhole.add(read);
+  }
+  return mapGraph(graph, (tensor, inputs) => {
+    const whole = tensor.inputs[0];
+    if (!isPartOfTokens(tensor) || whole?.op !== 'linear' || readWhole.has(whole))
+      return keep(tensor, inputs);
+    const [x, weight, bias] = inputs[0]!.inputs;
+    const { start, end } = tensor.params;
+    return linear(x!, slice(weight!, 0, start, end), bias && slice(bias, 0, start, end));
+  });
+}
+
+/** Is this a slice of the last axis of many rows? Single vectors are cheaper to cut than to compute in parts. */
+function isPartOfTokens(tensor: Tensor): tensor is Tensor & { readonly params: OpParams['slice'] } {
+  const { shape } = tensor;
+  return isOp(tensor, 'slice') && shape.length > 2 && tensor.params.axis === shape.length - 1;
+}
+
 const isZero = (x: Tensor): boolean =>
   isConstant(x, 0) || (isOp(x, 'broadcastTo') && isConstant(x.inputs[0]!, 0));
 
 /**
- * Where a gradient already asks for the statistic inside a fused operation (the gate of GELU, the norm, the attention
- * weights), the forward value is computed from it instead of a second time.
+ * Where a gradient already asks for the statistic inside a fused operation (the norm, the attention weights), the
+ * forward value is computed from it instead of a second time. GELU is not among them: its fused form is one pass, and
+ * the gate is as fast computed again in the backward pass as kept until then (LOG.md).
  */
 export function shareStatistics(graph: Graph): Graph {
   const statistics = new Set<string>();
   const keyOf = (op: string, params: unknown, inputs: readonly Tensor[]) =>
     `${op} ${JSON.stringify(params)} ${inputs.map((input) => input.id).join(' ')}`;
   for (const tensor of topologicalOrder(graph.values())) {
-    if (tensor.op === 'geluGate' || tensor.op === 'inverseNorm' || tensor.op === 'attentionWeights') {
+    if (tensor.op === 'inverseNorm' || tensor.op === 'attentionWeights') {
       statistics.add(keyOf(tensor.op, tensor.params, tensor.inputs));
     }
   }
   const shared = mapGraph(graph, (tensor, inputs) => {
     const [a, b, c] = inputs;
     const wanted = (op: string, used: readonly Tensor[]) => statistics.has(keyOf(op, tensor.params, used));
-    if (isOp(tensor, 'gelu') && wanted('geluGate', tensor.inputs)) {
-      return mul(a!, geluGate(a!, tensor.params.approximate));
-    }
     if (isOp(tensor, 'l2Normalize') && wanted('inverseNorm', tensor.inputs)) {
       return mul(a!, inverseNorm(a!, tensor.params.eps));
     }
@@ -115,7 +180,7 @@ function explicitWeights(q: Tensor, k: Tensor, { heads, scale }: OpParams['atten
 
 /** The passes that every graph goes through before it is lowered. */
 export function simplify(graph: Graph): Graph {
-  return shareStatistics(shareCommon(dropNeutral(graph)));
+  return shareStatistics(shareCommon(joinChunks(dropNeutral(graph))));
 }
 
 /**

@@ -78,7 +78,8 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   geluGate: (lowering, { inputs, params: { approximate } }) => {
     const x = lowering.name(inputs[0]!);
     const bounded = approximate === 'none' ? lowering.emit('Erf', [times(x, Math.SQRT1_2)]) : tanhOf(x);
-    return lowering.emit('Add', [times(bounded, 0.5), lowering.float(0.5)]);
+    // ½ · bounded + ½ in one pass; its limits 0 and 1 are never passed.
+    return lowering.emit('HardSigmoid', [bounded], { alpha: { float: 0.5 }, beta: { float: 0.5 } });
 
     function times(name: string, factor: number): string {
       return lowering.emit('Mul', [name, lowering.float(factor)]);
@@ -107,8 +108,12 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   sum: reduction('ReduceSum'),
   mean: reduction('ReduceMean'),
   reshape: (lowering, { inputs, params: { shape } }) => lowering.reshape(lowering.name(inputs[0]!), shape),
-  transpose: (lowering, { inputs, params: { order } }) =>
-    lowering.emit('Transpose', [lowering.name(inputs[0]!)], { perm: order }),
+  transpose: (lowering, tensor) => {
+    const x = tensor.inputs[0]!;
+    const { order } = tensor.params;
+    if (lowering.weights !== undefined && movesRowsOnly(order)) return gatherRows(lowering, tensor);
+    return lowering.emit('Transpose', [lowering.name(x)], { perm: order });
+  },
   broadcastTo: (lowering, { inputs, params: { shape } }) =>
     lowering.emit('Expand', [lowering.name(inputs[0]!), lowering.writer.integers(shape)]),
   slice: (lowering, { inputs, params: { axis, start, end } }) => {
@@ -216,6 +221,36 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   },
 };
 
+/** Does a transpose keep the first axis, and the last one where values lie side by side? */
+function movesRowsOnly(order: readonly number[]): boolean {
+  return order.length > 3 && order[0] === 0 && order.at(-1) === order.length - 1;
+}
+
+/**
+ * Such a transpose as a choice of rows by constant indices. ONNX Runtime would merge a transpose with the one that ends
+ * a channels-first chain before it, and moving the innermost axis and five more at once is several times slower.
+ */
+function gatherRows(lowering: Lowering, tensor: NodeOf<'transpose'>): string {
+  const x = tensor.inputs[0]!;
+  const { order } = tensor.params;
+  const [batch, width] = [x.shape[0]!, x.shape.at(-1)!];
+  const lengths = x.shape.slice(1, -1);
+  const rowOf = (position: readonly number[]) =>
+    position.reduce((row, index, axis) => row * lengths[axis]! + index, 0);
+  const positions = order
+    .slice(1, -1)
+    .reduce<readonly (readonly number[])[]>(
+      (partial, axis) =>
+        partial.flatMap((position) =>
+          Array.from({ length: lengths[axis - 1]! }, (_, index) => position.with(axis - 1, index)),
+        ),
+      [lengths.map(() => 0)],
+    );
+  const rows = lowering.reshape(lowering.name(x), [batch, positions.length, width]);
+  const chosen = lowering.emit('Gather', [rows, lowering.writer.integers(positions.map(rowOf))], { axis: 1 });
+  return lowering.reshape(chosen, tensor.shape);
+}
+
 /** [B, T, heads·d] → [B, heads, T, d]. */
 function splitHeads(lowering: Lowering, x: Tensor, heads: number): string {
   const [batch, tokens, width] = x.shape as [number, number, number];
@@ -249,7 +284,7 @@ export function lowerGraph(graph: Graph, options: LowerOptions): Uint8Array {
   const isRead = new Set(order.flatMap(({ inputs }) => inputs));
   for (const tensor of order) if (isRead.has(tensor)) emit(tensor);
   // ONNX Runtime executes depth first from the nodes that nobody reads, the last one first. In this order each gradient
-  // is finished as soon as it can be, and what it was computed from is free again; it halves the memory of training.
+  // is finished as soon as it can be, and what it was computed from is free again: 0.6 of 4.7 GB for U-DiT-S.
   const outputs = [...graph].sort(([, a], [, b]) => b.id - a.id);
   for (const [i, [name, tensor]] of outputs.entries()) {
     if (!isRead.has(tensor) && tensor !== outputs[i - 1]?.[1]) emit(tensor);

@@ -2,7 +2,7 @@
 import type { TensorMap } from '../core/host-tensor.ts';
 import type { Graph } from '../graph/graph.ts';
 import { leavesOf } from '../graph/graph.ts';
-import { simplify, splitFoldable } from '../graph/rewrite.ts';
+import { simplify, splitFoldable, splitLinears } from '../graph/rewrite.ts';
 import { lowerGraph } from '../onnx/lower.ts';
 import type { Backend, Session, SessionOptions } from './session.ts';
 
@@ -30,7 +30,7 @@ export async function compileInference(
   options: CompileOptions = {},
 ): Promise<Session> {
   const features = await backend.features();
-  const { folded, rest } = splitFoldable(simplify(graph));
+  const { folded, rest } = splitFoldable(simplify(splitLinears(graph)));
   const known = new Map(weights);
   for (const [name, value] of await evaluateOnce(folded, weights, backend)) known.set(name, value);
   const model = lowerGraph(simplify(rest), { features, weights: known });
