@@ -24,7 +24,7 @@ LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'train'];
 
 /** Layers that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
 const NODE_LAYERS = ['train', 'cli'];
-const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`, '^src/index\\.ts$'];
+const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`];
 
 /** Packages that run in a browser as they do in Node. A package is added here only after a look at what it imports. */
 const PORTABLE_PACKAGES = [

@@ -1,7 +1,8 @@
 /**
  * @file Lowering of convolutions. Images are [N, H, W, C] in the graph. With known weights whole chains run channels
  * first between two transposes, which ONNX Runtime turns into its blocked NCHWc layout for free. With fed weights
- * (training) depthwise convolutions use that layout's operators directly, dense ones im2col and a matrix product.
+ * (training) convolutions use that layout's operators directly where channels fill its blocks; im2col and a matrix
+ * product serve where they do not, and the weight gradients of dense convolutions.
  */
 import type { Tensor } from '../graph/tensor.ts';
 import type { Lowering, NodeOf } from './lowering.ts';

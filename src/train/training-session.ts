@@ -19,7 +19,8 @@ import { type DrawSamples, type RunObserver, type RunResult, runTraining } from 
 
 /** Steps of the quick grids drawn while training. */
 const PREVIEW_STEPS = 20;
-const GRID_COLUMNS = 8;
+/** Few enough for a class grid to be drawn in about 20 s on two cores. */
+const GRID_COLUMNS = 4;
 const MAX_GRID_CLASSES = 10;
 
 export interface SessionOptions {
