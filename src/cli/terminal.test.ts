@@ -11,7 +11,7 @@ test('where nobody watches, progress is lines', () => {
   progress.stop();
   expect(terminal.printed).toEqual({
     out: '',
-    err: 'sampling 12% (step 1 of 8)\nsampling 100% (step 8 of 8)\n',
+    err: 'sampling 12% (step 1 of 8)\nsampling 100% (step 8 of 8, 0 s left)\n',
   });
 });
 

@@ -55,15 +55,26 @@ function progressBar(stream: TextStream, { title, total }: ProgressOptions): Pro
   return { update: (done, note) => bar.update(done, { note }), stop: () => bar.stop() };
 }
 
+/** `45 s`, `12 min`, `3.4 h` */
+function formatSeconds(seconds: number): string {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 function progressLines(stream: TextStream, options: ProgressOptions): Progress {
   const { title, total, lineIntervalMs = DEFAULT_LINE_INTERVAL_MS } = options;
   let printedAt = performance.now();
+  // The pace is that of this session: a run that goes on begins with most of its steps done.
+  let first: { readonly done: number; readonly at: number } | undefined;
   return {
     update(done, note) {
       const now = performance.now();
+      first ??= { done, at: now };
       if (now - printedAt < lineIntervalMs) return;
       printedAt = now;
-      stream.write(`${title} ${Math.floor((100 * done) / total)}% (${note})\n`);
+      const secondsPerUnit = (now - first.at) / 1000 / Math.max(1, done - first.done);
+      const left = done === first.done ? '' : `, ${formatSeconds(secondsPerUnit * (total - done))} left`;
+      stream.write(`${title} ${Math.floor((100 * done) / total)}% (${note}${left})\n`);
     },
     stop() {},
   };
