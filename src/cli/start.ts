@@ -18,7 +18,7 @@ const START_CONFIG = {
   model: { preset: 'U-DiT-XS' },
   optimizer: { schedule: 'constant', emaDecay: 0.995 },
   training: { steps: 1_000_000 },
-  logging: { ckptEvery: 50, evaluateEvery: 1_000_000, sampleEvery: null },
+  logging: { ckptEvery: 100, evaluateEvery: 1_000_000, sampleEvery: null },
 } as const;
 
 export function registerStart(program: Command, terminal: Terminal): void {
@@ -40,7 +40,7 @@ async function start(
 ): Promise<void> {
   const config = resolveTrainConfig([START_CONFIG]);
   const threads = availableParallelism();
-  const watcher = watchRun(terminal, { runPath, totalSteps: config.training.steps });
+  const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
   const preparing = preparationProgress(terminal);
   try {
     const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });

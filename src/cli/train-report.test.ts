@@ -12,13 +12,21 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true }));
 
 const reportOf = (step: number) => ({
-  ...{ step, totalSteps: 40, loss: 0.5, terms: {}, gradientNorm: 1, learningRate: 0.1, imagesPerSecond: 12 },
+  ...{
+    step,
+    sessionSeconds: 3,
+    loss: 0.5,
+    terms: {},
+    gradientNorm: 1,
+    learningRate: 0.1,
+    imagesPerSecond: 12,
+  },
 });
 
 test('what is said is shown and kept; of the steps every tenth is kept', async () => {
   const terminal = recordingTerminal();
   const runPath = join(root, 'run');
-  const { observer, stop } = watchRun(terminal, { runPath, totalSteps: 40 });
+  const { observer, stop } = watchRun(terminal, { runPath, until: { step: 40 } });
   observer.onWarning('said before there is a folder');
   await mkdir(runPath);
   observer.onResume(8, 'step-8');
@@ -41,9 +49,18 @@ test('what is said is shown and kept; of the steps every tenth is kept', async (
   `);
 });
 
+test('a session that ends by the clock counts no steps down', async () => {
+  const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, until: { seconds: 6 } });
+  observer.onStep(reportOf(10));
+  stop();
+  expect(await readFile(join(root, 'log.txt'), 'utf8')).toMatch(
+    / step 10 \| loss 0\.5000 \| 12\.0 images\/s\n$/,
+  );
+});
+
 test('a later session goes on in the same log', async () => {
   for (const step of [1, 2]) {
-    const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, totalSteps: 40 });
+    const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, until: { step: 40 } });
     observer.onCheckpoint(step, `step-${step}`);
     stop();
   }

@@ -12,10 +12,11 @@ export interface RunWatcher {
 
 export interface WatchOptions {
   readonly runPath: string;
-  readonly totalSteps: number;
+  /** When the session ends: at a step of the run, or after a time. */
+  readonly until: { readonly step: number } | { readonly seconds: number };
 }
 
-export function watchRun(terminal: Terminal, { runPath, totalSteps }: WatchOptions): RunWatcher {
+export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): RunWatcher {
   let progress: Progress | undefined;
   let file: AppendFile | undefined;
   const pause = () => {
@@ -36,9 +37,12 @@ export function watchRun(terminal: Terminal, { runPath, totalSteps }: WatchOptio
     observer: {
       onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
       onStep: (report) => {
-        progress ??= startProgress(terminal, { title: 'training', total: totalSteps });
-        progress.update(report.step, describeStep(report));
-        if (report.step % 10 === 0) log(describeStep(report));
+        const total = 'step' in until ? until.step : until.seconds;
+        const done = 'step' in until ? report.step : Math.min(total, report.sessionSeconds);
+        const description = describeStep(report, until);
+        progress ??= startProgress(terminal, { title: 'training', total });
+        progress.update(done, description);
+        if (report.step % 10 === 0) log(description);
       },
       onHeldOutLoss: (step, loss) => say(`step ${step}: held-out loss ${loss.toFixed(4)}`),
       onSamples: (step, path) => say(`step ${step}: samples in ${path}`),
@@ -71,8 +75,9 @@ export function preparationProgress(terminal: Terminal): {
   };
 }
 
-function describeStep({ step, totalSteps, loss, imagesPerSecond }: StepReport): string {
-  return `step ${step} of ${totalSteps} | loss ${loss.toFixed(4)} | ${imagesPerSecond.toFixed(1)} images/s`;
+function describeStep({ step, loss, imagesPerSecond }: StepReport, until: WatchOptions['until']): string {
+  const position = 'step' in until ? `step ${step} of ${until.step}` : `step ${step}`;
+  return `${position} | loss ${loss.toFixed(4)} | ${imagesPerSecond.toFixed(1)} images/s`;
 }
 
 /** `1.0312 at step 0, 0.4127 at step 400` */

@@ -92,7 +92,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const config = await configFromFlags(flags);
   const runPath = join(flags.resultsDir, flags.name ?? defaultName(config));
-  const watcher = watchRun(terminal, { runPath, totalSteps: config.training.steps });
+  const watcher = watchRun(terminal, { runPath, until: { step: config.training.steps } });
   const preparing = preparationProgress(terminal);
   try {
     const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });

@@ -27,7 +27,8 @@ import { type StepResult, TrainStep } from './train-step.ts';
 /** Progress as of one step. */
 export interface StepReport extends StepResult {
   readonly step: number;
-  readonly totalSteps: number;
+  /** Training time of this session so far, without what was measured and drawn before it. */
+  readonly sessionSeconds: number;
   /** Since this session of the run began, without evaluation and sampling. */
   readonly imagesPerSecond: number;
 }
@@ -99,6 +100,7 @@ class TrainingRun {
   private checkpointed: number | undefined;
   private heldOut: RunResult['heldOut'];
   private readonly timer = new StepTimer();
+  private startedMs = 0;
 
   private constructor(options: RunOptions, parts: RunParts) {
     this.options = options;
@@ -155,8 +157,8 @@ class TrainingRun {
     const isOver = () => this.step >= Math.min(steps, stopAfterStep) || signal?.aborted === true;
 
     if (!isOver()) await this.measureHeldOut();
-    const startedMs = performance.now();
-    while (!isOver() && performance.now() - startedMs < stopAfterMs) {
+    this.startedMs = performance.now();
+    while (!isOver() && performance.now() - this.startedMs < stopAfterMs) {
       await this.makeStep();
       const { evaluateEvery, sampleEvery, ckptEvery } = config.logging;
       // Before all that may fail for want of space.
@@ -173,7 +175,7 @@ class TrainingRun {
 
   private async makeStep(): Promise<void> {
     const { config, data, observer } = this.options;
-    const { batchSize, steps } = config.training;
+    const { batchSize } = config.training;
     this.timer.start();
     const nimg = this.step * batchSize;
     const indices = this.order.indicesAt(nimg, batchSize);
@@ -187,7 +189,8 @@ class TrainingRun {
     this.step = step;
     this.timer.stop(batchSize);
 
-    const report = { ...result, step, totalSteps: steps, imagesPerSecond: this.timer.imagesPerSecond };
+    const sessionSeconds = (performance.now() - this.startedMs) / 1000;
+    const report = { ...result, step, sessionSeconds, imagesPerSecond: this.timer.imagesPerSecond };
     observer.onStep(report);
     if (!isDue(step, config.logging.logEvery)) return;
     const { loss, terms, gradientNorm, learningRate, imagesPerSecond } = report;
