@@ -63,8 +63,8 @@ function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** The path as the user would type it here. */
+/** The path as the user would type it: from here where it lies below, else as it is. */
 function shortest(path: string): string {
   const fromHere = relative(process.cwd(), path);
-  return fromHere !== '' && fromHere.length < path.length ? fromHere : path;
+  return fromHere === '' || fromHere.startsWith('..') ? path : fromHere;
 }
