@@ -12,6 +12,7 @@ const COMPLETE = [
   'dist/cli/main.d.ts',
   'dist/core/shape.js',
   'dist/onnx/schema/onnx_pb.js',
+  'dist/runtime/session-worker-node.js',
   'dist/index.js',
 ];
 
