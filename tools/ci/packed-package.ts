@@ -22,7 +22,9 @@ export function contentProblems({ files }: PackedPackage): string[] {
 /** Specifiers of all modules that `exports` offers: those in dist/ except the command line and generated code. */
 export function publicModules({ files }: PackedPackage): string[] {
   return files
-    .map(({ path }) => /^dist\/(?!cli\/|onnx\/schema\/|runtime\/session-worker-node)(.+)\.js$/.exec(path)?.[1])
+    .map(
+      ({ path }) => /^dist\/(?!cli\/|onnx\/schema\/|runtime\/session-worker-node)(.+)\.js$/.exec(path)?.[1],
+    )
     .filter((name) => name !== undefined)
     .map((name) => (name === 'index' ? 'udit' : `udit/${name}`));
 }
