@@ -14,6 +14,7 @@ import { initialise, normalWith, zeros } from '../src/nn/initialise.ts';
 import { compileInference } from '../src/runtime/compile.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
 import { drawRandomness } from '../src/train/loss-graph.ts';
+import { resolveTrainConfig } from '../src/train/train-config.ts';
 import { TrainState } from '../src/train/train-state.ts';
 import { TrainStep } from '../src/train/train-step.ts';
 import type { Task } from './options.ts';
@@ -61,21 +62,8 @@ async function trainWork(model: Denoiser, { batch, ...compileOptions }: Workload
   const weights = nonzeroWeights(model);
   state.layout.fill(state.buffers.parameters, weights);
   state.layout.fill(state.buffers.ema, weights);
-  const config = {
-    optimizer: {
-      learningRate: 1e-4,
-      schedule: 'constant',
-      warmupSteps: 0,
-      weightDecay: 0,
-      beta1: 0.9,
-      beta2: 0.999,
-      eps: 1e-8,
-      clipNorm: null,
-      emaDecay: 0.9999,
-      emaWarmup: false,
-    },
-    training: { steps: 1_000_000, batchSize: batch, shards: 1, seed: 0 },
-  } as const;
+  const { optimizer } = resolveTrainConfig([{ model: { preset: 'U-DiT-S' } }]);
+  const config = { optimizer, training: { steps: 1_000_000, batchSize: batch, shards: 1, seed: 0 } };
   const step = await TrainStep.compile(model, objective, state, config, cpuBackend, compileOptions);
   const images = drawImages(model, batch);
   let count = 0;
