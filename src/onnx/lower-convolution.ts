@@ -2,8 +2,9 @@
  * @file Lowering of convolutions. Images are [N, H, W, C] in the graph. With known weights whole chains run channels
  * first between two transposes, which ONNX Runtime turns into its blocked NCHWc layout for free. With fed weights
  * (training) convolutions use that layout's operators directly where channels fill its blocks; im2col and a matrix
- * product serve where they do not, and the weight gradients of dense convolutions.
+ * product serve where they do not. Weight gradients of dense convolutions are a matrix product per tap.
  */
+import { sizeOf } from '../core/shape.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Lowering, NodeOf } from './lowering.ts';
 
@@ -108,30 +109,31 @@ function blockedConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>, block: numb
   return lowering.emit('ReorderOutput', [image], { channels: outputs, channels_last: 1 }, NCHWC);
 }
 
-/** One matrix product with the neighbourhoods of whichever image has fewer channels, since they are k·k times larger. */
+/**
+ * A matrix product per tap: dy with x shifted to it. All neighbourhoods at once would be one product, but k·k images
+ * large, and fresh memory costs more than the products do. Whichever image has fewer channels is the one shifted.
+ */
 export function lowerConv2dWeightGradient(
   lowering: Lowering,
   tensor: NodeOf<'conv2dWeightGradient'>,
 ): string {
   const [x, dy] = tensor.inputs;
   const [outputs, inputs, kernel] = tensor.shape as [number, number, number, number];
-  if (inputs <= outputs) {
-    const product = lowering.emit('Gemm', [lowering.asMatrix(dy!), neighbourhoods(lowering, x!, kernel)], {
-      transA: 1,
-    });
-    const taps = lowering.reshape(product, [outputs, kernel, kernel, inputs]);
-    return lowering.emit('Transpose', [taps], { perm: [0, 3, 1, 2] });
-  }
+  const rows = sizeOf(x!.shape) / inputs;
+  const product = (a: string, b: string) => lowering.emit('Gemm', [a, b], { transA: 1 });
+  const shifted = (image: Tensor) =>
+    shiftedImages(lowering, image, kernel).map((name) =>
+      lowering.reshape(name, [rows, image.shape.at(-1)!]),
+    );
   // Seen from dy a filter is mirrored: the pixel to its left met dy through the tap on the right.
-  const product = lowering.emit('Gemm', [lowering.asMatrix(x!), neighbourhoods(lowering, dy!, kernel)], {
-    transA: 1,
-  });
-  const mirrored = lowering.reshape(product, [inputs, kernel * kernel, outputs]);
-  const backwards = lowering.writer.integers(
-    Array.from({ length: kernel * kernel }, (_, i) => kernel * kernel - 1 - i),
-  );
-  const taps = lowering.emit('Gather', [mirrored, backwards], { axis: 1 });
-  return lowering.reshape(lowering.emit('Transpose', [taps], { perm: [2, 0, 1] }), tensor.shape);
+  const taps =
+    inputs <= outputs
+      ? shifted(x!).map((xTap) => product(lowering.asMatrix(dy!), xTap))
+      : shifted(dy!)
+          .reverse()
+          .map((dyTap) => product(dyTap, lowering.asMatrix(x!)));
+  const side = taps.map((tap) => lowering.reshape(tap, [outputs, inputs, 1]));
+  return lowering.reshape(lowering.emit('Concat', side, { axis: 2 }), tensor.shape);
 }
 
 /** [N·H·W, k·k·C]: for each pixel its k×k neighbourhood, made once per image tensor (im2col). */
@@ -196,7 +198,7 @@ export function lowerDepthwiseConv2dWeightGradient(
   const perSample = lowering.emit(
     'Conv',
     [
-      lowering.reshape(blocked(lowering, x!), [1, groups, height, width]),
+      lowering.reshape(blockedAgain(lowering, x!), [1, groups, height, width]),
       lowering.reshape(blocked(lowering, dy!), [groups, 1, height, width]),
     ],
     { kernel_shape: [height, width], pads: samePadding(kernel), group: groups },
@@ -230,6 +232,17 @@ function blocked(lowering: Lowering, image: Tensor): string {
   return lowering.once(`blocked ${image.id}`, () =>
     lowering.emit('ReorderInput', [lowering.name(image)], { channels_last: 1 }, NCHWC),
   );
+}
+
+/**
+ * The same for the backward pass. An activation is computed and reordered once more: that takes a hundredth of a
+ * step, and keeping it since the forward pass took a twentieth of the peak memory.
+ */
+function blockedAgain(lowering: Lowering, image: Tensor): string {
+  if (image.op !== 'gelu') return blocked(lowering, image);
+  const { approximate } = (image as NodeOf<'gelu'>).params;
+  const activation = lowering.emit('Gelu', [lowering.name(image.inputs[0]!)], { approximate });
+  return lowering.emit('ReorderInput', [activation], { channels_last: 1 }, NCHWC);
 }
 
 /** Depthwise filters [C, 1, k, k] in blocks [C/b, k, k, b]; a tiny tensor, reordered at run time. */

@@ -1,5 +1,15 @@
 /** @file The `onnxruntime-node` backend: native code on the CPU. */
 import * as ort from 'onnxruntime-node';
+import { keepFreedMemory } from './malloc-node.ts';
 import { ortBackend } from './ort.ts';
+import type { Backend } from './session.ts';
 
-export const cpuBackend = ortBackend('cpu', ort, 'cpu');
+const backend = ortBackend('cpu', ort, 'cpu');
+
+export const cpuBackend: Backend = {
+  ...backend,
+  async createSession(model, options) {
+    if (options.purpose === 'training') await keepFreedMemory();
+    return backend.createSession(model, options);
+  },
+};

@@ -19,6 +19,12 @@ const ORT_TYPES: Readonly<Record<DType, Ort.Tensor.Type>> = {
 };
 const DTYPES = new Map(Object.entries(ORT_TYPES).map(([dtype, type]) => [type, dtype as DType]));
 
+/**
+ * The first replaces nodes by new ones, which are then executed first: that undoes the order lowering gave the
+ * gradients. The second would keep an activation that the backward pass computes again to save memory.
+ */
+const UNWANTED_IN_TRAINING = 'TransposeOptimizer;CommonSubexpressionElimination';
+
 /** Wraps one of the two libraries as a {@link Backend}. */
 export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvider: string): Backend {
   const createSession: Backend['createSession'] = async (model, options) => {
@@ -58,9 +64,8 @@ function sessionOptions(
     extra: {
       // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
       session: { intra_op: { allow_spinning: '0' } },
-      // It replaces nodes by new ones, which are then executed first: that undoes the order lowering gave the gradients.
       ...(purpose === 'training'
-        ? { optimization: { disable_specified_optimizers: 'TransposeOptimizer' } }
+        ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } }
         : {}),
     },
     graphOptimizationLevel: purpose === 'training' ? 'basic' : 'all',

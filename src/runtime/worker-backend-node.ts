@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RuntimeUnavailableError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
+import { keepFreedMemory } from './malloc-node.ts';
 import { cpuBackend } from './ort-node.ts';
 import type { Backend, Session, SessionOptions } from './session.ts';
 import type { WorkerModel, WorkerReply, WorkerRequest } from './session-worker-node.ts';
@@ -19,6 +20,7 @@ export const cpuWorkerBackend: Backend = {
   name: 'cpu',
   features: () => cpuBackend.features(),
   async createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
+    if (options.purpose === 'training') await keepFreedMemory();
     const workerData: WorkerModel = { model, options };
     const session = new WorkerSession(startWorker(workerData));
     await session.loaded;
