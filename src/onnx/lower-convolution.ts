@@ -122,9 +122,7 @@ export function lowerConv2dWeightGradient(
   const rows = sizeOf(x!.shape) / inputs;
   const product = (a: string, b: string) => lowering.emit('Gemm', [a, b], { transA: 1 });
   const shifted = (image: Tensor) =>
-    shiftedImages(lowering, image, kernel).map((name) =>
-      lowering.reshape(name, [rows, image.shape.at(-1)!]),
-    );
+    shiftedImages(lowering, image, kernel).map((name) => lowering.reshape(name, [rows, image.shape.at(-1)!]));
   // Seen from dy a filter is mirrored: the pixel to its left met dy through the tap on the right.
   const taps =
     inputs <= outputs
