@@ -54,6 +54,7 @@ export {
   CheckpointError,
   ConfigError,
   DataError,
+  DownloadError,
   DTypeError,
   NumericsError,
   RuntimeUnavailableError,

@@ -3,6 +3,7 @@ import {
   CheckpointError,
   ConfigError,
   DataError,
+  DownloadError,
   DTypeError,
   NumericsError,
   RuntimeUnavailableError,
@@ -43,6 +44,7 @@ describe('errors', () => {
     ConfigError,
     CheckpointError,
     DataError,
+    DownloadError,
     RuntimeUnavailableError,
     NumericsError,
   ])('%o carries its name, its parts and its cause', (kind) => {

@@ -64,6 +64,13 @@ export class DataError extends UditError {
   }
 }
 
+/** Published weights that cannot be fetched, or are not what was published. */
+export class DownloadError extends UditError {
+  constructor(details: ErrorDetails) {
+    super('DownloadError', details);
+  }
+}
+
 /** An execution backend or device that is not there. */
 export class RuntimeUnavailableError extends UditError {
   constructor(details: ErrorDetails) {

@@ -53,10 +53,16 @@ export function isDiskFull(code: string | undefined): boolean {
 }
 
 async function describeFreeSpace(folder: string): Promise<string> {
+  const free = await freeBytes(folder);
+  return free === undefined ? 'free space unknown' : `${free} are free`;
+}
+
+/** What this user may still write on the disk of `folder`; undefined where that cannot be told. */
+export async function freeBytes(folder: string): Promise<number | undefined> {
   try {
     const { bavail, bsize } = await statfs(folder);
-    return `${bavail * bsize} are free`;
+    return bavail * bsize;
   } catch {
-    return 'free space unknown';
+    return undefined;
   }
 }
