@@ -14,6 +14,7 @@ const LAYERS_BELOW = {
   files: ['core'],
   checkpoint: ['core', 'files'],
   data: ['core', 'files'],
+  hub: ['core', 'files', 'data'],
   metrics: ['core'],
   'saved-model': ['core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
 };

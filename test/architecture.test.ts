@@ -27,6 +27,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
   ['layer-files', 'src/files/upwards.ts', '../checkpoint/view.ts'],
   ['layer-checkpoint', 'src/checkpoint/sideways.ts', '../data/pixels.ts'],
   ['layer-data', 'src/data/sideways.ts', '../checkpoint/view.ts'],
+  ['layer-hub', 'src/hub/sideways.ts', '../checkpoint/view.ts'],
   ['layer-metrics', 'src/metrics/sideways.ts', '../data/pixels.ts'],
   ['layer-saved-model', 'src/saved-model/upwards.ts', '../runtime/session.ts'],
   ['layer-sampling', 'src/sampling/sideways.ts', '../train/loop.ts'],

@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest';
+import { formatBytes } from './byte-size.ts';
+
+test.each([
+  [0, '0 bytes'],
+  [999, '999 bytes'],
+  [1000, '1.00 kB'],
+  [9_994, '9.99 kB'],
+  [9_996, '10.0 kB'],
+  [99_960, '100 kB'],
+  [235_917_888, '236 MB'],
+  [999_600, '1.00 MB'],
+  [3_665_671_302, '3.67 GB'],
+  [10_797_573_672, '10.8 GB'],
+  [4e15, '4000 TB'],
+])('%d is %s', (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text);
+});
