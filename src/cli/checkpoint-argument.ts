@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readSafetensors } from '../checkpoint/file-node.ts';
 import { CheckpointError } from '../core/errors.ts';
+import { locatePublished } from '../hub/fetch-weights-node.ts';
 import { openSavedModel, type SavedModel, type WeightSet } from '../saved-model/saved-model.ts';
 import { listCheckpoints } from '../train/run-folder.ts';
 
@@ -13,7 +14,7 @@ export const BUNDLED_CHECKPOINT = fileURLToPath(
 );
 
 /**
- * @param argument - a run folder, its `checkpoints` folder, a file, or nothing for `bundled`
+ * @param argument - a run folder, its `checkpoints` folder, a file, the name of fetched weights, or nothing for `bundled`
  * @throws CheckpointError if there is none
  */
 export async function locateCheckpoint(
@@ -28,8 +29,10 @@ export async function locateCheckpoint(
       fix: 'give a run folder or a checkpoint, such as one that npm start trains',
     });
   }
+  const found = statSync(argument, { throwIfNoEntry: false });
   // A path that does not exist is reported by the reader of files, which knows what is beside it.
-  if (statSync(argument, { throwIfNoEntry: false })?.isDirectory() !== true) return argument;
+  if (found === undefined) return (await locatePublished(argument, 'denoiser')) ?? argument;
+  if (!found.isDirectory()) return argument;
   for (const folder of [join(argument, 'checkpoints'), argument]) {
     const latest = (await listCheckpoints(folder)).at(-1);
     if (latest !== undefined) return latest.path;

@@ -1,4 +1,5 @@
 /** @file Where a command prints: results on one stream, progress on the other, a bar on a terminal and lines elsewhere. */
+import { createInterface } from 'node:readline/promises';
 import { Presets, SingleBar } from 'cli-progress';
 
 /** The part of a writable stream that is used. */
@@ -13,9 +14,30 @@ export interface Terminal {
   readonly out: TextStream;
   /** Progress, warnings and errors. */
   readonly err: TextStream;
+  /** Asks the person at the keyboard; undefined where there is none. An input that ends answers nothing. */
+  readonly ask?: ((question: string, signal: AbortSignal) => Promise<string>) | undefined;
 }
 
-export const processTerminal: Terminal = { out: process.stdout, err: process.stderr };
+export const processTerminal: Terminal = {
+  out: process.stdout,
+  err: process.stderr,
+  ask: process.stdin.isTTY && process.stderr.isTTY ? askAtKeyboard : undefined,
+};
+
+async function askAtKeyboard(question: string, signal: AbortSignal): Promise<string> {
+  const keyboard = createInterface({ input: process.stdin, output: process.stderr });
+  // Reading from a terminal takes Ctrl-C away from the process.
+  keyboard.on('SIGINT', () => process.emit('SIGINT', 'SIGINT'));
+  const ended = new Promise<string>((resolve) => keyboard.once('close', () => resolve('')));
+  try {
+    return await Promise.race([keyboard.question(question, { signal }), ended]);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    keyboard.close();
+  }
+}
 
 export interface Progress {
   /** @param note - what is being done, such as `step 3 of 25` */
@@ -28,6 +50,8 @@ export interface ProgressOptions {
   /** What is being done, such as `sampling`. */
   readonly title: string;
   readonly total: number;
+  /** Where this session begins, which says nothing about the pace. Default 0. */
+  readonly from?: number;
   /** Lines come no closer than this. Default 5000. */
   readonly lineIntervalMs?: number;
 }
@@ -39,7 +63,7 @@ export function startProgress({ err }: Terminal, options: ProgressOptions): Prog
   return err.isTTY === true ? progressBar(err, options) : progressLines(err, options);
 }
 
-function progressBar(stream: TextStream, { title, total }: ProgressOptions): Progress {
+function progressBar(stream: TextStream, { title, total, from = 0 }: ProgressOptions): Progress {
   const bar = new SingleBar(
     {
       format: `${title} {bar} {percentage}% | {note} | {eta_formatted} left`,
@@ -51,7 +75,7 @@ function progressBar(stream: TextStream, { title, total }: ProgressOptions): Pro
     },
     Presets.shades_classic,
   );
-  bar.start(total, 0, { note: 'starting' });
+  bar.start(total, from, { note: 'starting' });
   return { update: (done, note) => bar.update(done, { note }), stop: () => bar.stop() };
 }
 
