@@ -10,6 +10,7 @@ import type { OpName, Tensor } from '../graph/tensor.ts';
 import { countUses, topologicalOrder } from '../graph/traverse.ts';
 import * as convolution from './lower-convolution.ts';
 import { Lowering, type LowerOptions, type NodeOf } from './lowering.ts';
+import type { ExternalTensor } from './model-writer.ts';
 
 type LowerRule<O extends OpName> = (lowering: Lowering, tensor: NodeOf<O>) => string;
 
@@ -28,13 +29,25 @@ const reduction =
       keepdims: keepDims ? 1 : 0,
     });
 
-const fedLeaf: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
+const lowerInput: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
   const { name } = tensor.params;
-  const value = tensor.op === 'parameter' ? lowering.weights?.get(name) : undefined;
-  if (value !== undefined) lowering.writer.addInitialiser(name, value);
-  else if (tensor.op === 'parameter' && lowering.weights !== undefined) {
+  lowering.writer.addInput(name, tensor.dtype, tensor.shape);
+  return name;
+};
+
+const lowerParameter: LowerRule<'parameter'> = (lowering, tensor) => {
+  const { name } = tensor.params;
+  const { weights, writer } = lowering;
+  if (weights === undefined) return lowerInput(lowering, tensor as NodeOf<'parameter'>);
+  if ('dataFile' in weights) {
+    writer.addExternalInitialiser(name, tensor.dtype, tensor.shape, weights.dataFile);
+    return name;
+  }
+  const value = weights.get(name);
+  if (value === undefined) {
     throw new CheckpointError({ where: 'lower', problem: `the weights have no value for ${name}` });
-  } else lowering.writer.addInput(name, tensor.dtype, tensor.shape);
+  }
+  writer.addInitialiser(name, value);
   return name;
 };
 
@@ -60,8 +73,8 @@ function layerNormalization(
 }
 
 export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
-  input: fedLeaf as LowerRule<'input'>,
-  parameter: fedLeaf as LowerRule<'parameter'>,
+  input: lowerInput as LowerRule<'input'>,
+  parameter: lowerParameter,
   constant: (lowering, { params: { value } }) => lowering.writer.constant(value),
   neg: elementwise('Neg'),
   exp: elementwise('Exp'),
@@ -265,11 +278,20 @@ function bound(lowering: Lowering) {
   return { integers: (values: readonly number[]) => lowering.writer.integers(values) };
 }
 
+export interface LoweredModel {
+  /** The serialised ONNX model. */
+  readonly bytes: Uint8Array;
+  /** The tensors of its data file, if the options name one. */
+  readonly external: readonly ExternalTensor[];
+  /** Length in bytes of that file. */
+  readonly dataLength: number;
+}
+
 /**
- * Serialises a graph as an ONNX model. Leaves become model inputs under their names, except parameters that
- * `options.weights` gives values for.
+ * Serialises a graph as an ONNX model. Leaves become inputs of the model under their names, except parameters where
+ * there are weights.
  */
-export function lowerGraph(graph: Graph, options: LowerOptions): Uint8Array {
+export function lowerGraph(graph: Graph, options: LowerOptions): LoweredModel {
   const order = topologicalOrder(graph.values());
   const uses = countUses(order, graph.values());
   const isInference = options.weights !== undefined;
@@ -291,5 +313,6 @@ export function lowerGraph(graph: Graph, options: LowerOptions): Uint8Array {
     lowering.writer.emit('Identity', [lowering.name(tensor)], {}, { output: name });
   }
   for (const [name, tensor] of graph) lowering.writer.addOutput(name, tensor.dtype, tensor.shape);
-  return lowering.writer.toBytes(options.metadata);
+  const { external, dataLength } = lowering.writer;
+  return { bytes: lowering.writer.toBytes(options.metadata), external, dataLength };
 }

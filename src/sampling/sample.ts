@@ -1,4 +1,6 @@
 /** @file Draws images from a model: one compiled step, run from noise to data for batch after batch. */
+
+import { compileInference } from '../compile/inference.ts';
 import { ConfigError, NumericsError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, scalar, tensorOf, zeros } from '../core/host-tensor.ts';
 import type { RandomKey } from '../core/random.ts';
@@ -6,7 +8,6 @@ import { type Shape, sizeOf } from '../core/shape.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { planSampling, type SamplingPlan } from '../diffusion/samplers.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
-import { compileInference } from '../runtime/compile.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { imageKey, imageNoise } from './image-noise.ts';
