@@ -44,7 +44,8 @@ export async function foldWeights(
   }
 }
 
-interface NamedShape {
+/** A parameter of a graph. */
+export interface NamedShape {
   readonly name: string;
   readonly shape: Shape;
 }

@@ -3,6 +3,7 @@
  * computed once, out of place, and the rest is specialised to it. With a cache the outcome is kept as the runtime has
  * optimised it for this machine, so that the next start neither folds nor optimises.
  */
+import { CheckpointError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { sourceOf, type TensorSource } from '../core/tensor-source.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
@@ -36,12 +37,18 @@ export async function compileInference(
   if (cache === undefined || !backend.usesFiles) return load(await buildInMemory(program, source, backend));
 
   const key = await programKey(program, source, backend);
-  const build = () => cache.keep(key, (folder) => buildOnDisk(program, source, backend, folder));
+  const build = async (): Promise<LoadableModel> => {
+    try {
+      return await cache.keep(key, (folder) => buildOnDisk(program, source, backend, folder));
+    } catch (error) {
+      if (error instanceof CheckpointError) throw error;
+      return buildInMemory(program, source, backend); // a full disk is no reason not to compute
+    }
+  };
   const kept = await cache.find(key);
   if (kept === undefined) return load(await build());
   return load(kept).catch(async () => {
-    // Whole, but not to be loaded: damaged in place, perhaps.
-    await cache.remove(key);
+    await cache.remove(key); // whole, but damaged in place
     return load(await build());
   });
 }
@@ -64,11 +71,11 @@ async function lowerForInference(graph: Graph, backend: Backend): Promise<Progra
 async function programKey({ model, folded }: Program, weights: TensorSource, backend: Backend) {
   const features = await backend.features();
   const folding = lowerGraph(folded, { features }).bytes;
-  const read = new Set([
-    ...leavesOf(folded, 'parameter').map(({ params: { name } }) => name),
-    ...model.external.map(({ name }) => name).filter((name) => !folded.has(name)),
-  ]);
-  return modelKey([backend.name, backend.version, model.bytes, folding], weights, read);
+  const leaves = leavesOf(folded, 'parameter').map(({ params: { name }, shape }) => ({ name, shape }));
+  const read = new Map(
+    [...leaves, ...model.external.filter(({ name }) => !folded.has(name))].map((leaf) => [leaf.name, leaf]),
+  );
+  return modelKey([backend.name, backend.version, model.bytes, folding], weights, read.values());
 }
 
 /** The weights of a program where it expects them in its data file. */
