@@ -186,6 +186,8 @@ describe('the cache', () => {
     expect(await readdir(folder)).toEqual([]);
     await expect(
       wasmBackend.createSession({ path: 'model.onnx', isOptimised: false }, { purpose: 'inference' }),
-    ).rejects.toThrowErrorMatchingInlineSnapshot(`[RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: the model could not be loaded: it reads no files]`);
+    ).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: the model could not be loaded: it reads no files]`,
+    );
   });
 });

@@ -1,5 +1,6 @@
 /** @file Draws images from a model: one compiled step, run from noise to data for batch after batch. */
 
+import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
 import { ConfigError, NumericsError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, scalar, tensorOf, zeros } from '../core/host-tensor.ts';
@@ -27,6 +28,8 @@ export interface SamplerOptions extends RequestedSettings {
   readonly batchSize?: number | undefined;
   /** Threads inside one operation. Default 1. */
   readonly threads?: number | undefined;
+  /** Where the compiled step is kept for the next start; by default nowhere. */
+  readonly cache?: CompileCache | undefined;
 }
 
 export interface SampleRequest {
@@ -86,7 +89,7 @@ export type SampledModel = Pick<SavedModel, 'model' | 'weights'> & {
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
-  const { backend, batchSize = DEFAULT_BATCH_SIZE, threads = 1, ...requested } = options;
+  const { backend, batchSize = DEFAULT_BATCH_SIZE, threads = 1, cache, ...requested } = options;
   for (const [name, value] of Object.entries({ batchSize, threads })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
@@ -99,7 +102,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const settings = chooseSettings(objective.kind, saved.model.config, requested);
   const plan = planSampling(objective, settings.sampler, settings);
   const graph = buildStepGraph(saved.model, plan, settings, batchSize);
-  const session = await compileInference(graph, saved.weights, backend, { threads });
+  const session = await compileInference(graph, saved.weights, backend, { threads, cache });
   const compiled: CompiledStep = { model: saved.model.config, settings, plan, session, batchSize };
   return {
     settings,
