@@ -12,6 +12,7 @@ const LAYERS_BELOW = {
   diffusion: ['core', 'graph'],
   optim: ['core', 'graph'],
   files: ['core'],
+  compile: ['core', 'graph', 'onnx', 'runtime', 'files'],
   checkpoint: ['core', 'files'],
   data: ['core', 'files'],
   hub: ['core', 'files', 'data'],

@@ -1,4 +1,6 @@
 /** @file The work that is timed, the same as the peer's: shapes, loss and optimizer; see peer/README.md. */
+
+import { compileInference } from '../src/compile/inference.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../src/core/host-tensor.ts';
 import { fold, normal, randomKey, uniform } from '../src/core/random.ts';
 import { sizeOf } from '../src/core/shape.ts';
@@ -11,7 +13,6 @@ import type { Denoiser } from '../src/models/denoiser.ts';
 import { presetSpec } from '../src/models/presets.ts';
 import { createModel } from '../src/models/registry.ts';
 import { initialise, normalWith, zeros } from '../src/nn/initialise.ts';
-import { compileInference } from '../src/runtime/compile.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
 import { drawRandomness } from '../src/train/loss-graph.ts';
 import { resolveTrainConfig } from '../src/train/train-config.ts';

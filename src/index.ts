@@ -39,12 +39,13 @@ export {
 
 // Graphs: built with `udit/graph/operators`, then differentiated, printed, compiled.
 
+export { compileInference } from './compile/inference.ts';
+export { type CompileOptions, compileTraining } from './compile/training.ts';
 export { type Graph, graphOf } from './graph/graph.ts';
 export { input } from './graph/operators.ts';
 export { formatGraph } from './graph/print.ts';
 export type { Tensor } from './graph/tensor.ts';
 export { gradients } from './graph/vjp.ts';
-export { type CompileOptions, compileInference, compileTraining } from './runtime/compile.ts';
 export type { Backend, Session } from './runtime/session.ts';
 
 // Values, randomness, errors.

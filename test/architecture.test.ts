@@ -25,6 +25,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
   ['layer-diffusion', 'src/diffusion/sideways.ts', '../models/dit.ts'],
   ['layer-optim', 'src/optim/sideways.ts', '../nn/module.ts'],
   ['layer-files', 'src/files/upwards.ts', '../checkpoint/view.ts'],
+  ['layer-compile', 'src/compile/sideways.ts', '../models/dit.ts'],
   ['layer-checkpoint', 'src/checkpoint/sideways.ts', '../data/pixels.ts'],
   ['layer-data', 'src/data/sideways.ts', '../checkpoint/view.ts'],
   ['layer-hub', 'src/hub/sideways.ts', '../checkpoint/view.ts'],

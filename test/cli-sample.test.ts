@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { writeSafetensors } from '../src/checkpoint/file-node.ts';
 import { parseNpz } from '../src/checkpoint/npz.ts';
 import { buildProgram } from '../src/cli/program.ts';
@@ -18,12 +18,16 @@ let root: string;
 let run: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'udit cli '));
+  vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
   run = join(root, 'my run');
   await mkdir(join(run, 'checkpoints'), { recursive: true });
   await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000010.safetensors'), tinyCard({ step: 10 }));
   await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000020.safetensors'), tinyCard({ step: 20 }));
 });
-afterAll(() => rm(root, { recursive: true }));
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
 
 async function udit(...args: readonly string[]): Promise<Outcome> {
   const outcome = await runUdit(args, root);
@@ -40,6 +44,20 @@ async function pixelsOf(...path: readonly string[]): Promise<Buffer> {
 }
 
 describe('sampling', () => {
+  test('keeps what it compiled for the next start, unless told not to; the pictures are the same', async () => {
+    const compiled = () => readdir(join(root, 'cache', 'compiled')).catch((): string[] => []);
+    const draw = async (folder: string, ...flags: readonly string[]) => {
+      expect((await sample(folder, '--count', '1', '--seed', '3', ...flags)).code).toBe(0);
+      return pixelsOf(folder, 'grid.png');
+    };
+    const pixels = await draw('uncached', '--no-cache');
+    expect(await compiled()).toEqual([]);
+    for (const folder of ['first start', 'second start']) {
+      expect(await draw(folder)).toEqual(pixels);
+      expect((await compiled()).length).toBe(1);
+    }
+  });
+
   test('writes the pictures of a run, a grid, and says so', async () => {
     const { code, out, err } = await sample('plain', '--count', '2', '--seed', '5');
     expect({ code, err }).toEqual({ code: 0, err: '' });

@@ -11,6 +11,7 @@ const FOLDER = fileURLToPath(new URL('fixtures', import.meta.url));
 const EXPECTED = {
   'centre crop': ['data/center_crop'],
   'diffusion steps and losses': ['diffusion/steps_and_losses', 'diffusion/steps_and_losses_other_types'],
+  'full size': ['fullsize/DiT-S_4'],
   initialisation: ['init/DiT-S_2', 'init/U-DiT-S_part'],
   'model forward': [
     'models/dit/dit_p2_nosigma',

@@ -3,8 +3,8 @@ import { numberIn, wholeNumber } from './flags.ts';
 
 test('whole numbers, also with units', () => {
   const parse = wholeNumber({ from: 1 });
-  expect(['1', '250', '50k', '8Ki', '2M', '1Mi'].map(parse)).toEqual([
-    1, 250, 50_000, 8192, 2_000_000, 1_048_576,
+  expect(['1', '250', '50k', '8Ki', '2M', '1Mi', '3G', '1Gi'].map(parse)).toEqual([
+    1, 250, 50_000, 8192, 2_000_000, 1_048_576, 3_000_000_000, 1_073_741_824,
   ]);
 });
 

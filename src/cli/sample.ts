@@ -10,6 +10,7 @@ import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/settings.ts';
 import type { SavedModel, WeightSet } from '../saved-model/saved-model.ts';
 import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
+import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
@@ -33,6 +34,7 @@ interface SampleFlags {
   readonly backend: Backend['name'];
   readonly batchSize?: number;
   readonly threads?: number;
+  readonly cache: boolean;
 }
 
 const EXAMPLES = `
@@ -87,6 +89,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
     )
     .option('--batch-size <n>', 'most images drawn at once (default: 8)', wholeNumber({ from: 1 }))
     .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .option('--no-cache', 'compile the model anew, and do not keep it for the next start')
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: SampleFlags) =>
       interruptible((signal) => sample(run, flags, terminal, signal)),
@@ -110,6 +113,7 @@ async function sample(
     backend: await loadBackend(flags.backend),
     batchSize: evenBatchSize(imageCount, flags.batchSize),
     threads: flags.threads ?? availableParallelism(),
+    cache: flags.cache ? compileCache() : undefined,
   });
   const drawn = { saved, path, sampler, imageCount, seed: flags.seed, folder: flags.out };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));

@@ -57,11 +57,13 @@ async function writeThrough(path: string, chunks: readonly Uint8Array[]): Promis
   }
 }
 
-async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
+/** @param position - in the file; by default where the last write ended */
+export async function writeFully(file: FileHandle, chunk: Uint8Array, position?: number): Promise<void> {
   let offset = 0;
   while (offset < chunk.byteLength) {
     const length = Math.min(chunk.byteLength - offset, MAX_WRITE_BYTES);
-    offset += (await file.write(chunk, offset, length)).bytesWritten;
+    const at = position === undefined ? null : position + offset;
+    offset += (await file.write(chunk, offset, length, at)).bytesWritten;
   }
 }
 

@@ -33,7 +33,8 @@ export function mapGraph(graph: Graph, visit: (tensor: Tensor, inputs: readonly 
   return new Map([...graph].map(([name, tensor]) => [name, replaced.get(tensor)!]));
 }
 
-const keep = (tensor: Tensor, inputs: readonly Tensor[]): Tensor =>
+/** The node itself where its inputs are the same, else the same operation on the new ones. */
+export const keep = (tensor: Tensor, inputs: readonly Tensor[]): Tensor =>
   inputs.every((input, i) => input === tensor.inputs[i]) ? tensor : rebuild(tensor, inputs);
 
 /** Common subexpressions become one node. */
@@ -41,8 +42,7 @@ export function shareCommon(graph: Graph): Graph {
   const known = new Map<string, Tensor>();
   return mapGraph(graph, (tensor, inputs) => {
     if (tensor.op === 'input' || tensor.op === 'parameter') return tensor;
-    const params = isOp(tensor, 'constant') ? constantKey(tensor) : JSON.stringify(tensor.params);
-    const key = `${tensor.op} ${params} ${inputs.map((input) => input.id).join(' ')}`;
+    const key = `${describeOp(tensor)} ${inputs.map((input) => input.id).join(' ')}`;
     const existing = known.get(key);
     if (existing !== undefined) return existing;
     const made = keep(tensor, inputs);
@@ -51,9 +51,11 @@ export function shareCommon(graph: Graph): Graph {
   });
 }
 
-function constantKey(tensor: Tensor): string {
-  if (!isOp(tensor, 'constant') || sizeOf(tensor.shape) > 64) return `#${tensor.id}`;
-  return `${tensor.dtype} ${tensor.shape} ${tensor.params.value.data}`;
+/** What a node does with its inputs, as text; equal only for equal operations. */
+export function describeOp(tensor: Tensor): string {
+  const { op, dtype, shape, params, id } = tensor;
+  if (!isOp(tensor, 'constant')) return `${op} ${JSON.stringify(params)}`;
+  return sizeOf(shape) > 64 ? `constant #${id}` : `constant ${dtype} ${shape} ${tensor.params.value.data}`;
 }
 
 /** x + 0 and x · 1 cost a pass over memory each; gradients make many of them. */

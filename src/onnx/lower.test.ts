@@ -13,7 +13,8 @@ test('outputs are the last nodes, the earliest computed last, and are declared i
   const loss = sum(square(layers.reduce((y, weight) => linear(y, weight), x)));
   const [dFirst, dSecond, dThird] = gradients(loss, layers);
   const graph = graphOf({ dFirst: dFirst!, loss, dSecond: dSecond!, dThird: dThird! });
-  const { node, output } = fromBinary(ModelProtoSchema, lowerGraph(graph, { features: PORTABLE })).graph!;
+  const { node, output } = fromBinary(ModelProtoSchema, lowerGraph(graph, { features: PORTABLE }).bytes)
+    .graph!;
 
   expect(output.map(({ name }) => name)).toEqual(['dFirst', 'loss', 'dSecond', 'dThird']);
   const written = node.flatMap((writer) => writer.output.filter((name) => graph.has(name)));
@@ -29,12 +30,35 @@ test('an output that other nodes read, and one under two names, are computed onc
   const x = input('x', [2]);
   const y = square(x);
   const graph = graphOf({ y, z: sum(y), same: y });
-  const { node } = fromBinary(ModelProtoSchema, lowerGraph(graph, { features: PORTABLE })).graph!;
+  const { node } = fromBinary(ModelProtoSchema, lowerGraph(graph, { features: PORTABLE }).bytes).graph!;
   expect(node.map(({ opType }) => opType).sort()).toEqual([
     'Identity',
     'Identity',
     'Identity',
     'Mul',
     'ReduceSum',
+  ]);
+});
+
+test('weights can be left to a data file, in which each begins with a page', () => {
+  const x = input('x', [2, 3]);
+  const y = linear(linear(x, parameter('first', [5000, 3])), parameter('second', [4, 5000]));
+  const options = { features: PORTABLE, weights: { dataFile: 'weights.data' } };
+  const { bytes, external, dataLength } = lowerGraph(graphOf({ y }), options);
+  expect(external).toEqual([
+    { name: 'first', dtype: 'f32', shape: [5000, 3], offset: 0, byteLength: 60_000 },
+    { name: 'second', dtype: 'f32', shape: [4, 5000], offset: 61_440, byteLength: 80_000 },
+  ]);
+  expect(dataLength).toBe(141_440);
+  const { initializer, input: inputs } = fromBinary(ModelProtoSchema, bytes).graph!;
+  expect(inputs.map(({ name }) => name)).toEqual(['x']);
+  expect(bytes.length).toBeLessThan(1000);
+  const places = initializer.map(({ name, externalData }) => [
+    name,
+    Object.fromEntries(externalData.map(({ key, value }) => [key, value])),
+  ]);
+  expect(places).toEqual([
+    ['first', { location: 'weights.data', offset: '0', length: '60000' }],
+    ['second', { location: 'weights.data', offset: '61440', length: '80000' }],
   ]);
 });

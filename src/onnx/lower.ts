@@ -10,6 +10,7 @@ import type { OpName, Tensor } from '../graph/tensor.ts';
 import { countUses, topologicalOrder } from '../graph/traverse.ts';
 import * as convolution from './lower-convolution.ts';
 import { Lowering, type LowerOptions, type NodeOf } from './lowering.ts';
+import type { ExternalTensor } from './model-writer.ts';
 
 type LowerRule<O extends OpName> = (lowering: Lowering, tensor: NodeOf<O>) => string;
 
@@ -28,13 +29,25 @@ const reduction =
       keepdims: keepDims ? 1 : 0,
     });
 
-const fedLeaf: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
+const lowerInput: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
   const { name } = tensor.params;
-  const value = tensor.op === 'parameter' ? lowering.weights?.get(name) : undefined;
-  if (value !== undefined) lowering.writer.addInitialiser(name, value);
-  else if (tensor.op === 'parameter' && lowering.weights !== undefined) {
+  lowering.writer.addInput(name, tensor.dtype, tensor.shape);
+  return name;
+};
+
+const lowerParameter: LowerRule<'parameter'> = (lowering, tensor) => {
+  const { name } = tensor.params;
+  const { weights, writer } = lowering;
+  if (weights === undefined) return lowerInput(lowering, tensor as NodeOf<'parameter'>);
+  if ('dataFile' in weights) {
+    writer.addExternalInitialiser(name, tensor.dtype, tensor.shape, weights.dataFile);
+    return name;
+  }
+  const value = weights.get(name);
+  if (value === undefined) {
     throw new CheckpointError({ where: 'lower', problem: `the weights have no value for ${name}` });
-  } else lowering.writer.addInput(name, tensor.dtype, tensor.shape);
+  }
+  writer.addInitialiser(name, value);
   return name;
 };
 
@@ -60,8 +73,8 @@ function layerNormalization(
 }
 
 export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
-  input: fedLeaf as LowerRule<'input'>,
-  parameter: fedLeaf as LowerRule<'parameter'>,
+  input: lowerInput as LowerRule<'input'>,
+  parameter: lowerParameter,
   constant: (lowering, { params: { value } }) => lowering.writer.constant(value),
   neg: elementwise('Neg'),
   exp: elementwise('Exp'),
@@ -265,31 +278,47 @@ function bound(lowering: Lowering) {
   return { integers: (values: readonly number[]) => lowering.writer.integers(values) };
 }
 
+export interface LoweredModel {
+  /** The serialised ONNX model. */
+  readonly bytes: Uint8Array;
+  /** The tensors of its data file, if the options name one. */
+  readonly external: readonly ExternalTensor[];
+  /** Length in bytes of that file. */
+  readonly dataLength: number;
+}
+
 /**
- * Serialises a graph as an ONNX model. Leaves become model inputs under their names, except parameters that
- * `options.weights` gives values for.
+ * Serialises a graph as an ONNX model. Leaves become inputs of the model under their names, except parameters where
+ * there are weights.
  */
-export function lowerGraph(graph: Graph, options: LowerOptions): Uint8Array {
+export function lowerGraph(graph: Graph, options: LowerOptions): LoweredModel {
   const order = topologicalOrder(graph.values());
   const uses = countUses(order, graph.values());
   const isInference = options.weights !== undefined;
   const channelsFirst = isInference ? convolution.channelsFirstChains(order, uses) : new Set<Tensor>();
   const lowering = new Lowering(options, channelsFirst);
+  const emitted = new Set<Tensor>();
   const emit = (tensor: Tensor): void => {
+    if (emitted.has(tensor)) return;
+    emitted.add(tensor);
+    for (const read of tensor.inputs) if (isKnown(read)) emit(read);
     lowering.enter(tensor.scope);
     if (channelsFirst.has(tensor)) convolution.lowerChannelsFirst(lowering, tensor);
     else
       lowering.setName(tensor, (LOWER[tensor.op] as LowerRule<OpName>)(lowering, tensor as NodeOf<OpName>));
   };
   const isRead = new Set(order.flatMap(({ inputs }) => inputs));
-  for (const tensor of order) if (isRead.has(tensor)) emit(tensor);
+  // What is known before a run comes with its first reader: it may be older than the graph, which must not show.
+  const isKnown = ({ op }: Tensor) => op === 'parameter' || op === 'constant';
+  for (const tensor of order) if (isRead.has(tensor) && !isKnown(tensor)) emit(tensor);
   // ONNX Runtime executes depth first from the nodes that nobody reads, the last one first. In this order each gradient
   // is finished as soon as it can be, and what it was computed from is free again: 0.6 of 4.7 GB for U-DiT-S.
   const outputs = [...graph].sort(([, a], [, b]) => b.id - a.id);
-  for (const [i, [name, tensor]] of outputs.entries()) {
-    if (!isRead.has(tensor) && tensor !== outputs[i - 1]?.[1]) emit(tensor);
+  for (const [name, tensor] of outputs) {
+    emit(tensor);
     lowering.writer.emit('Identity', [lowering.name(tensor)], {}, { output: name });
   }
   for (const [name, tensor] of graph) lowering.writer.addOutput(name, tensor.dtype, tensor.shape);
-  return lowering.writer.toBytes(options.metadata);
+  const { external, dataLength } = lowering.writer;
+  return { bytes: lowering.writer.toBytes(options.metadata), external, dataLength };
 }

@@ -12,10 +12,18 @@ export interface LoweringFeatures {
 
 export const PORTABLE: LoweringFeatures = { nchwcBlock: null };
 
+/** A file beside the model for the values of all parameters, by the name under which the model refers to it. */
+export interface DataFile {
+  readonly dataFile: string;
+}
+
 export interface LowerOptions {
   readonly features: LoweringFeatures;
-  /** Values of parameters: these become initialisers, and the graph is lowered for inference. Others are fed. */
-  readonly weights?: TensorMap;
+  /**
+   * With weights, parameters become initialisers, and the graph is lowered for inference: their values are part of the
+   * model's bytes, or left to a file that the caller writes. Without, parameters are fed.
+   */
+  readonly weights?: TensorMap | DataFile;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -23,7 +31,7 @@ export interface LowerOptions {
 export class Lowering {
   readonly writer = new ModelWriter();
   readonly features: LoweringFeatures;
-  readonly weights: TensorMap | undefined;
+  readonly weights: TensorMap | DataFile | undefined;
   /** Nodes computed with channels first (see lower-convolution.ts). */
   readonly channelsFirst: ReadonlySet<Tensor>;
   private readonly names = new Map<Tensor, string>();

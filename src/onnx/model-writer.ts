@@ -1,11 +1,12 @@
 /** @file Assembles an ONNX model: nodes, initialisers, inputs and outputs, and its serialised bytes. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import type { DType } from '../core/dtype.ts';
+import { BYTES_PER_ELEMENT, type DType } from '../core/dtype.ts';
 import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
-import type { Shape } from '../core/shape.ts';
+import { type Shape, sizeOf } from '../core/shape.ts';
 import {
   type AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
   ModelProtoSchema,
   type NodeProtoSchema,
@@ -37,7 +38,22 @@ const DATA_TYPES: Readonly<Record<DType, DataType>> = {
   bool: DataType.BOOL,
 };
 
+/** An initialiser whose values lie in a file beside the model (ONNX external data), and where in it. */
+export interface ExternalTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** In bytes, from the start of the file. */
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** Tensors begin where a page of memory does, so that a runtime can map each of them. */
+const PAGE_BYTES = 4096;
+
 export class ModelWriter {
+  /** What {@link addExternalInitialiser} has laid out, in the order of the file. */
+  readonly external: ExternalTensor[] = [];
   private readonly nodes: MessageInitShape<typeof NodeProtoSchema>[] = [];
   private readonly initialisers: MessageInitShape<typeof TensorProtoSchema>[] = [];
   private readonly inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
@@ -61,6 +77,30 @@ export class ModelWriter {
       dims: shape.map(BigInt),
       rawData: new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength),
     });
+  }
+
+  /**
+   * An initialiser whose values need not be known yet: a place for them is laid out in `file`, which lies beside the
+   * model. What is between tensors there is never read.
+   */
+  addExternalInitialiser(name: string, dtype: DType, shape: Shape, file: string): void {
+    const offset = Math.ceil(this.dataLength / PAGE_BYTES) * PAGE_BYTES;
+    const byteLength = sizeOf(shape) * BYTES_PER_ELEMENT[dtype];
+    this.external.push({ name, dtype, shape, offset, byteLength });
+    const place = { location: file, offset: String(offset), length: String(byteLength) };
+    this.initialisers.push({
+      name,
+      dataType: DATA_TYPES[dtype],
+      dims: shape.map(BigInt),
+      dataLocation: DataLocation.EXTERNAL,
+      externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
+    });
+  }
+
+  /** Length in bytes of the file that external initialisers lie in. */
+  get dataLength(): number {
+    const last = this.external.at(-1);
+    return last === undefined ? 0 : last.offset + last.byteLength;
   }
 
   /** The name of an initialiser holding these values; equal small constants share one. */

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { compileTraining } from '../compile/training.ts';
 import { tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { graphOf } from '../graph/graph.ts';
 import { input, mul, neg } from '../graph/operators.ts';
-import { compileTraining } from './compile.ts';
 import { cpuBackend } from './ort-node.ts';
 import { wasmBackend } from './ort-web.ts';
 

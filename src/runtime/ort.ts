@@ -5,9 +5,9 @@ import { RuntimeUnavailableError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor.ts';
 import type { LoweringFeatures } from '../onnx/lowering.ts';
 import { ModelWriter } from '../onnx/model-writer.ts';
-import type { Backend, Session, SessionOptions } from './session.ts';
+import type { Backend, LoadableModel, Session, SessionOptions } from './session.ts';
 
-type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor'>;
+type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor' | 'env'>;
 
 const ORT_TYPES: Readonly<Record<DType, Ort.Tensor.Type>> = {
   f32: 'float32',
@@ -27,12 +27,14 @@ const UNWANTED_IN_TRAINING = 'TransposeOptimizer;CommonSubexpressionElimination'
 
 /** Wraps one of the two libraries as a {@link Backend}. */
 export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvider: string): Backend {
+  const usesFiles = name === 'cpu';
   const createSession: Backend['createSession'] = async (model, options) => {
+    const ortOptions = { executionProviders: [executionProvider], ...sessionOptions(model, options) };
     try {
-      return wrapSession(
-        ort,
-        await ort.InferenceSession.create(model, sessionOptions(options, executionProvider)),
-      );
+      if ('bytes' in model)
+        return wrapSession(ort, await ort.InferenceSession.create(model.bytes, ortOptions));
+      if (!usesFiles) throw new Error('it reads no files');
+      return wrapSession(ort, await ort.InferenceSession.create(model.path, ortOptions));
     } catch (cause) {
       throw new RuntimeUnavailableError({
         where: `runtime ${name}`,
@@ -44,6 +46,8 @@ export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvi
   let probed: Promise<LoweringFeatures> | undefined;
   return {
     name,
+    version: ort.env.versions.common,
+    usesFiles,
     createSession,
     features() {
       probed ??= probeFeatures(createSession);
@@ -53,27 +57,40 @@ export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvi
 }
 
 function sessionOptions(
-  { threads = 1, purpose, profilePrefix }: SessionOptions,
-  executionProvider: string,
+  model: LoadableModel,
+  { threads = 1, purpose, profilePrefix, saveOptimised }: SessionOptions,
 ): Ort.InferenceSession.SessionOptions {
+  const isTraining = purpose === 'training';
+  const isOptimised = 'path' in model && model.isOptimised;
   return {
-    executionProviders: [executionProvider],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
     extra: {
-      // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
-      session: { intra_op: { allow_spinning: '0' } },
-      ...(purpose === 'training'
-        ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } }
-        : {}),
+      session: {
+        // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
+        intra_op: { allow_spinning: '0' },
+        ...(saveOptimised === undefined ? {} : savedWeights(saveOptimised)),
+      },
+      ...(isTraining ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } } : {}),
     },
-    graphOptimizationLevel: purpose === 'training' ? 'basic' : 'all',
+    graphOptimizationLevel: isOptimised ? 'disabled' : isTraining ? 'basic' : 'all',
     // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
-    enableMemPattern: purpose !== 'training',
-    enableCpuMemArena: purpose !== 'training',
+    enableMemPattern: !isTraining,
+    enableCpuMemArena: !isTraining,
     logSeverityLevel: 3,
+    ...('data' in model ? { externalData: [{ path: model.data.name, data: model.data.bytes }] } : {}),
+    ...(saveOptimised === undefined ? {} : { optimizedModelFilePath: saveOptimised }),
     ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
+  };
+}
+
+/** Weights go to a file beside the model, also in the form that kernels pack them into, so that both can be mapped. */
+function savedWeights(path: string): Readonly<Record<string, string>> {
+  return {
+    optimized_model_external_initializers_file_name: `${path.split(/[\\/]/).at(-1)}.data`,
+    optimized_model_external_initializers_min_size_in_bytes: '1024',
+    save_external_prepacked_constant_initializers: '1',
   };
 }
 
@@ -136,7 +153,7 @@ async function probeFeatures(createSession: Backend['createSession']): Promise<L
   writer.addOutput('same', 'f32', [1, 1, 1, 16]);
   writer.addOutput('shape', 'i64', [4]);
   try {
-    const session = await createSession(writer.toBytes(), { purpose: 'training' });
+    const session = await createSession({ bytes: writer.toBytes() }, { purpose: 'training' });
     const image = Float32Array.from({ length: 16 }, (_, i) => i);
     const results = await session.run(
       new Map([

@@ -3,11 +3,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { UditError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { cpuBackend } from './ort-node.ts';
-import type { Session, SessionOptions } from './session.ts';
+import type { LoadableModel, Session, SessionOptions } from './session.ts';
 
 /** What the thread is started with. */
 export interface WorkerModel {
-  readonly model: Uint8Array;
+  readonly model: LoadableModel;
   readonly options: SessionOptions;
 }
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { compileTraining } from '../compile/training.ts';
 import { tensorOf, zeros } from '../core/host-tensor.ts';
 import { graphOf } from '../graph/graph.ts';
 import { input, mul } from '../graph/operators.ts';
-import { compileTraining } from './compile.ts';
 import { cpuBackend } from './ort-node.ts';
 import { cpuWorkerBackend } from './worker-backend-node.ts';
 
@@ -34,7 +34,7 @@ test('runs are answered in order, and an error belongs to its run', async () => 
 
 test('a model that cannot be loaded is an error of createSession', async () => {
   const nonsense = Uint8Array.of(1, 2, 3);
-  await expect(cpuWorkerBackend.createSession(nonsense, { purpose: 'training' })).rejects.toThrow(
+  await expect(cpuWorkerBackend.createSession({ bytes: nonsense }, { purpose: 'training' })).rejects.toThrow(
     /the model could not be loaded/,
   );
 });

@@ -9,7 +9,7 @@ import { RuntimeUnavailableError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import { keepFreedMemory } from './malloc-node.ts';
 import { cpuBackend } from './ort-node.ts';
-import type { Backend, Session, SessionOptions } from './session.ts';
+import type { Backend, LoadableModel, Session, SessionOptions } from './session.ts';
 import type { WorkerModel, WorkerReply, WorkerRequest } from './session-worker-node.ts';
 
 const SOURCE = new URL('./session-worker-node.ts', import.meta.url);
@@ -17,9 +17,8 @@ const BUILT = new URL('./session-worker-node.js', import.meta.url);
 
 /** The CPU backend with one thread per session. Feeds are copied to it, results are moved back. */
 export const cpuWorkerBackend: Backend = {
-  name: 'cpu',
-  features: () => cpuBackend.features(),
-  async createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
+  ...cpuBackend,
+  async createSession(model: LoadableModel, options: SessionOptions): Promise<Session> {
     if (options.purpose === 'training') await keepFreedMemory();
     const workerData: WorkerModel = { model, options };
     const session = new WorkerSession(startWorker(workerData));

@@ -1,4 +1,7 @@
 /** @file Draws images from a model: one compiled step, run from noise to data for batch after batch. */
+
+import type { CompileCache } from '../compile/cache.ts';
+import { compileInference } from '../compile/inference.ts';
 import { ConfigError, NumericsError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, scalar, tensorOf, zeros } from '../core/host-tensor.ts';
 import type { RandomKey } from '../core/random.ts';
@@ -6,7 +9,6 @@ import { type Shape, sizeOf } from '../core/shape.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { planSampling, type SamplingPlan } from '../diffusion/samplers.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
-import { compileInference } from '../runtime/compile.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { imageKey, imageNoise } from './image-noise.ts';
@@ -26,6 +28,8 @@ export interface SamplerOptions extends RequestedSettings {
   readonly batchSize?: number | undefined;
   /** Threads inside one operation. Default 1. */
   readonly threads?: number | undefined;
+  /** Where the compiled step is kept for the next start; by default nowhere. */
+  readonly cache?: CompileCache | undefined;
 }
 
 export interface SampleRequest {
@@ -85,7 +89,7 @@ export type SampledModel = Pick<SavedModel, 'model' | 'weights'> & {
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
-  const { backend, batchSize = DEFAULT_BATCH_SIZE, threads = 1, ...requested } = options;
+  const { backend, batchSize = DEFAULT_BATCH_SIZE, threads = 1, cache, ...requested } = options;
   for (const [name, value] of Object.entries({ batchSize, threads })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
@@ -98,7 +102,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const settings = chooseSettings(objective.kind, saved.model.config, requested);
   const plan = planSampling(objective, settings.sampler, settings);
   const graph = buildStepGraph(saved.model, plan, settings, batchSize);
-  const session = await compileInference(graph, saved.weights, backend, { threads });
+  const session = await compileInference(graph, saved.weights, backend, { threads, cache });
   const compiled: CompiledStep = { model: saved.model.config, settings, plan, session, batchSize };
   return {
     settings,

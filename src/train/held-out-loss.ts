@@ -1,4 +1,6 @@
 /** @file The loss on pictures that training never sees, at fixed times and with fixed noise: comparable over a run. */
+
+import { type CompileOptions, compileTraining } from '../compile/training.ts';
 import { hostTensor, type TensorMap, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
 import { type Dataset, loadBatch } from '../data/dataset.ts';
@@ -6,7 +8,6 @@ import type { FlowObjective } from '../diffusion/flow-objective.ts';
 import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
 import { graphOf } from '../graph/graph.ts';
 import type { Denoiser } from '../models/denoiser.ts';
-import { type CompileOptions, compileTraining } from '../runtime/compile.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import { buildLoss, feedsOf } from './loss-graph.ts';
 

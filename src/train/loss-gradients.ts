@@ -2,6 +2,8 @@
  * @file Loss and gradients of a batch. The batch is cut into equal shards whose gradients are computed side by side and
  * added in a fixed order: on as many cores as there are, with the same result on any number of them.
  */
+
+import { type CompileOptions, compileTraining } from '../compile/training.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import type { FlowObjective } from '../diffusion/flow-objective.ts';
 import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
@@ -10,7 +12,6 @@ import { mean } from '../graph/operators.ts';
 import { gradients } from '../graph/vjp.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import type { ParameterLayout } from '../optim/parameter-buffers.ts';
-import { type CompileOptions, compileTraining } from '../runtime/compile.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import { buildLoss, feedsOf, type LossFeeds, shardOf } from './loss-graph.ts';
 

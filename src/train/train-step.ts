@@ -1,11 +1,12 @@
 /** @file One optimizer update: loss and gradients of a batch, then AdamW over flat buffers. */
+
+import type { CompileOptions } from '../compile/training.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import type { FlowObjective } from '../diffusion/flow-objective.ts';
 import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import { adamWStep, clippingScale, gradientNorm } from '../optim/adamw.ts';
 import { emaDecayAt, learningRateAt } from '../optim/schedules.ts';
-import type { CompileOptions } from '../runtime/compile.ts';
 import type { Backend } from '../runtime/session.ts';
 import { type BatchLoss, LossGradients } from './loss-gradients.ts';
 import type { LossFeeds } from './loss-graph.ts';

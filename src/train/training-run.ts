@@ -1,6 +1,7 @@
 /** @file A training run in its folder: opens or resumes it, makes the steps, and writes what people look at. */
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { writeSafetensors } from '../checkpoint/file-node.ts';
+import type { CompileOptions } from '../compile/training.ts';
 import { NumericsError } from '../core/errors.ts';
 import { fold, type RandomKey, randomKey } from '../core/random.ts';
 import { type Dataset, loadBatch } from '../data/dataset.ts';
@@ -11,7 +12,6 @@ import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
-import type { CompileOptions } from '../runtime/compile.ts';
 import type { Backend } from '../runtime/session.ts';
 import { cardMetadata, type ModelCard } from '../saved-model/saved-model.ts';
 import { HeldOutLoss } from './held-out-loss.ts';

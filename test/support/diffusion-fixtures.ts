@@ -1,6 +1,7 @@
 /** @file The reference's Gaussian diffusion in numbers: test/fixtures/diffusion, and the engines they are checked on. */
 import { readFileSync } from 'node:fs';
 import { parseSafetensors } from '../../src/checkpoint/safetensors.ts';
+import { compileTraining } from '../../src/compile/training.ts';
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
 import { toNumbers } from '../../src/core/host-tensor.ts';
 import {
@@ -11,7 +12,6 @@ import {
 import { checkGraph, graphOf } from '../../src/graph/graph.ts';
 import type { Tensor } from '../../src/graph/tensor.ts';
 import { evaluate } from '../../src/interp/evaluate.ts';
-import { compileTraining } from '../../src/runtime/compile.ts';
 import { cpuBackend } from '../../src/runtime/ort-node.ts';
 
 const FOLDER = new URL('../fixtures/diffusion/', import.meta.url);

@@ -1,5 +1,6 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
 import type { Fixture } from './fixture.ts';
+import { fullSize } from './full-size.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
 import { initialisation } from './initialisation.ts';
@@ -21,6 +22,7 @@ const KINDS: readonly FixtureKind[] = [
   training,
   initialisation,
   imageCrop,
+  fullSize,
 ];
 
 export function recogniseKind(

@@ -1,9 +1,11 @@
 /** @file Running a graph once on a fixture's tensors. */
+
+import { compileInference } from '../../src/compile/inference.ts';
+import { compileTraining } from '../../src/compile/training.ts';
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
 import { checkGraph, graphOf } from '../../src/graph/graph.ts';
 import { input } from '../../src/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
-import { compileInference, compileTraining } from '../../src/runtime/compile.ts';
 import type { Backend } from '../../src/runtime/session.ts';
 import { requireTensor } from './fixture.ts';
 

@@ -1,5 +1,6 @@
 /** @file Whole sampling loops on a small network, with the recorded noise of every step. */
 import * as v from 'valibot';
+import { compileInference } from '../../src/compile/inference.ts';
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
 import type { Denoise } from '../../src/diffusion/denoise.ts';
 import { gaussianObjective } from '../../src/diffusion/gaussian-objective.ts';
@@ -10,7 +11,6 @@ import { constant, input, slice } from '../../src/graph/operators.ts';
 import type { Unlabelled } from '../../src/graph/tensor.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
 import { createModel } from '../../src/models/registry.ts';
-import { compileInference } from '../../src/runtime/compile.ts';
 import type { Backend, Session } from '../../src/runtime/session.ts';
 import { type Comparison, compareTensors } from './comparison.ts';
 import { entryOf, type Fixture, readBeside, requireTensor } from './fixture.ts';

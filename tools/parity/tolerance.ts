@@ -26,6 +26,7 @@ export const README_TOLERANCES = {
     'losses rel 1e-5 (step 1) to 1e-4 (step 5); gradients rel L2 1e-4 per tensor (tensors with norm > 1e-6); ' +
     'params: |diff| <= 1e-5 for 99.9% of elements and <= 1e-3 for all',
   crop: 'exact',
+  fullSize: 'rel L2 1e-4',
 } as const;
 
 const NUMBER = String.raw`(\d+(?:\.\d+)?(?:e[-+]?\d+)?)`;

@@ -1,0 +1,31 @@
+/** @file Where compiled models are kept between runs. The compiler knows this much of it; disk-cache-node.ts is one. */
+import type { ModelFile } from '../runtime/session.ts';
+
+export interface CompileCache {
+  /** The model that was kept under a key, if it is there and whole. */
+  find(key: string): Promise<ModelFile | undefined>;
+  /**
+   * Keeps a model. Two programs that keep the same one at the same time do not disturb each other.
+   *
+   * @param build - writes the model, as {@link ENTRY_FILE} and what lies beside it, into an empty folder
+   */
+  keep(key: string, build: (folder: EntryFolder) => Promise<void>): Promise<ModelFile>;
+  /** Forgets a model, if it is there. */
+  remove(key: string): Promise<void>;
+}
+
+/** The file of an entry that is loaded. */
+export const ENTRY_FILE = 'model.onnx';
+
+/** A folder in which an entry is built. */
+export interface EntryFolder {
+  path(name: string): string;
+  /** Makes a file of a given length, to be filled in any order. */
+  create(name: string, byteLength: number): Promise<FileSink>;
+  remove(name: string): Promise<void>;
+}
+
+export interface FileSink {
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,98 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ENTRY_FILE, type EntryFolder } from './cache.ts';
+import { DiskCache } from './disk-cache-node.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'udit-compiled-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const cacheOf = (maxBytes = 1e6) => new DiskCache({ folder, maxBytes });
+
+/** An entry whose model is `text`, with data of `byteLength` zeros that end in a one. */
+const builder =
+  (text: string, byteLength = 100) =>
+  async (entry: EntryFolder) => {
+    const data = await entry.create('data', byteLength);
+    await data.write(Uint8Array.of(1), byteLength - 1);
+    await data.close();
+    await entry.create('scratch', 5).then((file) => file.close());
+    await entry.remove('scratch');
+    await writeFile(entry.path(ENTRY_FILE), text);
+  };
+
+test('an entry is found again, by its key alone', async () => {
+  const kept = await cacheOf().keep('one', builder('model'));
+  expect(kept.isOptimised).toBe(true);
+  expect(await cacheOf().find('one')).toEqual(kept);
+  expect(await cacheOf().find('two')).toBeUndefined();
+  expect(await readFile(kept.path, 'utf8')).toBe('model');
+  const data = await readFile(join(dirname(kept.path), 'data'));
+  expect([data.length, data[98], data[99]]).toEqual([100, 0, 1]);
+  expect((await readdir(dirname(kept.path))).sort()).toEqual(['data', ENTRY_FILE, 'sizes.json'].sort());
+});
+
+test('a removed entry is gone', async () => {
+  const cache = cacheOf();
+  await cache.keep('one', builder('model'));
+  await cache.remove('one');
+  expect(await cache.find('one')).toBeUndefined();
+});
+
+test('a cut-off file makes the entry none, and it is built again in its place', async () => {
+  const cache = cacheOf();
+  const { path } = await cache.keep('one', builder('model'));
+  await truncate(join(dirname(path), 'data'), 50);
+  expect(await cache.find('one')).toBeUndefined();
+  await cache.keep('one', builder('model'));
+  expect(await cache.find('one')).toEqual({ path, isOptimised: true });
+});
+
+test('a build that fails leaves nothing', async () => {
+  const failing = cacheOf().keep('one', async (entry) => {
+    await builder('model')(entry);
+    throw new Error('power cut');
+  });
+  await expect(failing).rejects.toThrow('power cut');
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test('programs that build the same entry at once all get a whole one', async () => {
+  const models = await Promise.all([1, 2, 3].map((i) => cacheOf().keep('one', builder(`model ${i}`))));
+  const [first] = models;
+  for (const model of models) expect(model).toEqual(first);
+  expect(await readFile(first!.path, 'utf8')).toMatch(/^model [123]$/);
+  expect((await readdir(folder)).length).toBe(1);
+});
+
+test('beyond the limit, entries not used for longest go; the newest stays whatever its size', async () => {
+  const cache = cacheOf(350);
+  const names = ['one', 'two', 'three'];
+  for (const [i, name] of names.entries()) {
+    const { path } = await cache.keep(name, builder(name));
+    await utimes(join(dirname(path), 'sizes.json'), 1000 + i, 1000 + i);
+  }
+  await cache.find('one'); // used now
+  await cache.keep('four', builder('four'));
+  const found = async () => {
+    const models = await Promise.all([...names, 'four', 'large'].map((name) => cache.find(name)));
+    return models.map((model) => model !== undefined);
+  };
+  expect(await found()).toEqual([true, false, true, true, false]);
+  await cache.keep('large', builder('large', 10_000));
+  expect(await found()).toEqual([false, false, false, false, true]);
+});
+
+test('what a program left half-built is removed when it is old, and what another one builds is not', async () => {
+  const [old, young] = ['.building-old', '.building-young'].map((name) => join(folder, name));
+  for (const path of [old!, young!]) await mkdir(path);
+  await utimes(old!, 1000, 1000);
+  await cacheOf().keep('one', builder('model'));
+  const names = await readdir(folder);
+  expect(names).toContain('.building-young');
+  expect(names).not.toContain('.building-old');
+});
