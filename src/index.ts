@@ -15,7 +15,10 @@ export { initialise } from './nn/initialise.ts';
 
 // Checkpoints: bytes in, a model with its weights out. `udit/checkpoint/file-node` reads files.
 
+export { type ByteSource, bytesInMemory, bytesOfBlob } from './checkpoint/byte-source.ts';
+export { openTensors } from './checkpoint/open.ts';
 export { parseSafetensors, type SafetensorsFile } from './checkpoint/safetensors.ts';
+export type { TensorFile } from './checkpoint/tensor-file.ts';
 export {
   type ModelCard,
   openSavedModel,
@@ -62,3 +65,4 @@ export {
 } from './core/errors.ts';
 export { type HostTensor, type TensorMap, tensorOf, toNumbers } from './core/host-tensor.ts';
 export { fold, normal, type RandomKey, randomKey } from './core/random.ts';
+export { readTensors, type TensorInfo, type TensorSource } from './core/tensor-source.ts';

@@ -1,4 +1,5 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
+import { checkpointFiles } from './checkpoint-files.ts';
 import type { Fixture } from './fixture.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
@@ -21,6 +22,7 @@ const KINDS: readonly FixtureKind[] = [
   training,
   initialisation,
   imageCrop,
+  checkpointFiles,
 ];
 
 export function recogniseKind(
