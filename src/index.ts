@@ -20,11 +20,13 @@ export { openTensors } from './checkpoint/open.ts';
 export { parseSafetensors, type SafetensorsFile } from './checkpoint/safetensors.ts';
 export type { TensorFile } from './checkpoint/tensor-file.ts';
 export {
-  type ModelCard,
+  type FoundModel,
+  findModel,
+  type ModelRequest,
+  openModel,
   openSavedModel,
-  type SavedModel,
-  type WeightSet,
-} from './saved-model/saved-model.ts';
+} from './saved-model/open-model.ts';
+export type { ModelCard, SavedModel, WeightSet, WeightSource } from './saved-model/saved-model.ts';
 
 // Diffusion: what a model predicts, and how images are drawn with it.
 
