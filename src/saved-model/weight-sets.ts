@@ -50,6 +50,7 @@ export function chooseOwnWeights(
       others: [],
     };
   }
-  const source = metadata.weights === 'ema' ? 'ema' : 'model';
+  const { weights: named } = metadata;
+  const source = named === 'ema' || named === 'unnamed' ? named : 'model';
   return { source, names: new Map(allNames.map((name) => [name, name])), others: [] };
 }
