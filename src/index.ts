@@ -15,13 +15,18 @@ export { initialise } from './nn/initialise.ts';
 
 // Checkpoints: bytes in, a model with its weights out. `udit/checkpoint/file-node` reads files.
 
+export { type ByteSource, bytesInMemory, bytesOfBlob } from './checkpoint/byte-source.ts';
+export { openTensors } from './checkpoint/open.ts';
 export { parseSafetensors, type SafetensorsFile } from './checkpoint/safetensors.ts';
+export type { TensorFile } from './checkpoint/tensor-file.ts';
 export {
-  type ModelCard,
+  type FoundModel,
+  findModel,
+  type ModelRequest,
+  openModel,
   openSavedModel,
-  type SavedModel,
-  type WeightSet,
-} from './saved-model/saved-model.ts';
+} from './saved-model/open-model.ts';
+export type { ModelCard, SavedModel, WeightSet, WeightSource } from './saved-model/saved-model.ts';
 
 // Diffusion: what a model predicts, and how images are drawn with it.
 
@@ -64,3 +69,4 @@ export {
 } from './core/errors.ts';
 export { type HostTensor, type TensorMap, tensorOf, toNumbers } from './core/host-tensor.ts';
 export { fold, normal, type RandomKey, randomKey } from './core/random.ts';
+export { readTensors, type TensorInfo, type TensorSource } from './core/tensor-source.ts';

@@ -96,6 +96,23 @@ describe('a fixture that differs', () => {
   });
 });
 
+test('a checkpoint file that differs by one bit fails by the tensor it is in', async () => {
+  await copyFixture('checkpoints/expected.json', 'checkpoints/exotic_legacy.pt');
+  const [sound] = await check();
+  expect(formatResult(sound!)).toMatchInlineSnapshot(
+    `"pass  checkpoint files  expected  14 values; 6 not compared; closest to its limit: exotic_legacy.pt transposed: max-abs 0.00e+0, rel L2 0.00e+0 (exact)"`,
+  );
+  const path = join(folder, 'exotic_legacy.pt');
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(path, bytes);
+  const [damaged] = await check();
+  expect(formatResult(damaged!)).toMatchInlineSnapshot(`
+    "FAIL  checkpoint files  expected  14 values; 6 not compared; closest to its limit: exotic_legacy.pt i64: [-3,-2,-1,0,1,72057594037927940], recorded is [-3,-2,-1,0,1,2] (exact)
+          exotic_legacy.pt i64: [-3,-2,-1,0,1,72057594037927940], recorded is [-3,-2,-1,0,1,2] (exact)"
+  `);
+});
+
 describe('a fixture that cannot be checked fails and says why', () => {
   test('an option of the model that we do not know', async () => {
     await copyFixture(...RECORDED_DIT);

@@ -10,6 +10,7 @@ const FOLDER = fileURLToPath(new URL('fixtures', import.meta.url));
 /** What must be recognised and pass, so that nothing drops out unnoticed. */
 const EXPECTED = {
   'centre crop': ['data/center_crop'],
+  'checkpoint files': ['checkpoints/expected'],
   'diffusion steps and losses': ['diffusion/steps_and_losses', 'diffusion/steps_and_losses_other_types'],
   'full size': ['fullsize/DiT-S_4'],
   initialisation: ['init/DiT-S_2', 'init/U-DiT-S_part'],

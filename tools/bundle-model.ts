@@ -2,12 +2,12 @@
  * @file Makes the model that comes with the package from a training checkpoint: its averaged weights at half precision.
  * Usage: tsx tools/bundle-model.ts runs/NAME weights/u-dit-xs-emoji.safetensors
  */
-import { writeSafetensors } from '../src/checkpoint/file-node.ts';
 import { locateCheckpoint, openCheckpoint } from '../src/cli/checkpoint-argument.ts';
-import { cardMetadata } from '../src/saved-model/saved-model.ts';
+import { writeModel } from '../src/saved-model/write-model-node.ts';
 
 const [run, target] = process.argv.slice(2);
 if (run === undefined || target === undefined) throw new Error('usage: tsx tools/bundle-model.ts RUN TARGET');
-const { card, weights } = await openCheckpoint(await locateCheckpoint(run), 'ema');
-await writeSafetensors(target, weights, { ...cardMetadata(card), weights: 'ema' }, { floats: 'f16' });
+const saved = await openCheckpoint(await locateCheckpoint(run), { weights: 'ema' });
+const { card } = saved;
+await writeModel(target, saved, { floats: 'f16' });
 console.log(`${target}: ${card.name}, step ${card.step}, ${card.nimg} images seen`);

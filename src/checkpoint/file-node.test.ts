@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { torchStateDict } from '../../test/support/torch-writer.ts';
 import { CheckpointError } from '../core/errors.ts';
 import { tensorOf } from '../core/host-tensor.ts';
-import { readSafetensors, writeSafetensors } from './file-node.ts';
+import { readTensors } from '../core/tensor-source.ts';
+import { openTensorFile, openTorchFile, readSafetensors, writeSafetensors } from './file-node.ts';
 
 let folder: string;
 
@@ -98,7 +100,7 @@ describe('readSafetensors', () => {
   test('a folder without checkpoints', async () => {
     expect(await messageOf(readSafetensors(folder))).toMatchInlineSnapshot(`
       "CheckpointError: FOLDER: this is a folder, not a checkpoint file
-        fix: give a .safetensors file"
+        fix: give a .safetensors or .pt file"
     `);
   });
 
@@ -127,4 +129,66 @@ describe('readSafetensors', () => {
         fix: download the file itself, not the page that shows it"
     `);
   });
+});
+
+describe('openTensorFile', () => {
+  const tensors = new Map([['w', tensorOf('f32', [3], [1, 2.5, -3])]]);
+
+  test('opens either format, and closes it', async () => {
+    const paths = [join(folder, 'w.safetensors'), join(folder, 'w.pt')];
+    await writeSafetensors(paths[0]!, tensors, {});
+    await writeFile(paths[1]!, torchStateDict(tensors));
+    for (const path of paths) {
+      const file = await openTensorFile(path);
+      expect(await readTensors(file)).toEqual(tensors);
+      await file.close();
+      await expect(file.read('w')).rejects.toThrow(CheckpointError);
+    }
+  });
+
+  test('a file that is shortened while it is open', async () => {
+    const path = join(folder, 'w.safetensors');
+    await writeSafetensors(path, tensors, {});
+    const file = await openTensorFile(path);
+    await truncate(path, (await stat(path)).size - 5);
+    expect(await messageOf(file.read('w'))).toMatchInlineSnapshot(`
+      "CheckpointError: FOLDER/w.safetensors: the file ends at byte 95, it was longer when it was opened
+        fix: wait until it is written completely, then try again"
+    `);
+    await file.close();
+  });
+
+  test('a missing file, with one of a similar name', async () => {
+    await writeFile(join(folder, 'DiT-XL-2-256x256.pt'), '');
+    expect(await messageOf(openTensorFile(join(folder, 'DiT-XL-2-256.pt')))).toMatchInlineSnapshot(`
+      "CheckpointError: FOLDER/DiT-XL-2-256.pt: there is no such file
+        fix: did you mean FOLDER/DiT-XL-2-256x256.pt?"
+    `);
+  });
+
+  test('a pipe', async ({ skip }) => {
+    const path = join(folder, 'pipe');
+    try {
+      execFileSync('mkfifo', [path]);
+    } catch {
+      skip('there is no mkfifo here');
+    }
+    expect(await messageOf(openTensorFile(path))).toMatchInlineSnapshot(`
+      "CheckpointError: FOLDER/pipe: this is a pipe or a device, not a file that can be read at any place
+        fix: copy it to a file first"
+    `);
+  });
+
+  test('a damaged file is closed again', async () => {
+    await writeFile(join(folder, 'x.pt'), 'PK\x03\x04');
+    expect(await messageOf(openTensorFile(join(folder, 'x.pt')))).toContain('the file is cut off');
+  });
+});
+
+test('openTorchFile refuses what torch.save does not write', async () => {
+  await writeSafetensors(join(folder, 'w'), new Map(), {});
+  expect(await messageOf(openTorchFile(join(folder, 'w')))).toMatchInlineSnapshot(`
+    "CheckpointError: FOLDER/w: not a file of torch.save: it begins neither as a zip archive nor as a pickle
+      fix: give a .pt file"
+  `);
 });

@@ -1,6 +1,5 @@
 /** @file Fits the tensors of a checkpoint to the parameters of a model: by name, all of them, or not at all. */
 import { CheckpointError } from '../core/errors.ts';
-import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import { formatShape, type Shape, sameShape } from '../core/shape.ts';
 
 export interface ExpectedParameter {
@@ -13,6 +12,12 @@ export interface FitContext {
   readonly where: string;
   /** The model as the user names it. */
   readonly model: string;
+  /** What to do where sizes differ in more than the number of classes. */
+  readonly advice?: string | undefined;
+}
+
+interface Shaped {
+  readonly shape: Shape;
 }
 
 interface Misshapen {
@@ -31,22 +36,22 @@ interface Misfits {
 const LONGEST_LIST = 6;
 
 /**
- * The tensors of a checkpoint in the order of `expected`.
+ * The tensors of a checkpoint, or what is known of them, in the order of `expected`.
  *
  * @throws CheckpointError listing missing, unexpected and misshapen names unless all names and shapes agree
  */
-export function fitParameters(
+export function fitParameters<T extends Shaped>(
   expected: readonly ExpectedParameter[],
-  tensors: TensorMap,
+  tensors: ReadonlyMap<string, T>,
   context: FitContext,
-): HostTensor[] {
+): T[] {
   const misfits = findMisfits(expected, tensors);
   const { missing, unexpected, misshapen } = misfits;
   if (missing.length + unexpected.length + misshapen.length > 0) throw misfitError(misfits, context);
   return expected.map(({ name }) => tensors.get(name)!);
 }
 
-function findMisfits(expected: readonly ExpectedParameter[], tensors: TensorMap): Misfits {
+function findMisfits(expected: readonly ExpectedParameter[], tensors: ReadonlyMap<string, Shaped>): Misfits {
   const missing: string[] = [];
   const misshapen: Misshapen[] = [];
   for (const { name, shape } of expected) {
@@ -59,7 +64,7 @@ function findMisfits(expected: readonly ExpectedParameter[], tensors: TensorMap)
   return { missing, unexpected, misshapen, matches: expected.length - missing.length - misshapen.length };
 }
 
-function misfitError(misfits: Misfits, { where, model }: FitContext): CheckpointError {
+function misfitError(misfits: Misfits, { where, model, advice }: FitContext): CheckpointError {
   const { missing, unexpected, misshapen, matches } = misfits;
   const shapes = misshapen.map(
     ({ name, inFile, inModel }) => `${name}: file ${formatShape(inFile)}, model ${formatShape(inModel)}`,
@@ -74,7 +79,7 @@ function misfitError(misfits: Misfits, { where, model }: FitContext): Checkpoint
       `does not fit ${model}: ${matches} ${matches === 1 ? 'key matches' : 'keys match'}, ` +
       `${missing.length} missing, ${unexpected.length} unexpected, ${misshapen.length} misshapen`,
     facts,
-    fix: suggestFix(misfits, model),
+    fix: suggestFix(misfits, model, advice),
   });
 }
 
@@ -84,7 +89,7 @@ function shorten(lines: readonly string[]): string[] {
   return [...lines.slice(0, LONGEST_LIST), `… and ${lines.length - LONGEST_LIST} more`];
 }
 
-function suggestFix(misfits: Misfits, model: string): string {
+function suggestFix(misfits: Misfits, model: string, advice: string | undefined): string {
   const { missing, unexpected, misshapen, matches } = misfits;
   const tableRows = differingTableRows(misfits);
   if (tableRows !== undefined) {
@@ -94,6 +99,7 @@ function suggestFix(misfits: Misfits, model: string): string {
   }
   const prefix = strayPrefix(missing, unexpected);
   if (prefix !== undefined) return `the names in the file begin with "${prefix}": remove it from them`;
+  if (advice !== undefined) return advice;
   if (matches === 0 && misshapen.length === 0)
     return `the file belongs to another kind of model: choose the --model it was trained as`;
   if (missing.length + unexpected.length === 0)

@@ -25,6 +25,9 @@ const SIGNATURES: readonly (ForeignFile & { readonly start: string })[] = [
   { start: '<', kind: 'an HTML or XML page', fix: 'download the file itself, not the page that shows it' },
 ];
 
+/** As many bytes tell all of them apart. */
+export const LONGEST_SIGNATURE = Math.max(...SIGNATURES.map(({ start }) => start.length));
+
 /** What the file is if its first bytes are well known, otherwise undefined. */
 export function describeForeignFile(bytes: Uint8Array): ForeignFile | undefined {
   return SIGNATURES.find(({ start }) =>

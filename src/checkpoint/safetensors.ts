@@ -7,11 +7,13 @@
 import * as v from 'valibot';
 import type { DType } from '../core/dtype.ts';
 import { CheckpointError } from '../core/errors.ts';
-import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor.ts';
+import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import { formatShape, sizeOf } from '../core/shape.ts';
-import { describeForeignFile } from './foreign-file.ts';
-import { bfloatsToFloats, floatsToHalves, HALF_MAX, halvesToFloats } from './half.ts';
-import { viewOf } from './view.ts';
+import type { ByteSource } from './byte-source.ts';
+import { describeForeignFile, LONGEST_SIGNATURE } from './foreign-file.ts';
+import { floatsToHalves, HALF_MAX } from './half.ts';
+import { READ_AS, STORED_BYTES, type StoredDType, storedTensor } from './stored-tensor.ts';
+import { damaged, type TensorFile } from './tensor-file.ts';
 
 export interface SafetensorsFile {
   /** In the order of their data in the file. */
@@ -28,9 +30,6 @@ const SIZE_BYTES = 8;
 /** The limit of the reference implementation, which keeps a broken size field from asking for all memory. */
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA_KEY = '__metadata__';
-
-const STORED_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 } as const;
-type StoredDType = keyof typeof STORED_BYTES;
 
 const STORED_AS: Readonly<Record<DType, StoredDType>> = {
   f32: 'F32',
@@ -58,6 +57,12 @@ interface Entry {
   readonly end: number;
 }
 
+interface Header {
+  /** In the order of their data. */
+  readonly entries: readonly Entry[];
+  readonly metadata: Record<string, string>;
+}
+
 /**
  * Reads a whole file. F16 and BF16 are widened to f32; other values are views into `bytes` where they are aligned.
  *
@@ -65,19 +70,38 @@ interface Entry {
  * @throws CheckpointError unless the header is sound and its tensors cover the values exactly
  */
 export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsFile {
-  const { header, dataBegin } = parseHeader(bytes, where);
+  const dataBegin = findData(bytes, bytes.length, where);
   const data = bytes.subarray(dataBegin);
-
-  const { [METADATA_KEY]: metadata = {}, ...rest } = header;
-  if (!v.is(metadataSchema, metadata)) {
-    throw damaged(where, `${METADATA_KEY} must map text to text`);
-  }
-  const entries = Object.entries(rest).map(([name, entry]) => parseEntry(name, entry, where));
-  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  checkCoverage(entries, data.length, where);
-
-  const tensors = new Map(entries.map((entry) => [entry.name, readTensor(entry, data)]));
+  const { entries, metadata } = parseHeader(bytes.subarray(SIZE_BYTES, dataBegin), data.length, where);
+  const tensors = new Map(
+    entries.map(({ name, dtype, shape, begin, end }) => [
+      name,
+      storedTensor(dtype, shape, data.subarray(begin, end)),
+    ]),
+  );
   return { tensors, metadata };
+}
+
+/**
+ * The same for a file of any size: only its header is read here, and each tensor when it is asked for.
+ *
+ * @throws CheckpointError unless the header is sound and its tensors cover the values exactly
+ */
+export async function openSafetensors(source: ByteSource, where: string): Promise<TensorFile> {
+  const start = await source.read(0, Math.min(source.size, Math.max(SIZE_BYTES, LONGEST_SIGNATURE)));
+  const dataBegin = findData(start, source.size, where);
+  const json = await source.read(SIZE_BYTES, dataBegin);
+  const { entries, metadata } = parseHeader(json, source.size - dataBegin, where);
+  const byName = new Map(entries.map((entry) => [entry.name, entry]));
+  return {
+    format: 'safetensors',
+    metadata,
+    infos: new Map(entries.map(({ name, dtype, shape }) => [name, { dtype: READ_AS[dtype], shape }])),
+    read: async (name) => {
+      const { dtype, shape, begin, end } = byName.get(name)!;
+      return storedTensor(dtype, shape, await source.read(dataBegin + begin, dataBegin + end));
+    },
+  };
 }
 
 /**
@@ -121,24 +145,37 @@ export function serialiseSafetensors(
   return [prefix, ...chunks];
 }
 
-function parseHeader(
-  bytes: Uint8Array,
-  where: string,
-): { header: Record<string, unknown>; dataBegin: number } {
-  if (bytes.length === 0) throw damaged(where, 'the file is empty');
-  if (bytes.length < SIZE_BYTES) {
-    throw damaged(where, `the file has ${bytes.length} bytes, but its header size alone takes ${SIZE_BYTES}`);
+/**
+ * Where the values begin, from the header size that a file starts with.
+ *
+ * @param start - the first bytes of the file, at least as many as tell it from other formats
+ */
+function findData(start: Uint8Array, fileBytes: number, where: string): number {
+  if (fileBytes === 0) throw damaged(where, 'the file is empty');
+  if (fileBytes < SIZE_BYTES) {
+    throw damaged(where, `the file has ${fileBytes} bytes, but its header size alone takes ${SIZE_BYTES}`);
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
   const headerBytes = Number(view.getBigUint64(0, true));
   if (headerBytes > MAX_HEADER_BYTES) {
-    throw notSafetensors(bytes, headerBytes, where);
+    throw notSafetensors(start, headerBytes, where);
   }
   const dataBegin = SIZE_BYTES + headerBytes;
-  if (dataBegin > bytes.length) {
-    throw damaged(where, `the header ends at byte ${dataBegin}, but the file has ${bytes.length} bytes`);
+  if (dataBegin > fileBytes) {
+    throw damaged(where, `the header ends at byte ${dataBegin}, but the file has ${fileBytes} bytes`);
   }
-  return { header: parseJsonObject(bytes.subarray(SIZE_BYTES, dataBegin), where), dataBegin };
+  return dataBegin;
+}
+
+function parseHeader(json: Uint8Array, dataBytes: number, where: string): Header {
+  const { [METADATA_KEY]: metadata = {}, ...rest } = parseJsonObject(json, where);
+  if (!v.is(metadataSchema, metadata)) {
+    throw damaged(where, `${METADATA_KEY} must map text to text`);
+  }
+  const entries = Object.entries(rest).map(([name, entry]) => parseEntry(name, entry, where));
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  checkCoverage(entries, dataBytes, where);
+  return { entries, metadata };
 }
 
 function parseJsonObject(bytes: Uint8Array, where: string): Record<string, unknown> {
@@ -212,28 +249,6 @@ function checkCoverage(entries: readonly Entry[], dataBytes: number, where: stri
   }
 }
 
-function readTensor({ dtype, shape, begin, end }: Entry, data: Uint8Array): HostTensor {
-  const bytes = data.subarray(begin, end);
-  switch (dtype) {
-    case 'F64':
-      return hostTensor('f64', shape, viewOf(Float64Array, bytes));
-    case 'F32':
-      return hostTensor('f32', shape, viewOf(Float32Array, bytes));
-    case 'F16':
-      return hostTensor('f32', shape, halvesToFloats(viewOf(Uint16Array, bytes)));
-    case 'BF16':
-      return hostTensor('f32', shape, bfloatsToFloats(viewOf(Uint16Array, bytes)));
-    case 'I64':
-      return hostTensor('i64', shape, viewOf(BigInt64Array, bytes));
-    case 'I32':
-      return hostTensor('i32', shape, viewOf(Int32Array, bytes));
-    case 'U8':
-      return hostTensor('u8', shape, viewOf(Uint8Array, bytes));
-    case 'BOOL':
-      return hostTensor('bool', shape, viewOf(Uint8Array, bytes));
-  }
-}
-
 function narrow(name: string, tensor: HostTensor<'f32'>): Uint16Array {
   const halves = floatsToHalves(tensor.data);
   const overflow = halves.findIndex(
@@ -249,8 +264,8 @@ function narrow(name: string, tensor: HostTensor<'f32'>): Uint16Array {
   return halves;
 }
 
-function notSafetensors(bytes: Uint8Array, headerBytes: number, where: string): CheckpointError {
-  const foreign = describeForeignFile(bytes);
+function notSafetensors(start: Uint8Array, headerBytes: number, where: string): CheckpointError {
+  const foreign = describeForeignFile(start);
   if (foreign !== undefined) {
     return new CheckpointError({
       where,
@@ -263,8 +278,4 @@ function notSafetensors(bytes: Uint8Array, headerBytes: number, where: string): 
     problem: `not a safetensors file: its first 8 bytes give a header of ${headerBytes} bytes, of at most ${MAX_HEADER_BYTES}`,
     fix: 'give a .safetensors file',
   });
-}
-
-function damaged(where: string, problem: string, cause?: unknown): CheckpointError {
-  return new CheckpointError({ where, problem, fix: 'the file is damaged: copy or write it again', cause });
 }

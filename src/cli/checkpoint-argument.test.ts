@@ -50,7 +50,7 @@ describe('where a checkpoint is', () => {
   test('a folder without checkpoints', async () => {
     expect(await messageOf(locateCheckpoint(join(root, 'empty')))).toMatchInlineSnapshot(`
       "CheckpointError: ROOT/empty: there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for
-        fix: train the run until it has written one, or give a .safetensors file"
+        fix: train the run until it has written one, or give a .safetensors or .pt file"
     `);
   });
 
@@ -77,8 +77,8 @@ describe('which weights are opened', () => {
       (seed) => randomWeights(tinySpec(), seed).get('x_embedder.proj.weight')!.data[0],
     );
     expect(await firstWeightOf(path)).toEqual(['ema', ema]);
-    expect(await firstWeightOf(path, 'ema')).toEqual(['ema', ema]);
-    expect(await firstWeightOf(path, 'model')).toEqual(['model', model]);
+    expect(await firstWeightOf(path, { weights: 'ema' })).toEqual(['ema', ema]);
+    expect(await firstWeightOf(path, { weights: 'model' })).toEqual(['model', model]);
   });
 
   test('others than the file has', async () => {
@@ -86,7 +86,7 @@ describe('which weights are opened', () => {
     const metadata = { ...cardMetadata(tinyCard()), weights: 'ema' };
     await writeSafetensors(path, randomWeights(tinySpec(), 2), metadata);
     expect((await openCheckpoint(path)).source).toBe('ema');
-    expect(await messageOf(openCheckpoint(path, 'model'))).toMatchInlineSnapshot(`
+    expect(await messageOf(openCheckpoint(path, { weights: 'model' }))).toMatchInlineSnapshot(`
       "CheckpointError: ROOT/average.safetensors: it has ema weights only, --weights model was asked for
         fix: use --weights ema"
     `);

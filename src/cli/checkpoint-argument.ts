@@ -2,10 +2,11 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readSafetensors } from '../checkpoint/file-node.ts';
+import { openTensorFile } from '../checkpoint/file-node.ts';
 import { CheckpointError } from '../core/errors.ts';
 import { locatePublished } from '../hub/fetch-weights-node.ts';
-import { openSavedModel, type SavedModel, type WeightSet } from '../saved-model/saved-model.ts';
+import { type ModelRequest, openModel } from '../saved-model/open-model.ts';
+import type { SavedModel, WeightSet, WeightSource } from '../saved-model/saved-model.ts';
 import { listCheckpoints } from '../train/run-folder.ts';
 
 /** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
@@ -40,23 +41,34 @@ export async function locateCheckpoint(
   throw new CheckpointError({
     where: argument,
     problem: 'there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for',
-    fix: 'train the run until it has written one, or give a .safetensors file',
+    fix: 'train the run until it has written one, or give a .safetensors or .pt file',
   });
 }
 
 /**
- * Opens a checkpoint with the weights asked for; by default the moving average where there is one.
+ * Opens a checkpoint of any origin with the weights asked for; by default the moving average where there is one.
  *
  * @throws CheckpointError if it cannot be read, does not fit its model, or has other weights only
+ * @throws ConfigError if `request` tells it what it says itself
  */
-export async function openCheckpoint(path: string, weights?: WeightSet): Promise<SavedModel> {
-  const saved = openSavedModel(await readSafetensors(path), path, weights);
-  if (weights !== undefined && saved.source !== weights) {
-    throw new CheckpointError({
-      where: path,
-      problem: `it has ${saved.source} weights only, --weights ${weights} was asked for`,
-      fix: `use --weights ${saved.source}`,
-    });
+export async function openCheckpoint(path: string, request: ModelRequest = {}): Promise<SavedModel> {
+  const file = await openTensorFile(path);
+  try {
+    const saved = await openModel(file, path, request);
+    if (request.weights !== undefined && saved.source !== request.weights) {
+      throw otherWeights(path, saved.source, request.weights);
+    }
+    return saved;
+  } finally {
+    await file.close();
   }
-  return saved;
+}
+
+function otherWeights(path: string, source: WeightSource, wanted: WeightSet): CheckpointError {
+  const isNamed = source !== 'unnamed';
+  return new CheckpointError({
+    where: path,
+    problem: `it has ${isNamed ? `${source} weights only` : 'one set of weights, without a name'}, --weights ${wanted} was asked for`,
+    fix: isNamed ? `use --weights ${source}` : 'leave --weights out',
+  });
 }

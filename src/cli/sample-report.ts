@@ -2,6 +2,7 @@
 import { relative } from 'node:path';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
+import { drawsPixels } from '../sampling/settings.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 
 export interface DrawnSamples {
@@ -14,22 +15,25 @@ export interface DrawnSamples {
   readonly folder: string;
 }
 
-/** Which model draws, and how: two lines. */
+const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
+
+/** Which model draws, and how: two lines, and between them what was found out about a file of another program. */
 export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnSamples): string {
   const { name, step } = saved.card;
   const { settings, stepCount } = sampler;
-  const weights = saved.source === 'ema' ? 'EMA weights' : 'last weights';
+  const steps = step === 0 ? '' : `step ${step}, `;
+  const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${text}\n`);
   return (
-    `${name}, step ${step}, ${weights} (${shortest(path)})\n` +
-    `${plural(imageCount, 'image')} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
+    `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
+    `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
     `cfg scale ${settings.cfgScale}, seed ${seed}\n`
   );
 }
 
 /** Where the files are and what one took. */
-export function describeResult({ imageCount, folder }: DrawnSamples, files: SampleFiles): string {
+export function describeResult({ saved, imageCount, folder }: DrawnSamples, files: SampleFiles): string {
   const lines = [
-    `${plural(imageCount, 'image')} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each`,
+    `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each`,
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
   if (files.npzPath !== undefined) lines.push(`archive  ${shortest(files.npzPath)}`);
@@ -48,6 +52,7 @@ export function describeAsJson(
     step,
     nimg,
     weights: saved.source,
+    findings: Object.fromEntries(saved.findings),
     ...sampler.settings,
     nfe: sampler.nfe,
     seed,
@@ -57,6 +62,10 @@ export function describeAsJson(
     secondsPerImage: files.elapsedMs / 1000 / imageCount,
   };
   return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+function nounOf({ model }: SavedModel): string {
+  return drawsPixels(model.config) ? 'image' : 'latent';
 }
 
 function plural(count: number, noun: string): string {

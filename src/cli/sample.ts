@@ -1,22 +1,22 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
-import { ConfigError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
+import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/settings.ts';
-import type { SavedModel, WeightSet } from '../saved-model/saved-model.ts';
 import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
+import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags {
+interface SampleFlags extends ModelFlags {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
@@ -26,7 +26,6 @@ interface SampleFlags {
   readonly sampler?: SamplerName;
   readonly eta?: number;
   readonly clip?: boolean;
-  readonly weights?: WeightSet;
   readonly out: string;
   readonly png: boolean;
   readonly npz?: true;
@@ -43,20 +42,22 @@ Examples:
   udit sample --classes flags,food --count 8       eight each of two classes
   udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
   udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
+  udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
 
 export function registerSample(program: Command, terminal: Terminal): void {
-  program
+  const command = program
     .command('sample')
     .description('draw images from a checkpoint: PNG files, a labelled grid, or an .npz archive')
     .argument(
       '[run]',
-      'run folder (its latest checkpoint) or .safetensors file; by default the bundled model',
+      'run folder (its latest checkpoint), .safetensors or .pt file; by default the bundled model',
     )
     .optionsGroup('What to draw:')
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
     .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
-    .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0)
+    .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0);
+  withModelFlags(command)
     .optionsGroup('How to draw it (by default what suits the model):')
     .option(
       '--cfg-scale <s>',
@@ -72,15 +73,9 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .option('--eta <x>', 'ddim: share of new noise per step', numberIn(0, 1))
     .option('--clip', 'ddpm, ddim: keep predicted images in range')
     .option('--no-clip', 'ddpm, ddim: let them go beyond it')
-    .addOption(
-      new Option('--weights <set>', 'moving average or last weights (default: ema if there is one)').choices([
-        'ema',
-        'model',
-      ]),
-    )
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
-    .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too')
+    .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
     .option('--no-png', 'write no PNG files and no grid')
     .option('--json', 'print the result as JSON')
     .optionsGroup('Where to run it:')
@@ -103,8 +98,7 @@ async function sample(
   signal: AbortSignal,
 ): Promise<void> {
   const path = await locateCheckpoint(run);
-  const saved = await openCheckpoint(path, flags.weights);
-  expectPixels(saved);
+  const saved = await openCheckpoint(path, modelRequest(flags));
   const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
@@ -122,7 +116,8 @@ async function sample(
     total: Math.ceil(imageCount / sampler.batchSize) * sampler.stepCount,
   });
   try {
-    const files = await drawToFolder({
+    const isPixels = drawsPixels(saved.model.config);
+    const files = await (isPixels ? drawToFolder : drawLatentsToFolder)({
       sampler,
       classes,
       labels,
@@ -163,13 +158,4 @@ async function loadBackend(name: Backend['name']): Promise<Backend> {
   return name === 'cpu'
     ? (await import('../runtime/ort-node.ts')).cpuBackend
     : (await import('../runtime/ort-web.ts')).wasmBackend;
-}
-
-function expectPixels({ card, model }: SavedModel): void {
-  if (drawsPixels(model.config)) return;
-  throw new ConfigError({
-    where: 'udit sample',
-    problem: `${card.name} draws latents of ${model.config.inChannels} channels, which only an autoencoder turns into pictures`,
-    fix: 'use a model of pixels (1 or 3 channels)',
-  });
 }

@@ -50,7 +50,7 @@ import {
 } from '../nn/initialise.ts';
 import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
-import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
+import { rotaryTables } from '../nn/rotary.ts';
 import { type Condition, Denoiser, type DenoiserConfig, type TraceOptions } from './denoiser.ts';
 
 // Configuration
@@ -198,27 +198,26 @@ class DownsampledAttention extends Module {
   readonly to_out: PointwiseConv2d;
   readonly downsampler: Downsampler;
   private readonly level: LevelConfig;
-  private readonly rope: RotaryTables | undefined;
 
   constructor(level: LevelConfig) {
     super();
-    const { width, heads, side, downFactor, position } = level;
+    const { width, heads } = level;
     this.level = level;
     this.logit_scale = level.attention === 'cosine' ? new Parameter([heads, 1, 1]) : undefined;
     this.to_qkv = new Linear(width, 3 * width);
     this.to_out = new PointwiseConv2d(width, width);
     this.downsampler = new Downsampler(level);
-    // Positions are those of the downsampled grid, the same for all sub-grids.
-    this.rope = position === 'rope2d' ? rotaryTables(side / downFactor, width / heads) : undefined;
   }
 
   forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
-    const { heads, side, width, downFactor } = this.level;
+    const { heads, side, width, downFactor, position } = this.level;
     const tokens = toSubGrids(this.downsampler.apply(x, options), downFactor); // (N·G, T, C)
     let [q, k, v] = chunk(this.to_qkv.apply(tokens), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
-    if (this.rope !== undefined) {
-      q = rotary(q, this.rope.cos, this.rope.sin, heads);
-      k = rotary(k, this.rope.cos, this.rope.sin, heads);
+    if (position === 'rope2d') {
+      // Positions are those of the downsampled grid, the same for all sub-grids.
+      const { cos, sin } = rotaryTables(side / downFactor, width / heads);
+      q = rotary(q, cos, sin, heads);
+      k = rotary(k, cos, sin, heads);
     }
     let scale = (width / heads) ** -0.5;
     if (this.logit_scale !== undefined) {

@@ -8,7 +8,7 @@ import { writeGrid, writePng } from '../data/png-node.ts';
 import { writeFileAtomic } from '../files/atomic-write-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { type ClassList, className, classSlugs } from './classes.ts';
-import type { ImageSampler, StepProgress } from './sample.ts';
+import type { ImageSampler, SampleRequest, StepProgress } from './sample.ts';
 
 // N images in all · H W C picture
 
@@ -57,8 +57,7 @@ const MAX_GRID_ROWS = 40;
  * @throws DataError if the folder cannot be written
  */
 export async function drawToFolder(request: SampleFilesRequest): Promise<SampleFiles> {
-  const { sampler, labels, count, seed, folder, png, npz } = request;
-  const { numClasses } = request.classes;
+  const { sampler, labels, count, folder, png, npz } = request;
   if (!png && !npz) {
     throw new ConfigError({
       where: '--no-png',
@@ -67,18 +66,12 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
     });
   }
   await makeFolder(folder, { fix: 'choose another folder with --out' });
-  const wanted = labels.flatMap((label) => Array.from({ length: count }, (_, index) => ({ label, index })));
+  const wanted = wantedImages(labels, count);
   const paths = png ? imagePaths(request, wanted) : undefined;
   const grid = png ? new GridCollector(labels.length, count) : undefined;
   let archive: HostTensor<'u8'> | undefined;
   const began = performance.now();
-  const batches = sampler.batches({
-    labels: wanted.map(({ label }) => label),
-    indices: wanted.map(({ label, index }) => index * numClasses + label),
-    seed,
-    signal: request.signal,
-    onStep: request.onStep,
-  });
+  const batches = sampler.batches(sampleRequest(request, wanted));
   for await (const { first, images } of batches) {
     const pixels = toPixels(images);
     for (let i = 0; i < pixels.shape[0]!; i++) {
@@ -95,10 +88,9 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
   const gridPath = grid?.images && (await writeSheet(folder, grid.images, grid, rowLabels));
   const npzPath = archive && (await writeArchive(folder, archive));
   return {
-    images: wanted.map(({ label, index }, i) => ({
-      class: className(request.classes, label),
-      label,
-      index,
+    images: wanted.map((image, i) => ({
+      class: className(request.classes, image.label),
+      ...image,
       ...(paths === undefined ? {} : { path: paths[i]! }),
     })),
     ...(gridPath === undefined ? {} : { gridPath }),
@@ -107,9 +99,25 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
   };
 }
 
-interface WantedImage {
-  readonly label: number;
-  readonly index: number;
+export type WantedImage = Pick<DrawnImage, 'label' | 'index'>;
+
+/** Class after class, `count` of each. */
+export function wantedImages(labels: readonly number[], count: number): WantedImage[] {
+  return labels.flatMap((label) => Array.from({ length: count }, (_, index) => ({ label, index })));
+}
+
+/** Each image gets a number of its own, whichever classes are drawn beside it. */
+export function sampleRequest(
+  { classes, seed, signal, onStep }: Pick<SampleFilesRequest, 'classes' | 'seed' | 'signal' | 'onStep'>,
+  wanted: readonly WantedImage[],
+): SampleRequest {
+  return {
+    labels: wanted.map(({ label }) => label),
+    indices: wanted.map(({ label, index }) => index * classes.numClasses + label),
+    seed,
+    signal,
+    onStep,
+  };
 }
 
 function imagePaths({ classes, seed, folder }: SampleFilesRequest, wanted: readonly WantedImage[]): string[] {

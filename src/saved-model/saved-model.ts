@@ -2,13 +2,14 @@
  * @file A model with its weights and all that is needed to use it, and its form as a safetensors file: PyTorch keys, and
  * what the keys cannot say as metadata. A training checkpoint is the same file with more tensors in it.
  */
-import { fitParameters } from '../checkpoint/fit.ts';
-import type { SafetensorsFile } from '../checkpoint/safetensors.ts';
+import * as v from 'valibot';
 import { CheckpointError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
+import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
 import type { Denoiser } from '../models/denoiser.ts';
-import { createModel, type ModelSpec } from '../models/registry.ts';
+import { modelSpecSchema } from '../models/options.ts';
+import type { ModelSpec } from '../models/registry.ts';
 
 /** What a checkpoint says about itself. */
 export interface ModelCard {
@@ -17,10 +18,12 @@ export interface ModelCard {
   readonly spec: ModelSpec;
   readonly objective: ObjectiveSpec;
   readonly classNames: readonly string[];
-  /** Optimizer updates so far. */
+  /** Optimizer updates so far; 0 where nobody knows. */
   readonly step: number;
-  /** Training images seen so far. */
+  /** Training images seen so far; 0 where nobody knows. */
   readonly nimg: number;
+  /** The version of udit that wrote it. */
+  readonly version?: string;
 }
 
 export interface SavedModel {
@@ -28,13 +31,17 @@ export interface SavedModel {
   readonly model: Denoiser;
   /** Values of all parameters by checkpoint key. */
   readonly weights: TensorMap;
-  /** Which of a training checkpoint's two sets these are. */
-  readonly source: WeightSet;
+  /** Which of a checkpoint's sets these are. */
+  readonly source: WeightSource;
+  /** What was found out or assumed of a file that does not say it, as labelled lines. */
+  readonly findings: readonly (readonly [label: string, text: string])[];
 }
 
 export type WeightSet = 'ema' | 'model';
+/** Files of other programs may hold one set of weights that has no name. */
+export type WeightSource = WeightSet | 'unnamed';
 
-const FORMAT = 'udit-1';
+export const FORMAT = 'udit-1';
 
 /** Tensors of a training checkpoint are grouped by prefix; a file of bare keys holds one set of weights. */
 export const GROUP_PREFIX = {
@@ -44,8 +51,10 @@ export const GROUP_PREFIX = {
   expAvgSq: 'optimizer.exp_avg_sq.',
 } as const;
 
+type Metadata = Readonly<Record<string, string>>;
+
 export function cardMetadata(card: ModelCard): Record<string, string> {
-  const { name, spec, objective, classNames, step, nimg } = card;
+  const { name, spec, objective, classNames, step, nimg, version } = card;
   return {
     format: FORMAT,
     name,
@@ -54,31 +63,43 @@ export function cardMetadata(card: ModelCard): Record<string, string> {
     class_names: JSON.stringify(classNames),
     step: String(step),
     nimg: String(nimg),
+    ...(version === undefined ? {} : { version }),
   };
 }
 
+const countText = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.safeInteger());
+const jsonText = <S extends v.GenericSchema>(schema: S) => v.pipe(v.string(), v.parseJson(), schema);
+
+const cardSchema = v.object({
+  name: v.string(),
+  spec: jsonText(modelSpecSchema),
+  objective: jsonText(objectiveSchema),
+  class_names: jsonText(v.array(v.string())),
+  step: countText,
+  nimg: countText,
+  version: v.exactOptional(v.string()),
+});
+
 /** @throws CheckpointError if the file was not written by udit */
-export function readCard({ metadata }: SafetensorsFile, where: string): ModelCard {
-  const { format, name = '', spec, objective, class_names: classNames, step, nimg } = metadata;
-  if (format !== FORMAT || spec === undefined || objective === undefined || classNames === undefined) {
+export function readCard({ metadata }: { readonly metadata: Metadata }, where: string): ModelCard {
+  if (metadata.format !== FORMAT) {
     throw new CheckpointError({
       where,
-      problem: `its metadata says format ${format ?? '(none)'}, not ${FORMAT}: it does not tell which model it belongs to`,
+      problem: `its metadata says format ${metadata.format ?? '(none)'}, not ${FORMAT}: it does not tell which model it belongs to`,
       fix: 'use a checkpoint written by udit train',
     });
   }
-  try {
-    return {
-      name,
-      spec: JSON.parse(spec) as ModelSpec,
-      objective: JSON.parse(objective) as ObjectiveSpec,
-      classNames: JSON.parse(classNames) as string[],
-      step: Number(step),
-      nimg: Number(nimg),
-    };
-  } catch (cause) {
-    throw new CheckpointError({ where, problem: 'its metadata is not valid JSON', cause });
+  const parsed = v.safeParse(cardSchema, metadata);
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    throw new CheckpointError({
+      where,
+      problem: `its metadata does not describe a model: ${v.getDotPath(issue)}: ${issue.message}`,
+      fix: 'the file is damaged, or of a newer udit: write it again, or update udit',
+    });
   }
+  const { class_names: classNames, ...card } = parsed.output;
+  return { ...card, classNames };
 }
 
 /** The tensors under one prefix, without it. */
@@ -87,25 +108,4 @@ export function tensorGroup(tensors: TensorMap, prefix: string): Map<string, Hos
   for (const [key, tensor] of tensors)
     if (key.startsWith(prefix)) group.set(key.slice(prefix.length), tensor);
   return group;
-}
-
-/**
- * A model as a file holds it. The moving average is preferred where there is one.
- *
- * @throws CheckpointError if metadata or tensors do not fit
- */
-export function openSavedModel(file: SafetensorsFile, where: string, prefer: WeightSet = 'ema'): SavedModel {
-  const card = readCard(file, where);
-  const model = createModel(card.spec);
-  const preferred = tensorGroup(file.tensors, GROUP_PREFIX[prefer]);
-  const isGrouped = preferred.size > 0;
-  const tensors = isGrouped ? preferred : file.tensors;
-  const expected = [...model.parameters()];
-  const values = fitParameters(expected, tensors, { where, model: card.name });
-  return {
-    card,
-    model,
-    weights: new Map(expected.map(({ name }, i) => [name, values[i]!])),
-    source: isGrouped ? prefer : ((file.metadata.weights as WeightSet | undefined) ?? 'model'),
-  };
 }

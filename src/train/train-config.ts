@@ -2,12 +2,13 @@
 import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { ConfigError } from '../core/errors.ts';
+import { count, countOrOff, fraction, positive } from '../core/values.ts';
+import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { Family } from '../models/registry.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
-import { count, countOrOff, fraction, positive } from './values.ts';
 
 const dataSchema = v.strictObject({
   /** `emoji`, or a folder of class folders. */
@@ -19,26 +20,6 @@ const dataSchema = v.strictObject({
   /** An unreadable image is an error. */
   strict: v.boolean(),
 });
-
-const objectiveSchema = v.variant('kind', [
-  v.strictObject({
-    kind: v.literal('gaussian'),
-    steps: v.exactOptional(count),
-    schedule: v.exactOptional(v.picklist(['linear', 'cosine'])),
-    respacing: v.exactOptional(v.string()),
-    prediction: v.exactOptional(v.picklist(['epsilon', 'x0'])),
-    variance: v.exactOptional(v.picklist(['learned-range', 'fixed-small', 'fixed-large'])),
-    loss: v.exactOptional(v.picklist(['mse', 'rescaled-mse', 'kl', 'rescaled-kl'])),
-  }),
-  v.strictObject({
-    kind: v.literal('flow'),
-    path: v.exactOptional(v.picklist(['linear'])),
-    timeDistribution: v.exactOptional(v.picklist(['uniform', 'logit-normal'])),
-    logitMean: v.exactOptional(v.number()),
-    logitStd: v.exactOptional(positive),
-    timeScale: v.exactOptional(positive),
-  }),
-]);
 
 const optimizerSchema = v.strictObject({
   learningRate: positive,

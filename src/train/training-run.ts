@@ -54,6 +54,8 @@ export interface RunOptions {
   readonly session: CompileOptions;
   readonly observer: RunObserver;
   readonly drawSamples: DrawSamples;
+  /** Of udit; checkpoints record it. */
+  readonly version: string;
   /** Stops after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
   /** Stops after this many steps of the run, or after this time, with a checkpoint; the run can go on later. */
@@ -254,7 +256,7 @@ class TrainingRun {
   }
 
   private card(): ModelCard {
-    const { config, data } = this.options;
+    const { config, data, version } = this.options;
     return {
       name: config.model.preset,
       spec: this.spec,
@@ -262,6 +264,7 @@ class TrainingRun {
       classNames: data.training.classNames,
       step: this.step,
       nimg: this.step * config.training.batchSize,
+      version,
     };
   }
 

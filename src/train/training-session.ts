@@ -11,7 +11,8 @@ import { createModel, type ModelSpec } from '../models/registry.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import { cpuWorkerBackend } from '../runtime/worker-backend-node.ts';
 import { createSampler } from '../sampling/sample.ts';
-import { openSavedModel, type SavedModel } from '../saved-model/saved-model.ts';
+import { openSavedModel } from '../saved-model/open-model.ts';
+import type { SavedModel } from '../saved-model/saved-model.ts';
 import { modelForData } from './model-for-data.ts';
 import { RunFolder } from './run-folder.ts';
 import type { TrainConfig } from './train-config.ts';
@@ -88,6 +89,7 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
     backend: shards > 1 ? cpuWorkerBackend : cpuBackend,
     session: { threads: Math.max(1, Math.floor(threads / shards)) },
     drawSamples: previewGrid(config.training.seed, threads),
+    version,
   });
 }
 

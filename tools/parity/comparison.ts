@@ -66,6 +66,25 @@ export function compareTensors(
   return compareNumbers(quantity, toNumbers(actual), toNumbers(expected), tolerance);
 }
 
+/** Two tensors that must have the same element type, shape and bytes. */
+export function compareBits(
+  quantity: string,
+  actual: HostTensor | undefined,
+  expected: HostTensor,
+): Comparison {
+  if (actual === undefined) return misfit(quantity, 'nothing was read', 'exact');
+  const kindOf = ({ dtype, shape }: HostTensor): string => dtype + formatShape(shape);
+  const kinds = compareExactly(quantity, kindOf(actual), kindOf(expected));
+  if (!isWithin(kinds)) return kinds;
+  const [a, b] = [bytesOf(actual), bytesOf(expected)];
+  const differing = b.findIndex((byte, i) => byte !== a[i]);
+  return differing < 0 ? kinds : misfit(quantity, `byte ${differing} of ${b.length} differs`, 'exact');
+}
+
+function bytesOf({ data }: HostTensor): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
 /** Two things that must be the same, such as counts or lists of names. */
 export function compareExactly(quantity: string, actual: unknown, expected: unknown): Comparison {
   const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)];

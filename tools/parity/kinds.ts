@@ -1,4 +1,5 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
+import { checkpointFiles } from './checkpoint-files.ts';
 import type { Fixture } from './fixture.ts';
 import { fullSize } from './full-size.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
@@ -23,6 +24,7 @@ const KINDS: readonly FixtureKind[] = [
   initialisation,
   imageCrop,
   fullSize,
+  checkpointFiles,
 ];
 
 export function recogniseKind(

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { type HostTensor, tensorOf } from './host-tensor.ts';
+import { readTensors, renamedSource, sourceOf } from './tensor-source.ts';
+
+const tensors = new Map<string, HostTensor>([
+  ['b', tensorOf('f32', [2], [1, 2])],
+  ['a', tensorOf('i64', [], [3])],
+]);
+
+test('tensors in memory are a source, in their order', async () => {
+  const source = sourceOf(tensors);
+  expect([...source.infos.keys()]).toEqual(['b', 'a']);
+  expect(await source.read('a')).toBe(tensors.get('a'));
+  expect(await readTensors(source)).toEqual(tensors);
+  expect([...(await readTensors(source, ['a'])).keys()]).toEqual(['a']);
+});
+
+test('other names for some tensors', async () => {
+  const renamed = renamedSource(sourceOf(tensors), new Map([['x.a', 'a']]));
+  expect([...renamed.infos]).toEqual([['x.a', tensors.get('a')]]);
+  expect(await renamed.read('x.a')).toBe(tensors.get('a'));
+});

@@ -1,0 +1,40 @@
+/** @file The options of each family and their kinds: what configurations may set, and what checkpoints say of their model. */
+import * as v from 'valibot';
+import { count, fraction, positive } from '../core/values.ts';
+import type { Family, ModelSpec } from './registry.ts';
+
+const COMMON_OPTIONS = {
+  inputSize: count,
+  inChannels: count,
+  numClasses: count,
+  learnSigma: v.boolean(),
+  classDropoutProb: fraction,
+  width: count,
+  heads: count,
+  mlpRatio: positive,
+};
+
+/** By family; a family that is not here does not compile. */
+export const MODEL_OPTIONS = {
+  'U-DiT': {
+    ...COMMON_OPTIONS,
+    depth: v.array(count),
+    downFactor: v.union([count, v.array(count)]),
+    downsampler: v.picklist(['dwconv1', 'dwconv3', 'dwconv5']),
+    downShortcut: v.boolean(),
+    attention: v.picklist(['cosine', 'dot']),
+    position: v.picklist(['rope2d', 'none']),
+    ffn: v.picklist(['rep', 'dwconv', 'basic']),
+  },
+  DiT: {
+    ...COMMON_OPTIONS,
+    depth: count,
+    patchSize: v.picklist([2, 4, 8]),
+  },
+} satisfies Record<Family, v.ObjectEntries>;
+
+/** A model as it is written down. */
+export const modelSpecSchema: v.GenericSchema<unknown, ModelSpec> = v.variant('family', [
+  v.strictObject({ family: v.literal('U-DiT'), config: v.strictObject(MODEL_OPTIONS['U-DiT']) }),
+  v.strictObject({ family: v.literal('DiT'), config: v.strictObject(MODEL_OPTIONS.DiT) }),
+]);

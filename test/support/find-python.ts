@@ -1,0 +1,21 @@
+/** @file The Python of this machine that has PyTorch, for tests that compare with it where there is one. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Debian's own Python first: it is the one that has Debian's PyTorch. */
+const INTERPRETERS = ['/usr/bin/python3', 'python3'];
+
+export const NO_PYTORCH = `none of ${INTERPRETERS.join(', ')} can import torch`;
+
+export async function findPythonWithTorch(): Promise<string | undefined> {
+  for (const python of INTERPRETERS) {
+    const found = await run(python, ['-c', 'import torch']).then(
+      () => true,
+      () => false,
+    );
+    if (found) return python;
+  }
+  return undefined;
+}
