@@ -114,7 +114,7 @@ module.exports = {
       comment: 'What is published stands on src/ alone.',
       severity: 'error',
       from: { path: '^(?:src|bin)/', pathNot: TESTS },
-      to: { path: ['^(?:test|tools)/', TESTS] },
+      to: { path: ['^(?:test|tools|bench)/', TESTS] },
     },
     {
       name: 'no-development-package-in-sources',
@@ -128,7 +128,7 @@ module.exports = {
       name: 'no-unresolvable',
       comment: 'The file or package does not exist, or package.json does not name it.',
       severity: 'error',
-      from: { path: '^(?:src|bin|test|tools)/', pathNot: '^bin/udit\\.js$' },
+      from: { path: '^(?:src|bin|test|tools|bench)/', pathNot: '^bin/udit\\.js$' },
       to: { couldNotResolve: true },
     },
   ],

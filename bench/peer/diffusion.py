@@ -40,7 +40,8 @@ class GaussianDiffusion:
         kept_before = torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
         beta = 1 - kept / kept_before
         posterior_variance = beta * (1 - kept_before) / (1 - kept)
-        posterior_variance[0] = posterior_variance[1]  # the true value is 0, its log is not finite
+        # The true first value is 0, and its log not finite; with a single step no other is there.
+        posterior_variance[0] = posterior_variance[1] if steps > 1 else beta[0]
         self.log_beta = beta.log()
         self.log_posterior_variance = posterior_variance.log()
         self.signal = kept.sqrt()

@@ -172,7 +172,7 @@ function rivalOf({ python, version, env }: InstalledTorch, mode: PeerMode, spec:
       return Contestant.start(name, new Array<Command>(workers).fill(command), signal);
 
       async function expectAgreement(): Promise<void> {
-        const args = [SCRIPT, ...modelFlags, '--task', task, '--check', FIXTURES];
+        const args = [SCRIPT, ...modelFlags, '--task', task, '--check', FIXTURES, '--json'];
         const { agrees, worst } = await ask<{ agrees: boolean; worst: string }>(
           { program: python, args, env },
           signal,
