@@ -37,9 +37,9 @@ test('of several processes the time is from the first begin to the last end, the
 });
 
 test('names the last words of a program that does not get ready', async () => {
-  const failing = start(obedient(0, 1, 1), `console.error('no torch here'); process.exitCode = 1;`);
+  const failing = start(obedient(0, 1, 1), `throw new RangeError('no torch here')`);
   await expect(failing).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[RuntimeUnavailableError: RuntimeUnavailableError: bench test: the program ended before it was ready: no torch here]`,
+    `[RuntimeUnavailableError: RuntimeUnavailableError: bench test: the program ended before it was ready: RangeError: no torch here]`,
   );
 });
 

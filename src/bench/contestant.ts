@@ -113,7 +113,7 @@ class ContestantProcess {
     const first = await Promise.race([answers.next(), failedToStart]);
     signal.throwIfAborted();
     if (first.done) {
-      throw failure(name, `the program ended before it was ready: ${complaints.trim().split('\n').at(-1)}`);
+      throw failure(name, `the program ended before it was ready: ${lastWords(complaints)}`);
     }
     const { ready: _, ...introduction } = JSON.parse(first.value) as Introduction;
     return new ContestantProcess(name, child, answers, introduction, signal);
@@ -135,6 +135,12 @@ class ContestantProcess {
     this.process.stdin.end();
     return peak_rss_mb;
   }
+}
+
+/** The line of a program's complaints that says what is wrong: Node closes with its version, Python with the error. */
+export function lastWords(complaints: string): string {
+  const lines = complaints.trim().split('\n');
+  return (lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1)!).trim();
 }
 
 function failure(name: string, problem: string, cause?: unknown): RuntimeUnavailableError {

@@ -10,7 +10,7 @@ import { ConfigError, RuntimeUnavailableError } from '../core/errors.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { ModelSpec } from '../models/registry.ts';
 import type { Layout, Rival } from './contest.ts';
-import { type Command, Contestant } from './contestant.ts';
+import { type Command, Contestant, lastWords } from './contestant.ts';
 import type { Contest } from './plan.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bench/peer/udit_torch.py', import.meta.url));
@@ -113,7 +113,7 @@ async function describe(python: string, signal: AbortSignal): Promise<InstalledT
   } catch (error) {
     signal.throwIfAborted();
     const { stderr = '', message } = error as Error & { readonly stderr?: string };
-    return stderr.trim().split('\n').at(-1) || message;
+    return stderr === '' ? message : lastWords(stderr);
   }
 }
 
