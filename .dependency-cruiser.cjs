@@ -22,10 +22,11 @@ const LAYERS_BELOW = {
 const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);
 LAYERS_BELOW.sampling = LIBRARY_LAYERS;
 LAYERS_BELOW.train = [...LIBRARY_LAYERS, 'sampling'];
-LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'train'];
+LAYERS_BELOW.bench = [...LIBRARY_LAYERS, 'sampling', 'train'];
+LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'train', 'bench'];
 
 /** Layers that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
-const NODE_LAYERS = ['train', 'cli'];
+const NODE_LAYERS = ['train', 'bench', 'cli'];
 const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`];
 
 /** Packages that run in a browser as they do in Node. A package is added here only after a look at what it imports. */

@@ -1,11 +1,11 @@
 """U-DiT in PyTorch, eager, NCHW, float32: the network that the benchmark compares with.
 
 Written from the paper (arXiv 2405.02730) and from the published checkpoints' keys and shapes;
-module names are those keys, so an official state_dict loads strictly. Only the published
-configuration is here: cosine attention, 2-D rotary positions, 5x5 depthwise downsampler with
-shortcut, rep FFN.
+module names are those keys, so an official state_dict loads strictly. Only what the published
+presets and the recorded training need is here: cosine attention, 2-D rotary positions, depthwise
+downsampler with shortcut, rep FFN.
 
-Axes: B batch, C channels, H W grid, S the four sub-lattices of a grid, T tokens of one sub-lattice,
+Axes: B batch, C channels, H W grid, S the sub-lattices of a grid, T tokens of one sub-lattice,
 D channels of one head.
 """
 
@@ -30,6 +30,8 @@ class UDiTConfig:
     depth: Tuple[int, ...] = (2, 5, 8, 5, 2)  # blocks per level, encoder to decoder
     classes: int = 1000  # the null class has the row after the last one
     label_dropout: float = 0.1
+    down_factor: int = 2  # of each side: a grid is cut into its square of sub-lattices
+    down_kernel: int = 5  # of the depthwise convolution before that
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -100,41 +102,53 @@ def rotate(x: Tensor, factors: Tensor) -> Tensor:
     return torch.view_as_real(pairs * factors[:, None, :]).flatten(-2).type_as(x)
 
 
-class SublatticeDownsampler(nn.Module):
-    """(B,C,H,W) -> (B,S=4,T=HW/4,C): depthwise 5x5 with shortcut, then every second pixel."""
+def rotate_by_parts(x: Tensor, factors: Tensor) -> Tensor:
+    """The same without complex numbers, which compilers leave alone."""
+    real, imaginary = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
+    cos, sin = factors.real[:, None, :], factors.imag[:, None, :]
+    parts = (real * cos - imaginary * sin, real * sin + imaginary * cos)
+    return torch.stack(parts, dim=-1).flatten(-2)
 
-    def __init__(self, width: int):
+
+class SublatticeDownsampler(nn.Module):
+    """(B,C,H,W) -> (B,S=f*f,T=HW/S,C): depthwise with shortcut, then every f-th pixel."""
+
+    def __init__(self, width: int, factor: int, kernel: int):
         super().__init__()
-        self.layer = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.factor = factor
+        self.layer = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layer(x) + x
         b, c, h, w = x.shape
-        slices = x.reshape(b, c, h // 2, 2, w // 2, 2).permute(0, 3, 5, 2, 4, 1)
-        return slices.reshape(b, 4, h * w // 4, c)
+        f = self.factor
+        slices = x.reshape(b, c, h // f, f, w // f, f).permute(0, 3, 5, 2, 4, 1)
+        return slices.reshape(b, f * f, h * w // (f * f), c)
 
 
-def interleave_sublattices(tokens: Tensor, side: int) -> Tensor:
-    """(B,4,T,C) -> (B,C,2*side,2*side), the inverse of the downsampler's slicing."""
+def interleave_sublattices(tokens: Tensor, side: int, factor: int) -> Tensor:
+    """(B,S,T,C) -> (B,C,f*side,f*side), the inverse of the downsampler's slicing."""
     b, _, _, c = tokens.shape
-    grid = tokens.reshape(b, 2, 2, side, side, c).permute(0, 5, 3, 1, 4, 2)
-    return grid.reshape(b, c, 2 * side, 2 * side)
+    grid = tokens.reshape(b, factor, factor, side, side, c).permute(0, 5, 3, 1, 4, 2)
+    return grid.reshape(b, c, factor * side, factor * side)
 
 
 class Attention(nn.Module):
-    """Cosine attention within each sub-lattice, for a square grid of even side."""
+    """Cosine attention within each sub-lattice of a square grid."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, config: UDiTConfig):
         super().__init__()
-        self.heads = heads
-        self.logit_scale = nn.Parameter(torch.full((heads, 1, 1), math.log(10.0)))
+        self.heads = config.heads
+        self.fused = False  # with PyTorch's own attention function?
+        self.logit_scale = nn.Parameter(torch.full((config.heads, 1, 1), math.log(10.0)))
         self.to_qkv = nn.Linear(width, 3 * width)
         self.to_out = nn.Conv2d(width, width, 1)
-        self.downsampler = SublatticeDownsampler(width)
+        self.downsampler = SublatticeDownsampler(width, config.down_factor, config.down_kernel)
         self.factors = None  # rotary factors of the grid seen last
 
     def forward(self, x: Tensor) -> Tensor:
-        side = x.shape[-1] // 2
+        factor = self.downsampler.factor
+        side = x.shape[-1] // factor
         tokens = self.downsampler(x)
         b, s, t, c = tokens.shape
         if self.factors is None or self.factors.shape[0] != t:
@@ -142,12 +156,18 @@ class Attention(nn.Module):
         q, k, v = (
             part.reshape(b, s, t, self.heads, -1) for part in self.to_qkv(tokens).chunk(3, dim=-1)
         )
-        q = F.normalize(rotate(q, self.factors).transpose(2, 3), dim=-1)  # (B,S,heads,T,D)
-        k = F.normalize(rotate(k, self.factors).transpose(2, 3), dim=-1)
+        turn = rotate_by_parts if self.fused else rotate
+        q = F.normalize(turn(q, self.factors).transpose(2, 3), dim=-1)  # (B,S,heads,T,D)
+        k = F.normalize(turn(k, self.factors).transpose(2, 3), dim=-1)
+        v = v.transpose(2, 3)
         scale = self.logit_scale.clamp(max=LOGIT_SCALE_MAX).exp()
-        weights = ((q @ k.transpose(-2, -1)) * scale).softmax(dim=-1)
-        out = (weights @ v.transpose(2, 3)).transpose(2, 3).reshape(b, s, t, c)
-        return self.to_out(interleave_sublattices(out, side))
+        if self.fused:
+            q, k, v = (each.flatten(0, 1) for each in (q * scale, k, v))
+            out = F.scaled_dot_product_attention(q, k, v, scale=1.0).unflatten(0, (b, s))
+        else:
+            out = ((q @ k.transpose(-2, -1)) * scale).softmax(dim=-1) @ v
+        out = out.transpose(2, 3).reshape(b, s, t, c)
+        return self.to_out(interleave_sublattices(out, side, factor))
 
 
 class RepFeedForward(nn.Module):
@@ -221,13 +241,13 @@ class MergedFeedForward(nn.Module):
 class Block(nn.Module):
     """One U-DiT block: attention and FFN, twice, each pair with its own adaLN."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, config: UDiTConfig):
         super().__init__()
         self.norm = ChannelNorm()
-        self.attn1 = Attention(width, heads)
+        self.attn1 = Attention(width, config)
         self.mlp1 = RepFeedForward(width)
         self.adaLN_modulation1 = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-        self.attn2 = Attention(width, heads)
+        self.attn2 = Attention(width, config)
         self.mlp2 = RepFeedForward(width)
         self.adaLN_modulation2 = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
@@ -242,8 +262,8 @@ class Block(nn.Module):
 
 
 class Level(nn.ModuleList):
-    def __init__(self, width: int, heads: int, depth: int):
-        super().__init__(Block(width, heads) for _ in range(depth))
+    def __init__(self, width: int, config: UDiTConfig, depth: int):
+        super().__init__(Block(width, config) for _ in range(depth))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         for block in self:
@@ -293,23 +313,23 @@ class UDiT(nn.Module):
     def __init__(self, config: UDiTConfig):
         super().__init__()
         w1, w2, w3 = (config.hidden * factor for factor in (1, 2, 4))
-        heads, depth = config.heads, config.depth
+        depth = config.depth
         self.x_embedder = PatchEmbedder(w1)
         for level, width in enumerate((w1, w2, w3), start=1):
             labels = LabelEmbedder(config.classes, width, config.label_dropout)
             setattr(self, f"t_embedder_{level}", TimestepEmbedder(width))
             setattr(self, f"y_embedder_{level}", labels)
-        self.encoder_level_1 = Level(w1, heads, depth[0])
+        self.encoder_level_1 = Level(w1, config, depth[0])
         self.down1_2 = Downsample(w1)
-        self.encoder_level_2 = Level(w2, heads, depth[1])
+        self.encoder_level_2 = Level(w2, config, depth[1])
         self.down2_3 = Downsample(w2)
-        self.latent = Level(w3, heads, depth[2])
+        self.latent = Level(w3, config, depth[2])
         self.up3_2 = Upsample(w3)
         self.reduce_chan_level2 = nn.Conv2d(2 * w2, w2, 1)
-        self.decoder_level_2 = Level(w2, heads, depth[3])
+        self.decoder_level_2 = Level(w2, config, depth[3])
         self.up2_1 = Upsample(w2)
         self.reduce_chan_level1 = nn.Conv2d(2 * w1, w2, 1)
-        self.decoder_level_1 = Level(w2, heads, depth[4])  # stays at the second level's width
+        self.decoder_level_1 = Level(w2, config, depth[4])  # stays at the second level's width
         self.output = nn.Conv2d(w2, w2, 3, padding=1)
         self.final_layer = FinalLayer(w2)
 
@@ -327,15 +347,15 @@ class UDiT(nn.Module):
         return self.final_layer(self.output(x), c2)
 
 
-def blocks_of(model: UDiT) -> List[Block]:
+def blocks_of(model: nn.Module) -> List[Block]:
     return [module for module in model.modules() if isinstance(module, Block)]
 
 
 @torch.no_grad()
-def initialise(model: UDiT) -> UDiT:
+def initialise(model: nn.Module) -> nn.Module:
     """Xavier and N(0, 0.02) as published, except that nothing is zero.
 
-    Where the published initialisation is zero (adaLN, final projection) this draws N(0, 0.02): zero
+    For DiT too. Where the published initialisation is zero (adaLN, final projection) this draws N(0, 0.02): zero
     gates would make most gradients zero or denormal, and the timing unlike that of real training.
     """
     for module in model.modules():
@@ -347,21 +367,21 @@ def initialise(model: UDiT) -> UDiT:
             nn.init.normal_(module.weight, std=0.02)
     for name, weight in model.named_parameters():
         if name.endswith("weight") and any(
-            part in name for part in ("t_embedder", "adaLN_modulation", "final_layer.out_proj")
+            part in name for part in ("t_embedder", "adaLN_modulation", "final_layer")
         ):
             nn.init.normal_(weight, std=0.02)
     return model
 
 
-def merge_for_evaluation(model: UDiT) -> UDiT:
-    """Replaces every FFN by its merged form, in place; the model can no longer be trained."""
+def merge_for_evaluation(model: nn.Module) -> nn.Module:
+    """Replaces every U-DiT FFN by its merged form, in place; the model can no longer be trained."""
     for block in blocks_of(model):
         block.mlp1 = MergedFeedForward(block.mlp1)
         block.mlp2 = MergedFeedForward(block.mlp2)
     return model.eval()
 
 
-def avoid_slow_depthwise(model: UDiT) -> UDiT:
+def avoid_slow_depthwise(model: nn.Module) -> nn.Module:
     """Replaces the 1x1 depthwise convolutions of the training form, in place; keys stay the same.
 
     On one thread PyTorch 1.13 keeps every 1x1 convolution away from oneDNN, which is right for

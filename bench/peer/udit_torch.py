@@ -1,43 +1,44 @@
 #!/usr/bin/env python3
-"""Times U-DiT in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
+"""U-DiT and DiT in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
 
 import argparse
 import ctypes
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
+WARM_UP = {"forward": 2, "sample": 1, "train": 1}
+DEFAULT_MODEL = '{"family": "U-DiT", "config": {}}'
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", choices=("forward", "train"), default="forward")
-    parser.add_argument("--batch", type=int, default=8, help="latents per iteration")
-    parser.add_argument("--size", type=int, default=32, help="side of the latent, a multiple of 8")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--hidden", type=int, default=96, help="channels of the first level")
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--depth", default="2,5,8,5,2", help="blocks of the five levels")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--describe", action="store_true", help="what this PyTorch has, as JSON")
+    what.add_argument("--matrix-speed", action="store_true", help="of a matrix product, as JSON")
+    what.add_argument("--check", type=Path, metavar="DIR", help="compare with fixtures and exit")
+    what.add_argument("--serve", action="store_true", help="obey 'run' and 'quit' on stdin")
     parser.add_argument(
-        "--tuned", action="store_true", help="train: 1x1 depthwise convolutions as multiplications"
+        "--task", choices=tuple(WARM_UP), help="default: forward; to be checked: all of them"
     )
-    parser.add_argument("--warmup", type=int, default=2, help="iterations before the first timed")
-    parser.add_argument("--iterations", type=int, default=5, help="timed ones, without --json")
-    parser.add_argument("--json", action="store_true", help="obey 'run K' and 'quit' on stdin")
-    parser.add_argument("--check", type=Path, metavar="DIR", help="compare with fixtures and exit")
+    parser.add_argument("--mode", default="eager", help="see modes.py")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="preset of this project, as JSON (default: U-DiT-S)"
+    )
+    parser.add_argument("--batch", type=int, default=8, help="latents per iteration")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=10, help="sample: steps of DDPM")
+    parser.add_argument("--cfg-scale", type=float, default=1.5, help="sample: guidance, 1 is none")
+    parser.add_argument("--iterations", type=int, default=5, help="timed ones, without --serve")
+    parser.add_argument("--json", action="store_true", help="the outcome of --check as JSON")
     arguments = parser.parse_args()
-    depth = arguments.depth.split(",")
-    if len(depth) != 5 or not all(level.isdecimal() for level in depth):
-        parser.error(f"--depth: '{arguments.depth}' is not five numbers such as 2,5,8,5,2")
-    if arguments.size % 8 != 0:
-        parser.error(f"--size: {arguments.size} is not a multiple of 8")
-    if arguments.hidden % (4 * arguments.heads) != 0:
-        parser.error(f"--hidden: {arguments.hidden} is not 4 x {arguments.heads} heads x a number")
-    if arguments.iterations < 1:
-        parser.error(f"--iterations: {arguments.iterations} is less than 1")
-    arguments.depth = tuple(int(level) for level in depth)
+    for name in ("batch", "threads", "steps", "iterations"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name}: {getattr(arguments, name)} is less than 1")
     return arguments
 
 
@@ -51,36 +52,51 @@ def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
     """Builds model and inputs; returns the work to be timed."""
     import torch
 
-    from network import (
-        UDiT,
-        UDiTConfig,
-        avoid_slow_depthwise,
-        initialise,
-        merge_for_evaluation,
-    )
-    from training import Trainer
+    from diffusion import GaussianDiffusion, guided
+    from modes import compiler_of, for_inference, for_training, precision_of
+    from network import initialise
+    from presets import model_of
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    config = UDiTConfig(hidden=arguments.hidden, heads=arguments.heads, depth=arguments.depth)
-    model = initialise(UDiT(config))
-    x = torch.randn(arguments.batch, 4, arguments.size, arguments.size)
-    y = torch.randint(0, config.classes, (arguments.batch,))
+    model, side, classes = model_of(json.loads(arguments.model))
+    initialise(model)
+    mode, batch = arguments.mode, arguments.batch
+    x = torch.randn(batch, 4, side, side)
+    y = torch.randint(0, classes, (batch,))
     if arguments.task == "train":
-        trainer = Trainer(avoid_slow_depthwise(model) if arguments.tuned else model)
+        from training import Trainer
+
+        trainer = Trainer(
+            for_training(model, mode), compiled=compiler_of(mode), precision=precision_of(mode)
+        )
         return lambda: trainer.step(x, y)
-    merge_for_evaluation(model)
-    t = torch.randint(0, 1000, (arguments.batch,))
-    return torch.inference_mode()(lambda: model(x, t, y))
+    guides = arguments.task == "sample" and arguments.cfg_scale != 1
+    t = torch.randint(0, 1000, (batch,))
+    example = [torch.cat([each, each]) if guides else each for each in (x, t, y)]
+    network = for_inference(model, mode, example)
+    if arguments.task == "forward":
+        return lambda: network(x, t, y)
+    diffusion = GaussianDiffusion(arguments.steps)
+    if guides:
+        denoise = guided(network, y, arguments.cfg_scale, null_label=classes)
+    else:
+        denoise = lambda x, t: network(x, t, y)  # noqa: E731
+    return lambda: diffusion.sample(denoise, x.shape)
+
+
+def seconds_now() -> float:
+    """Of the machine's monotonic clock, which all processes read alike."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def timed(work: Callable[[], object], count: int) -> List[float]:
-    """Wall-clock seconds of each of count iterations."""
+    """Seconds of each of count iterations."""
     seconds = []
     for _ in range(count):
-        start = time.perf_counter()
+        begin = seconds_now()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(seconds_now() - begin)
     return seconds
 
 
@@ -92,6 +108,38 @@ def blas_core() -> Optional[str]:
         return None
     name.restype = ctypes.c_char_p
     return name().decode()
+
+
+def uses_openblas() -> bool:
+    """PyTorch from PyPI brings a BLAS of its own, whatever else is installed."""
+    import torch
+
+    return not torch.backends.mkl.is_available() and blas_core() is not None
+
+
+def describe() -> None:
+    import torch
+
+    from modes import available_modes
+
+    say(
+        torch=torch.__version__,
+        modes=available_modes(),
+        blas="OpenBLAS" if uses_openblas() else None,
+    )
+
+
+def matrix_speed() -> None:
+    """Of the largest common product in U-DiT-S, on one thread, and whether it is right."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    a, b = torch.randn(2048, 384), torch.randn(384, 768)
+    error = ((a @ b).double() - a.double() @ b.double()).abs().max().item()
+    fastest = min(timed(lambda: a @ b, 50))
+    operations = 2 * 2048 * 384 * 768
+    say(gflops=round(operations / fastest / 1e9, 1), correct=error < 1e-3)
 
 
 def peak_rss_mb() -> float:
@@ -113,33 +161,52 @@ def say(**fields: object) -> None:
     print(json.dumps(fields), flush=True)
 
 
-def serve(work: Callable[[], object], threads: int) -> None:
-    """The interleaving protocol: lines on stdin, one JSON line on stdout for each."""
+def serve(work: Callable[[], object]) -> None:
+    """The protocol of contestants: lines on stdin, one JSON line on stdout for each."""
     import torch
 
-    say(ready=True, torch=torch.__version__, threads=threads, blas_core=blas_core())
+    # Ctrl-C reaches every process of the terminal; this one is ended by the one that started it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    blas = {"openblas_core": blas_core()} if uses_openblas() else {}
+    python = sys.version.split()[0]
+    say(ready=True, torch=torch.__version__, python=python, **blas)
     for line in sys.stdin:
-        words = line.split()
-        if words == ["quit"]:
-            break
-        if len(words) == 2 and words[0] == "run" and words[1].isdecimal():
-            say(seconds=timed(work, int(words[1])))
+        if line.strip() == "quit":
+            say(peak_rss_mb=round(peak_rss_mb(), 1))
+            return
+        if line.strip() == "run":
+            begin = seconds_now()
+            work()
+            say(interval=[begin, seconds_now()])
         else:
-            say(error=f"unknown request '{line.strip()}': send 'run K' or 'quit'")
-    say(peak_rss_mb=round(peak_rss_mb(), 1))
+            say(error=f"unknown request '{line.strip()}': send 'run' or 'quit'")
 
 
 def main() -> int:
     arguments = parse_arguments()
     limit_threads(arguments.threads)
+    if arguments.describe:
+        describe()
+        return 0
+    if arguments.matrix_speed:
+        matrix_speed()
+        return 0
     if arguments.check:
         from check import check
 
-        return check(arguments.check)
+        family = json.loads(arguments.model)["family"]
+        tasks = [arguments.task] if arguments.task else list(WARM_UP)
+        report = check(arguments.check, family, tasks, arguments.mode)
+        if arguments.json:
+            say(agrees=report.failures == 0, worst=report.worst)
+        else:
+            print("\n".join(report.lines))
+        return 0 if arguments.json or report.failures == 0 else 1
+    arguments.task = arguments.task or "forward"
     work = iteration(arguments)
-    timed(work, arguments.warmup)
-    if arguments.json:
-        serve(work, arguments.threads)
+    timed(work, WARM_UP[arguments.task])
+    if arguments.serve:
+        serve(work)
         return 0
     seconds = sorted(timed(work, arguments.iterations))
     median, least = seconds[len(seconds) // 2], seconds[0]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { numberIn, wholeNumber } from './flags.ts';
+import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 
 test('whole numbers, also with units', () => {
   const parse = wholeNumber({ from: 1 });
@@ -30,4 +30,18 @@ test('a range without end has no infinite number in it', () => {
   const parse = numberIn(0, Number.POSITIVE_INFINITY);
   expect(parse('1e300')).toBe(1e300);
   expect(() => parse('Infinity')).toThrow('A number from 0 is needed.');
+});
+
+test('lists of values, and of names', () => {
+  expect(listOf(wholeNumber({ from: 1 }))('1,2, 4')).toEqual([1, 2, 4]);
+  const parse = listAmong(['eager', 'compiled']);
+  expect(['compiled', 'compiled,eager', 'all'].map(parse)).toEqual([
+    ['compiled'],
+    ['compiled', 'eager'],
+    ['eager', 'compiled'],
+  ]);
+});
+
+test.each(['', 'eager,', 'lazy', 'all,eager'])('not a list of names: %j', (text) => {
+  expect(() => listAmong(['eager', 'compiled'])(text)).toThrow('Allowed are eager, compiled and all.');
 });

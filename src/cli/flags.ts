@@ -23,6 +23,21 @@ export function wholeNumber({ from }: { readonly from: number }): (text: string)
   };
 }
 
+/** A parser of values separated by commas, each by `parse`. */
+export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
+  return (text) => text.split(',').map((item) => parse(item.trim()));
+}
+
+/** A parser of names separated by commas; `all` stands for every one. */
+export function listAmong<T extends string>(names: readonly T[]): (text: string) => readonly T[] {
+  const named = listOf((text) => {
+    const name = names.find((candidate) => candidate === text);
+    if (name === undefined) throw new InvalidArgumentError(`Allowed are ${names.join(', ')} and all.`);
+    return name;
+  });
+  return (text) => (text === 'all' ? names : named(text));
+}
+
 /** A parser of numbers in a range; both ends belong to it. */
 export function numberIn(low: number, high: number): (text: string) => number {
   return (text) => {

@@ -1,5 +1,6 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
+import { registerBench } from './bench.ts';
 import { EXIT_CODES, reportFailure } from './failures.ts';
 import { registerFetch } from './fetch.ts';
 import { registerSample } from './sample.ts';
@@ -15,6 +16,7 @@ Examples:
   udit sample                draw emoji with the bundled model
   udit sample runs/mine      draw from a run's latest checkpoint
   udit fetch --list          published weights that can be downloaded
+  udit bench                 measure speed and memory here
   udit sample --help         all options of a command
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
@@ -42,6 +44,7 @@ export function buildProgram(terminal: Terminal): Command {
   registerTrain(program, terminal);
   registerSample(program, terminal);
   registerFetch(program, terminal);
+  registerBench(program, terminal);
   return program;
 }
 

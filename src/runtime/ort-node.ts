@@ -13,3 +13,6 @@ export const cpuBackend: Backend = {
     return backend.createSession(model, options);
   },
 };
+
+/** Of the native library, as reports of measurements name it. */
+export const runtimeVersion = ort.env.versions.node ?? 'unknown';

@@ -23,7 +23,10 @@ export function contentProblems({ files }: PackedPackage): string[] {
 export function publicModules({ files }: PackedPackage): string[] {
   return files
     .map(
-      ({ path }) => /^dist\/(?!cli\/|onnx\/schema\/|runtime\/session-worker-node)(.+)\.js$/.exec(path)?.[1],
+      ({ path }) =>
+        /^dist\/(?!cli\/|onnx\/schema\/|runtime\/session-worker-node|bench\/workload-process)(.+)\.js$/.exec(
+          path,
+        )?.[1],
     )
     .filter((name) => name !== undefined)
     .map((name) => (name === 'index' ? 'udit' : `udit/${name}`));

@@ -1,0 +1,111 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Rival } from './contest.ts';
+import { findPeers, layoutsOf, type PeerMode } from './peer.ts';
+import type { Contest, Workload } from './plan.ts';
+
+/** Answers as bench/peer/udit_torch.py does; modes are right unless they are compiled. */
+const FAKE_PYTHON = `#!/usr/bin/env node
+const flags = process.argv.slice(3);
+const valueOf = (flag) => flags[flags.indexOf(flag) + 1];
+const say = (answer) => console.log(JSON.stringify(answer));
+const { OPENBLAS_CORETYPE: core = 'none', OPENBLAS_L2_SIZE: l2 } = process.env;
+if (flags.includes('--describe')) say({ torch: '9.0', modes: ['eager', 'compile', 'openvino'], blas: 'OpenBLAS' });
+else if (flags.includes('--matrix-speed')) {
+  if (core === 'ZEN') process.exit(132);
+  say({ gflops: { none: 50, HASWELL: 100, SKYLAKEX: 200 }[core], correct: core !== 'SKYLAKEX' });
+} else if (flags.includes('--check')) say({ agrees: valueOf('--mode') !== 'compile', worst: 'forward, rel L2: 0.3 (limit 2e-05)' });
+else {
+  say({ ready: true, core, l2: l2 ?? 'none', batch: valueOf('--batch'), threads: valueOf('--threads') });
+  require('node:readline').createInterface({ input: process.stdin }).on('line', (line) =>
+    say(line === 'quit' ? { peak_rss_mb: 10 } : { interval: [0, 1] }));
+}
+`;
+
+let folder: string;
+let python: string;
+let ended = new AbortController();
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'udit peer '));
+  python = join(folder, 'python3');
+  await writeFile(python, FAKE_PYTHON, { mode: 0o755 });
+});
+afterEach(() => {
+  ended.abort();
+  ended = new AbortController();
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const find = (modes: readonly PeerMode[]) =>
+  findPeers({ model: 'DiT-S/8', pythons: [python], modes }, ended.signal);
+
+const contest = (changes: Partial<Workload> = {}, cores = 2): Contest => {
+  const workload: Workload = {
+    task: 'forward',
+    model: 'DiT-S/8',
+    batch: 8,
+    workers: 1,
+    threads: 1,
+    precision: 'fp32',
+    device: 'cpu',
+    sampling: { steps: 2 },
+    ...changes,
+  };
+  const { task, batch, device } = workload;
+  return { task, batch, device, cores, workloads: [workload] };
+};
+
+test('a mode is a rival; one that this PyTorch lacks is a note', async () => {
+  const { rivals, notes } = await find(['eager', 'bf16']);
+  expect(rivals.map(({ name, precision }) => [name, precision])).toEqual([['PyTorch 9.0 eager', 'fp32']]);
+  expect(notes).toEqual(['PyTorch 9.0 has no mode bf16 here']);
+});
+
+test('runs on the fastest kernels that are right, each process with its share', async () => {
+  const [eager] = (await find(['eager'])).rivals as [Rival];
+  const contestant = await eager.start(contest(), { workers: 2, threads: 1 }, ended.signal);
+  expect(contestant.introduction).toEqual({ core: 'HASWELL', l2: 'none', batch: '4', threads: '1' });
+  expect(await contestant.run()).toBe(1);
+  expect(await contestant.quit()).toEqual({ totalMb: 20, largestMb: 10 });
+});
+
+test('a mode that computes something else is not timed', async () => {
+  const [compiled] = (await find(['compile'])).rivals as [Rival];
+  const starting = compiled.start(contest(), { workers: 1, threads: 1 }, ended.signal);
+  await expect(starting).rejects.toThrowErrorMatchingInlineSnapshot(
+    `[RuntimeUnavailableError: RuntimeUnavailableError: bench PyTorch 9.0 compile: it is not timed, since it does not compute what the originals do: forward, rel L2: 0.3 (limit 2e-05)]`,
+  );
+});
+
+test('takes part where it can do the same', async () => {
+  const { rivals } = await find(['eager', 'openvino']);
+  const takingPart = (changes: Partial<Workload>) =>
+    rivals
+      .filter((rival) => rival.layouts(contest(changes)).length > 0)
+      .map(({ name }) => name.split(' ').at(-1));
+  expect(takingPart({})).toEqual(['eager', 'openvino']);
+  expect(takingPart({ task: 'train' })).toEqual(['eager']);
+  expect(takingPart({ task: 'sample' })).toEqual(['eager', 'openvino']);
+  expect(takingPart({ task: 'sample', sampling: { steps: 2, sampler: 'ddim' } })).toEqual([]);
+  expect(takingPart({ task: 'load' })).toEqual([]);
+  expect(takingPart({ device: 'wasm' })).toEqual([]);
+});
+
+test('layouts use all cores, and fewer threads where processes cannot', () => {
+  expect(layoutsOf({ batch: 8, cores: 1 })).toEqual([{ workers: 1, threads: 1 }]);
+  expect(layoutsOf({ batch: 8, cores: 2 })).toEqual([
+    { workers: 1, threads: 2 },
+    { workers: 2, threads: 1 },
+  ]);
+  expect(layoutsOf({ batch: 1, cores: 2 })).toEqual([
+    { workers: 1, threads: 2 },
+    { workers: 1, threads: 1 },
+  ]);
+  expect(layoutsOf({ batch: 6, cores: 4 })).toEqual([
+    { workers: 1, threads: 4 },
+    { workers: 2, threads: 2 },
+    { workers: 3, threads: 1 },
+  ]);
+});

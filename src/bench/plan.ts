@@ -1,0 +1,102 @@
+/** @file What is measured: every combination of what was asked for that can be run here. */
+import type { SamplerName } from '../diffusion/samplers.ts';
+
+export const TASKS = ['load', 'forward', 'sample', 'train'] as const;
+export type Task = (typeof TASKS)[number];
+
+export const DEVICES = ['cpu', 'wasm'] as const;
+export type Device = (typeof DEVICES)[number];
+
+export const PRECISIONS = ['fp32'] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+/** How images are drawn; what is left open is chosen as for `udit sample`. */
+export interface SamplingRequest {
+  readonly steps: number;
+  readonly sampler?: SamplerName | undefined;
+  readonly cfgScale?: number | undefined;
+}
+
+/** One piece of work, done again and again while the clock runs. */
+export interface Workload {
+  readonly task: Task;
+  /** A preset of src/models. */
+  readonly model: string;
+  /** Images per iteration, shared out evenly among the workers. */
+  readonly batch: number;
+  readonly workers: number;
+  /** Of each worker. */
+  readonly threads: number;
+  readonly precision: Precision;
+  readonly device: Device;
+  readonly sampling: SamplingRequest;
+}
+
+/** What may be listed: a value each of `tasks`, `batches` … makes a workload. */
+export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
+  readonly tasks: readonly Task[];
+  readonly batches: readonly number[];
+  readonly workers: readonly number[];
+  readonly threads: readonly number[];
+  readonly precisions: readonly Precision[];
+  readonly devices: readonly Device[];
+}
+
+/** Workloads that do the same on as many cores, so that they can be compared with each other and with one peer. */
+export interface Contest {
+  readonly task: Task;
+  readonly batch: number;
+  readonly device: Device;
+  readonly cores: number;
+  readonly workloads: readonly Workload[];
+}
+
+export interface BenchPlan {
+  readonly contests: readonly Contest[];
+  /** Combinations that are left out, and why. */
+  readonly skipped: readonly string[];
+}
+
+/** @param coreCount - of this machine: what needs more would measure how cores are shared */
+export function planBench(request: BenchRequest, coreCount: number): BenchPlan {
+  const contests = new Map<string, Contest>();
+  const skipped = new Set<string>();
+  for (const workload of combinations(request)) {
+    const { task, batch, device, workers, threads } = workload;
+    const obstacle = obstacleTo(workload, coreCount);
+    if (obstacle !== undefined) {
+      skipped.add(obstacle);
+      continue;
+    }
+    const cores = workers * threads;
+    const key = [task, batch, device, cores].join();
+    const workloads = [...(contests.get(key)?.workloads ?? []), workload];
+    contests.set(key, { task, batch, device, cores, workloads });
+  }
+  return { contests: [...contests.values()], skipped: [...skipped] };
+}
+
+function* combinations(request: BenchRequest): Generator<Workload> {
+  const { model, sampling } = request;
+  for (const task of request.tasks)
+    for (const batch of request.batches)
+      for (const device of request.devices)
+        for (const workers of request.workers)
+          for (const threads of request.threads)
+            for (const precision of request.precisions)
+              yield { task, model, batch, device, workers, threads, precision, sampling };
+}
+
+function obstacleTo(
+  { task, batch, device, workers, threads }: Workload,
+  coreCount: number,
+): string | undefined {
+  if (workers * threads > coreCount) {
+    return `${workers} workers of ${threads} threads need ${workers * threads} cores, there are ${coreCount}`;
+  }
+  if (batch % workers !== 0)
+    return `a batch of ${batch} cannot be shared out evenly among ${workers} workers`;
+  if (device === 'wasm' && workers * threads > 1) return 'WebAssembly has one worker of one thread';
+  if (task === 'load' && workers > 1) return 'a model is loaded by one worker';
+  return undefined;
+}

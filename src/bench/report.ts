@@ -1,0 +1,134 @@
+/** @file From seconds and bytes to tables and JSON. */
+import type { ContestResult, Layout, Measurement, RivalMeasurement } from './contest.ts';
+import type { Contest } from './plan.ts';
+
+/** The middle value, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** What one of our workloads takes of what a rival takes in the same turns: below 1 is better. */
+export interface Ratio {
+  readonly time: number;
+  readonly memory: number;
+}
+
+export function ratios(ours: readonly Measurement[], rival: RivalMeasurement): Ratio[] {
+  return ours.map(({ memory }, i) => ({
+    time: median(rival.ourSeconds[i]!) / median(rival.seconds),
+    memory: memory.totalMb / rival.memory.totalMb,
+  }));
+}
+
+/** What is known of a measurement, whatever it is shown as. */
+export function figuresOf({ seconds, memory }: Measurement, { task, batch }: Contest) {
+  const medianSeconds = median(seconds);
+  const peaks = { peakMemoryMb: memory.totalMb, peakMemoryPerProcessMb: memory.largestMb };
+  if (task === 'load') {
+    // The first time nothing is ready: neither the runtime nor this code's machine code.
+    const [coldSeconds, ...again] = seconds as [number, ...number[]];
+    return { coldSeconds, ...(again.length === 0 ? {} : { warmSeconds: median(again) }), ...peaks };
+  }
+  return {
+    medianSeconds,
+    minSeconds: Math.min(...seconds),
+    secondsPerImage: medianSeconds / batch,
+    imagesPerSecond: batch / medianSeconds,
+    ...peaks,
+  };
+}
+
+type Figures = ReturnType<typeof figuresOf>;
+type Cell = (figures: Readonly<Record<string, number>>) => string;
+
+const fixed =
+  (key: string, digits: number): Cell =>
+  ({ [key]: value }) =>
+    value?.toFixed(digits) ?? '';
+
+/** A column without a single value is left out. */
+const COLUMNS: readonly (readonly [title: string, cell: Cell])[] = [
+  ['cold s', fixed('coldSeconds', 2)],
+  ['warm s', fixed('warmSeconds', 2)],
+  ['median s', fixed('medianSeconds', 3)],
+  ['min s', fixed('minSeconds', 3)],
+  ['s/image', fixed('secondsPerImage', 3)],
+  ['images/s', fixed('imagesPerSecond', 2)],
+  ['peak MB', fixed('peakMemoryMb', 0)],
+  ['per process', fixed('peakMemoryPerProcessMb', 0)],
+];
+
+export const formatCores = (count: number): string => (count === 1 ? '1 core' : `${count} cores`);
+
+/** Which contest it is. */
+export function contestTitle({ task, batch, device, cores }: Contest): string {
+  return `${task}, batch ${batch}, ${device}, ${formatCores(cores)}`;
+}
+
+const layoutOf = ({ workers, threads }: Layout): string => `${workers}×${threads}`;
+
+/** A table of what was measured, one of ratios where there are rivals, and below them versions and notes. */
+export function formatContest({ contest, ours, rivals, notes }: ContestResult): string {
+  const measurements = [...ours, ...rivals];
+  const figures = measurements.map(
+    (measurement) => figuresOf(measurement, contest) as Figures & Record<string, number>,
+  );
+  const columns = COLUMNS.filter(([, cell]) => figures.some((each) => cell(each) !== ''));
+  const rows = measurements.map((measurement, i) => [
+    measurement.name,
+    layoutOf(measurement),
+    measurement.precision,
+    ...columns.map(([, cell]) => cell(figures[i]!)),
+  ]);
+  return [
+    contestTitle(contest),
+    ...alignedRows([['', 'workers×threads', 'precision', ...columns.map(([title]) => title)], ...rows]),
+    ...(rivals.length === 0 ? [] : ['', ...ratioRows(ours, rivals)]),
+    '',
+    ...new Set(measurements.map(introductionLine)),
+    ...notes.map((note) => `  ${note}`),
+  ].join('\n');
+}
+
+function ratioRows(ours: readonly Measurement[], rivals: readonly RivalMeasurement[]): string[] {
+  const labels = ours.map((each) => `udit ${layoutOf(each)} ${each.precision}`);
+  const rows = rivals.map((rival) => [
+    rival.name,
+    ...ratios(ours, rival).map(({ time, memory }) => `${time.toFixed(3)} (${memory.toFixed(2)})`),
+  ]);
+  return alignedRows([['our time (memory) / theirs', ...labels], ...rows]);
+}
+
+function introductionLine({ name, introduction }: Measurement): string {
+  const facts = Object.entries(introduction).map(([key, value]) => `${key} ${value}`);
+  return `  ${name}: ${facts.join(', ')}`;
+}
+
+/** Two-space columns, the first aligned left, numbers right. */
+function alignedRows(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => {
+    const cells = row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)));
+    return `  ${cells.join('  ')}`.trimEnd();
+  });
+}
+
+/** One result as plain data; ratios are by rival and then by our measurement, in the order of the lists. */
+export function contestAsData({ contest, ours, rivals, notes }: ContestResult) {
+  const { task, batch, device, cores } = contest;
+  const row = (measurement: Measurement) => {
+    const { name, workers, threads, precision, introduction: versions, seconds } = measurement;
+    return { name, workers, threads, precision, versions, ...figuresOf(measurement, contest), seconds };
+  };
+  return {
+    task,
+    batch,
+    device,
+    cores,
+    ours: ours.map(row),
+    rivals: rivals.map((rival) => ({ ...row(rival), ourRatios: ratios(ours, rival) })),
+    notes,
+  };
+}

@@ -1,0 +1,190 @@
+/** @file `udit bench`: how fast this machine loads, runs, samples and trains a model, also against PyTorch. */
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { type Command, Option } from 'commander';
+import { type ContestResult, runContest } from '../bench/contest.ts';
+import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../bench/peer.ts';
+import {
+  type BenchRequest,
+  DEVICES,
+  type Device,
+  PRECISIONS,
+  type Precision,
+  planBench,
+  TASKS,
+  type Task,
+} from '../bench/plan.ts';
+import { contestAsData, contestTitle, formatContest, formatCores } from '../bench/report.ts';
+import { ConfigError } from '../core/errors.ts';
+import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import { presetSpec } from '../models/presets.ts';
+import { interruptible } from './failures.ts';
+import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
+import type { Terminal } from './terminal.ts';
+import { version } from './version.ts';
+
+interface BenchFlags {
+  readonly task: readonly Task[];
+  readonly model: string;
+  readonly batch: readonly number[];
+  readonly steps: number;
+  readonly sampler?: SamplerName;
+  readonly cfgScale?: number;
+  readonly workers: readonly number[];
+  readonly threads: readonly number[];
+  readonly precision: readonly Precision[];
+  readonly device: readonly Device[];
+  readonly peer: boolean;
+  readonly peerPython?: readonly string[];
+  readonly peerMode: readonly PeerMode[];
+  readonly rounds: number;
+  readonly json?: true;
+}
+
+const DEFAULT_ROUNDS = 5;
+/** Every step is the same work; the time of a picture is proportional to their number. */
+const DEFAULT_STEPS = 10;
+
+const AFTER_HELP = `
+Examples:
+  udit bench                                          everything, one core, U-DiT-S, batch 8
+  udit bench --task forward --workers 1,2 --threads 1,2
+  udit bench --model U-DiT-XS --task sample --steps 25 --batch 1,8 --no-peer
+  udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
+  udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
+
+Lists are combined with each other; what needs more cores than there are is left out. A batch is
+shared out among the workers. The peer is PyTorch in a clone of the repository, on as many cores, in
+the fastest of its layouts; both take turns in one run, and ratios below 1 say that udit is faster.
+`;
+
+export function registerBench(program: Command, terminal: Terminal): void {
+  const count = listOf(wholeNumber({ from: 1 }));
+  program
+    .command('bench')
+    .description('measure speed and memory here: loading, forward, sampling and training')
+    .optionsGroup('What to measure:')
+    .addOption(
+      new Option('--task <list>', `of ${TASKS.join()}`).argParser(listAmong(TASKS)).default(TASKS, 'all'),
+    )
+    .option('--model <preset>', 'U-DiT-XS|S|B|L, DiT-S|B|L|XL/2|4|8', 'U-DiT-S')
+    .addOption(new Option('--batch <list>', 'images per iteration').argParser(count).default([8], '8'))
+    .option('--steps <n>', 'sample: steps from noise to image', wholeNumber({ from: 1 }), DEFAULT_STEPS)
+    .addOption(
+      new Option('--sampler <name>', 'sample: default as for udit sample').choices(Object.keys(SAMPLERS)),
+    )
+    .option(
+      '--cfg-scale <s>',
+      'sample: guidance, 1 is none (default as for udit sample)',
+      numberIn(0, Number.POSITIVE_INFINITY),
+    )
+    .optionsGroup('How udit does it:')
+    .addOption(
+      new Option('--workers <list>', 'sessions that work side by side').argParser(count).default([1], '1'),
+    )
+    .addOption(new Option('--threads <list>', 'threads of each worker').argParser(count).default([1], '1'))
+    .addOption(
+      new Option('--precision <list>', `of ${PRECISIONS.join()}`)
+        .argParser(listAmong(PRECISIONS))
+        .default(['fp32'], 'fp32'),
+    )
+    .addOption(
+      new Option('--device <list>', `of ${DEVICES.join()}`)
+        .argParser(listAmong(DEVICES))
+        .default(['cpu'], 'cpu'),
+    )
+    .optionsGroup('Against PyTorch:')
+    .option('--no-peer', 'measure udit alone')
+    .addOption(
+      new Option('--peer-python <list>', 'Python interpreters (default: the first here that has PyTorch)')
+        .argParser(listOf((text) => text))
+        .env('UDIT_PEER_PYTHON'),
+    )
+    .addOption(
+      new Option('--peer-mode <list>', `of ${PEER_MODES.join()}`)
+        .argParser(listAmong(PEER_MODES))
+        .default(['eager'], 'eager'),
+    )
+    .optionsGroup('How to report it:')
+    .option('--rounds <n>', 'timed iterations of each program', wholeNumber({ from: 1 }), DEFAULT_ROUNDS)
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', AFTER_HELP)
+    .action((flags: BenchFlags) => interruptible((signal) => bench(flags, terminal, signal)));
+}
+
+async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
+  const { rounds, json = false } = flags;
+  const coreCount = availableParallelism();
+  const { contests, skipped } = planBench(requestOf(flags), coreCount);
+  if (contests.length === 0) {
+    throw new ConfigError({
+      where: 'udit bench',
+      problem: skipped.join('; '),
+      fix: 'ask for a combination that can run here',
+    });
+  }
+  // Whatever ends this function ends the programs that it has started.
+  const ended = new AbortController();
+  const signal = AbortSignal.any([stopped, ended.signal]);
+  try {
+    const { rivals, notes } = await peersFor(flags, signal);
+    const machine = describeMachine(coreCount);
+    if (!json) {
+      terminal.out.write(`${flags.model} on ${machine.cpu}, ${formatCores(coreCount)}, rounds: ${rounds}\n`);
+      for (const note of [...skipped.map((reason) => `left out: ${reason}`), ...notes])
+        terminal.out.write(`  ${note}\n`);
+    }
+    const results: ContestResult[] = [];
+    for (const contest of contests) {
+      const title = contestTitle(contest);
+      const result = await runContest(contest, {
+        rounds,
+        version,
+        rivals: rivals.filter((rival) => rival.layouts(contest).length > 0),
+        signal,
+        onProgress: (what) => terminal.err.write(`${title}: ${what}\n`),
+      });
+      results.push(result);
+      if (!json) terminal.out.write(`\n${formatContest(result)}\n`);
+    }
+    if (json) {
+      const { model } = flags;
+      const report = { machine, model, rounds, skipped, notes, contests: results.map(contestAsData) };
+      terminal.out.write(`${JSON.stringify(report, null, 2)}\n`);
+    }
+  } finally {
+    ended.abort();
+  }
+}
+
+/** @throws ConfigError for an unknown preset */
+function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
+  presetSpec(model);
+  const { steps, sampler, cfgScale, workers, threads, precision, device } = flags;
+  return {
+    model,
+    tasks: task,
+    batches: batch,
+    workers,
+    threads,
+    precisions: precision,
+    devices: device,
+    sampling: { steps, sampler, cfgScale },
+  };
+}
+
+async function peersFor(
+  { model, peer, peerPython, peerMode }: BenchFlags,
+  signal: AbortSignal,
+): Promise<Peers> {
+  if (!peer) return { rivals: [], notes: [] };
+  return findPeers({ model, pythons: peerPython, modes: peerMode }, signal);
+}
+
+function describeMachine(coreCount: number) {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: coreCount,
+    memoryGb: Math.round(totalmem() / 1e9),
+    platform: `${process.platform} ${process.arch}`,
+  };
+}

@@ -1,0 +1,151 @@
+/** @file `udit bench` from the command line to its numbers, on the smallest preset. No test asks how fast it is. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runUdit } from './support/run-udit.ts';
+import { spawnUdit } from './support/spawn-udit.ts';
+
+let root: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit bench '));
+});
+afterAll(() => rm(root, { recursive: true }));
+
+const bench = (...flags: readonly string[]) =>
+  runUdit(['bench', '--model', 'U-DiT-XS', '--batch', '2', '--rounds', '1', ...flags], root);
+
+const TINY = ['--steps', '1', '--no-peer'];
+
+test('measures every task, and says so as JSON', async () => {
+  const { code, out } = await bench(...TINY, '--json');
+  expect(code).toBe(0);
+  const report = JSON.parse(out);
+  expect(report).toMatchObject({ model: 'U-DiT-XS', rounds: 1, skipped: [], notes: [] });
+  expect(report.machine.cores).toBeGreaterThan(0);
+  expect(report.contests.map(({ task }: { task: string }) => task)).toEqual([
+    'load',
+    'forward',
+    'sample',
+    'train',
+  ]);
+  for (const { ours, rivals } of report.contests) {
+    expect(rivals).toEqual([]);
+    expect(ours).toMatchObject([
+      { workers: 1, threads: 1, precision: 'fp32', versions: { node: process.versions.node } },
+    ]);
+    expect(ours[0].seconds).toHaveLength(1);
+    expect(ours[0].seconds[0]).toBeGreaterThan(0);
+    // The native library alone takes more.
+    expect(ours[0].peakMemoryMb).toBeGreaterThan(50);
+  }
+  const [, forward, sampling] = report.contests;
+  expect(forward.ours[0].secondsPerImage).toBe(forward.ours[0].medianSeconds / 2);
+  expect(sampling.ours[0].versions).toMatchObject({
+    sampler: 'euler',
+    steps: 1,
+    cfgScale: 3,
+    evaluations: 1,
+  });
+});
+
+test.skipIf(availableParallelism() < 2)(
+  'several workers share a batch; a table says who did what with which version (needs two cores)',
+  async () => {
+    const { code, out, err } = await bench(...TINY, '--task', 'forward', '--workers', '2');
+    expect({ code, failed: /rror/.test(err) }).toEqual({ code: 0, failed: false });
+    const anonymous = out
+      .replace(/on .*, \d+ cores/, 'on CPU, n cores')
+      .replaceAll(/(node|onnxruntime) [\d.]+/g, '$1 #')
+      .replaceAll(/\d+\.\d{2,}/g, '#')
+      .replaceAll(/( +)\d+( +)\d+$/gm, ' # #')
+      .replaceAll(/ +/g, ' ');
+    expect(anonymous).toMatchInlineSnapshot(`
+      "U-DiT-XS on CPU, n cores, rounds: 1
+
+      forward, batch 2, cpu, 2 cores
+       workers×threads precision median s min s s/image images/s peak MB per process
+       udit 0.1.0 2×1 fp32 # # # # # #
+
+       udit 0.1.0: onnxruntime #, node #
+      "
+    `);
+  },
+);
+
+describe('what cannot be measured', () => {
+  test('more cores than there are', async () => {
+    const { code, err } = await bench('--workers', '2', '--threads', '4000', '--no-peer');
+    expect({ code, err: err.replace(/there are \d+/, 'there are N') }).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: udit bench: 2 workers of 4000 threads need 8000 cores, there are N
+        fix: ask for a combination that can run here
+      ",
+      }
+    `);
+  });
+
+  test('an unknown preset', async () => {
+    const { code, err } = await runUdit(['bench', '--model', 'U-DiT-Q'], root);
+    expect({ code, problem: err.split('\n')[0] }).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "problem": "ConfigError: preset: there is no preset "U-DiT-Q"",
+      }
+    `);
+  });
+
+  test.each([
+    ['--task', 'backward'],
+    ['--workers', '1,none'],
+    ['--peer-mode', 'fastest'],
+  ])('%s %s', async (flag, value) => {
+    expect(await bench(flag, value)).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringContaining(`${flag} <list>`),
+    });
+  });
+});
+
+describe('the peer', () => {
+  test('is not there for every model, and the report says so', async () => {
+    const { code, out } = await bench('--task', 'forward', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out).notes).toEqual(['no peer: it draws latents of 4 channels, U-DiT-XS does not']);
+  });
+
+  test('an interpreter without PyTorch is refused', async () => {
+    const python = join(root, 'python3');
+    await writeFile(python, '#!/bin/sh\necho "ModuleNotFoundError: No module named torch" >&2\nexit 1\n', {
+      mode: 0o755,
+    });
+    const { code, err } = await runUdit(['bench', '--peer-python', python], root);
+    expect({ code, err }).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: --peer-python ROOT/python3: it cannot import torch: ModuleNotFoundError: No module named torch
+        fix: name a Python interpreter that has PyTorch, or use --no-peer
+      ",
+      }
+    `);
+  });
+});
+
+test('Ctrl-C stops it at once', async () => {
+  const child = spawnUdit([
+    'bench',
+    '--model',
+    'U-DiT-XS',
+    '--rounds',
+    '100000',
+    '--task',
+    'forward',
+    '--no-peer',
+  ]);
+  await child.hasPrinted(/timing udit/);
+  child.kill('SIGINT');
+  expect(await child.ended).toMatchObject({ code: 130 });
+  expect(child.printed()).toMatch(/stopped by Ctrl-C\n$/);
+});

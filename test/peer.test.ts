@@ -1,0 +1,42 @@
+/** @file The PyTorch peer computes what the originals do. Needs PyTorch; elsewhere it is skipped. */
+import { execFile, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { findPeers } from '../src/bench/peer.ts';
+import { planBench } from '../src/bench/plan.ts';
+import { REPOSITORY } from './support/documents.ts';
+
+const PYTHON = process.env.UDIT_PEER_PYTHON?.split(',')[0] ?? '/usr/bin/python3';
+const hasTorch = spawnSync(PYTHON, ['-c', 'import torch']).status === 0;
+if (!hasTorch) console.log(`skipped: ${PYTHON} cannot import torch, so the peer is not checked`);
+
+const peer = async (...args: readonly string[]) => {
+  const script = join(REPOSITORY, 'bench/peer/udit_torch.py');
+  const { stdout } = await promisify(execFile)(PYTHON, [script, ...args]);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!);
+};
+
+test.skipIf(!hasTorch).each(['U-DiT', 'DiT'])('%s: forward, sampling and training', async (family) => {
+  const model = JSON.stringify({ family, config: {} });
+  const fixtures = join(REPOSITORY, 'test/fixtures');
+  expect(await peer('--model', model, '--check', fixtures, '--json')).toMatchObject({ agrees: true });
+});
+
+test.skipIf(!hasTorch)('it works when udit tells it to', async () => {
+  const ended = new AbortController();
+  const { rivals, notes } = await findPeers(
+    { model: 'DiT-S/8', pythons: [PYTHON], modes: ['eager'] },
+    ended.signal,
+  );
+  expect(notes).toEqual([]);
+  const request = { model: 'DiT-S/8', tasks: ['sample'], batches: [2], workers: [1], threads: [1] } as const;
+  const { contests } = planBench(
+    { ...request, precisions: ['fp32'], devices: ['cpu'], sampling: { steps: 1 } },
+    1,
+  );
+  const contestant = await rivals[0]!.start(contests[0]!, { workers: 2, threads: 1 }, ended.signal);
+  expect(await contestant.run()).toBeGreaterThan(0);
+  expect((await contestant.quit()).totalMb).toBeGreaterThan(100);
+  ended.abort();
+});
