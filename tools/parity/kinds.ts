@@ -1,4 +1,5 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
+import { cost } from './cost.ts';
 import type { Fixture } from './fixture.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
@@ -20,6 +21,7 @@ const KINDS: readonly FixtureKind[] = [
   samplingLoop,
   training,
   initialisation,
+  cost,
   imageCrop,
 ];
 
