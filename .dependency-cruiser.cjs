@@ -16,6 +16,7 @@ const LAYERS_BELOW = {
   data: ['core', 'files'],
   metrics: ['core'],
   'saved-model': ['core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
+  inspect: ['core', 'graph', 'nn', 'models'],
 };
 const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);
 LAYERS_BELOW.sampling = LIBRARY_LAYERS;

@@ -1,6 +1,7 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
 import { EXIT_CODES, reportFailure } from './failures.ts';
+import { registerInspect } from './inspect.ts';
 import { registerSample } from './sample.ts';
 import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
@@ -13,6 +14,7 @@ Examples:
   udit train                 train in runs/; again: continue
   udit sample                draw emoji with the bundled model
   udit sample runs/mine      draw from a run's latest checkpoint
+  udit inspect U-DiT-S       what a model is made of and costs
   udit sample --help         all options of a command
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
@@ -39,6 +41,7 @@ export function buildProgram(terminal: Terminal): Command {
   registerStart(program, terminal);
   registerTrain(program, terminal);
   registerSample(program, terminal);
+  registerInspect(program, terminal);
   return program;
 }
 
