@@ -18,6 +18,7 @@ const LAYERS_BELOW = {
   hub: ['core', 'files', 'data'],
   metrics: ['core'],
   'saved-model': ['core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
+  inspect: ['core', 'graph', 'nn', 'models'],
 };
 const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);
 LAYERS_BELOW.sampling = LIBRARY_LAYERS;

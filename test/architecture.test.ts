@@ -31,6 +31,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
   ['layer-hub', 'src/hub/sideways.ts', '../checkpoint/view.ts'],
   ['layer-metrics', 'src/metrics/sideways.ts', '../data/pixels.ts'],
   ['layer-saved-model', 'src/saved-model/upwards.ts', '../runtime/session.ts'],
+  ['layer-inspect', 'src/inspect/sideways.ts', '../saved-model/file.ts'],
   ['layer-sampling', 'src/sampling/sideways.ts', '../train/loop.ts'],
   ['layer-train', 'src/train/upwards.ts', '../cli/main.ts'],
   ['layer-bench', 'src/bench/upwards.ts', '../cli/main.ts'],

@@ -31,6 +31,7 @@ const EXPECTED = {
     'models/udit/posemb_none',
     'models/udit/rep0',
   ],
+  'parameters and MACs': ['fullsize/macs_params'],
   positions: ['models/dit/pos_embed'],
   respacing: ['diffusion/respacing'],
   'sampling loop': ['diffusion/loop_ddpm10_nocfg_clip'],

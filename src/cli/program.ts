@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { registerBench } from './bench.ts';
 import { EXIT_CODES, reportFailure } from './failures.ts';
 import { registerFetch } from './fetch.ts';
+import { registerInspect } from './inspect.ts';
 import { registerSample } from './sample.ts';
 import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
@@ -17,6 +18,7 @@ Examples:
   udit sample runs/mine      draw from a run's latest checkpoint
   udit fetch --list          published weights that can be downloaded
   udit bench                 measure speed and memory here
+  udit inspect U-DiT-S       what a model is made of and costs
   udit sample --help         all options of a command
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
@@ -45,6 +47,7 @@ export function buildProgram(terminal: Terminal): Command {
   registerSample(program, terminal);
   registerFetch(program, terminal);
   registerBench(program, terminal);
+  registerInspect(program, terminal);
   return program;
 }
 

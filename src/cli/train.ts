@@ -1,13 +1,12 @@
 /** @file `udit train`: starts a run in its folder, or continues it there. */
-import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { ConfigError } from '../core/errors.ts';
-import { type ConfigLayer, isLayer, layerOf } from '../train/config-layer.ts';
+import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
 import type { RunResult } from '../train/training-run.ts';
 import { planTraining, type TrainingPlan, trainInFolder } from '../train/training-session.ts';
+import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -67,7 +66,12 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .option('--strict', 'an image that cannot be read is an error')
     .optionsGroup('How to train it (by default as its recipe says):')
     .option('--config <file>', 'JSON configuration; flags win over it')
-    .option('--set <key=value>', 'any key of the configuration, as in optimizer.clipNorm=1', collect, [])
+    .option(
+      '--set <key=value>',
+      'any key of the configuration, as in optimizer.clipNorm=1',
+      collectAssignments,
+      [],
+    )
     .option('--steps <n>', 'optimizer updates in all', count)
     .option('--global-batch-size <n>', 'images per update', count)
     .option('--lr <x>', 'learning rate', numberIn(0, Number.POSITIVE_INFINITY))
@@ -134,51 +138,6 @@ async function configFromFlags(flags: TrainFlags): Promise<TrainConfig> {
   const config = resolveTrainConfig(layers);
   const { path } = config.data;
   return path === 'emoji' ? config : { ...config, data: { ...config.data, path: resolve(path) } };
-}
-
-async function readConfigFile(path: string): Promise<ConfigLayer> {
-  const text = await readFile(path, 'utf8').catch((cause: Error) => {
-    throw new ConfigError({
-      where: path,
-      problem: `cannot be read: ${cause.message}`,
-      fix: 'check the path',
-      cause,
-    });
-  });
-  let config: unknown;
-  try {
-    config = JSON.parse(text);
-  } catch (cause) {
-    throw new ConfigError({ where: path, problem: `is not valid JSON: ${(cause as Error).message}`, cause });
-  }
-  if (!isLayer(config)) {
-    const fix = 'write an object such as {"training": {"steps": 1000}}';
-    throw new ConfigError({ where: path, problem: 'is not a JSON object', fix });
-  }
-  // A run's config.json can be given as it is.
-  const { $schema: _, uditVersion: __, ...layer } = config;
-  return layer;
-}
-
-/** `optimizer.clipNorm=1`: a value that is no JSON is text. */
-function parseAssignment(assignment: string): ConfigLayer {
-  const [, key, text] = /^([^=]+)=(.*)$/s.exec(assignment) ?? [];
-  if (key === undefined || text === undefined) {
-    throw new ConfigError({
-      where: '--set',
-      problem: `"${assignment}" is not of the form key=value`,
-      fix: 'write it as in --set optimizer.clipNorm=1',
-    });
-  }
-  try {
-    return layerOf(key, JSON.parse(text));
-  } catch {
-    return layerOf(key, text);
-  }
-}
-
-function collect(value: string, earlier: readonly string[]): readonly string[] {
-  return [...earlier, value];
 }
 
 /** `u-dit-xs-emoji` */

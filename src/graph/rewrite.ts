@@ -18,7 +18,7 @@ import {
   splitHeads,
 } from './operators.ts';
 import { isOp, type OpParams, type Tensor, withScope } from './tensor.ts';
-import { topologicalOrder } from './traverse.ts';
+import { dependingOnInputs, topologicalOrder } from './traverse.ts';
 
 /** Rebuilds a graph from the leaves up; `visit` gets each node with its inputs already replaced. */
 export function mapGraph(graph: Graph, visit: (tensor: Tensor, inputs: readonly Tensor[]) => Tensor): Graph {
@@ -194,10 +194,7 @@ export function simplify(graph: Graph): Graph {
  */
 export function splitFoldable(graph: Graph): { readonly folded: Graph; readonly rest: Graph } {
   const order = topologicalOrder(graph.values());
-  const depends = new Set<Tensor>(); // on an input of the run
-  for (const tensor of order) {
-    if (tensor.op === 'input' || tensor.inputs.some((input) => depends.has(input))) depends.add(tensor);
-  }
+  const depends = dependingOnInputs(order);
   const folded = new Map<string, Tensor>();
   const replacement = new Map<Tensor, Tensor>();
   for (const tensor of order) {

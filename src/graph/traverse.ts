@@ -21,3 +21,12 @@ export function countUses(order: readonly Tensor[], outputs: Iterable<Tensor>): 
   for (const output of outputs) use(output);
   return uses;
 }
+
+/** Nodes of `order` whose value changes from run to run: inputs, and what is computed from them. */
+export function dependingOnInputs(order: readonly Tensor[]): Set<Tensor> {
+  const depending = new Set<Tensor>();
+  for (const tensor of order) {
+    if (tensor.op === 'input' || tensor.inputs.some((input) => depending.has(input))) depending.add(tensor);
+  }
+  return depending;
+}

@@ -35,11 +35,29 @@ export interface Condition {
   readonly dropped?: Tensor<'E N'>;
 }
 
+/** A part of the network, as tables and drawings show it. */
+export interface Stage {
+  readonly name: string;
+  /** Paths of the modules and parameters that it consists of. */
+  readonly paths: readonly string[];
+  /** Its feature map: tokens along a side, and channels. Absent where there is none. */
+  readonly map?: { readonly side: number; readonly width: number };
+  /** Its transformer blocks. Absent where there are none. */
+  readonly blocks?: { readonly count: number; readonly heads: number };
+}
+
+/** Is a module or parameter of this path part of the stage? */
+export function isPartOf({ paths }: Stage, path: string): boolean {
+  return paths.some((start) => path === start || path.startsWith(`${start}.`));
+}
+
 /** x [N, C, H, W] and its condition → prediction [N, C or 2C, H, W]. */
 export abstract class Denoiser extends Module {
   abstract readonly config: DenoiserConfig;
   /** How many label embedders draw their dropout independently. */
   abstract readonly labelEmbedders: number;
   abstract readonly initRule: InitRule;
+  /** All of it, in the order of the data flow. */
+  abstract get stages(): readonly Stage[];
   abstract override forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled;
 }

@@ -29,7 +29,7 @@ import {
 import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import { sinCosPositions } from '../nn/position.ts';
-import { type Condition, Denoiser, type DenoiserConfig } from './denoiser.ts';
+import { type Condition, Denoiser, type DenoiserConfig, type Stage } from './denoiser.ts';
 
 // Configuration
 
@@ -207,6 +207,17 @@ export class DiT extends Denoiser {
     this.blocks = Array.from({ length: config.depth }, () => new DiTBlock(config));
     this.final_layer = new FinalLayer(width, patchSize * patchSize * outChannels);
     this.bind();
+  }
+
+  get stages(): readonly Stage[] {
+    const { inputSize, patchSize, width, depth: count, heads } = this.config;
+    const map = { side: inputSize / patchSize, width };
+    return [
+      { name: 'condition', paths: ['t_embedder', 'y_embedder'] },
+      { name: 'patches', paths: ['x_embedder', 'pos_embed'], map },
+      { name: 'blocks', paths: ['blocks'], map, blocks: { count, heads } },
+      { name: 'output', paths: ['final_layer'], map },
+    ];
   }
 
   /** Both trace forms are the same here: nothing can be merged. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { sizeOf } from '../core/shape.ts';
+import { countParameters } from '../nn/module.ts';
 import { PRESETS, presetSpec } from './presets.ts';
 import { createModel } from './registry.ts';
 
@@ -29,9 +29,8 @@ test('every preset has its number of parameters on record', () => {
 
 test.each(Object.entries(PARAMETER_COUNTS))('%s has %o parameters (all, trained)', (name, [all, trained]) => {
   const parameters = [...createModel(presetSpec(name)).parameters()];
-  const count = (included: typeof parameters) => included.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  expect(count(parameters)).toBe(all);
-  expect(count(parameters.filter(({ frozen }) => !frozen))).toBe(trained);
+  expect(countParameters(parameters)).toBe(all);
+  expect(countParameters(parameters.filter(({ frozen }) => !frozen))).toBe(trained);
 });
 
 describe('presetSpec', () => {

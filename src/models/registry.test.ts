@@ -15,6 +15,7 @@ import { cpuBackend } from '../runtime/ort-node.ts';
 import type { Denoiser, TraceOptions } from './denoiser.ts';
 import { PRESETS, presetSpec } from './presets.ts';
 import { createModel, type ModelSpec } from './registry.ts';
+import { traceForward } from './trace.ts';
 
 /** The presets, shrunk to what runs in a moment: everything but their size stays. */
 const TINY = { 'U-DiT': { depth: [1, 1, 1, 1, 1] }, DiT: { depth: 2 } };
@@ -62,9 +63,8 @@ function feedsFor(model: Denoiser): Map<string, HostTensor> {
   ]);
 }
 
-function trace(model: Denoiser, form: TraceOptions['form'] = 'merged', count = COUNT): Tensor {
-  const condition = { t: input('t', [count]), y: input('y', [count], 'i64') };
-  return model.apply(input('x', imagesOf(model, count)), condition, { form });
+function trace(model: Denoiser, form: TraceOptions['form'] = 'merged', batch = COUNT): Tensor {
+  return traceForward(model, { batch, form });
 }
 
 async function infer(out: Tensor, weights: TensorMap, feeds: TensorMap): Promise<ArrayLike<number>> {

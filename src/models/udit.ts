@@ -51,7 +51,7 @@ import {
 import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import { rotaryTables } from '../nn/rotary.ts';
-import { type Condition, Denoiser, type DenoiserConfig, type TraceOptions } from './denoiser.ts';
+import { type Condition, Denoiser, type DenoiserConfig, type Stage, type TraceOptions } from './denoiser.ts';
 
 // Configuration
 
@@ -486,6 +486,27 @@ export class UDiT extends Denoiser {
     this.output = new Conv2d(2 * width, 2 * width, 3);
     this.final_layer = new FinalLayer(2 * width, learnSigma ? 2 * inChannels : inChannels);
     this.bind();
+  }
+
+  get stages(): readonly Stage[] {
+    const { width, inputSize, heads, depth } = this.config;
+    const outer = { side: inputSize, width };
+    const level = (name: string, index: number, levelWidth: number, ...transitions: string[]): Stage => ({
+      name,
+      paths: [...transitions, LEVEL_NAMES[index]!],
+      map: { side: inputSize / LEVEL_SCALES[index]!, width: levelWidth },
+      blocks: { count: depth[index]!, heads },
+    });
+    return [
+      { name: 'condition', paths: [1, 2, 3].flatMap((i) => [`t_embedder_${i}`, `y_embedder_${i}`]) },
+      { name: 'stem', paths: ['x_embedder'], map: outer },
+      level('encoder 1', 0, width),
+      level('encoder 2', 1, 2 * width, 'down1_2'),
+      level('bottleneck', 2, 4 * width, 'down2_3'),
+      level('decoder 2', 3, 2 * width, 'up3_2', 'reduce_chan_level2'),
+      level('decoder 1', 4, 2 * width, 'up2_1', 'reduce_chan_level1'),
+      { name: 'output', paths: ['output', 'final_layer'], map: { ...outer, width: 2 * width } },
+    ];
   }
 
   forward(

@@ -2,7 +2,7 @@
  * @file Modules and parameters. A module is a tree whose field paths are the keys of its PyTorch checkpoint:
  * `encoder_level_1.0.attn1.to_qkv.weight`. It holds no numbers; values travel beside it as a `TensorMap`.
  */
-import type { Shape } from '../core/shape.ts';
+import { type Shape, sizeOf } from '../core/shape.ts';
 import { parameter } from '../graph/operators.ts';
 import { type Unlabelled, withScope } from '../graph/tensor.ts';
 
@@ -33,6 +33,13 @@ export class Parameter {
   bind(path: string): void {
     this.path = path;
   }
+}
+
+/** How many numbers these parameters hold. */
+export function countParameters(parameters: Iterable<Parameter>): number {
+  let count = 0;
+  for (const { shape } of parameters) count += sizeOf(shape);
+  return count;
 }
 
 type Child = Parameter | Module;

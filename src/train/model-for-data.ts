@@ -3,9 +3,13 @@ import { ConfigError } from '../core/errors.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { FlowObjective } from '../diffusion/flow-objective.ts';
 import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
+import { createObjective } from '../diffusion/objectives.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { ModelSpec } from '../models/registry.ts';
 import type { TrainConfig } from './train-config.ts';
+
+/** Red, green and blue: whatever a picture's file holds, it is trained on so. */
+const PICTURE_CHANNELS = 3;
 
 /**
  * Size, channels, classes and outputs follow from data and objective; where the configuration also states them, they
@@ -15,7 +19,7 @@ import type { TrainConfig } from './train-config.ts';
  */
 export function modelForData(
   { model: { preset, ...options }, data }: Pick<TrainConfig, 'model' | 'data'>,
-  dataset: Dataset,
+  dataset: Pick<Dataset, 'imageSize' | 'channels' | 'classNames'>,
   objective: FlowObjective | GaussianObjective,
 ): ModelSpec {
   const implied = {
@@ -43,4 +47,16 @@ export function modelForData(
     });
   }
   return presetSpec(preset, { ...options, ...implied, numClasses });
+}
+
+/** What {@link modelForData} would make, without opening the data: with as many classes as the preset if none are stated. */
+export function modelOfConfig(config: TrainConfig): ModelSpec {
+  const numClasses = config.model.numClasses ?? presetSpec(config.model.preset).config.numClasses;
+  const classNames = new Array<string>(numClasses).fill('');
+  const { imageSize } = config.data;
+  return modelForData(
+    config,
+    { imageSize, channels: PICTURE_CHANNELS, classNames },
+    createObjective(config.objective),
+  );
 }

@@ -8,6 +8,7 @@ import { writeGrid } from '../data/png-node.ts';
 import { type Split, splitHeldOut } from '../data/split.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
+import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import { cpuWorkerBackend } from '../runtime/worker-backend-node.ts';
 import { createSampler } from '../sampling/sample.ts';
@@ -60,15 +61,11 @@ export async function planTraining(
       ? { ...(await openEmoji({ ...preparation, augment })), skipped: [] }
       : await openImageFolder(path, { ...preparation, flip: augment !== 'none', strict });
   const spec = modelForData(config, dataset, createObjective(config.objective));
-  const parameters = [...createModel(spec).parameters()];
   return {
     data: splitHeldOut(dataset, heldOutFraction),
     skipped: dataset.skipped,
     spec,
-    parameterCount: parameters.reduce(
-      (total, { shape }) => total + shape.reduce((size, length) => size * length, 1),
-      0,
-    ),
+    parameterCount: countParameters(createModel(spec).parameters()),
   };
 }
 

@@ -14,6 +14,7 @@ export class OnePicturePerClass extends Denoiser {
   readonly config: DenoiserConfig;
   readonly labelEmbedders = 1;
   readonly initRule = () => zeros;
+  readonly stages = [];
   /** [numClasses + 1, C·H·W]; the last row is the null label's. */
   readonly pictures: Parameter;
 

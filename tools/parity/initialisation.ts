@@ -2,12 +2,12 @@
 import * as v from 'valibot';
 import { fold, randomKey } from '../../src/core/random.ts';
 import { ditInitRule } from '../../src/models/dit.ts';
-import { PRESETS } from '../../src/models/presets.ts';
 import { createModel } from '../../src/models/registry.ts';
 import { uditInitRule } from '../../src/models/udit.ts';
 import type { InitRule } from '../../src/nn/initialise.ts';
 import { type Comparison, compareExactly, compareNumbers } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
+import { presetOfReference } from './reference-config.ts';
 
 const statisticsSchema = v.object({ mean: v.number(), std: v.number(), min: v.number(), max: v.number() });
 const expectedSchema = v.union([
@@ -49,7 +49,7 @@ function ruleFor(parameters: readonly RecordedParameter[]): InitRule | undefined
 
 /** A published model must have exactly these parameters, in this order. */
 function compareKeys(model: string, recorded: readonly RecordedParameter[]): Comparison[] {
-  const preset = PRESETS[model] ?? PRESETS[model.replace('_', '/')];
+  const preset = presetOfReference(model);
   if (preset === undefined) return [];
   const describe = (name: string, shape: readonly number[], trained: boolean) =>
     `${name} [${shape}]${trained ? '' : ' frozen'}`;

@@ -1,5 +1,6 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
 import { checkpointFiles } from './checkpoint-files.ts';
+import { cost } from './cost.ts';
 import type { Fixture } from './fixture.ts';
 import { fullSize } from './full-size.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
@@ -22,6 +23,7 @@ const KINDS: readonly FixtureKind[] = [
   samplingLoop,
   training,
   initialisation,
+  cost,
   imageCrop,
   fullSize,
   checkpointFiles,

@@ -1,12 +1,12 @@
 /** @file Forward passes of U-DiT and DiT, with guidance, values inside the network and single building blocks. */
 import * as v from 'valibot';
 import type { TensorMap } from '../../src/core/host-tensor.ts';
-import { sizeOf } from '../../src/core/shape.ts';
 import { guidedPairs } from '../../src/diffusion/guidance.ts';
 import { cast, constant, slice } from '../../src/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
 import { createModel } from '../../src/models/registry.ts';
+import { countParameters } from '../../src/nn/module.ts';
 import { buildingBlocks } from './building-blocks.ts';
 import { type Comparison, compareExactly, compareTensors } from './comparison.ts';
 import { type Fixture, readBeside } from './fixture.ts';
@@ -96,12 +96,10 @@ function compareCounts(
   { params, trainable }: { params?: number | undefined; trainable?: number | undefined },
 ): Comparison[] {
   const parameters = [...model.parameters()];
-  const count = (included: typeof parameters): number =>
-    included.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   const comparisons: Comparison[] = [];
-  if (params !== undefined) comparisons.push(compareExactly('params', count(parameters), params));
+  if (params !== undefined) comparisons.push(compareExactly('params', countParameters(parameters), params));
   if (trainable !== undefined) {
-    const trained = count(parameters.filter(({ frozen }) => !frozen));
+    const trained = countParameters(parameters.filter(({ frozen }) => !frozen));
     comparisons.push(compareExactly('trainable', trained, trainable));
   }
   return comparisons;

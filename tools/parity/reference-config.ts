@@ -6,6 +6,7 @@ import type { TensorMap } from '../../src/core/host-tensor.ts';
 import type { GaussianOptions } from '../../src/diffusion/gaussian.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
 import type { DiTConfig } from '../../src/models/dit.ts';
+import { PRESETS } from '../../src/models/presets.ts';
 import type { ModelSpec } from '../../src/models/registry.ts';
 import type { UDiTConfig } from '../../src/models/udit.ts';
 
@@ -83,6 +84,11 @@ function uditConfigOf(config: Parsed<typeof uditSchema>): UDiTConfig {
 
 function ditConfigOf(config: Parsed<typeof ditSchema>): DiTConfig {
   return { ...sharedConfigOf(config), depth: config.depth, patchSize: config.patch_size };
+}
+
+/** The preset that the reference calls so: in names of files `_` stands for `/`. */
+export function presetOfReference(name: string): ModelSpec | undefined {
+  return PRESETS[name] ?? PRESETS[name.replace('_', '/')];
 }
 
 const createDiffusionSchema = v.strictObject({

@@ -1,0 +1,51 @@
+/** @file Configurations on the command line: a JSON file, and single keys as `--set key=value`. */
+import { readFile } from 'node:fs/promises';
+import { ConfigError } from '../core/errors.ts';
+import { type ConfigLayer, isLayer, layerOf } from '../train/config-layer.ts';
+
+/** @throws ConfigError if there is no JSON object in it */
+export async function readConfigFile(path: string): Promise<ConfigLayer> {
+  const text = await readFile(path, 'utf8').catch((cause: Error) => {
+    throw new ConfigError({
+      where: path,
+      problem: `cannot be read: ${cause.message}`,
+      fix: 'check the path',
+      cause,
+    });
+  });
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (cause) {
+    throw new ConfigError({ where: path, problem: `is not valid JSON: ${(cause as Error).message}`, cause });
+  }
+  if (!isLayer(config)) {
+    const fix = 'write an object such as {"training": {"steps": 1000}}';
+    throw new ConfigError({ where: path, problem: 'is not a JSON object', fix });
+  }
+  // A run's config.json can be given as it is.
+  const { $schema: _, uditVersion: __, ...layer } = config;
+  return layer;
+}
+
+/** `optimizer.clipNorm=1`: a value that is no JSON is text. */
+export function parseAssignment(assignment: string): ConfigLayer {
+  const [, key, text] = /^([^=]+)=(.*)$/s.exec(assignment) ?? [];
+  if (key === undefined || text === undefined) {
+    throw new ConfigError({
+      where: '--set',
+      problem: `"${assignment}" is not of the form key=value`,
+      fix: 'write it as in --set optimizer.clipNorm=1',
+    });
+  }
+  try {
+    return layerOf(key, JSON.parse(text));
+  } catch {
+    return layerOf(key, text);
+  }
+}
+
+/** For a flag that may be given several times. */
+export function collectAssignments(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}

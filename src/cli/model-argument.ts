@@ -1,0 +1,69 @@
+/** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
+import { statSync } from 'node:fs';
+import { readSafetensors } from '../checkpoint/file-node.ts';
+import { ConfigError } from '../core/errors.ts';
+import { PRESETS, presetSpec } from '../models/presets.ts';
+import type { ModelSpec } from '../models/registry.ts';
+import { readCard } from '../saved-model/saved-model.ts';
+import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
+import { modelOfConfig } from '../train/model-for-data.ts';
+import { resolveTrainConfig } from '../train/train-config.ts';
+import { locateCheckpoint } from './checkpoint-argument.ts';
+import { readConfigFile } from './config-arguments.ts';
+
+export interface NamedModel {
+  readonly name: string;
+  readonly spec: ModelSpec;
+}
+
+/** What flags change about a preset or a configuration. */
+export interface ModelChanges {
+  readonly imageSize?: number;
+  /** Of the section `model`. */
+  readonly options: readonly ConfigLayer[];
+}
+
+/**
+ * @param argument - a preset's name, a .json configuration, a run folder or a .safetensors file
+ * @throws ConfigError or CheckpointError if there is no such model, or if a checkpoint is to be changed
+ */
+export async function modelFromArgument(argument: string, changes: ModelChanges): Promise<NamedModel> {
+  expectModelKeys(changes.options);
+  if (Object.hasOwn(PRESETS, argument)) return presetWith(argument, changes);
+  if (argument.endsWith('.json')) return configuredModel(argument, changes);
+  if (!argument.endsWith('.safetensors') && statSync(argument, { throwIfNoEntry: false }) === undefined) {
+    return { name: argument, spec: presetSpec(argument) }; // throws, naming the nearest
+  }
+  const path = await locateCheckpoint(argument);
+  const { name, spec } = readCard(await readSafetensors(path), path);
+  if (changes.imageSize === undefined && changes.options.length === 0) return { name, spec };
+  throw new ConfigError({
+    where: path,
+    problem: 'the options of a trained model cannot be changed',
+    fix: `give its preset instead, as in udit inspect ${name}`,
+  });
+}
+
+function presetWith(preset: string, { imageSize, options }: ModelChanges): NamedModel {
+  const size = imageSize === undefined ? [] : [layerOf('model.inputSize', imageSize)];
+  const { model } = resolveTrainConfig([{ model: { preset } }, ...size, ...options]);
+  const { preset: name, ...overrides } = model;
+  return { name, spec: presetSpec(name, overrides) };
+}
+
+/** The size of a configured model is that of its pictures. */
+async function configuredModel(path: string, { imageSize, options }: ModelChanges): Promise<NamedModel> {
+  const size = imageSize === undefined ? [] : [layerOf('data.imageSize', imageSize)];
+  const config = resolveTrainConfig([await readConfigFile(path), ...size, ...options]);
+  return { name: config.model.preset, spec: modelOfConfig(config) };
+}
+
+function expectModelKeys(options: readonly ConfigLayer[]): void {
+  const other = options.flatMap(Object.keys).find((section) => section !== 'model');
+  if (other === undefined) return;
+  throw new ConfigError({
+    where: '--set',
+    problem: `${other} is no part of the model`,
+    fix: 'set a key of model, as in --set model.width=48',
+  });
+}

@@ -1,0 +1,46 @@
+/** @file The published model that a model is compared with: of the other shape, at the nearest cost. */
+import { ConfigError } from '../core/errors.ts';
+import { type MacCounts, macsOf, sumMacs, totalMacs } from '../graph/macs.ts';
+import type { Denoiser } from '../models/denoiser.ts';
+import { PRESETS, presetSpec } from '../models/presets.ts';
+import { createModel, type ModelSpec } from '../models/registry.ts';
+import { traceForward } from '../models/trace.ts';
+import { type AttentionCost, attentionCosts } from './attention-cost.ts';
+
+export interface Counterpart {
+  readonly name: string;
+  readonly macs: MacCounts;
+  readonly attention: readonly AttentionCost[];
+}
+
+/** DiT, whose tokens are as many in every block, for a U; and the other way about. */
+const PUBLISHED = { 'U-DiT': /^DiT-(S|B|L|XL)\/\d$/, DiT: /^U-DiT-(S|B|L)$/ } as const;
+
+/** At the same input; undefined where no published model takes it. */
+export function counterpartOf({ family, config }: ModelSpec, macs: MacCounts): Counterpart | undefined {
+  const { inputSize, inChannels, numClasses, learnSigma } = config;
+  const candidates = Object.keys(PRESETS)
+    .filter((name) => PUBLISHED[family].test(name))
+    .flatMap((name) => {
+      const model = buildIfPossible(presetSpec(name, { inputSize, inChannels, numClasses, learnSigma }));
+      return model === undefined ? [] : [costOf(name, model)];
+    });
+  const distance = (candidate: Counterpart) =>
+    Math.abs(Math.log(totalMacs(candidate.macs) / totalMacs(macs)));
+  return candidates.sort((a, b) => distance(a) - distance(b))[0];
+}
+
+/** Not every patch size and down factor divides every input size. */
+function buildIfPossible(spec: ModelSpec): Denoiser | undefined {
+  try {
+    return createModel(spec);
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
+}
+
+function costOf(name: string, model: Denoiser): Counterpart {
+  const work = macsOf([traceForward(model)]);
+  return { name, macs: sumMacs(work), attention: attentionCosts(model.stages, work) };
+}

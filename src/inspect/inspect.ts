@@ -1,0 +1,110 @@
+/**
+ * @file What a model costs, stage by stage and as a whole: parameters, multiply-accumulates, memory of activations. All of
+ * it is read off graphs, so that no weights are needed.
+ */
+import { sizeOf } from '../core/shape.ts';
+import { type Graph, graphOf, leavesOf } from '../graph/graph.ts';
+import { keptBytes, peakLiveBytes } from '../graph/liveness.ts';
+import { type MacCounts, macsOf, sumMacs } from '../graph/macs.ts';
+import { mean, square } from '../graph/operators.ts';
+import { simplify, splitFoldable } from '../graph/rewrite.ts';
+import { gradients } from '../graph/vjp.ts';
+import { type Denoiser, isPartOf, type Stage } from '../models/denoiser.ts';
+import { createModel, type ModelSpec } from '../models/registry.ts';
+import { traceForward } from '../models/trace.ts';
+import { countParameters } from '../nn/module.ts';
+import { type AttentionCost, attentionCosts } from './attention-cost.ts';
+
+export interface StageCost extends Stage {
+  readonly parameters: number;
+  /** Of one image, with convolutions merged. */
+  readonly macs: MacCounts;
+}
+
+export interface Inspection {
+  readonly spec: ModelSpec;
+  readonly stages: readonly StageCost[];
+  readonly parameters: {
+    /** In a checkpoint. */
+    readonly all: number;
+    readonly trained: number;
+    /** What is left for drawing once kernels are merged and positions that are not used are gone. */
+    readonly merged: number;
+  };
+  /** Of one image. */
+  readonly macs: {
+    readonly merged: MacCounts;
+    /** With the parallel and stacked convolutions apart, as the original trains. */
+    readonly branches: MacCounts;
+  };
+  readonly memory: ActivationMemory;
+  /** Of each stage that has attention. */
+  readonly attention: readonly AttentionCost[];
+}
+
+/** Bytes of values in float32; parameters, inputs and results are not among them. */
+export interface ActivationMemory {
+  readonly batch: number;
+  /** Drawing: most alive at once. */
+  readonly inferencePeak: number;
+  /** Loss and gradients: most alive at once. */
+  readonly trainingPeak: number;
+  /** Computed on the way to the loss and read again on the way back. */
+  readonly trainingKept: number;
+}
+
+export interface InspectOptions {
+  /** Images at once, for the memory of activations. Default 1. */
+  readonly batch?: number;
+}
+
+/** @throws ConfigError if the configuration cannot work */
+export function inspectModel(spec: ModelSpec, { batch = 1 }: InspectOptions = {}): Inspection {
+  const model = createModel(spec);
+  const parameters = [...model.parameters()];
+  const prediction = traceForward(model);
+  const work = macsOf([prediction]);
+  const inference = inferenceGraph(model, batch);
+  return {
+    spec,
+    stages: model.stages.map((stage) => ({
+      ...stage,
+      parameters: countParameters(parameters.filter(({ name }) => isPartOf(stage, name))),
+      macs: sumMacs(work.filter(({ tensor }) => isPartOf(stage, tensor.scope))),
+    })),
+    parameters: {
+      all: countParameters(parameters),
+      trained: countParameters(parameters.filter(({ frozen }) => !frozen)),
+      merged: leavesOf(inference, 'parameter').reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    },
+    macs: {
+      merged: sumMacs(work),
+      branches: sumMacs(macsOf([traceForward(model, { form: 'branches' })])),
+    },
+    memory: activationMemory(model, batch, inference),
+    attention: attentionCosts(model.stages, work),
+  };
+}
+
+/** The forward pass with everything folded that depends on weights alone. */
+function inferenceGraph(model: Denoiser, batch: number): Graph {
+  return splitFoldable(simplify(graphOf({ out: traceForward(model, { batch }) }))).rest;
+}
+
+/** Which loss it is hardly matters: here the mean square of the prediction. */
+function activationMemory(model: Denoiser, batch: number, inference: Graph): ActivationMemory {
+  const loss = mean(square(traceForward(model, { batch })));
+  const trained = [...model.parameters()].filter(({ frozen }) => !frozen);
+  const derivatives = gradients(
+    loss,
+    trained.map(({ tensor }) => tensor),
+  );
+  const named = trained.map(({ name }, i) => [name, derivatives[i]!] as const);
+  const training = simplify(graphOf({ loss, ...Object.fromEntries(named) }));
+  return {
+    batch,
+    inferencePeak: peakLiveBytes(inference),
+    trainingPeak: peakLiveBytes(training),
+    trainingKept: keptBytes(training, training.get('loss')!),
+  };
+}

@@ -1,0 +1,21 @@
+/** @file A model's graph on inputs of its own: for what looks at the graph, or compiles nothing but the forward pass. */
+import { input } from '../graph/operators.ts';
+import type { Unlabelled } from '../graph/tensor.ts';
+import type { Denoiser, TraceOptions } from './denoiser.ts';
+
+export interface ForwardOptions {
+  /** Images at once. Default 1. */
+  readonly batch?: number;
+  /** Default merged. */
+  readonly form?: TraceOptions['form'];
+}
+
+/** The prediction for inputs `x` [N, C, H, W], `t` [N] and `y` [N]. */
+export function traceForward(
+  model: Denoiser,
+  { batch = 1, form = 'merged' }: ForwardOptions = {},
+): Unlabelled {
+  const { inChannels, inputSize } = model.config;
+  const x = input('x', [batch, inChannels, inputSize, inputSize]);
+  return model.apply(x, { t: input('t', [batch]), y: input('y', [batch], 'i64') }, { form });
+}
