@@ -288,7 +288,7 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--sampler', 'dpm')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "error: option '--sampler <name>' argument 'dpm' is invalid. Allowed choices are ddpm, ddim, euler, heun.
+        "err": "error: option '--sampler <name>' argument 'dpm' is invalid. Allowed choices are ddpm, ddim, euler, heun, dpm++2m, dpm++2m-sde.
       (add --help for all options)
       ",
         "out": "",
@@ -300,8 +300,8 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: sampler ddpm: it draws from a gaussian objective, the model has a flow one
-        fix: use euler or heun
+        "err": "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
+        fix: use euler, heun, dpm++2m or dpm++2m-sde
       ",
         "out": "",
       }

@@ -5,6 +5,7 @@
 import { add, div, mul, type Operand, sub } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import type { Images } from './denoise.ts';
+import type { NoiseLevel } from './dpm-solver.ts';
 
 /** Functions of the time, float32 of any shape, in the graph. */
 export interface FlowPath {
@@ -14,6 +15,8 @@ export interface FlowPath {
   alphaRate(t: Tensor): Operand;
   /** dσ/dt. */
   sigmaRate(t: Tensor): Operand;
+  /** α and σ on the host, for coefficients that are computed before a graph runs. */
+  levelAt(t: number): NoiseLevel;
 }
 
 export type FlowPathName = 'linear';
@@ -25,6 +28,7 @@ export const FLOW_PATHS: Readonly<Record<FlowPathName, FlowPath>> = {
     sigma: (t) => sub(1, t),
     alphaRate: () => 1,
     sigmaRate: () => -1,
+    levelAt: (t) => ({ alpha: t, sigma: 1 - t }),
   },
 };
 

@@ -95,6 +95,7 @@ test('data is found again on a path that is not linear', async () => {
     sigma: (t) => cos(mul(t, quarter)),
     alphaRate: (t) => mul(cos(mul(t, quarter)), quarter),
     sigmaRate: (t) => neg(mul(sin(mul(t, quarter)), quarter)),
+    levelAt: (t) => ({ alpha: Math.sin(t * quarter), sigma: Math.cos(t * quarter) }),
   };
   const leaf = leaves();
   const perImage = reshape(leaf.t, [2, 1, 1, 1]);

@@ -9,7 +9,7 @@ import type { Denoise, Images, PerSample } from './denoise.ts';
 import { dataFromVelocity, FLOW_PATHS, type FlowPathName, interpolate, pathVelocity } from './flow-path.ts';
 import { meanPerSample } from './likelihood.ts';
 import type { Loss } from './objective.ts';
-import type { SamplerStep } from './sampler-step.ts';
+import type { SamplerStep } from './sampling-plan.ts';
 
 export interface FlowOptions {
   readonly path: FlowPathName;
@@ -104,6 +104,11 @@ export function heunStep(
     x: add(x, mul(mul(duration, 0.5), add(first, second))),
     x0: dataFromVelocity(FLOW_PATHS[options.path], x, first, time),
   };
+}
+
+/** The data that the network sees in `x` at a time (float32 scalar). */
+export function predictData(options: FlowOptions, denoise: Denoise, x: Images, time: Tensor): Unlabelled {
+  return dataFromVelocity(FLOW_PATHS[options.path], x, velocityAt(options, denoise, x, time), time);
 }
 
 function velocityAt({ timeScale }: FlowOptions, denoise: Denoise, x: Images, time: Tensor): Unlabelled {

@@ -5,7 +5,7 @@ import { toNumbers } from '../core/host-tensor.ts';
 import { input } from '../graph/operators.ts';
 import { addNoise, gaussianDiffusion, splitPrediction } from './gaussian.ts';
 import { ddimCoefficients, ddimReverseCoefficients, ddimStep, ddpmStep } from './gaussian-steps.ts';
-import type { SamplerStep } from './sampler-step.ts';
+import type { SamplerStep } from './sampling-plan.ts';
 
 /** The step at t = 999 backwards divides by tiny numbers; DDIM at t = 0 subtracts nearly equal ones. */
 function toleranceOf(name: string, rounds: boolean): Tolerance {

@@ -12,7 +12,7 @@ import {
   reverseMoments,
 } from './gaussian.ts';
 import type { GaussianTables } from './gaussian-tables.ts';
-import type { SamplerStep } from './sampler-step.ts';
+import type { SamplerStep } from './sampling-plan.ts';
 
 /** A draw from p(x_{t−1} | x_t) (Ho et al. 2020, algorithm 2); at t = 0 its mean. */
 export function ddpmStep(

@@ -168,7 +168,7 @@ export function splitPrediction({ options }: GaussianDiffusion, output: Images, 
   return { value, varianceMix };
 }
 
-type ConversionCoefficient = 'sqrtReciprocalAlphaBar' | 'sqrtReciprocalMinusOneAlphaBar';
+export type ConversionCoefficient = 'sqrtReciprocalAlphaBar' | 'sqrtReciprocalMinusOneAlphaBar';
 
 /** x_0 from the noise in x_t: x_t / √ᾱ − √(1 / ᾱ − 1) noise. */
 export function x0FromNoise(c: Coefficients<ConversionCoefficient>, xt: Images, noise: Images): Unlabelled {

@@ -3,6 +3,8 @@ import { OnePicturePerClass, pictureValue, pictureWeights } from '../../test/sup
 import { expectClose } from '../../test/support/closeness.ts';
 import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
 import { randomKey } from '../core/random.ts';
+import { dpmSolverWeights } from '../diffusion/dpm-solver.ts';
+import { FLOW_PATHS } from '../diffusion/flow-path.ts';
 import { UDiT } from '../models/udit.ts';
 import { initialise, normalWith } from '../nn/initialise.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
@@ -84,6 +86,43 @@ describe('closed forms', () => {
     expectClose(images.data, expected, { relative: 1e-6 });
   });
 
+  test('guidance in an interval of times acts there alone', async () => {
+    const sampler = await openSampler(flow, {
+      ...{ sampler: 'dpm++2m', clip: false, steps: 5, batchSize: 2 },
+      ...{ cfgScale: 2.5, cfgInterval: [0.2, 0.6] },
+    });
+    // What the model sees in the images is one picture, whatever they are; guidance changes which.
+    const seen: number[] = [];
+    await sampler.generate({ labels: [1, 1], seed: 0, onStep: ({ x0 }) => seen.push(x0.data[5]!) });
+    const [plain, without] = [pictureValue(1, 5), pictureValue(CLASSES, 5)];
+    const beyond = without + 2.5 * (plain - without);
+    expectClose(seen, [plain, beyond, beyond, beyond, plain], { relative: 1e-5 });
+  });
+
+  test('a multistep sampler remembers what it saw in the step before', async () => {
+    // Told 1000 t, the model sees x + (d − x)(1 − t) / (1 − 1000 t) at time t, which differs from step to step.
+    const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
+    const sampler = await openSampler(stretched, {
+      ...{ sampler: 'dpm++2m', clip: false, steps: 4, cfgScale: 1, batchSize: 1 },
+    });
+    const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
+    const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
+    const levels = [0, 0.25, 0.5, 0.75, 1].map((t) => FLOW_PATHS.linear.levelAt(t));
+    const expected = Array.from(noise.data, (start, k) => {
+      let [x, remembered] = [start, 0];
+      for (let i = 0; i < 4; i++) {
+        const { alpha: t } = levels[i]!;
+        const x0 = x + ((pictureValue(1, k) - x) * (1 - t)) / (1 - 1000 * t);
+        const step = { previous: levels[i - 1], from: levels[i]!, to: levels[i + 1]! };
+        const weights = dpmSolverWeights(step, 0);
+        x = weights.xWeight * x + weights.x0Weight * x0 + weights.previousX0Weight * remembered;
+        remembered = x0;
+      }
+      return x;
+    });
+    expectClose(images.data, expected, { relative: 1e-5 });
+  });
+
   test('it begins with the noise of the image, which two steps of a stretched time do not reach the end of', async () => {
     // Told 1000 t, the model has v(x, 0) = d − x and v(x, 1/2) = (d − x) / −499.
     const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
@@ -105,6 +144,8 @@ describe('an image depends on nothing but model, settings, class, seed and numbe
   test.each([
     ['flow', flowUDiT, { sampler: 'heun' }],
     ['gaussian', gaussianUDiT, { sampler: 'ddpm' }],
+    ['flow', flowUDiT, { sampler: 'dpm++2m-sde', cfgInterval: [0.3, 0.6] }],
+    ['gaussian', gaussianUDiT, { sampler: 'dpm++2m' }],
   ] as const)('%s: batch size and count make no difference', async (_, saved, sampler) => {
     const one = await openSampler(saved, { ...options, ...sampler, batchSize: 1 });
     const three = await openSampler(saved, { ...options, ...sampler, batchSize: 3 });

@@ -3,14 +3,16 @@
 import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
 import { ConfigError, NumericsError } from '../core/errors.ts';
-import { type HostTensor, hostTensor, scalar, tensorOf, zeros } from '../core/host-tensor.ts';
+import { type HostTensor, hostTensor, scalar, type TensorMap, tensorOf, zeros } from '../core/host-tensor.ts';
 import type { RandomKey } from '../core/random.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
 import { createObjective } from '../diffusion/objectives.ts';
-import { planSampling, type SamplingPlan } from '../diffusion/samplers.ts';
+import { planSampling } from '../diffusion/samplers.ts';
+import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
+import { guidedSteps } from './guidance-interval.ts';
 import { imageKey, imageNoise } from './image-noise.ts';
 import {
   chooseSettings,
@@ -18,7 +20,7 @@ import {
   type RequestedSettings,
   type SamplingSettings,
 } from './settings.ts';
-import { buildStepGraph } from './step-graph.ts';
+import { buildStepGraph, memoryOutput } from './step-graph.ts';
 
 // N images asked for · B batch · C H W image or latent
 
@@ -83,6 +85,8 @@ export type SampledModel = Pick<SavedModel, 'model' | 'weights'> & {
   readonly card: Pick<SavedModel['card'], 'objective'>;
 };
 
+const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
+
 /**
  * Compiles a model with its weights, guidance and the sampler's update into one step that draws `batchSize` images.
  *
@@ -101,9 +105,19 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const objective = createObjective(saved.card.objective);
   const settings = chooseSettings(objective.kind, saved.model.config, requested);
   const plan = planSampling(objective, settings.sampler, settings);
-  const graph = buildStepGraph(saved.model, plan, settings, batchSize);
-  const session = await compileInference(graph, saved.weights, backend, { threads, cache });
-  const compiled: CompiledStep = { model: saved.model.config, settings, plan, session, batchSize };
+  const isGuided = guidedSteps(plan, settings);
+  const sessions = new Map<boolean, Session>();
+  for (const guided of new Set(isGuided)) {
+    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize);
+    sessions.set(guided, await compileInference(graph, saved.weights, backend, { threads, cache }));
+  }
+  const compiled: CompiledStep = {
+    model: saved.model.config,
+    settings,
+    plan,
+    sessions: isGuided.map((guided) => sessions.get(guided)!),
+    batchSize,
+  };
   return {
     settings,
     batchSize,
@@ -111,7 +125,9 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     nfe: plan.nfe,
     batches: (request) => drawBatches(compiled, request),
     generate: (request) => drawAll(compiled, request),
-    release: () => session.release(),
+    release: async () => {
+      for (const session of sessions.values()) await session.release();
+    },
   };
 }
 
@@ -119,7 +135,8 @@ interface CompiledStep {
   readonly model: DenoiserConfig;
   readonly settings: SamplingSettings;
   readonly plan: SamplingPlan;
-  readonly session: Session;
+  /** What runs each step: with a guidance interval, steps outside it run a network that sees each image once. */
+  readonly sessions: readonly Session[];
   readonly batchSize: number;
 }
 
@@ -163,7 +180,7 @@ interface BatchInputs {
 }
 
 async function drawBatch(
-  { model, settings, plan, session }: CompiledStep,
+  { model, settings, plan, sessions }: CompiledStep,
   { labels, keys }: BatchInputs,
   signal: AbortSignal | undefined,
   onStep: (step: number, x0: HostTensor<'f32'>) => void,
@@ -171,16 +188,19 @@ async function drawBatch(
   const imageShape = imageShapeOf(model);
   const cfgScale = scalar('f32', settings.cfgScale);
   let x = imageNoise(keys, imageShape, 'start');
+  let memory: TensorMap = new Map(plan.memory.map((name) => [name, zeros('f32', x.shape)]));
   for (const [index, planned] of plan.steps.entries()) {
     signal?.throwIfAborted();
     const feeds = new Map<string, HostTensor>([
       ...planned,
+      ...memory,
       ['x', x],
       ['labels', labels],
       ['cfgScale', cfgScale],
     ]);
     if (plan.usesNoise) feeds.set('noise', imageNoise(keys, imageShape, index));
-    const results = await session.run(feeds);
+    const results = await sessions[index]!.run(feeds);
+    memory = new Map(plan.memory.map((name) => [name, results.get(memoryOutput(name))!]));
     x = results.get('next') as HostTensor<'f32'>;
     checkFinite(x, index + 1, plan.steps.length);
     onStep(index + 1, results.get('x0') as HostTensor<'f32'>);

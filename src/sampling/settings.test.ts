@@ -51,6 +51,7 @@ test('what was asked for is kept', () => {
     steps: 'ddim20',
     cfgScale: 4,
     cfgChannels: 'all',
+    cfgInterval: [100, 900],
     eta: 0.5,
     clip: false,
   } as const;

@@ -1,8 +1,10 @@
 /** @file How images are drawn, and the one place that chooses what the user leaves open. */
 import { ConfigError } from '../core/errors.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
-import { SAMPLERS, type SamplerName, type SamplingOptions } from '../diffusion/samplers.ts';
+import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import type { SamplingOptions } from '../diffusion/sampling-plan.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
+import { expectUsableInterval, type GuidanceInterval } from './guidance-interval.ts';
 
 export interface SamplingSettings extends SamplingOptions {
   readonly sampler: SamplerName;
@@ -10,6 +12,8 @@ export interface SamplingSettings extends SamplingOptions {
   readonly cfgScale: number;
   /** How many channels are guided; see `guided`. */
   readonly cfgChannels: 3 | 'all';
+  /** Which steps are guided; without it all are. */
+  readonly cfgInterval?: GuidanceInterval;
 }
 
 /** What the user asked for; the rest is chosen by {@link chooseSettings}. */
@@ -22,7 +26,14 @@ const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 's
   flow: { sampler: 'euler', cfgScale: 3 },
 };
 
-const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = { ddpm: 250, ddim: 50, euler: 25, heun: 25 };
+const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = {
+  ddpm: 250,
+  ddim: 50,
+  euler: 25,
+  heun: 25,
+  'dpm++2m': 20,
+  'dpm++2m-sde': 25,
+};
 
 /** Larger batches are hardly faster per image, and take longer to show a first result. */
 export const DEFAULT_BATCH_SIZE = 8;
@@ -59,6 +70,7 @@ export function chooseSettings(
     steps = DEFAULT_STEPS[sampler],
     cfgScale = hasNullLabel ? DEFAULTS[kind].cfgScale : 1,
     cfgChannels = model.inChannels < 3 ? 'all' : 3,
+    cfgInterval,
     eta,
     clip = SAMPLERS[sampler].accepts.includes('clip') ? drawsPixels(model) : undefined,
   } = requested;
@@ -76,11 +88,13 @@ export function chooseSettings(
       fix: 'use cfg scale 1',
     });
   }
+  if (cfgInterval !== undefined) expectUsableInterval(cfgInterval, cfgScale);
   return {
     sampler,
     steps,
     cfgScale,
     cfgChannels,
+    ...(cfgInterval === undefined ? {} : { cfgInterval }),
     ...(eta === undefined ? {} : { eta }),
     ...(clip === undefined ? {} : { clip }),
   };

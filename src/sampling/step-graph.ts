@@ -1,7 +1,7 @@
 /** @file The graph of one sampling step: network, guidance and update together. */
 import type { Denoise } from '../diffusion/denoise.ts';
 import { guided } from '../diffusion/guidance.ts';
-import type { SamplingPlan } from '../diffusion/samplers.ts';
+import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
 import type { Denoiser } from '../models/denoiser.ts';
@@ -9,10 +9,15 @@ import type { SamplingSettings } from './settings.ts';
 
 // N batch · C H W image or latent
 
+/** The output that holds what the next step is fed as `name`, one of the plan's `memory`. */
+export function memoryOutput(name: string): string {
+  return `next.${name}`;
+}
+
 /**
  * Takes `x` [N, C, H, W], `labels` int64 [N], where the plan asks for it `noise` like `x`, with guidance `cfgScale`
- * (a scalar), and what the plan feeds each step. Gives `next`, the images after the step, and `x0`, the finished images
- * as the network sees them.
+ * (a scalar), what the plan remembers, and what it feeds each step. Gives `next`, the images after the step, `x0`, the
+ * finished images as the network sees them, and what is to be remembered as {@link memoryOutput} names it.
  */
 export function buildStepGraph(
   model: Denoiser,
@@ -32,10 +37,11 @@ export function buildStepGraph(
           channels: cfgChannels,
           nullLabel: numClasses,
         });
-  const { x, x0 } = plan.build(
-    denoise,
-    input('x', shape),
-    plan.usesNoise ? input('noise', shape) : undefined,
-  );
-  return graphOf({ next: x, x0 });
+  const {
+    x,
+    x0,
+    memory = {},
+  } = plan.build(denoise, input('x', shape), plan.usesNoise ? input('noise', shape) : undefined);
+  const remembered = Object.entries(memory).map(([name, value]) => [memoryOutput(name), value] as const);
+  return graphOf({ next: x, x0, ...Object.fromEntries(remembered) });
 }

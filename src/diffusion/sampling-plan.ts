@@ -1,0 +1,69 @@
+/** @file What a sampler is to whoever runs it: the graph of one step, and the numbers that each step is fed. */
+import { ConfigError } from '../core/errors.ts';
+import type { TensorMap } from '../core/host-tensor.ts';
+import type { Unlabelled } from '../graph/tensor.ts';
+import type { Denoise, Images } from './denoise.ts';
+
+export interface SamplingOptions {
+  /**
+   * Number of steps, spread evenly. For Gaussian diffusion also a respacing such as `'ddim50'` or `'10,15,20'`, see
+   * `spacedSteps`.
+   */
+  readonly steps: number | string;
+  /**
+   * Share of new noise per step, from 0 (none) to 1. For `ddim` (default 0; 1 is as much as `ddpm`) and `dpm++2m-sde`
+   * (default 1; 0 is `dpm++2m`).
+   */
+  readonly eta?: number;
+  /** Limit predicted images to [−1, 1] in each step. Default false; right for pixels only. */
+  readonly clip?: boolean;
+}
+
+export interface SamplerStep {
+  /** The images after the step, [N, C, H, W]: less noisy by one step. */
+  readonly x: Unlabelled;
+  /** The finished images that the network saw in them at the step's start, [N, C, H, W]. */
+  readonly x0: Unlabelled;
+  /** What the next step is to remember, by the names of the plan's `memory`, [N, C, H, W] each. */
+  readonly memory?: Readonly<Record<string, Unlabelled>>;
+}
+
+export interface SamplingPlan {
+  /**
+   * What each step is fed, from noise to data, beside images, noise and memory. Always among it is `time`, a float32
+   * scalar: the step's time as the objective counts it, 999 … 0 or 0 … 1.
+   */
+  readonly steps: readonly TensorMap[];
+  /** Evaluations of the network in all. */
+  readonly nfe: number;
+  /** Does each step need new standard normal noise of the images' shape? */
+  readonly usesNoise: boolean;
+  /**
+   * Names of what a multistep sampler carries from step to step beside the images, each of their shape. The first step
+   * gets zeros.
+   */
+  readonly memory: readonly string[];
+  /**
+   * The graph of one step. It adds an input for each name in `steps` and in `memory`.
+   *
+   * @param x - the images so far; standard normal noise at first
+   * @param noise - needed if `usesNoise`, ignored otherwise
+   */
+  build(denoise: Denoise, x: Images, noise?: Images): SamplerStep;
+}
+
+/** @throws ConfigError if a share of new noise is none */
+export function expectShare(eta: number, sampler: string): void {
+  if (eta >= 0 && eta <= 1) return;
+  throw new ConfigError({
+    where: `sampler ${sampler}`,
+    problem: `eta is ${eta}, outside 0 … 1`,
+    fix: 'use 0 for no new noise, 1 for as much as the forward process adds',
+  });
+}
+
+/** @throws ConfigError where a step is built without the noise that it needs */
+export function requireNoise(noise: Images | undefined, sampler: string): Images {
+  if (noise !== undefined) return noise;
+  throw new ConfigError({ where: `sampler ${sampler}`, problem: 'its steps need noise, none was given' });
+}
