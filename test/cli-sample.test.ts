@@ -212,6 +212,36 @@ describe('sampling', () => {
     });
   });
 
+  test.each(['flow', 'gaussian'] as const)('a %s model by DPM-Solver++', async (kind) => {
+    const path = join(root, `${kind}-dpm.safetensors`);
+    const objective = kind === 'flow' ? { kind } : { kind, variance: 'fixed-large' as const };
+    await writeTinyCheckpoint(path, tinyCard({ objective }));
+    const flags = ['--classes', 'owl', '--count', '1', '--steps', '3', '--out', join(root, kind), '--json'];
+    for (const sampler of ['dpm++2m', 'dpm++2m-sde']) {
+      const { code, out } = await udit('sample', path, '--sampler', sampler, ...flags);
+      expect(code).toBe(0);
+      expect(JSON.parse(out)).toMatchObject({ sampler, nfe: 3 });
+    }
+  });
+
+  test('guidance at some times, and previews of the steps', async () => {
+    const flags = ['--cfg-interval', '0.2,0.8', '--previews', '--no-png', '--npz', '--steps', '5'];
+    const { code, out } = await sample('previews', '--count', '1', ...flags);
+    expect(code).toBe(0);
+    expect(out).toMatchInlineSnapshot(`
+      "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
+      3 images by euler, 5 steps, cfg scale 3 at times 0.2 to 0.8, seed 0
+      3 images in ROOT/previews, #.## s each
+      previews ROOT/previews/previews.png
+      archive  ROOT/previews/samples_3x8x8x3.npz
+      "
+    `);
+    // Three classes of five steps each, 12 · 8 pixels and 6 between them.
+    const { width, height } = await sharp(join(root, 'previews', 'previews.png')).metadata();
+    expect(height).toBe(3 * 102 + 6);
+    expect(width).toBeGreaterThan(5 * 102 + 6);
+  });
+
   test('JSON for scripts', async () => {
     const { out } = await sample('json', '--count', '1', '--classes', '1', '--json');
     const { secondsPerImage, ...result } = JSON.parse(out) as { readonly secondsPerImage: number };
@@ -235,6 +265,7 @@ describe('sampling', () => {
         "nfe": 2,
         "nimg": 640,
         "npz": null,
+        "previews": null,
         "sampler": "euler",
         "seed": 0,
         "step": 20,
@@ -302,6 +333,42 @@ describe('bad input ends with a message and the right exit code', () => {
         "code": 2,
         "err": "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
         fix: use euler, heun, dpm++2m or dpm++2m-sde
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('an option of another sampler', async () => {
+    expect(await sample('none', '--sampler', 'dpm++2m', '--eta', '0.5')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: sampler dpm++2m: it has no option eta (given: 0.5)
+        fix: leave eta out, or use dpm++2m-sde
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('guidance between times that no step is at', async () => {
+    expect(await sample('none', '--cfg-interval', '100,900')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: cfg interval: no step begins from 100 to 900: the 2 steps are at 0 to 0.5
+        fix: widen the interval, or use cfg scale 1
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('times that are none', async () => {
+    expect(await sample('none', '--cfg-interval', '0.5')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: option '--cfg-interval <lo,hi>' argument '0.5' is invalid. Two numbers are needed, such as 0.1,0.9.
+      (add --help for all options)
       ",
         "out": "",
       }

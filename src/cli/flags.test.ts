@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
+import { listAmong, listOf, numberIn, twoNumbers, wholeNumber } from './flags.ts';
 
 test('whole numbers, also with units', () => {
   const parse = wholeNumber({ from: 1 });
@@ -45,3 +45,15 @@ test('lists of values, and of names', () => {
 test.each(['', 'eager,', 'lazy', 'all,eager'])('not a list of names: %j', (text) => {
   expect(() => listAmong(['eager', 'compiled'])(text)).toThrow('Allowed are eager, compiled and all.');
 });
+
+test('two numbers', () => {
+  expect(twoNumbers('0.1,0.9')).toEqual([0.1, 0.9]);
+  expect(twoNumbers(' 100, 9e2 ')).toEqual([100, 900]);
+});
+
+test.each(['', '0.1', '0.1,', ',1', '0.1,0.5,0.9', '0.1;0.9', 'a,b', '0,Infinity'])(
+  'not two numbers: %j',
+  (text) => {
+    expect(() => twoNumbers(text)).toThrow('Two numbers are needed, such as 0.1,0.9.');
+  },
+);

@@ -49,3 +49,12 @@ export function numberIn(low: number, high: number): (text: string) => number {
     return value;
   };
 }
+
+/** Parses numbers written `0.1,0.9`. */
+export function twoNumbers(text: string): readonly [number, number] {
+  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (numbers.length !== 2 || !numbers.every(Number.isFinite)) {
+    throw new InvalidArgumentError('Two numbers are needed, such as 0.1,0.9.');
+  }
+  return [numbers[0]!, numbers[1]!];
+}

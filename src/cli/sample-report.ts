@@ -1,5 +1,6 @@
 /** @file What `udit sample` prints about what it draws. */
 import { relative } from 'node:path';
+import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
 import { drawsPixels } from '../sampling/settings.ts';
@@ -26,7 +27,7 @@ export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnS
   return (
     `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
-    `cfg scale ${settings.cfgScale}, seed ${seed}\n`
+    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n`
   );
 }
 
@@ -36,6 +37,7 @@ export function describeResult({ saved, imageCount, folder }: DrawnSamples, file
     `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each`,
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
+  if (files.previewsPath !== undefined) lines.push(`previews ${shortest(files.previewsPath)}`);
   if (files.npzPath !== undefined) lines.push(`archive  ${shortest(files.npzPath)}`);
   return `${lines.join('\n')}\n`;
 }
@@ -58,6 +60,7 @@ export function describeAsJson(
     seed,
     images: files.images,
     grid: files.gridPath ?? null,
+    previews: files.previewsPath ?? null,
     npz: files.npzPath ?? null,
     secondsPerImage: files.elapsedMs / 1000 / imageCount,
   };
@@ -66,6 +69,10 @@ export function describeAsJson(
 
 function nounOf({ model }: SavedModel): string {
   return drawsPixels(model.config) ? 'image' : 'latent';
+}
+
+function during(interval: GuidanceInterval | undefined): string {
+  return interval === undefined ? '' : ` at times ${interval.join(' to ')}`;
 }
 
 function plural(count: number, noun: string): string {

@@ -11,7 +11,7 @@ import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/
 import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
-import { numberIn, wholeNumber } from './flags.ts';
+import { numberIn, twoNumbers, wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { startProgress, type Terminal } from './terminal.ts';
@@ -22,6 +22,7 @@ interface SampleFlags extends ModelFlags {
   readonly seed: number;
   readonly cfgScale?: number;
   readonly cfgChannels?: '3' | 'all';
+  readonly cfgInterval?: readonly [number, number];
   readonly numSamplingSteps?: string;
   readonly sampler?: SamplerName;
   readonly eta?: number;
@@ -29,6 +30,7 @@ interface SampleFlags extends ModelFlags {
   readonly out: string;
   readonly png: boolean;
   readonly npz?: true;
+  readonly previews?: true;
   readonly json?: true;
   readonly backend: Backend['name'];
   readonly batchSize?: number;
@@ -41,6 +43,7 @@ Examples:
   udit sample                                      the bundled emoji model, all classes
   udit sample --classes flags,food --count 8       eight each of two classes
   udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
+  udit sample --sampler dpm++2m --steps 12         another way from noise to image
   udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
@@ -66,17 +69,28 @@ export function registerSample(program: Command, terminal: Terminal): void {
     )
     .addOption(new Option('--cfg-channels <n>', 'channels that are guided').choices(['3', 'all']))
     .option(
-      '--steps, --num-sampling-steps <n>',
-      'steps from noise to image; for ddpm and ddim also as in ddim50',
+      '--cfg-interval <lo,hi>',
+      'guide only steps at these times: 0 noise … 1 image for flows, 999 noise … 0 image for others',
+      twoNumbers,
     )
-    .addOption(new Option('--sampler <name>', 'euler and heun for flows').choices(Object.keys(SAMPLERS)))
-    .option('--eta <x>', 'ddim: share of new noise per step', numberIn(0, 1))
-    .option('--clip', 'ddpm, ddim: keep predicted images in range')
-    .option('--no-clip', 'ddpm, ddim: let them go beyond it')
+    .option(
+      '--steps, --num-sampling-steps <n>',
+      'steps from noise to image; for Gaussian diffusion also as in ddim50',
+    )
+    .addOption(
+      new Option(
+        '--sampler <name>',
+        'euler, heun: flows; ddpm, ddim: Gaussian diffusion; dpm++: both',
+      ).choices(Object.keys(SAMPLERS)),
+    )
+    .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise per step', numberIn(0, 1))
+    .option('--clip', 'ddpm, ddim, dpm++: keep predicted images in range')
+    .option('--no-clip', 'ddpm, ddim, dpm++: let them go beyond it')
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
     .option('--no-png', 'write no PNG files and no grid')
+    .option('--previews', 'write previews.png: what the model sees in a picture, step by step')
     .option('--json', 'print the result as JSON')
     .optionsGroup('Where to run it:')
     .addOption(
@@ -126,6 +140,7 @@ async function sample(
       folder: flags.out,
       png: flags.png,
       npz: flags.npz === true,
+      previews: flags.previews === true,
       signal,
       onStep: ({ step, steps, first }) =>
         progress.update(
@@ -142,10 +157,11 @@ async function sample(
 }
 
 function requestedSettings(flags: SampleFlags): RequestedSettings {
-  const { sampler, cfgScale, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
+  const { sampler, cfgScale, cfgInterval, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
   return {
     sampler,
     cfgScale,
+    cfgInterval,
     eta,
     clip,
     steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,

@@ -99,6 +99,20 @@ test('a grid of many shows the first of each class', async () => {
   expect(width).toBeGreaterThan(12 * 102);
 });
 
+test('previews on a sheet of their own: a row per class, a column per step', async () => {
+  const files = await drawToFolder(request('previews', { previews: true, png: false, npz: true }));
+  expect(await readdir(join(root, 'previews'))).toEqual(['previews.png', 'samples_6x2x2x3.npz']);
+  const { data, info } = await sharp(files.previewsPath!).raw().toBuffer({ resolveWithObject: true });
+  expect(info.height).toBe(2 * 102 + 6);
+  // The model sees the picture of the class from the first step on.
+  for (const [row, label] of [2, 0].entries()) {
+    for (const columnFromRight of [1, 2]) {
+      const at = ((6 + row * 102) * info.width + info.width - columnFromRight * 102) * 3;
+      expect(Array.from(data.subarray(at, at + 3))).toEqual(picture(label).slice(0, 3));
+    }
+  }
+});
+
 test('an archive of all pixels, class after class, without PNG files', async () => {
   const files = await drawToFolder(request('npz', { png: false, npz: true }));
   expect(await readdir(join(root, 'npz'))).toEqual(['samples_6x2x2x3.npz']);

@@ -9,6 +9,7 @@ import { writeFileAtomic } from '../files/atomic-write-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { type ClassList, className, classSlugs } from './classes.ts';
 import type { ImageSampler, SampleRequest, StepProgress } from './sample.ts';
+import { PreviewSheet, Sheet } from './sheets.ts';
 
 // N images in all · H W C picture
 
@@ -25,6 +26,8 @@ export interface SampleFilesRequest {
   readonly png: boolean;
   /** Write `samples_{N}x{H}x{W}x{C}.npz`? */
   readonly npz: boolean;
+  /** Write `previews.png`? */
+  readonly previews?: boolean;
   readonly signal?: AbortSignal;
   readonly onStep?: (progress: StepProgress) => void;
 }
@@ -33,6 +36,8 @@ export interface SampleFiles {
   readonly images: readonly DrawnImage[];
   /** Contact sheet of the first images of each class. */
   readonly gridPath?: string;
+  /** Contact sheet of what the network saw in the first image of each class, step by step. */
+  readonly previewsPath?: string;
   readonly npzPath?: string;
   /** Time taken to draw and write. */
   readonly elapsedMs: number;
@@ -45,10 +50,6 @@ export interface DrawnImage {
   readonly index: number;
   readonly path?: string;
 }
-
-/** A contact sheet of more is no longer one to look at. */
-const MAX_GRID_COLUMNS = 12;
-const MAX_GRID_ROWS = 40;
 
 /**
  * Each image depends on model, settings, seed, class and its number in the class alone. Files are written as soon as
@@ -68,24 +69,30 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
   await makeFolder(folder, { fix: 'choose another folder with --out' });
   const wanted = wantedImages(labels, count);
   const paths = png ? imagePaths(request, wanted) : undefined;
-  const grid = png ? new GridCollector(labels.length, count) : undefined;
+  const grid = png ? new Sheet(labels.length, count) : undefined;
+  const previews = request.previews ? new PreviewSheet(labels.length, count, sampler.stepCount) : undefined;
   let archive: HostTensor<'u8'> | undefined;
   const began = performance.now();
-  const batches = sampler.batches(sampleRequest(request, wanted));
+  const onStep = (progress: StepProgress): void => {
+    previews?.add(progress);
+    request.onStep?.(progress);
+  };
+  const batches = sampler.batches(sampleRequest({ ...request, onStep }, wanted));
   for await (const { first, images } of batches) {
     const pixels = toPixels(images);
     for (let i = 0; i < pixels.shape[0]!; i++) {
       const path = paths?.[first + i];
       if (path !== undefined) await writePng(path, imageAt(pixels, i));
+      grid?.place(Math.floor((first + i) / count), (first + i) % count, pixels, i);
     }
-    grid?.add(first, pixels);
     if (npz) {
       archive ??= zeros('u8', [wanted.length, ...pixels.shape.slice(1)]);
       archive.data.set(pixels.data, first * imageBytes(pixels));
     }
   }
   const rowLabels = labels.map((label) => className(request.classes, label));
-  const gridPath = grid?.images && (await writeSheet(folder, grid.images, grid, rowLabels));
+  const gridPath = grid && (await writeSheet(join(folder, 'grid.png'), grid, rowLabels));
+  const previewsPath = previews && (await writeSheet(join(folder, 'previews.png'), previews, rowLabels));
   const npzPath = archive && (await writeArchive(folder, archive));
   return {
     images: wanted.map((image, i) => ({
@@ -94,6 +101,7 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
       ...(paths === undefined ? {} : { path: paths[i]! }),
     })),
     ...(gridPath === undefined ? {} : { gridPath }),
+    ...(previewsPath === undefined ? {} : { previewsPath }),
     ...(npzPath === undefined ? {} : { npzPath }),
     elapsedMs: performance.now() - began,
   };
@@ -125,50 +133,18 @@ function imagePaths({ classes, seed, folder }: SampleFilesRequest, wanted: reado
   return wanted.map(({ label, index }) => join(folder, `${slugs[label]}-${seed}-${index}.png`));
 }
 
-/** Keeps the pixels that go into the sheet: the first rows and columns of rows × columns images. */
-class GridCollector {
-  readonly columns: number;
-  readonly rows: number;
-  private readonly imagesPerRow: number;
-  private sheet: HostTensor<'u8'> | undefined;
-
-  constructor(rows: number, columns: number) {
-    this.rows = Math.min(rows, MAX_GRID_ROWS);
-    this.columns = Math.min(columns, MAX_GRID_COLUMNS);
-    this.imagesPerRow = columns;
-  }
-
-  /** @param first - position of the first of `pixels` among all images */
-  add(first: number, pixels: HostTensor<'u8'>): void {
-    const size = imageBytes(pixels);
-    this.sheet ??= zeros('u8', [this.rows * this.columns, ...pixels.shape.slice(1)]);
-    for (let i = 0; i < pixels.shape[0]!; i++) {
-      const [row, column] = [Math.floor((first + i) / this.imagesPerRow), (first + i) % this.imagesPerRow];
-      if (row >= this.rows || column >= this.columns) continue;
-      const image = pixels.data.subarray(i * size, (i + 1) * size);
-      this.sheet.data.set(image, (row * this.columns + column) * size);
-    }
-  }
-
-  /** Row by row; nothing before the first image. */
-  get images(): HostTensor<'u8'> | undefined {
-    return this.sheet;
-  }
-}
-
 function imageBytes({ shape, data }: HostTensor<'u8'>): number {
   return data.length / shape[0]!;
 }
 
+/** @returns the path, or nothing where there is nothing to show */
 async function writeSheet(
-  folder: string,
-  images: HostTensor<'u8'>,
-  { rows, columns }: Pick<GridCollector, 'rows' | 'columns'>,
+  path: string,
+  { images, rows, columns }: Sheet,
   rowLabels: readonly string[],
-): Promise<string> {
-  const path = join(folder, 'grid.png');
-  const options = { columns, rowLabels: rowLabels.slice(0, rows) };
-  await writeGrid(path, images, options);
+): Promise<string | undefined> {
+  if (images === undefined) return undefined;
+  await writeGrid(path, images, { columns, rowLabels: rowLabels.slice(0, rows) });
   return path;
 }
 
