@@ -35,6 +35,7 @@ const PORTABLE_PACKAGES = [
   '@bufbuild/protobuf',
   'fastest-levenshtein',
   'fflate',
+  'ml-matrix',
   'onnxruntime-common',
   'onnxruntime-web',
   'valibot',

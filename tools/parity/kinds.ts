@@ -3,6 +3,7 @@ import { checkpointFiles } from './checkpoint-files.ts';
 import { cost } from './cost.ts';
 import type { Fixture } from './fixture.ts';
 import { fullSize } from './full-size.ts';
+import { frechet } from './frechet.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
 import { initialisation } from './initialisation.ts';
@@ -27,6 +28,7 @@ const KINDS: readonly FixtureKind[] = [
   imageCrop,
   fullSize,
   checkpointFiles,
+  frechet,
 ];
 
 export function recogniseKind(

@@ -1,0 +1,94 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { expectClose } from '../../test/support/closeness.ts';
+import { parseSafetensors } from '../checkpoint/safetensors.ts';
+import { toNumbers } from '../core/host-tensor.ts';
+import { normal, randomKey } from '../core/random.ts';
+import { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet.ts';
+
+/** Of N random samples whose features depend on each other. */
+function randomStatistics(seed: number, count: number, width: number): FeatureStatistics {
+  const values = normal(randomKey(seed), count * width);
+  const mixed = values.map((value, i) => value + 0.5 * (values[i - 1] ?? 0) + 0.1 * seed);
+  return featureStatistics(mixed, width);
+}
+
+test('statistics of three samples', () => {
+  const { mean, covariance } = featureStatistics([1, 2, 3, 6, 5, 4], 2);
+  expect([...mean]).toEqual([3, 4]);
+  expectClose(covariance, [4, 2, 2, 4], { relative: 1e-14 });
+});
+
+describe('the distance', () => {
+  test('of normal distributions along their common axes is that of means and deviations', () => {
+    const along = (mean: readonly number[], deviations: readonly number[]): FeatureStatistics => ({
+      mean: Float64Array.from(mean),
+      covariance: Float64Array.from([deviations[0]! ** 2, 0, 0, deviations[1]! ** 2]),
+    });
+    const distance = frechetDistance(along([1, -2], [3, 0.5]), along([2, 0], [1, 4]));
+    expect(distance).toBeCloseTo(1 + 4 + (3 - 1) ** 2 + (0.5 - 4) ** 2, 12);
+  });
+
+  test('of covariances that do not commute is that of 2×2 matrices in closed form', () => {
+    // tr √M = √(tr M + 2 √det M) for M = Σ₁Σ₂ of 2×2.
+    const [a, b] = [
+      [2, 1, 1, 3],
+      [5, -2, -2, 1],
+    ] as const;
+    const trace = a[0] * b[0] + a[1] * b[2] + a[2] * b[1] + a[3] * b[3];
+    const determinant = (a[0] * a[3] - a[1] * a[2]) * (b[0] * b[3] - b[1] * b[2]);
+    const statistics = (covariance: readonly number[]): FeatureStatistics => ({
+      mean: new Float64Array(2),
+      covariance: Float64Array.from(covariance),
+    });
+    const expected = 5 + 6 - 2 * Math.sqrt(trace + 2 * Math.sqrt(determinant));
+    expect(frechetDistance(statistics(a), statistics(b))).toBeCloseTo(expected, 12);
+  });
+
+  test.each([
+    ['of full rank', 60],
+    ['of lower rank', 9],
+  ])('to itself is zero, and the same both ways: %s', (_, count) => {
+    const [a, b] = [randomStatistics(1, count, 20), randomStatistics(2, count, 20)];
+    expect(Math.abs(frechetDistance(a, a))).toBeLessThan(1e-6);
+    expect(frechetDistance(a, b)).toBeGreaterThan(0.1);
+    expect(frechetDistance(b, a)).toBeCloseTo(frechetDistance(a, b), 6);
+  });
+
+  test.each([
+    ['fid_constant_feature', 1e-6],
+    ['fid_signed_300x16', 1e-6],
+    ['fid_singular_40x64', 1e-4],
+  ])('is what was recorded: %s', (name, relative) => {
+    const read = (ending: string) =>
+      readFileSync(new URL(`../../test/fixtures/eval/${name}.${ending}`, import.meta.url));
+    const { tensors } = parseSafetensors(read('safetensors'), name);
+    const [reference, sample] = ['ref', 'sample'].map((side) => {
+      const features = tensors.get(side)!;
+      return featureStatistics(toNumbers(features), features.shape[1]!);
+    });
+    const { expected } = JSON.parse(read('json').toString()) as {
+      readonly expected: { readonly fid_eigh_float64: number };
+    };
+    expectClose([frechetDistance(reference!, sample!)], [expected.fid_eigh_float64], { relative });
+  });
+});
+
+test('a part of a sample, or one alone, is refused', () => {
+  expect(() => featureStatistics([1, 2, 3], 2)).toThrowErrorMatchingInlineSnapshot(`
+    [ShapeError: ShapeError: featureStatistics: 3 values are 1.5 samples of 2 features
+      fix: give at least two whole samples]
+  `);
+  expect(() => featureStatistics([1, 2], 2)).toThrowErrorMatchingInlineSnapshot(`
+    [ShapeError: ShapeError: featureStatistics: 2 values are 1 samples of 2 features
+      fix: give at least two whole samples]
+  `);
+});
+
+test('features of different kinds are refused', () => {
+  const [two, three] = [randomStatistics(1, 9, 2), randomStatistics(1, 9, 3)];
+  expect(() => frechetDistance(two, three)).toThrowErrorMatchingInlineSnapshot(`
+    [ShapeError: ShapeError: frechetDistance: one side has 2 features, the other 3
+      fix: compare features of the same kind]
+  `);
+});
