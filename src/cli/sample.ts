@@ -26,6 +26,7 @@ interface SampleFlags extends ModelFlags {
   readonly numSamplingSteps?: string;
   readonly sampler?: SamplerName;
   readonly eta?: number;
+  readonly shift?: number;
   readonly clip?: boolean;
   readonly out: string;
   readonly png: boolean;
@@ -83,9 +84,10 @@ export function registerSample(program: Command, terminal: Terminal): void {
         'euler, heun: flows; ddpm, ddim: Gaussian diffusion; dpm++: both',
       ).choices(Object.keys(SAMPLERS)),
     )
+    .option('--shift <s>', 'flows: above 1 spends more of the steps near the noise', numberIn(0.01, 100))
     .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise per step', numberIn(0, 1))
-    .option('--clip', 'ddpm, ddim, dpm++: keep predicted images in range')
-    .option('--no-clip', 'ddpm, ddim, dpm++: let them go beyond it')
+    .option('--clip', 'Gaussian diffusion: keep predicted images in range')
+    .option('--no-clip', 'Gaussian diffusion: let them go beyond it')
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
@@ -157,11 +159,12 @@ async function sample(
 }
 
 function requestedSettings(flags: SampleFlags): RequestedSettings {
-  const { sampler, cfgScale, cfgInterval, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
+  const { sampler, cfgScale, cfgInterval, shift, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
   return {
     sampler,
     cfgScale,
     cfgInterval,
+    shift,
     eta,
     clip,
     steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,

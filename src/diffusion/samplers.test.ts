@@ -65,7 +65,7 @@ function sampledData(plan: SamplingPlan, denoise: Denoise): NormalData {
     tensorOf('f64', probes, oneHot(probes[0]!, i + 1)),
   ]);
   let means = carried.map(() => 0);
-  let covariance = carried.map((_, i) => carried.map((__, j) => (i === 0 && j === 0 ? 1 : 0)));
+  let covariance = carried.map((_, i) => carried.map((__, j) => Number(i === 0 && j === 0)));
   for (const feeds of plan.steps) {
     const values = evaluate(graph, new Map([...common, ...feeds]));
     const offsets = carried.map((name) => values.get(name)!.data[0]!);
@@ -248,16 +248,21 @@ describe('flow samplers on normal data', () => {
     expectClose(drawn[1]!, [3, -6], { relative: 1e-6 });
   });
 
-  test('predicted data can be limited', () => {
-    const plan = planSampling(flowObjective(), 'dpm++2m', { steps: 1, clip: true });
-    const { x, x0 } = plan.build((noisy) => mul(noisy, 3), input('x', [1, 1, 1, 3]));
-    const feeds = new Map<string, HostTensor>([
-      ...plan.steps[0]!,
-      ['x', tensorOf('f64', [1, 1, 1, 3], [1, -2, 0.125])],
-      ['previousX0', tensorOf('f64', [1, 1, 1, 3], [0, 0, 0])],
-    ]);
-    for (const { data: values } of evaluate(graphOf({ x, x0 }), feeds).values()) {
-      expect([...values]).toEqual([1, -1, 0.5]);
+  test('a shift spends more of the steps near the noise, with errors of the same order', () => {
+    const plan = planSampling(flowObjective(), 'heun', { steps: 4, shift: 3 });
+    const times = plan.steps.flatMap((feeds) =>
+      ['time', 'nextTime'].map((name) => toNumbers(feeds.get(name)!)[0]!),
+    );
+    expectClose(times, [0, 0.1, 0.1, 0.25, 0.25, 0.5, 0.5, 1], { relative: 1e-7 });
+    for (const [name, order] of [
+      ['euler', 1],
+      ['heun', 2],
+    ] as const) {
+      const errorOf = (steps: number): number => {
+        const shifted = planSampling(flowObjective(), name, { steps, shift: 3 });
+        return Math.abs(sampledData(shifted, exactVelocity(data)).deviation - data.deviation);
+      };
+      expect(Math.abs(Math.log2(errorOf(128) / errorOf(256)) - order)).toBeLessThan(0.25);
     }
   });
 
@@ -371,6 +376,20 @@ describe('plans', () => {
     expect(() => planSampling(flow, 'euler', { steps: 'ddim10' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling a flow: steps is ddim10: a positive integer is needed
         fix: use 50]
+    `);
+    expect(() => planSampling(flow, 'dpm++2m', { steps: 4, clip: true })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampler dpm++2m: it has no option clip (given: true)
+        fix: leave clip out]
+    `);
+    expect(() =>
+      planSampling(gaussian, 'dpm++2m', { steps: 4, shift: 3 }),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampler dpm++2m: it has no option shift (given: 3)
+        fix: leave shift out]
+    `);
+    expect(() => planSampling(flow, 'euler', { steps: 4, shift: 0 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling a flow: shift is 0: it must be above 0
+        fix: use 1 for steps of equal time, 3 for more of them near the noise]
     `);
     const stochastic = planSampling(gaussianObjective({ variance: 'fixed-small' }), 'ddpm', { steps: 2 });
     expect(() => stochastic.build((x) => x, input('x', [1, 1, 2, 2]))).toThrowErrorMatchingInlineSnapshot(

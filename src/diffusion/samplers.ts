@@ -10,37 +10,64 @@ import type { GaussianObjective } from './gaussian-objective.ts';
 import { planDdim, planDdpm, planGaussianDpmSolver } from './gaussian-plans.ts';
 import type { SamplingOptions, SamplingPlan } from './sampling-plan.ts';
 
-type Plan<O> = (objective: O, options: SamplingOptions) => SamplingPlan;
+/** A sampler as it draws from one objective. */
+interface SamplerOf<O> {
+  /** The options that it has beside `steps`. */
+  readonly accepts: readonly SamplerOption[];
+  plan(objective: O, options: SamplingOptions): SamplingPlan;
+}
 
+const OPTIONS = ['eta', 'clip', 'shift'] as const;
+export type SamplerOption = (typeof OPTIONS)[number];
+
+/** By the objectives that it draws from. */
 export interface Sampler {
-  readonly accepts: readonly ('eta' | 'clip')[];
-  /** The objectives that it draws from, each with its plan. */
-  readonly gaussian?: Plan<GaussianObjective>;
-  readonly flow?: Plan<FlowObjective>;
+  readonly gaussian?: SamplerOf<GaussianObjective>;
+  readonly flow?: SamplerOf<FlowObjective>;
 }
 
 export type SamplerName = 'ddpm' | 'ddim' | 'euler' | 'heun' | 'dpm++2m' | 'dpm++2m-sde';
 
 export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   /** Ancestral sampling (Ho et al. 2020). */
-  ddpm: { accepts: ['clip'], gaussian: planDdpm },
+  ddpm: { gaussian: { accepts: ['clip'], plan: planDdpm } },
   /** Deterministic unless `eta` is above 0 (Song et al. 2021). */
-  ddim: { accepts: ['eta', 'clip'], gaussian: planDdim },
+  ddim: { gaussian: { accepts: ['eta', 'clip'], plan: planDdim } },
   /** First order, one evaluation of the network per step. */
-  euler: { accepts: [], flow: (objective, options) => planOde(objective, options, eulerStep, 1) },
+  euler: {
+    flow: {
+      accepts: ['shift'],
+      plan: (objective, options) => planOde(objective, options, eulerStep, 1),
+    },
+  },
   /** Second order, two evaluations of the network per step. */
-  heun: { accepts: [], flow: (objective, options) => planOde(objective, options, heunStep, 2) },
+  heun: {
+    flow: {
+      accepts: ['shift'],
+      plan: (objective, options) => planOde(objective, options, heunStep, 2),
+    },
+  },
   /** Second order, one evaluation of the network per step: remembers what it saw before (Lu et al. 2022). */
   'dpm++2m': {
-    accepts: ['clip'],
-    gaussian: (objective, options) => planGaussianDpmSolver(objective, 'dpm++2m', options),
-    flow: (objective, options) => planFlowDpmSolver(objective, 'dpm++2m', options),
+    gaussian: {
+      accepts: ['clip'],
+      plan: (objective, options) => planGaussianDpmSolver(objective, 'dpm++2m', options),
+    },
+    flow: {
+      accepts: ['shift'],
+      plan: (objective, options) => planFlowDpmSolver(objective, 'dpm++2m', options),
+    },
   },
   /** The same with new noise in every step, `eta` times as strong as the forward process adds it (1 by default). */
   'dpm++2m-sde': {
-    accepts: ['eta', 'clip'],
-    gaussian: (objective, options) => planGaussianDpmSolver(objective, 'dpm++2m-sde', withNoise(options)),
-    flow: (objective, options) => planFlowDpmSolver(objective, 'dpm++2m-sde', withNoise(options)),
+    gaussian: {
+      accepts: ['eta', 'clip'],
+      plan: (objective, options) => planGaussianDpmSolver(objective, 'dpm++2m-sde', withNoise(options)),
+    },
+    flow: {
+      accepts: ['eta', 'shift'],
+      plan: (objective, options) => planFlowDpmSolver(objective, 'dpm++2m-sde', withNoise(options)),
+    },
   },
 };
 
@@ -58,28 +85,35 @@ export function planSampling(
   name: SamplerName,
   options: SamplingOptions,
 ): SamplingPlan {
-  const sampler = SAMPLERS[name];
-  for (const option of ['eta', 'clip'] as const) {
-    if (options[option] === undefined || sampler.accepts.includes(option)) continue;
-    const accepting = namesOf(
-      (other) => other.accepts.includes(option) && other[objective.kind] !== undefined,
-    );
-    throw new ConfigError({
-      where: `sampler ${name}`,
-      problem: `it has no option ${option} (given: ${options[option]})`,
-      fix: `leave ${option} out, or use ${accepting}`,
-    });
-  }
   const plan =
     objective.kind === 'gaussian'
-      ? sampler.gaussian?.(objective, options)
-      : sampler.flow?.(objective, options);
+      ? planFrom(name, SAMPLERS[name].gaussian, objective, options)
+      : planFrom(name, SAMPLERS[name].flow, objective, options);
   if (plan !== undefined) return plan;
   throw new ConfigError({
     where: `sampler ${name}`,
     problem: `it does not draw from a ${objective.kind} objective, which the model has`,
     fix: `use ${namesOf((other) => other[objective.kind] !== undefined)}`,
   });
+}
+
+function planFrom<O extends GaussianObjective | FlowObjective>(
+  name: SamplerName,
+  sampler: SamplerOf<O> | undefined,
+  objective: O,
+  options: SamplingOptions,
+): SamplingPlan | undefined {
+  if (sampler === undefined) return undefined;
+  for (const option of OPTIONS) {
+    if (options[option] === undefined || sampler.accepts.includes(option)) continue;
+    const accepting = namesOf((other) => other[objective.kind]?.accepts.includes(option) === true);
+    throw new ConfigError({
+      where: `sampler ${name}`,
+      problem: `it has no option ${option} (given: ${options[option]})`,
+      fix: `leave ${option} out${accepting === '' ? '' : `, or use ${accepting}`}`,
+    });
+  }
+  return sampler.plan(objective, options);
 }
 
 function namesOf(accept: (sampler: Sampler) => boolean): string {

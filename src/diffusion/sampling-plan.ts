@@ -15,8 +15,13 @@ export interface SamplingOptions {
    * (default 1; 0 is `dpm++2m`).
    */
   readonly eta?: number;
-  /** Limit predicted images to [−1, 1] in each step. Default false; right for pixels only. */
+  /** For Gaussian diffusion: limit predicted images to [−1, 1] in each step. Default false; right for pixels only. */
   readonly clip?: boolean;
+  /**
+   * For flows: above 1, more of the steps are spent near the noise, where the way bends most; see `flowTimes`. Default 1,
+   * which is steps of equal time.
+   */
+  readonly shift?: number;
 }
 
 export interface SamplerStep {

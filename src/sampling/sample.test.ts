@@ -20,10 +20,10 @@ const flow: SampledModel = {
 };
 
 /** Random weights throughout: with the initial ones the model would predict zeros. */
-function randomUDiT(learnSigma: boolean): Pick<SampledModel, 'model' | 'weights'> {
+function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'model' | 'weights'> {
   const model = new UDiT({
     inputSize: 8,
-    inChannels: 3,
+    inChannels,
     numClasses: CLASSES,
     learnSigma,
     classDropoutProb: 0.1,
@@ -88,12 +88,13 @@ describe('closed forms', () => {
 
   test('guidance in an interval of times acts there alone', async () => {
     const sampler = await openSampler(flow, {
-      ...{ sampler: 'dpm++2m', clip: false, steps: 5, batchSize: 2 },
+      ...{ sampler: 'dpm++2m', shift: 1, steps: 5, batchSize: 2 },
       ...{ cfgScale: 2.5, cfgInterval: [0.2, 0.6] },
     });
     // What the model sees in the images is one picture, whatever they are; guidance changes which.
     const seen: number[] = [];
     await sampler.generate({ labels: [1, 1], seed: 0, onStep: ({ x0 }) => seen.push(x0.data[5]!) });
+    expect(sampler.networkRuns).toBe(2 + 3 * 2);
     const [plain, without] = [pictureValue(1, 5), pictureValue(CLASSES, 5)];
     const beyond = without + 2.5 * (plain - without);
     expectClose(seen, [plain, beyond, beyond, beyond, plain], { relative: 1e-5 });
@@ -103,7 +104,7 @@ describe('closed forms', () => {
     // Told 1000 t, the model sees x + (d − x)(1 − t) / (1 − 1000 t) at time t, which differs from step to step.
     const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
     const sampler = await openSampler(stretched, {
-      ...{ sampler: 'dpm++2m', clip: false, steps: 4, cfgScale: 1, batchSize: 1 },
+      ...{ sampler: 'dpm++2m', shift: 1, steps: 4, cfgScale: 1, batchSize: 1 },
     });
     const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
     const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
@@ -126,7 +127,13 @@ describe('closed forms', () => {
   test('it begins with the noise of the image, which two steps of a stretched time do not reach the end of', async () => {
     // Told 1000 t, the model has v(x, 0) = d − x and v(x, 1/2) = (d − x) / −499.
     const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
-    const sampler = await openSampler(stretched, { sampler: 'euler', steps: 2, cfgScale: 1, batchSize: 1 });
+    const sampler = await openSampler(stretched, {
+      sampler: 'euler',
+      shift: 1,
+      steps: 2,
+      cfgScale: 1,
+      batchSize: 1,
+    });
     const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
     const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
     const expected = Array.from(noise.data, (x, k) => {
@@ -181,6 +188,21 @@ describe('an image depends on nothing but model, settings, class, seed and numbe
   });
 });
 
+test('three channels of a latent are guided, or all', async () => {
+  const latents: SampledModel = { ...randomUDiT(true, 4), card: { objective: { kind: 'gaussian' } } };
+  const channelsOf = async (options: Partial<SamplerOptions>): Promise<Float32Array[]> => {
+    const sampler = await openSampler(latents, { sampler: 'ddim', steps: 1, batchSize: 1, ...options });
+    const { data } = await sampler.generate({ labels: [1], seed: 0 });
+    return [data.subarray(0, 3 * 64), data.subarray(3 * 64)];
+  };
+  const [guided, rest] = await channelsOf({ cfgScale: 4, cfgChannels: 3 });
+  const [guidedOfAll, restOfAll] = await channelsOf({ cfgScale: 4, cfgChannels: 'all' });
+  const [, unguidedRest] = await channelsOf({ cfgScale: 1 });
+  expectClose(guided!, guidedOfAll!, { relative: 1e-5 });
+  expectClose(rest!, unguidedRest!, { relative: 1e-5 });
+  expect(Math.abs(rest![0]! - restOfAll![0]!)).toBeGreaterThan(0.01);
+});
+
 test('progress reports every step of every batch with the images seen so far', async () => {
   const sampler = await openSampler(flow, { sampler: 'euler', steps: 2, batchSize: 2 });
   const reports: unknown[] = [];
@@ -217,7 +239,7 @@ test('aborting stops before the next step with the reason that was given', async
 test('the settings that were chosen can be read', async () => {
   const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
   expect(sampler.settings).toEqual({ sampler: 'heun', steps: 25, cfgScale: 3, cfgChannels: 3 });
-  expect([sampler.stepCount, sampler.nfe]).toEqual([25, 50]);
+  expect([sampler.stepCount, sampler.nfe, sampler.networkRuns]).toEqual([25, 50, 100]);
 });
 
 describe('errors', () => {

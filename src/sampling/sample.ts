@@ -72,6 +72,8 @@ export interface ImageSampler {
   readonly stepCount: number;
   /** Evaluations of the network per image, not counting guidance twice. */
   readonly nfe: number;
+  /** Runs of the network per image: with guidance, two for each evaluation. */
+  readonly networkRuns: number;
   /** The images as they are finished, batch by batch. */
   batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
   /** All images, `f32[N,C,H,W]`. */
@@ -123,6 +125,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     batchSize,
     stepCount: plan.steps.length,
     nfe: plan.nfe,
+    networkRuns: (plan.nfe / isGuided.length) * (isGuided.length + isGuided.filter(Boolean).length),
     batches: (request) => drawBatches(compiled, request),
     generate: (request) => drawAll(compiled, request),
     release: async () => {

@@ -35,6 +35,9 @@ const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = {
   'dpm++2m-sde': 25,
 };
 
+/** Of flows. */
+const DEFAULT_SHIFT = 3;
+
 /** Larger batches are hardly faster per image, and take longer to show a first result. */
 export const DEFAULT_BATCH_SIZE = 8;
 
@@ -65,14 +68,16 @@ export function chooseSettings(
   requested: RequestedSettings = {},
 ): SamplingSettings {
   const hasNullLabel = model.classDropoutProb > 0;
+  const { sampler = DEFAULTS[kind].sampler } = requested;
+  const accepts = SAMPLERS[sampler][kind]?.accepts ?? [];
   const {
-    sampler = DEFAULTS[kind].sampler,
     steps = DEFAULT_STEPS[sampler],
     cfgScale = hasNullLabel ? DEFAULTS[kind].cfgScale : 1,
     cfgChannels = model.inChannels < 3 ? 'all' : 3,
     cfgInterval,
     eta,
-    clip = SAMPLERS[sampler].accepts.includes('clip') ? drawsPixels(model) : undefined,
+    clip = accepts.includes('clip') ? drawsPixels(model) : undefined,
+    shift = accepts.includes('shift') ? DEFAULT_SHIFT : undefined,
   } = requested;
   if (!Number.isFinite(cfgScale)) {
     throw new ConfigError({
@@ -97,5 +102,6 @@ export function chooseSettings(
     ...(cfgInterval === undefined ? {} : { cfgInterval }),
     ...(eta === undefined ? {} : { eta }),
     ...(clip === undefined ? {} : { clip }),
+    ...(shift === undefined ? {} : { shift }),
   };
 }

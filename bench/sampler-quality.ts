@@ -1,0 +1,160 @@
+/**
+ * @file Which sampler draws best with how many runs of the network: every contender draws from the bundled model, and
+ * the table of a guide is written. What has been measured is kept in a file by the weights' hash, so that the same
+ * command goes on where it was stopped; other weights are measured anew. Takes about half an hour of two cores.
+ *
+ *     npx tsx bench/sampler-quality.ts
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readSafetensors, writeSafetensors } from '../src/checkpoint/file-node.ts';
+import { BUNDLED_CHECKPOINT, openCheckpoint } from '../src/cli/checkpoint-argument.ts';
+import type { HostTensor } from '../src/core/host-tensor.ts';
+import { loadBatch } from '../src/data/dataset.ts';
+import { openEmoji } from '../src/data/emoji-node.ts';
+import { writeFileAtomic } from '../src/files/atomic-write-node.ts';
+import { type FeatureStatistics, featureStatistics, frechetDistance } from '../src/metrics/frechet.ts';
+import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { createSampler } from '../src/sampling/sample.ts';
+import type { SavedModel } from '../src/saved-model/saved-model.ts';
+import { CONTENDERS, type Contender, followsFlow, REFERENCE } from './samplers/contenders.ts';
+import {
+  type Draw,
+  drawInProportion,
+  drawOf,
+  MOSAIC_FEATURES,
+  mosaics,
+  pick,
+  rmsDistance,
+  shown,
+} from './samplers/measures.ts';
+import { formatTable, type Measurement, withTable } from './samplers/table.ts';
+
+const DOCUMENT = fileURLToPath(new URL('../docs/guides/choosing-a-sampler.md', import.meta.url));
+const RESULTS = fileURLToPath(new URL('../runs/sampler-quality/', import.meta.url));
+const SEED = 0;
+const CFG_SCALE = 3;
+/** Pictures for the Fréchet distance, and for the distance from the exact flow. */
+const FRECHET_COUNT = 504;
+const DISTANCE_PER_CLASS = 4;
+
+/** What has been measured so far, by the JSON of the contender. */
+type Results = Record<string, Measurement>;
+
+interface Truth {
+  readonly statistics: FeatureStatistics;
+  /** The Fréchet distance of as many real pictures from the other ones: what a perfect model would reach. */
+  readonly floor: number;
+  readonly classCounts: readonly number[];
+}
+
+async function readTruth(imageSize: number): Promise<Truth> {
+  const emoji = await openEmoji({ imageSize });
+  const { x } = await loadBatch(emoji, [...emoji.sampleNames.keys()], null);
+  const classCounts = emoji.classNames.map(
+    (_, label) => Array.from(emoji.labels).filter((other) => other === label).length,
+  );
+  const features = mosaics(x);
+  // Every so many-th picture: they are sorted by class, so each class has its share.
+  const chosen = new Set(
+    Array.from({ length: FRECHET_COUNT }, (_, i) => Math.floor((i * emoji.length) / FRECHET_COUNT)),
+  );
+  const side = (isChosen: boolean) =>
+    featureStatistics(
+      features.filter((__, i) => chosen.has(Math.floor(i / MOSAIC_FEATURES)) === isChosen),
+      MOSAIC_FEATURES,
+    );
+  return {
+    statistics: featureStatistics(features, MOSAIC_FEATURES),
+    floor: frechetDistance(side(true), side(false)),
+    classCounts,
+  };
+}
+
+async function drawWith(
+  saved: SavedModel,
+  { frechet, ...settings }: Contender,
+  { labels, indices }: Draw,
+): Promise<{ readonly images: HostTensor<'f32'>; readonly networkRuns: number }> {
+  const sampler = await createSampler(saved, {
+    ...settings,
+    cfgScale: CFG_SCALE,
+    backend: cpuBackend,
+    threads: availableParallelism(),
+    batchSize: 12,
+  });
+  const images = shown(await sampler.generate({ labels, indices, seed: SEED }));
+  await sampler.release();
+  return { images, networkRuns: sampler.networkRuns };
+}
+
+/** The pictures of the exact flow, drawn once for these weights. */
+async function referencePictures(saved: SavedModel, draw: Draw, path: string): Promise<HostTensor<'f32'>> {
+  const kept = await readSafetensors(path).catch(() => undefined);
+  if (kept !== undefined) return kept.tensors.get('images') as HostTensor<'f32'>;
+  const { images } = await drawWith(saved, REFERENCE, draw);
+  await writeSafetensors(path, new Map([['images', images]]), {});
+  return images;
+}
+
+async function readResults(path: string): Promise<Results> {
+  const text = await readFile(path, 'utf8').catch(() => '{}');
+  return JSON.parse(text) as Results;
+}
+
+async function main(): Promise<void> {
+  const hash = createHash('sha256')
+    .update(await readFile(BUNDLED_CHECKPOINT))
+    .digest('hex')
+    .slice(0, 12);
+  const folder = join(RESULTS, hash);
+  await mkdir(folder, { recursive: true });
+  const resultsPath = join(folder, 'results.json');
+  const saved = await openCheckpoint(BUNDLED_CHECKPOINT);
+  const truth = await readTruth(saved.model.config.inputSize);
+  const distanceDraw = drawOf(truth.classCounts.map(() => DISTANCE_PER_CLASS));
+  const frechetDraw = drawInProportion(truth.classCounts, FRECHET_COUNT);
+  const reference = await referencePictures(saved, distanceDraw, join(folder, 'reference.safetensors'));
+  const results = await readResults(resultsPath);
+  const measurements: Measurement[] = [];
+  for (const contender of CONTENDERS) {
+    const key = JSON.stringify(contender);
+    results[key] ??= await measure(contender);
+    measurements.push(results[key]);
+    await writeFileAtomic(resultsPath, [Buffer.from(JSON.stringify(results, null, 1))]);
+    console.log(formatTable([results[key]]).split('\n').at(-1));
+  }
+  const table = `${formatTable(measurements)}\n\n${introduction(saved, truth, hash)}`;
+  const document = await readFile(DOCUMENT, 'utf8');
+  await writeFileAtomic(DOCUMENT, [Buffer.from(withTable(document, table, DOCUMENT))]);
+
+  async function measure(contender: Contender): Promise<Measurement> {
+    const draw = contender.frechet ? frechetDraw : distanceDraw;
+    const { images, networkRuns } = await drawWith(saved, contender, draw);
+    return {
+      contender,
+      networkRuns,
+      ...(followsFlow(contender)
+        ? { distance: rmsDistance(pick(draw, images, distanceDraw), reference) }
+        : {}),
+      ...(contender.frechet
+        ? { frechet: frechetDistance(featureStatistics(mosaics(images), MOSAIC_FEATURES), truth.statistics) }
+        : {}),
+    };
+  }
+}
+
+function introduction({ card }: SavedModel, { floor, classCounts }: Truth, hash: string): string {
+  const pictures = classCounts.reduce((sum, count) => sum + count, 0);
+  return (
+    `Model ${card.name}, ${card.nimg.toLocaleString('en')} pictures seen (sha256 ${hash}…), cfg scale ${CFG_SCALE}, ` +
+    `seed ${SEED}. Distances: ${DISTANCE_PER_CLASS * classCounts.length} pictures. Fréchet distances: ${FRECHET_COUNT} ` +
+    `pictures against all ${pictures} emoji; ${FRECHET_COUNT} of the emoji themselves are at ${floor.toFixed(2)} from ` +
+    'the others.'
+  );
+}
+
+await main();
