@@ -119,14 +119,16 @@ async function main(): Promise<void> {
   const frechetDraw = drawInProportion(truth.classCounts, FRECHET_COUNT);
   const reference = await referencePictures(saved, distanceDraw, join(folder, 'reference.safetensors'));
   const results = await readResults(resultsPath);
-  const measurements: Measurement[] = [];
-  for (const contender of CONTENDERS) {
+  // Distances first, which are soon there.
+  for (const contender of CONTENDERS.toSorted(
+    (a, b) => Number(a.frechet === true) - Number(b.frechet === true),
+  )) {
     const key = JSON.stringify(contender);
     results[key] ??= await measure(contender);
-    measurements.push(results[key]);
     await writeFileAtomic(resultsPath, [Buffer.from(JSON.stringify(results, null, 1))]);
     console.log(formatTable([results[key]]).split('\n').at(-1));
   }
+  const measurements = CONTENDERS.map((contender) => results[JSON.stringify(contender)]!);
   const table = `${formatTable(measurements)}\n\n${introduction(saved, truth, hash)}`;
   const document = await readFile(DOCUMENT, 'utf8');
   await writeFileAtomic(DOCUMENT, [Buffer.from(withTable(document, table, DOCUMENT))]);

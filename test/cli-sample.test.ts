@@ -135,7 +135,7 @@ describe('sampling', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
-      6 images by euler, 2 steps, cfg scale 3, seed 5
+      6 images by dpm++2m, 2 steps, cfg scale 3, seed 5
       6 images in ROOT/plain, #.## s each
       grid     ROOT/plain/grid.png
       "
@@ -230,7 +230,7 @@ describe('sampling', () => {
     expect(code).toBe(0);
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
-      3 images by euler, 5 steps, cfg scale 3 at times 0.2 to 0.8, seed 0
+      3 images by dpm++2m, 5 steps, cfg scale 3 at times 0.2 to 0.8, seed 0
       3 images in ROOT/previews, #.## s each
       previews ROOT/previews/previews.png
       archive  ROOT/previews/samples_3x8x8x3.npz
@@ -266,8 +266,9 @@ describe('sampling', () => {
         "nimg": 640,
         "npz": null,
         "previews": null,
-        "sampler": "euler",
+        "sampler": "dpm++2m",
         "seed": 0,
+        "shift": 3,
         "step": 20,
         "steps": 2,
         "weights": "ema",
@@ -355,7 +356,7 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--cfg-interval', '100,900')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: cfg interval: no step begins from 100 to 900: the 2 steps are at 0 to 0.5
+        "err": "ConfigError: cfg interval: no step begins from 100 to 900: the 2 steps are at 0 to 0.25
         fix: widen the interval, or use cfg scale 1
       ",
         "out": "",

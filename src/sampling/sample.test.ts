@@ -238,8 +238,8 @@ test('aborting stops before the next step with the reason that was given', async
 
 test('the settings that were chosen can be read', async () => {
   const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
-  expect(sampler.settings).toEqual({ sampler: 'heun', steps: 25, cfgScale: 3, cfgChannels: 3 });
-  expect([sampler.stepCount, sampler.nfe, sampler.networkRuns]).toEqual([25, 50, 100]);
+  expect(sampler.settings).toEqual({ sampler: 'heun', steps: 12, shift: 3, cfgScale: 3, cfgChannels: 3 });
+  expect([sampler.stepCount, sampler.nfe, sampler.networkRuns]).toEqual([12, 24, 48]);
 });
 
 describe('errors', () => {

@@ -26,14 +26,27 @@ describe('what is chosen', () => {
     expect(chooseSettings('gaussian', PIXELS, { sampler: 'ddim' })).toMatchObject({ steps: 50, clip: true });
   });
 
-  test('for a flow: Euler, and no option that flows do not have', () => {
+  test('for a flow: DPM-Solver++, and no option that flows do not have', () => {
     expect(chooseSettings('flow', PIXELS)).toEqual({
-      sampler: 'euler',
-      steps: 25,
+      sampler: 'dpm++2m',
+      steps: 16,
+      shift: 3,
       cfgScale: 3,
       cfgChannels: 3,
     });
-    expect(chooseSettings('flow', PIXELS, { sampler: 'heun' }).steps).toBe(25);
+    expect(chooseSettings('flow', PIXELS, { sampler: 'heun' }).steps).toBe(12);
+  });
+
+  test('for a sampler of both objectives: the options that it has for this one', () => {
+    const sampler = 'dpm++2m-sde';
+    expect(chooseSettings('flow', PIXELS, { sampler })).toMatchObject({ sampler, shift: 3 });
+    expect(chooseSettings('gaussian', PIXELS, { sampler })).toEqual({
+      sampler,
+      steps: 16,
+      cfgScale: 1.5,
+      cfgChannels: 3,
+      clip: true,
+    });
   });
 
   test('grey images are guided in their one channel', () => {
@@ -59,7 +72,13 @@ test('what was asked for is kept', () => {
 });
 
 test('an open choice and an undefined one are the same', () => {
-  const open = { sampler: undefined, steps: undefined, cfgScale: undefined, eta: undefined, clip: undefined };
+  const open = {
+    sampler: undefined,
+    steps: undefined,
+    cfgScale: undefined,
+    eta: undefined,
+    shift: undefined,
+  };
   expect(chooseSettings('gaussian', PIXELS, open)).toEqual(chooseSettings('gaussian', PIXELS));
 });
 
@@ -70,6 +89,11 @@ test('guidance needs a null label', () => {
     [ConfigError: ConfigError: sampling: cfg scale 2 needs a model that was trained without its class at times; this one has class dropout 0
       fix: use cfg scale 1]
   `);
+});
+
+test('an interval of times without guidance', () => {
+  const unguided = { ...PIXELS, classDropoutProb: 0 };
+  expect(() => chooseSettings('flow', unguided, { cfgInterval: [0.1, 0.9] })).toThrow('cfg scale 1');
 });
 
 test('a scale that is not a number', () => {
