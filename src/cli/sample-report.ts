@@ -57,6 +57,7 @@ export function describeAsJson(
     findings: Object.fromEntries(saved.findings),
     ...sampler.settings,
     nfe: sampler.nfe,
+    networkRuns: sampler.networkRuns,
     seed,
     images: files.images,
     grid: files.gridPath ?? null,

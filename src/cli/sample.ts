@@ -1,6 +1,7 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
+import { ConfigError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
@@ -115,6 +116,13 @@ async function sample(
 ): Promise<void> {
   const path = await locateCheckpoint(run);
   const saved = await openCheckpoint(path, modelRequest(flags));
+  if (flags.previews === true && !drawsPixels(saved.model.config)) {
+    throw new ConfigError({
+      where: '--previews',
+      problem: `${saved.card.name} draws latents of ${saved.model.config.inChannels} channels, which cannot be shown`,
+      fix: 'leave --previews out',
+    });
+  }
   const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
