@@ -9,7 +9,7 @@ import { sourceOf, type TensorSource } from '../core/tensor-source.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
 import { simplify, splitFoldable, splitLinears } from '../graph/rewrite.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
-import type { Backend, LoadableModel, ModelFile, Session } from '../runtime/session.ts';
+import type { Backend, LoadableModel, Session } from '../runtime/session.ts';
 import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
 import { foldWeights, readWeight, type TakeValue } from './fold.ts';
 import { modelKey } from './model-key.ts';
@@ -34,7 +34,9 @@ export async function compileInference(
   const source = 'infos' in weights ? weights : sourceOf(weights);
   const load = (model: LoadableModel) => backend.createSession(model, { ...options, purpose: 'inference' });
   const program = await lowerForInference(graph, backend);
-  if (cache === undefined || !backend.usesFiles) return load(await buildInMemory(program, source, backend));
+  if (cache === undefined || backend.optimise === undefined) {
+    return load(await buildInMemory(program, source, backend));
+  }
 
   const key = await programKey(program, source, backend);
   const build = async (): Promise<LoadableModel> => {
@@ -121,10 +123,7 @@ async function buildOnDisk(
   const model = await folder.create(UNOPTIMISED_FILE, bytes.byteLength);
   await model.write(bytes, 0);
   await model.close();
-  const unoptimised: ModelFile = { path: folder.path(UNOPTIMISED_FILE), isOptimised: false };
-  const saveOptimised = folder.path(ENTRY_FILE);
-  const session = await backend.createSession(unoptimised, { purpose: 'inference', saveOptimised });
-  await session.release();
+  await backend.optimise!(folder.path(UNOPTIMISED_FILE), folder.path(ENTRY_FILE));
   await folder.remove(UNOPTIMISED_FILE);
   await folder.remove(DATA_FILE);
 }

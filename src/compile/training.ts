@@ -4,7 +4,7 @@ import { simplify } from '../graph/rewrite.ts';
 import { lowerGraph } from '../onnx/lower.ts';
 import type { Backend, Session, SessionOptions } from '../runtime/session.ts';
 
-export type CompileOptions = Omit<SessionOptions, 'purpose' | 'saveOptimised'>;
+export type CompileOptions = Omit<SessionOptions, 'purpose'>;
 
 /** Parameters stay inputs: for training, where they change at every step. */
 export async function compileTraining(

@@ -1,5 +1,6 @@
 /** @file The `onnxruntime-web` backend: WebAssembly, in browsers and in Node. */
 import * as ort from 'onnxruntime-web/wasm';
+import { RuntimeUnavailableError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import { ortBackend } from './ort.ts';
 import type { Backend, Session } from './session.ts';
@@ -11,7 +12,16 @@ const backend = ortBackend('wasm', ort, 'wasm');
 
 export const wasmBackend: Backend = {
   ...backend,
-  createSession: async (model, options) => filling(await backend.createSession(model, options)),
+  async createSession(model, options) {
+    if ('path' in model) {
+      throw new RuntimeUnavailableError({
+        where: 'runtime wasm',
+        problem: `it reads no files, and ${model.path} is one`,
+        fix: 'pass the bytes of the model and of its data',
+      });
+    }
+    return filling(await backend.createSession(model, options));
+  },
 };
 
 /** onnxruntime-web computes in its own memory and never writes into given buffers: results are copied there. */

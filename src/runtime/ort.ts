@@ -27,27 +27,22 @@ const UNWANTED_IN_TRAINING = 'TransposeOptimizer;CommonSubexpressionElimination'
 
 /** Wraps one of the two libraries as a {@link Backend}. */
 export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvider: string): Backend {
-  const usesFiles = name === 'cpu';
   const createSession: Backend['createSession'] = async (model, options) => {
-    const ortOptions = { executionProviders: [executionProvider], ...sessionOptions(model, options) };
+    const ortOptions = sessionOptions(model, options, executionProvider);
     try {
-      if ('bytes' in model)
-        return wrapSession(ort, await ort.InferenceSession.create(model.bytes, ortOptions));
-      if (!usesFiles) throw new Error('it reads no files');
-      return wrapSession(ort, await ort.InferenceSession.create(model.path, ortOptions));
+      const session =
+        'bytes' in model
+          ? await ort.InferenceSession.create(model.bytes, ortOptions)
+          : await ort.InferenceSession.create(model.path, ortOptions);
+      return wrapSession(ort, session);
     } catch (cause) {
-      throw new RuntimeUnavailableError({
-        where: `runtime ${name}`,
-        problem: `the model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-        cause,
-      });
+      throw loadError(name, cause);
     }
   };
   let probed: Promise<LoweringFeatures> | undefined;
   return {
     name,
     version: ort.env.versions.common,
-    usesFiles,
     createSession,
     features() {
       probed ??= probeFeatures(createSession);
@@ -56,22 +51,29 @@ export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvi
   };
 }
 
-function sessionOptions(
+export function loadError(name: Backend['name'], cause: unknown): RuntimeUnavailableError {
+  return new RuntimeUnavailableError({
+    where: `runtime ${name}`,
+    problem: `the model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+    cause,
+  });
+}
+
+export function sessionOptions(
   model: LoadableModel,
-  { threads = 1, purpose, profilePrefix, saveOptimised }: SessionOptions,
+  { threads = 1, purpose, profilePrefix }: SessionOptions,
+  executionProvider: string,
 ): Ort.InferenceSession.SessionOptions {
   const isTraining = purpose === 'training';
   const isOptimised = 'path' in model && model.isOptimised;
   return {
+    executionProviders: [executionProvider],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
     extra: {
-      session: {
-        // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
-        intra_op: { allow_spinning: '0' },
-        ...(saveOptimised === undefined ? {} : savedWeights(saveOptimised)),
-      },
+      // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
+      session: { intra_op: { allow_spinning: '0' } },
       ...(isTraining ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } } : {}),
     },
     graphOptimizationLevel: isOptimised ? 'disabled' : isTraining ? 'basic' : 'all',
@@ -80,17 +82,7 @@ function sessionOptions(
     enableCpuMemArena: !isTraining,
     logSeverityLevel: 3,
     ...('data' in model ? { externalData: [{ path: model.data.name, data: model.data.bytes }] } : {}),
-    ...(saveOptimised === undefined ? {} : { optimizedModelFilePath: saveOptimised }),
     ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
-  };
-}
-
-/** Weights go to a file beside the model, also in the form that kernels pack them into, so that both can be mapped. */
-function savedWeights(path: string): Readonly<Record<string, string>> {
-  return {
-    optimized_model_external_initializers_file_name: `${path.split(/[\\/]/).at(-1)}.data`,
-    optimized_model_external_initializers_min_size_in_bytes: '1024',
-    save_external_prepacked_constant_initializers: '1',
   };
 }
 

@@ -12,10 +12,10 @@ export interface ModelInMemory {
   readonly data?: { readonly name: string; readonly bytes: Uint8Array };
 }
 
-/** A model on disk, its data file beside it. Native runtimes map the data instead of reading it. */
+/** A model on disk, its data file beside it: mapped, not read, so that sessions which load it share its memory. */
 export interface ModelFile {
   readonly path: string;
-  /** Was it saved by {@link SessionOptions.saveOptimised}? Then there is nothing left to optimise. */
+  /** Was it saved by {@link Backend.optimise}? Then there is nothing left to optimise. */
   readonly isOptimised: boolean;
 }
 
@@ -29,11 +29,6 @@ export interface SessionOptions {
   readonly purpose: 'inference' | 'training';
   /** Writes a per-operation profile to a file with this prefix. */
   readonly profilePrefix?: string;
-  /**
-   * Writes the model as it has been optimised for this machine to this file, with its weights in `<file>.data`. It loads
-   * several times faster than the original, and what sessions share of it is in memory once.
-   */
-  readonly saveOptimised?: string;
 }
 
 /** A loaded model. */
@@ -53,10 +48,15 @@ export interface Backend {
   readonly name: 'cpu' | 'wasm';
   /** Of the library behind it. */
   readonly version: string;
-  /** Does it load a {@link ModelFile}, and save one? */
-  readonly usesFiles: boolean;
   /** What this backend executes beside standard ONNX, found by running a probe once. */
   features(): Promise<LoweringFeatures>;
   /** @throws RuntimeUnavailableError if the model cannot be loaded */
   createSession(model: LoadableModel, options: SessionOptions): Promise<Session>;
+  /**
+   * Saves the model at `path`, as it has been optimised for inference on this machine, at `optimisedPath`, with its
+   * weights in `<optimisedPath>.data`. It loads several times faster. Absent where models are not loaded from files.
+   *
+   * @throws RuntimeUnavailableError if the model cannot be loaded, or saved
+   */
+  optimise?(path: string, optimisedPath: string): Promise<void>;
 }
