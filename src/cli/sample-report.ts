@@ -1,5 +1,6 @@
 /** @file What `udit sample` prints about what it draws. */
 import { relative } from 'node:path';
+import { printable } from '../core/printable.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
 import { drawsPixels } from '../sampling/settings.ts';
@@ -22,7 +23,7 @@ export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnS
   const { name, step } = saved.card;
   const { settings, stepCount } = sampler;
   const steps = step === 0 ? '' : `step ${step}, `;
-  const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${text}\n`);
+  const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${printable(text)}\n`);
   return (
     `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
