@@ -7,7 +7,7 @@ import { drawsPixels } from '../sampling/settings.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 
 export interface DrawnSamples {
-  readonly saved: SavedModel;
+  readonly saved: Omit<SavedModel, 'weights'>;
   /** The checkpoint's file. */
   readonly path: string;
   readonly sampler: ImageSampler;
@@ -65,7 +65,7 @@ export function describeAsJson(
   return `${JSON.stringify(result, null, 2)}\n`;
 }
 
-function nounOf({ model }: SavedModel): string {
+function nounOf({ model }: Pick<SavedModel, 'model'>): string {
   return drawsPixels(model.config) ? 'image' : 'latent';
 }
 
