@@ -174,7 +174,7 @@ describe('refusals', () => {
         fix: where you trust the file, load it in PyTorch and save its weights alone, as in torch.save(checkpoint["ema"], path)"
     `);
     const disguised = archiveWith(op.global('\u001b[2J', 'x'.repeat(100)));
-    expect(await messageOf(openBytes(disguised))).toContain('asks for \\u001b[2J.xxx');
+    expect(await messageOf(openBytes(disguised))).toContain('asks for \\x1b[2J.xxx');
   });
 
   test('element types that are not read', async () => {

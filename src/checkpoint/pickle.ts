@@ -64,8 +64,8 @@ export interface PickleHost {
 const MAX_INSTRUCTIONS = 2_000_000;
 /** Values waiting on the stack. Python's pickler puts a thousand items there at a time, and a few per level of nesting. */
 const MAX_STACK = 8192;
-/** Python's own limit for integers in text is 4300 digits. */
-const MAX_INTEGER_BYTES = 1024;
+/** More than any count or hash takes; longer ones cost time without end. */
+const MAX_INTEGER_BYTES = 64;
 const LATEST_PROTOCOL = 5;
 
 /**

@@ -97,7 +97,7 @@ export class TorchObjects implements PickleHost {
     }
     throw new CheckpointError({
       where: this.where,
-      problem: `its pickle asks for ${quoted(name)}, which is refused: through such names a file can run any program`,
+      problem: `its pickle asks for ${shortened(name)}, which is refused: through such names a file can run any program`,
       fix: 'where you trust the file, load it in PyTorch and save its weights alone, as in torch.save(checkpoint["ema"], path)',
     });
   }
@@ -191,7 +191,6 @@ function isCounts(value: PickleValue | undefined): value is number[] {
 
 const LONGEST_NAME = 80;
 
-/** A name from a file that may try to write on the terminal. */
-function quoted(name: string): string {
-  return JSON.stringify(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name).slice(1, -1);
+function shortened(name: string): string {
+  return name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
 }

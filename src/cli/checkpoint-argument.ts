@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openTensorFile } from '../checkpoint/file-node.ts';
 import { CheckpointError } from '../core/errors.ts';
+import { readTensors } from '../core/tensor-source.ts';
 import { locatePublished } from '../hub/fetch-weights-node.ts';
-import { type ModelRequest, openModel } from '../saved-model/open-model.ts';
+import { type FoundModel, findModel, type ModelRequest } from '../saved-model/open-model.ts';
 import type { SavedModel, WeightSet, WeightSource } from '../saved-model/saved-model.ts';
 import { listCheckpoints } from '../train/run-folder.ts';
 
@@ -45,22 +46,38 @@ export async function locateCheckpoint(
   });
 }
 
+/** A checkpoint whose weights are read when they are needed. To be closed when no more are. */
+export interface OpenCheckpoint extends FoundModel {
+  close(): Promise<void>;
+}
+
 /**
- * Opens a checkpoint of any origin with the weights asked for; by default the moving average where there is one.
+ * The model in a checkpoint of any origin, with the weights asked for; by default the moving average where there is one.
  *
  * @throws CheckpointError if it cannot be read, does not fit its model, or has other weights only
  * @throws ConfigError if `request` tells it what it says itself
  */
-export async function openCheckpoint(path: string, request: ModelRequest = {}): Promise<SavedModel> {
+export async function findCheckpoint(path: string, request: ModelRequest = {}): Promise<OpenCheckpoint> {
   const file = await openTensorFile(path);
   try {
-    const saved = await openModel(file, path, request);
-    if (request.weights !== undefined && saved.source !== request.weights) {
-      throw otherWeights(path, saved.source, request.weights);
+    const found = findModel(file, path, request);
+    if (request.weights !== undefined && found.source !== request.weights) {
+      throw otherWeights(path, found.source, request.weights);
     }
-    return saved;
-  } finally {
+    return { ...found, close: file.close };
+  } catch (error) {
     await file.close();
+    throw error;
+  }
+}
+
+/** The same with all weights in memory. */
+export async function openCheckpoint(path: string, request: ModelRequest = {}): Promise<SavedModel> {
+  const { close, ...found } = await findCheckpoint(path, request);
+  try {
+    return { ...found, weights: await readTensors(found.weights) };
+  } finally {
+    await close();
   }
 }
 

@@ -1,14 +1,12 @@
 /** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
 import { statSync } from 'node:fs';
-import { readSafetensors } from '../checkpoint/file-node.ts';
 import { ConfigError } from '../core/errors.ts';
 import { PRESETS, presetSpec } from '../models/presets.ts';
 import type { ModelSpec } from '../models/registry.ts';
-import { readCard } from '../saved-model/saved-model.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
-import { locateCheckpoint } from './checkpoint-argument.ts';
+import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { readConfigFile } from './config-arguments.ts';
 
 export interface NamedModel {
@@ -24,18 +22,20 @@ export interface ModelChanges {
 }
 
 /**
- * @param argument - a preset's name, a .json configuration, a run folder or a .safetensors file
+ * @param argument - a preset's name, a .json configuration, a run folder, a .safetensors or .pt file
  * @throws ConfigError or CheckpointError if there is no such model, or if a checkpoint is to be changed
  */
 export async function modelFromArgument(argument: string, changes: ModelChanges): Promise<NamedModel> {
   expectModelKeys(changes.options);
   if (Object.hasOwn(PRESETS, argument)) return presetWith(argument, changes);
   if (argument.endsWith('.json')) return configuredModel(argument, changes);
-  if (!argument.endsWith('.safetensors') && statSync(argument, { throwIfNoEntry: false }) === undefined) {
+  if (!/\.(safetensors|pt)$/.test(argument) && statSync(argument, { throwIfNoEntry: false }) === undefined) {
     return { name: argument, spec: presetSpec(argument) }; // throws, naming the nearest
   }
   const path = await locateCheckpoint(argument);
-  const { name, spec } = readCard(await readSafetensors(path), path);
+  const { card, close } = await findCheckpoint(path);
+  await close();
+  const { name, spec } = card;
   if (changes.imageSize === undefined && changes.options.length === 0) return { name, spec };
   throw new ConfigError({
     where: path,

@@ -1,5 +1,6 @@
 /** @file What `udit sample` prints about what it draws. */
 import { relative } from 'node:path';
+import { printable } from '../core/printable.ts';
 import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
@@ -7,7 +8,7 @@ import { drawsPixels } from '../sampling/settings.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 
 export interface DrawnSamples {
-  readonly saved: SavedModel;
+  readonly saved: Omit<SavedModel, 'weights'>;
   /** The checkpoint's file. */
   readonly path: string;
   readonly sampler: ImageSampler;
@@ -23,7 +24,7 @@ export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnS
   const { name, step } = saved.card;
   const { settings, stepCount } = sampler;
   const steps = step === 0 ? '' : `step ${step}, `;
-  const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${text}\n`);
+  const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${printable(text)}\n`);
   return (
     `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
@@ -68,7 +69,7 @@ export function describeAsJson(
   return `${JSON.stringify(result, null, 2)}\n`;
 }
 
-function nounOf({ model }: SavedModel): string {
+function nounOf({ model }: Pick<SavedModel, 'model'>): string {
   return drawsPixels(model.config) ? 'image' : 'latent';
 }
 

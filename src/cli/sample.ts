@@ -9,7 +9,7 @@ import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/settings.ts';
-import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
+import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, twoNumbers, wholeNumber } from './flags.ts';
@@ -115,7 +115,7 @@ async function sample(
   signal: AbortSignal,
 ): Promise<void> {
   const path = await locateCheckpoint(run);
-  const saved = await openCheckpoint(path, modelRequest(flags));
+  const saved = await findCheckpoint(path, modelRequest(flags));
   if (flags.previews === true && !drawsPixels(saved.model.config)) {
     throw new ConfigError({
       where: '--previews',
@@ -132,7 +132,7 @@ async function sample(
     batchSize: evenBatchSize(imageCount, flags.batchSize),
     threads: flags.threads ?? availableParallelism(),
     cache: flags.cache ? compileCache() : undefined,
-  });
+  }).finally(saved.close);
   const drawn = { saved, path, sampler, imageCount, seed: flags.seed, folder: flags.out };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));
   const progress = startProgress(terminal, {

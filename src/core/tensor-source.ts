@@ -13,8 +13,8 @@ export interface TensorSource {
   /** The tensors there are, in the order of the source. */
   readonly infos: ReadonlyMap<string, TensorInfo>;
   /**
-   * The values of one tensor, whose name must be in `infos`. They are read anew at each call and kept by the caller
-   * alone.
+   * The values of one tensor, whose name must be in `infos`. The source does not keep what it reads from a file; values
+   * that are in memory already are shared.
    */
   read(name: string): Promise<HostTensor>;
 }

@@ -6,6 +6,7 @@ import { ConfigError, NumericsError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, scalar, type TensorMap, tensorOf, zeros } from '../core/host-tensor.ts';
 import type { RandomKey } from '../core/random.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
+import type { TensorSource } from '../core/tensor-source.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { planSampling } from '../diffusion/samplers.ts';
 import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
@@ -83,7 +84,8 @@ export interface ImageSampler {
 }
 
 /** What the sampler needs of a saved model. */
-export type SampledModel = Pick<SavedModel, 'model' | 'weights'> & {
+export type SampledModel = Pick<SavedModel, 'model'> & {
+  readonly weights: TensorMap | TensorSource;
   readonly card: Pick<SavedModel['card'], 'objective'>;
 };
 

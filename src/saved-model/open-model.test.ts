@@ -176,9 +176,15 @@ describe('a checkpoint of another program', () => {
       findModel(fileOf(publishedWeights, metadata), 'x.pt', request).model.config.inputSize;
     expect(sizeOf({}, {})).toBe(32);
     expect(sizeOf({ 'args.image_size': '512' }, {})).toBe(64);
+    expect(sizeOf({ 'args.image_size': '1e9' }, {})).toBe(32);
     expect(sizeOf({ 'args.image_size': '512' }, { imageSize: 128 })).toBe(16);
     const pixels = fileOf(randomWeights(tinySpec(), 1));
     expect(findModel(pixels, 'x.pt', { imageSize: 64 }).model.config.inputSize).toBe(64);
+  });
+
+  test('what the training script was told', () => {
+    const file = fileOf(publishedWeights, { 'args.model': 'SiT-XL/2' });
+    expect(findModel(file, 'x.pt').findings).toContainEqual(['script', 'it was trained as --model SiT-XL/2']);
   });
 
   test('a variance that is not learned', () => {

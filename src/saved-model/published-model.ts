@@ -26,6 +26,8 @@ export interface ModelDescription {
 /** By which the autoencoder of the published models divides the sides of pictures. */
 const LATENT_FACTOR = 8;
 const MAX_PIXEL_CHANNELS = 3;
+/** What `--image-size` of their training scripts can be. */
+const PUBLISHED_SIZES = [256, 512];
 
 /**
  * @param metadata - of the file, which may hold arguments of the script that trained it
@@ -40,26 +42,23 @@ export function describePublished(
 ): ModelDescription {
   const recognised = recogniseModel(tensors);
   const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
-  const argument = Number(metadata['args.image_size']);
-  const imageSize = request.imageSize ?? ('inputSize' in assumed && argument > 0 ? argument : undefined);
+  const argument = PUBLISHED_SIZES.find((size) => String(size) === metadata['args.image_size']);
+  const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
   const changes = {
     ...(request.numClasses === undefined ? {} : { numClasses: request.numClasses }),
     ...(imageSize === undefined ? {} : { inputSize: inputSizeOf(imageSize, spec) }),
   };
   const changed = { ...spec, config: { ...spec.config, ...changes } } as ModelSpec;
-  const stillAssumed = Object.entries(assumed).filter(
-    ([option]) => option !== 'inputSize' || request.imageSize === undefined,
-  );
+  const assumptions = Object.keys(assumed)
+    .filter((option) => option !== 'inputSize' || request.imageSize === undefined)
+    .map((option) => describeOption(option, changed));
+  const script = metadata['args.model'];
   return {
     card: { ...PUBLISHED_CARD, name, spec: changed, objective: objectiveOf(changed) },
     findings: [
       ...(request.preset === undefined ? [['model', describeModel(name, changed)] as const] : []),
-      [
-        'assumed',
-        [...stillAssumed.map(([option]) => describeOption(option, changed)), describeObjective(changed)].join(
-          ', ',
-        ),
-      ],
+      ...(script === undefined ? [] : [['script', `it was trained as --model ${script}`] as const]),
+      ['assumed', [...assumptions, describeObjective(changed)].join(', ')],
     ],
     advice: adviceFrom(request, recognised),
   };
