@@ -37,6 +37,7 @@ const PORTABLE_PACKAGES = [
   'fflate',
   'onnxruntime-common',
   'onnxruntime-web',
+  'p-map',
   'valibot',
 ];
 

@@ -1,5 +1,6 @@
 /** @file The `onnxruntime-web` backend: WebAssembly, in browsers and in Node. */
 import * as ort from 'onnxruntime-web/wasm';
+import { RuntimeUnavailableError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
 import { ortBackend } from './ort.ts';
 import type { Backend, Session } from './session.ts';
@@ -11,7 +12,16 @@ const backend = ortBackend('wasm', ort, 'wasm');
 
 export const wasmBackend: Backend = {
   ...backend,
-  createSession: async (model, options) => filling(await backend.createSession(model, options)),
+  async createSession(model, { workers = 1, ...options }) {
+    if (workers > 1) {
+      throw new RuntimeUnavailableError({
+        where: 'runtime wasm',
+        problem: `${workers} workers are asked for, and it has one: the thread that calls it`,
+        fix: 'use 1 worker',
+      });
+    }
+    return filling(await backend.createSession(model, options));
+  },
 };
 
 /** onnxruntime-web computes in its own memory and never writes into given buffers: results are copied there. */

@@ -24,8 +24,11 @@ const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 's
 
 const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = { ddpm: 250, ddim: 50, euler: 25, heun: 25 };
 
-/** Larger batches are hardly faster per image, and take longer to show a first result. */
-export const DEFAULT_BATCH_SIZE = 8;
+/**
+ * Larger batches are hardly faster per image on a CPU (LOG.md). Single images divide evenly among workers, need little
+ * memory, and the first is there soonest; with guidance the network sees two of them anyway.
+ */
+export const DEFAULT_BATCH_SIZE = 1;
 
 const MAX_PIXEL_CHANNELS = 3;
 

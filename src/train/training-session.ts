@@ -10,8 +10,9 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
-import { cpuWorkerBackend } from '../runtime/worker-backend-node.ts';
+import { chooseParallelism, mostWorkers } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
+import { DEFAULT_BATCH_SIZE } from '../sampling/settings.ts';
 import { openSavedModel } from '../saved-model/open-model.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { modelForData } from './model-for-data.ts';
@@ -82,9 +83,9 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
     config,
     folder,
     data: plan.data,
+    backend: cpuBackend,
     // Shards work at the same time only in threads of their own.
-    backend: shards > 1 ? cpuWorkerBackend : cpuBackend,
-    session: { threads: Math.max(1, Math.floor(threads / shards)) },
+    session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
     drawSamples: previewGrid(config.training.seed, threads),
     version,
   });
@@ -119,14 +120,14 @@ async function drawClassGrid(
   { seed, threads, steps }: ClassGridOptions,
 ): Promise<void> {
   const classes = saved.card.classNames.slice(0, MAX_GRID_CLASSES);
-  const sampler = await createSampler(saved, {
-    backend: cpuBackend,
-    batchSize: GRID_COLUMNS,
-    threads,
-    steps,
+  const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
+  const parallelism = chooseParallelism({
+    batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
+    cores: threads,
+    mostWorkers: mostWorkers(saved.weights, process.availableMemory()),
   });
+  const sampler = await createSampler(saved, { backend: cpuBackend, ...parallelism, steps });
   try {
-    const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
     const images = await sampler.generate({ labels, seed });
     await writeGrid(path, toPixels(images), { columns: GRID_COLUMNS, rowLabels: classes });
   } finally {
