@@ -38,6 +38,7 @@ const PORTABLE_PACKAGES = [
   'ml-matrix',
   'onnxruntime-common',
   'onnxruntime-web',
+  'p-map',
   'valibot',
 ];
 

@@ -15,14 +15,14 @@ const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
 const { name, step, classNames } = saved.card;
 console.log(`${name} after ${step} steps, ${classNames.length} classes, ${saved.source} weights`);
 
-// Network, guidance and sampler update become one session; a second thread pays for a single user.
-const sampler = await createSampler(saved, { backend: cpuBackend, batchSize: COLUMNS, threads: 2 });
+// Network, guidance and sampler update become one session per worker; more workers draw the same pictures sooner.
+const sampler = await createSampler(saved, { backend: cpuBackend, workers: 2 });
 const labels = classNames.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
 const images = await sampler.generate({
   labels,
   seed: 1,
   onStep: ({ step, steps, first }) => {
-    if (step === steps) console.log(`${classNames[labels[first]!]}: done`);
+    if (step === steps && first % COLUMNS === COLUMNS - 1) console.log(`${classNames[labels[first]!]}: done`);
   },
 });
 await sampler.release();

@@ -42,7 +42,7 @@ async function udit(...args: readonly string[]): Promise<Outcome> {
 }
 
 const sample = (folder: string, ...flags: readonly string[]) =>
-  udit('sample', run, '--steps', '2', '--threads', '1', '--out', join(root, folder), ...flags);
+  udit('sample', run, '--steps', '2', '--workers', '1', '--out', join(root, folder), ...flags);
 
 async function pixelsOf(...path: readonly string[]): Promise<Buffer> {
   return sharp(join(root, ...path))
@@ -148,6 +148,7 @@ describe('sampling', () => {
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       6 images by dpm++2m, 2 steps, cfg scale 3, seed 5
+      1 worker of 1 thread, batches of 1
       6 images in ROOT/plain, #.## s each
       grid     ROOT/plain/grid.png
       "
@@ -188,6 +189,17 @@ describe('sampling', () => {
     ];
     const largest = Math.max(...expected.map((byte, i) => Math.abs(byte - actual[i]!)));
     expect(largest).toBeLessThanOrEqual(1);
+  });
+
+  test('any number of workers writes the same bytes', async () => {
+    const drawn: Buffer[] = [];
+    for (const workers of ['1', '2', '3']) {
+      const { code } = await sample(`pool ${workers}`, '--count', '3', '--workers', workers, '--npz');
+      expect(code).toBe(0);
+      drawn.push(await readFile(join(root, `pool ${workers}`, 'samples_9x8x8x3.npz')));
+    }
+    expect(drawn[1]!.equals(drawn[0]!)).toBe(true);
+    expect(drawn[2]!.equals(drawn[0]!)).toBe(true);
   });
 
   test('WebAssembly draws the same pictures up to rounding', async () => {
@@ -260,6 +272,7 @@ describe('sampling', () => {
     expect(secondsPerImage).toBeGreaterThan(0);
     expect(result).toMatchInlineSnapshot(`
       {
+        "batchSize": 1,
         "cfgChannels": 3,
         "cfgScale": 3,
         "checkpoint": "ROOT/my run/checkpoints/step-0000020.safetensors",
@@ -284,7 +297,9 @@ describe('sampling', () => {
         "shift": 3,
         "step": 20,
         "steps": 2,
+        "threads": 1,
         "weights": "ema",
+        "workers": 1,
       }
     `);
   });

@@ -57,9 +57,7 @@ async function loadWork(model: Denoiser, workload: Workload): Promise<Work> {
 async function forwardWork(model: Denoiser, workload: Workload): Promise<Work> {
   const backend = await backendFor(workload);
   const weights = nonzeroWeights(model);
-  const sessions = await Promise.all(
-    shares(workload).map(() => compileForward(model, weights, backend, workload)),
-  );
+  const session = await compileForward(model, weights, backend, workload);
   const images = drawImages(model, workload.batch / workload.workers);
   const times = Array.from(uniform(fold(KEY, 't'), images.y.data.length), (draw) => Math.floor(draw * 1000));
   const feeds = new Map<string, HostTensor>([
@@ -68,8 +66,8 @@ async function forwardWork(model: Denoiser, workload: Workload): Promise<Work> {
     ['t', tensorOf('f32', [times.length], times)],
   ]);
   return {
-    run: () => Promise.all(sessions.map((session) => session.run(feeds))),
-    release: () => releaseAll(sessions),
+    run: () => Promise.all(Array.from({ length: workload.workers }, () => session.run(feeds))),
+    release: () => session.release(),
   };
 }
 
@@ -77,39 +75,39 @@ function compileForward(
   model: Denoiser,
   weights: TensorMap,
   backend: Backend,
-  { batch, workers, threads }: Workload,
+  workload: Workload,
 ): Promise<Session> {
+  const { batch, workers } = workload;
   const { inChannels, inputSize } = model.config;
   const count = batch / workers;
   const x = input('x', [count, inChannels, inputSize, inputSize]) as Unlabelled;
   const t = input('t', [count]) as Unlabelled;
   const y = input('y', [count], 'i64') as Unlabelled;
-  return compileInference(graphOf({ out: model.apply(x, { t, y }) }), weights, backend, { threads });
+  return compileInference(graphOf({ out: model.apply(x, { t, y }) }), weights, backend, threadsOf(workload));
 }
 
 /** Images from noise, with guidance where the model has a null label: what `udit sample` does before it writes files. */
 async function sampleWork(model: Denoiser, workload: Workload): Promise<Work> {
   const { objective } = resolveTrainConfig([{ model: { preset: workload.model } }]);
   const saved = { model, weights: nonzeroWeights(model), card: { objective } };
-  const batchSize = workload.batch / workload.workers;
+  const { batch, workers, threads, sampling } = workload;
   const backend = await backendFor(workload);
-  const samplers = await Promise.all(
-    shares(workload).map(() =>
-      createSampler(saved, { ...workload.sampling, backend, batchSize, threads: workload.threads }),
-    ),
-  );
-  const labels = drawClasses(model, batchSize);
-  const { sampler, cfgScale } = samplers[0]!.settings;
+  const sampler = await createSampler(saved, {
+    ...sampling,
+    ...{ backend, workers, threads, batchSize: batch / workers },
+  });
+  const labels = drawClasses(model, batch);
+  const { stepCount, nfe, settings } = sampler;
   return {
-    run: () => Promise.all(samplers.map((each, seed) => each.generate({ labels, seed }))),
-    facts: { sampler, steps: samplers[0]!.stepCount, cfgScale, evaluations: samplers[0]!.nfe },
-    release: () => releaseAll(samplers),
+    run: () => sampler.generate({ labels, seed: 0 }),
+    facts: { sampler: settings.sampler, steps: stepCount, cfgScale: settings.cfgScale, evaluations: nfe },
+    release: () => sampler.release(),
   };
 }
 
 /** The preset's recipe: loss, backward, AdamW and the moving average; workers are shards of the batch. */
 async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
-  const { model: preset, batch: batchSize, workers: shards, threads } = workload;
+  const { model: preset, batch: batchSize, workers: shards } = workload;
   const config = resolveTrainConfig([
     { model: { preset }, training: { steps: 1_000_000, batchSize, shards } },
   ]);
@@ -119,7 +117,7 @@ async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
   state.layout.fill(state.buffers.parameters, weights);
   state.layout.fill(state.buffers.ema, weights);
   const backend = await backendFor(workload);
-  const options: CompileOptions = { threads };
+  const options = { ...threadsOf(workload), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
   const step = await TrainStep.compile(model, objective, state, config, backend, options);
   const images = drawImages(model, batchSize);
   let count = 0;
@@ -132,9 +130,8 @@ async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
   };
 }
 
-/** Several workers work at the same time only in threads of their own. A library is loaded when it is asked for only. */
-async function backendFor({ device, workers }: Workload): Promise<Backend> {
-  if (workers > 1) return (await import('../runtime/worker-backend-node.ts')).cpuWorkerBackend;
+/** A library is loaded when it is asked for only. */
+async function backendFor({ device }: Workload): Promise<Backend> {
   const backends: Readonly<Record<Device, () => Promise<Backend>>> = {
     cpu: async () => (await import('../runtime/ort-node.ts')).cpuBackend,
     wasm: async () => (await import('../runtime/ort-web.ts')).wasmBackend,
@@ -142,10 +139,9 @@ async function backendFor({ device, workers }: Workload): Promise<Backend> {
   return backends[device]();
 }
 
-const shares = ({ workers }: Workload): readonly number[] => [...Array(workers).keys()];
-
-async function releaseAll(holders: readonly { release(): Promise<void> }[]): Promise<void> {
-  await Promise.all(holders.map((holder) => holder.release()));
+/** Several workers work at the same time in threads of their own; one alone needs none. */
+function threadsOf({ workers, threads }: Workload): CompileOptions {
+  return { threads, ...(workers > 1 ? { workers } : {}) };
 }
 
 /** Images and classes, drawn once. */

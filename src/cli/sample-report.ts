@@ -19,16 +19,17 @@ export interface DrawnSamples {
 
 const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
 
-/** Which model draws, and how: two lines, and between them what was found out about a file of another program. */
+/** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnSamples): string {
   const { name, step } = saved.card;
-  const { settings, stepCount } = sampler;
+  const { settings, stepCount, workers, threads } = sampler;
   const steps = step === 0 ? '' : `step ${step}, `;
   const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${printable(text)}\n`);
   return (
     `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
-    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n`
+    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n` +
+    `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}\n`
   );
 }
 
@@ -60,6 +61,9 @@ export function describeAsJson(
     nfe: sampler.nfe,
     networkRuns: sampler.networkRuns,
     seed,
+    batchSize: sampler.batchSize,
+    workers: sampler.workers,
+    threads: sampler.threads,
     images: files.images,
     grid: files.gridPath ?? null,
     previews: files.previewsPath ?? null,

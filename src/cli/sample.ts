@@ -1,14 +1,20 @@
 /** @file `udit sample`: images from a checkpoint. */
-import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import { physicalCores } from '../runtime/physical-cores-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
 import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
+import { chooseParallelism, mostWorkers } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
-import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/settings.ts';
+import {
+  DEFAULT_BATCH_SIZE,
+  drawsPixels,
+  evenBatchSize,
+  type RequestedSettings,
+} from '../sampling/settings.ts';
 import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
@@ -36,6 +42,7 @@ interface SampleFlags extends ModelFlags {
   readonly json?: true;
   readonly backend: Backend['name'];
   readonly batchSize?: number;
+  readonly workers?: number;
   readonly threads?: number;
   readonly cache: boolean;
 }
@@ -99,8 +106,21 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .addOption(
       new Option('--backend <name>', 'native code or WebAssembly').choices(['cpu', 'wasm']).default('cpu'),
     )
-    .option('--batch-size <n>', 'most images drawn at once (default: 8)', wholeNumber({ from: 1 }))
-    .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .option(
+      '--workers <n>',
+      'batches drawn at once (default: one per processor core, as far as there are batches)',
+      wholeNumber({ from: 1 }),
+    )
+    .option(
+      '--threads <n>',
+      'CPU threads of each worker (default: 1, more for few images)',
+      wholeNumber({ from: 1 }),
+    )
+    .option(
+      '--batch-size <n>',
+      `most images in a batch (default: ${DEFAULT_BATCH_SIZE})`,
+      wholeNumber({ from: 1 }),
+    )
     .option('--no-cache', 'compile the model anew, and do not keep it for the next start')
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: SampleFlags) =>
@@ -126,19 +146,28 @@ async function sample(
   const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
+  const batchSize = evenBatchSize(imageCount, flags.batchSize);
+  const batchCount = Math.ceil(imageCount / batchSize);
   const sampler = await createSampler(saved, {
     ...requestedSettings(flags),
     backend: await loadBackend(flags.backend),
-    batchSize: evenBatchSize(imageCount, flags.batchSize),
-    threads: flags.threads ?? availableParallelism(),
+    batchSize,
+    ...chooseParallelism({
+      ...flags,
+      batchCount,
+      cores: physicalCores(),
+      mostWorkers: flags.backend === 'cpu' ? mostWorkers(saved.weights, process.availableMemory()) : 1,
+    }),
     cache: flags.cache ? compileCache() : undefined,
   }).finally(saved.close);
   const drawn = { saved, path, sampler, imageCount, seed: flags.seed, folder: flags.out };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));
   const progress = startProgress(terminal, {
     title: 'sampling',
-    total: Math.ceil(imageCount / sampler.batchSize) * sampler.stepCount,
+    total: batchCount * sampler.stepCount,
   });
+  let stepsDone = 0;
+  let imagesDone = 0;
   try {
     const isPixels = drawsPixels(saved.model.config);
     const files = await (isPixels ? drawToFolder : drawLatentsToFolder)({
@@ -152,11 +181,11 @@ async function sample(
       npz: flags.npz === true,
       previews: flags.previews === true,
       signal,
-      onStep: ({ step, steps, first }) =>
-        progress.update(
-          (first / sampler.batchSize) * steps + step,
-          `image ${first + 1} of ${imageCount}, step ${step} of ${steps}`,
-        ),
+      onStep: ({ step, steps, x0 }) => {
+        stepsDone += 1;
+        if (step === steps) imagesDone += x0.shape[0]!;
+        progress.update(stepsDone, `${imagesDone} of ${imageCount} images`);
+      },
     });
     progress.stop();
     terminal.out.write(flags.json === true ? describeAsJson(drawn, files) : describeResult(drawn, files));

@@ -1,7 +1,7 @@
 /** @file `udit start`, the command behind `npm start`: a few minutes of training on real pictures, and what came of it. */
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
 import { drawFinalGrid, planTraining, trainInFolder } from '../train/training-session.ts';
 import { interruptible } from './failures.ts';
@@ -39,7 +39,7 @@ async function start(
   signal: AbortSignal,
 ): Promise<void> {
   const config = resolveTrainConfig([START_CONFIG]);
-  const threads = availableParallelism();
+  const threads = physicalCores();
   const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
   const preparing = preparationProgress(terminal);
   try {

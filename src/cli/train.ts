@@ -1,7 +1,7 @@
 /** @file `udit train`: starts a run in its folder, or continues it there. */
-import { availableParallelism } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
 import type { RunResult } from '../train/training-run.ts';
@@ -110,7 +110,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       runPath,
       version,
       observer: watcher.observer,
-      threads: flags.threads ?? availableParallelism(),
+      threads: flags.threads ?? physicalCores(),
       signal,
       ...(flags.stopAfter === undefined ? {} : { stopAfterStep: flags.stopAfter }),
       ...(flags.maxMinutes === undefined ? {} : { stopAfterMs: flags.maxMinutes * 60_000 }),

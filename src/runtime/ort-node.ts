@@ -1,20 +1,19 @@
-/** @file The `onnxruntime-node` backend: native code on the CPU. */
-import * as ort from 'onnxruntime-node';
+/** @file The `onnxruntime-node` backend: native code on the CPU, in the calling thread or in threads of its own. */
 import { keepFreedMemory } from './malloc-node.ts';
+import { nativeBackend } from './native-backend-node.ts';
 import { optimiseModel } from './optimise-node.ts';
-import { ortBackend } from './ort.ts';
 import type { Backend } from './session.ts';
+import { openSessionPool } from './session-pool-node.ts';
 
-const backend = ortBackend('cpu', ort, 'cpu');
+export { runtimeVersion } from './native-backend-node.ts';
 
 export const cpuBackend: Backend = {
-  ...backend,
-  async createSession(model, options) {
+  ...nativeBackend,
+  async createSession(model, { workers, ...options }) {
     if (options.purpose === 'training') await keepFreedMemory();
-    return backend.createSession(model, options);
+    return workers === undefined
+      ? nativeBackend.createSession(model, options)
+      : openSessionPool(model, options, workers);
   },
   optimise: optimiseModel,
 };
-
-/** Of the native library, as reports of measurements name it. */
-export const runtimeVersion = ort.env.versions.node ?? 'unknown';

@@ -12,7 +12,14 @@ const backend = ortBackend('wasm', ort, 'wasm');
 
 export const wasmBackend: Backend = {
   ...backend,
-  async createSession(model, options) {
+  async createSession(model, { workers = 1, ...options }) {
+    if (workers > 1) {
+      throw new RuntimeUnavailableError({
+        where: 'runtime wasm',
+        problem: `${workers} workers are asked for, and it has one: the thread that calls it`,
+        fix: 'use 1 worker',
+      });
+    }
     if ('path' in model) {
       throw new RuntimeUnavailableError({
         where: 'runtime wasm',

@@ -23,6 +23,11 @@ export interface SessionOptions {
   /** Threads inside one operation. Default 1: throughput comes from several one-thread sessions. */
   readonly threads?: number;
   /**
+   * How many runs go on at once, each in a thread (with `threads`) of its own; one also leaves the calling thread free.
+   * Without it a run keeps the calling thread until it is done, but copies neither feeds nor results.
+   */
+  readonly workers?: number;
+  /**
    * `inference` applies every graph optimisation, including blocked layouts. `training` applies the basic ones and
    * plans no memory pattern, which costs a third of the peak memory of a training graph.
    */
@@ -34,7 +39,7 @@ export interface SessionOptions {
 /** A loaded model. */
 export interface Session {
   /**
-   * Runs the model once.
+   * Runs the model once. Calls that find all workers busy wait for one, in their order.
    *
    * @param feeds - a value for every input
    * @param fetches - buffers that receive outputs of these names; outputs not named here are newly allocated. A fetched

@@ -236,6 +236,81 @@ test('aborting stops before the next step with the reason that was given', async
   expect(steps).toEqual([1, 2, 3]);
 });
 
+describe('several workers', () => {
+  const settings = { steps: 3, cfgScale: 2, batchSize: 2 };
+  const request = { labels: [0, 1, 2, 2, 1], seed: 4 };
+
+  test('draw the bytes of one, with noise in every step too', async () => {
+    const images: HostTensor<'f32'>[] = [];
+    for (const workers of [1, 2, 3]) {
+      const sampler = await openSampler(gaussianUDiT, { ...settings, sampler: 'ddpm', workers });
+      expect(sampler.workers).toBe(workers);
+      images.push(await sampler.generate(request));
+    }
+    expect(images[1]).toEqual(images[0]);
+    expect(images[2]).toEqual(images[0]);
+  });
+
+  test('work ahead, and hand over batches in order', async () => {
+    const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
+    const stepped = new Set<number>();
+    const firsts: number[] = [];
+    const onStep = ({ first }: { readonly first: number }) => stepped.add(first);
+    for await (const { first } of sampler.batches({ ...request, onStep })) {
+      if (first === 0) await expect.poll(() => [...stepped].sort()).toEqual([0, 1, 2, 3]);
+      firsts.push(first);
+    }
+    expect(firsts).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  test('stop when they are told to, and draw again', async () => {
+    const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
+    const expected = await sampler.generate(request);
+    const controller = new AbortController();
+    let steps = 0;
+    const aborted = sampler.generate({
+      ...request,
+      signal: controller.signal,
+      onStep: () => {
+        steps += 1;
+        controller.abort(new Error('enough'));
+      },
+    });
+    await expect(aborted).rejects.toThrow('enough');
+    expect(await sampler.generate(request)).toEqual(expected);
+    expect(steps).toBeLessThanOrEqual(2); // the other worker was in its first step
+  });
+
+  test('stop when nobody takes their images any more', async () => {
+    const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
+    let steps = 0;
+    const labels = new Array<number>(50).fill(1);
+    for await (const _ of sampler.batches({ labels, seed: 0, onStep: () => steps++ })) break;
+    await sampler.generate(request);
+    const stepsSoFar = steps;
+    await sampler.generate(request);
+    expect(steps).toBe(stepsSoFar);
+    expect(steps).toBeLessThan(50);
+  });
+
+  test('one batch that fails is the one error of all', async () => {
+    const weights = new Map([['pictures', tensorOf('f32', [4, 12], new Array(48).fill(Number.NaN))]]);
+    const sampler = await openSampler({ ...flow, weights }, { ...settings, sampler: 'euler', workers: 2 });
+    await expect(sampler.generate(request)).rejects.toThrow(/^NumericsError: sampling: after step 1 of 3/);
+  });
+
+  test('leave the caller free while they draw', async () => {
+    const sampler = await openSampler(flowUDiT, { ...settings, batchSize: 32, workers: 1 });
+    let ticks = 0;
+    const ticking = setInterval(() => ticks++, 1);
+    const began = performance.now();
+    await sampler.generate({ labels: new Array<number>(32).fill(0), seed: 0 });
+    const elapsedMs = performance.now() - began;
+    clearInterval(ticking);
+    expect(ticks).toBeGreaterThan(elapsedMs / 20);
+  });
+});
+
 test('the settings that were chosen can be read', async () => {
   const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
   expect(sampler.settings).toEqual({ sampler: 'heun', steps: 12, shift: 3, cfgScale: 3, cfgChannels: 3 });
@@ -275,6 +350,21 @@ describe('errors', () => {
     await expect(sampler.generate({ labels: [0], seed: 0.5 })).rejects.toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling: the seed is 0.5
         fix: use a whole number from 0]
+    `);
+  });
+
+  test('workers of WebAssembly', async () => {
+    await expect(createSampler(flow, { backend: wasmBackend, workers: 2 })).rejects.toThrow(
+      'runtime wasm: 2 workers are asked for',
+    );
+  });
+
+  test('no worker', async () => {
+    await expect(
+      createSampler(flow, { backend: cpuBackend, workers: 0 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: createSampler: workers is 0
+        fix: use a whole number from 1]
     `);
   });
 

@@ -1,5 +1,5 @@
-/** @file Draws images from a model: one compiled step, run from noise to data for batch after batch. */
-
+/** @file Draws images from a model: one compiled step, run from noise to data for as many batches at once as there are workers. */
+import { pMapIterable } from 'p-map';
 import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
 import { ConfigError, NumericsError } from '../core/errors.ts';
@@ -27,9 +27,14 @@ import { buildStepGraph, memoryOutput } from './step-graph.ts';
 
 export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
-  /** Images drawn at once, B; see {@link evenBatchSize}. With guidance the network sees twice as many. Default 8. */
+  /** Images that a worker draws at once, B; see {@link evenBatchSize}. Default 1; with guidance the network sees two. */
   readonly batchSize?: number | undefined;
-  /** Threads inside one operation. Default 1. */
+  /**
+   * Batches drawn at once, each by a thread that is not the caller's; changes the time that images take, never the
+   * images. A `wasmBackend` has one worker, which is the calling thread. Default 1.
+   */
+  readonly workers?: number | undefined;
+  /** Threads of each worker. Default 1: several workers make more images per second than several threads. */
   readonly threads?: number | undefined;
   /** Where the compiled step is kept for the next start; by default nowhere. */
   readonly cache?: CompileCache | undefined;
@@ -44,8 +49,9 @@ export interface SampleRequest {
    * The number of each image, [N]: its noise comes from the seed and this number alone. Default 0 … N−1.
    */
   readonly indices?: readonly number[] | undefined;
-  /** Stops before the next step, with the signal's reason as error. */
+  /** Stops before the next step, with the signal's reason as error. The sampler can be used again at once. */
   readonly signal?: AbortSignal | undefined;
+  /** With several workers the steps of several batches alternate. */
   readonly onStep?: ((progress: StepProgress) => void) | undefined;
 }
 
@@ -69,17 +75,19 @@ export interface SampledBatch {
 export interface ImageSampler {
   readonly settings: SamplingSettings;
   readonly batchSize: number;
+  readonly workers: number;
+  readonly threads: number;
   /** Steps from noise to image. */
   readonly stepCount: number;
   /** Evaluations of the network per image, not counting guidance twice. */
   readonly nfe: number;
   /** Runs of the network per image: with guidance, two for each evaluation. */
   readonly networkRuns: number;
-  /** The images as they are finished, batch by batch. */
+  /** The images in their order, each batch as soon as it and those before it are finished. */
   batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
   /** All images, `f32[N,C,H,W]`. */
   generate(request: SampleRequest): Promise<HostTensor<'f32'>>;
-  /** Frees the memory of the compiled model. */
+  /** Ends the workers and frees the memory of the compiled model. */
   release(): Promise<void>;
 }
 
@@ -97,8 +105,8 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
-  const { backend, batchSize = DEFAULT_BATCH_SIZE, threads = 1, cache, ...requested } = options;
-  for (const [name, value] of Object.entries({ batchSize, threads })) {
+  const { backend, batchSize = DEFAULT_BATCH_SIZE, workers = 1, threads = 1, cache, ...requested } = options;
+  for (const [name, value] of Object.entries({ batchSize, workers, threads })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
       where: 'createSampler',
@@ -113,7 +121,8 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const sessions = new Map<boolean, Session>();
   for (const guided of new Set(isGuided)) {
     const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize);
-    sessions.set(guided, await compileInference(graph, saved.weights, backend, { threads, cache }));
+    const options = { workers, threads, cache };
+    sessions.set(guided, await compileInference(graph, saved.weights, backend, options));
   }
   const compiled: CompiledStep = {
     model: saved.model.config,
@@ -121,10 +130,13 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     plan,
     sessions: isGuided.map((guided) => sessions.get(guided)!),
     batchSize,
+    workers,
   };
   return {
     settings,
     batchSize,
+    workers,
+    threads,
     stepCount: plan.steps.length,
     nfe: plan.nfe,
     networkRuns: (plan.nfe / isGuided.length) * (isGuided.length + isGuided.filter(Boolean).length),
@@ -143,6 +155,7 @@ interface CompiledStep {
   /** What runs each step: with a guidance interval, steps outside it run a network that sees each image once. */
   readonly sessions: readonly Session[];
   readonly batchSize: number;
+  readonly workers: number;
 }
 
 async function drawAll(compiled: CompiledStep, request: SampleRequest): Promise<HostTensor<'f32'>> {
@@ -158,25 +171,44 @@ async function* drawBatches(
   compiled: CompiledStep,
   request: SampleRequest,
 ): AsyncGenerator<SampledBatch, void, undefined> {
+  const { batchSize, workers } = compiled;
   const { labels, indices = labels.map((_, i) => i) } = request;
   checkRequest(compiled.model, labels, indices, request.seed);
-  for (let first = 0; first < labels.length; first += compiled.batchSize) {
-    const count = Math.min(compiled.batchSize, labels.length - first);
-    // The graph takes full batches: the last image fills what is left, and is cut off again.
-    const members = Array.from({ length: compiled.batchSize }, (_, k) => first + Math.min(k, count - 1));
-    const batch: BatchInputs = {
-      labels: tensorOf(
-        'i64',
-        [compiled.batchSize],
-        members.map((i) => labels[i]!),
-      ),
-      keys: members.map((i) => imageKey(request.seed, indices[i]!)),
-    };
-    const images = await drawBatch(compiled, batch, request.signal, (step, x0) =>
-      request.onStep?.({ step, steps: compiled.plan.steps.length, first, x0: leading(x0, count) }),
-    );
-    yield { first, images: leading(images, count) };
+  // Whoever stops taking images, and a batch that fails, stop the others too.
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, ...(request.signal === undefined ? [] : [request.signal])]);
+  const firsts = Array.from({ length: Math.ceil(labels.length / batchSize) }, (_, i) => i * batchSize);
+  const drawFrom = (first: number) => drawMembers(compiled, { ...request, indices, signal }, first);
+  try {
+    // As many finished batches may wait to be taken as are being drawn.
+    yield* pMapIterable(firsts, drawFrom, { concurrency: workers, backpressure: 2 * workers });
+  } finally {
+    stop.abort();
   }
+}
+
+/** The batch that begins with image `first`: the same whatever else is drawn, in whichever order. */
+async function drawMembers(
+  compiled: CompiledStep,
+  { labels, indices, seed, signal, onStep }: SampleRequest & Required<Pick<SampleRequest, 'indices'>>,
+  first: number,
+): Promise<SampledBatch> {
+  const { batchSize, plan } = compiled;
+  const count = Math.min(batchSize, labels.length - first);
+  // The graph takes full batches: the last image fills what is left, and is cut off again.
+  const members = Array.from({ length: batchSize }, (_, k) => first + Math.min(k, count - 1));
+  const batch: BatchInputs = {
+    labels: tensorOf(
+      'i64',
+      [batchSize],
+      members.map((i) => labels[i]!),
+    ),
+    keys: members.map((i) => imageKey(seed, indices![i]!)),
+  };
+  const images = await drawBatch(compiled, batch, signal, (step, x0) =>
+    onStep?.({ step, steps: plan.steps.length, first, x0: leading(x0, count) }),
+  );
+  return { first, images: leading(images, count) };
 }
 
 interface BatchInputs {

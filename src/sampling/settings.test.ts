@@ -106,7 +106,7 @@ test('a scale that is not a number', () => {
 });
 
 test('images are spread evenly over the fewest batches', () => {
-  expect([1, 8, 9, 17, 36].map((count) => evenBatchSize(count))).toEqual([1, 8, 5, 6, 8]);
+  expect([1, 8, 9, 17, 36].map((count) => evenBatchSize(count, 8))).toEqual([1, 8, 5, 6, 8]);
   expect(evenBatchSize(10, 4)).toBe(4);
   expect(evenBatchSize(10, 100)).toBe(10);
 });

@@ -38,8 +38,11 @@ const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = {
 /** Of flows: guidance bends the way near the noise most. */
 const DEFAULT_SHIFT = 3;
 
-/** Larger batches are hardly faster per image, and take longer to show a first result. */
-export const DEFAULT_BATCH_SIZE = 8;
+/**
+ * Larger batches are hardly faster per image on a CPU (LOG.md). Single images divide evenly among workers, need little
+ * memory, and the first is there soonest; with guidance the network sees two of them anyway.
+ */
+export const DEFAULT_BATCH_SIZE = 1;
 
 const MAX_PIXEL_CHANNELS = 3;
 

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
+import type { CompileOptions } from '../compile/training.ts';
 import { hostTensor } from '../core/host-tensor.ts';
 import { normal, randomKey } from '../core/random.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
-import { cpuWorkerBackend } from '../runtime/worker-backend-node.ts';
 import { LossGradients } from './loss-gradients.ts';
 import { drawRandomness } from './loss-graph.ts';
 import { TrainState } from './train-state.ts';
@@ -25,14 +25,14 @@ const batch = {
 };
 const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
 
-async function gradientsWith(shards: number, backend: typeof cpuBackend) {
+async function gradientsWith(shards: number, session: CompileOptions = {}) {
   const state = TrainState.initial(model, 0);
   // Zero-initialised layers would hide most gradients.
   state.buffers.parameters.forEach((value, i, all) => {
     if (value === 0) all[i] = 0.1 * Math.sin(i);
   });
   const { gradients } = state.buffers;
-  const options = { batchSize: 4, shards, backend, session: {} };
+  const options = { batchSize: 4, shards, backend: cpuBackend, session };
   const lossGradients = await LossGradients.compile(model, objective, state.layout, gradients, options);
   const { loss } = await lossGradients.run(state.weights('model'), feeds);
   await lossGradients.release();
@@ -40,8 +40,8 @@ async function gradientsWith(shards: number, backend: typeof cpuBackend) {
 }
 
 test('shards give the loss and the gradients of the whole batch', async () => {
-  const whole = await gradientsWith(1, cpuBackend);
-  const halves = await gradientsWith(2, cpuBackend);
+  const whole = await gradientsWith(1);
+  const halves = await gradientsWith(2);
   expect(halves.loss).toBeCloseTo(whole.loss, 5);
   const norm = Math.hypot(...whole.gradients);
   const distance = Math.hypot(...halves.gradients.map((value, i) => value - whole.gradients[i]!));
@@ -50,8 +50,8 @@ test('shards give the loss and the gradients of the whole batch', async () => {
 });
 
 test('shards in threads give the bytes of shards one after the other', async () => {
-  const here = await gradientsWith(2, cpuBackend);
-  const inThreads = await gradientsWith(2, cpuWorkerBackend);
+  const here = await gradientsWith(2);
+  const inThreads = await gradientsWith(2, { workers: 1 });
   expect(inThreads.loss).toBe(here.loss);
   expect(inThreads.gradients).toEqual(here.gradients);
 });

@@ -1,6 +1,7 @@
 /** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
 import { readFile } from 'node:fs/promises';
 import { readSafetensors } from '../checkpoint/file-node.ts';
+import { sourceOf } from '../core/tensor-source.ts';
 import { openEmoji } from '../data/emoji-node.ts';
 import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
 import { toPixels } from '../data/pixels.ts';
@@ -10,8 +11,9 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
-import { cpuWorkerBackend } from '../runtime/worker-backend-node.ts';
+import { chooseParallelism, mostWorkers } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
+import { DEFAULT_BATCH_SIZE } from '../sampling/settings.ts';
 import { openSavedModel } from '../saved-model/open-model.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { modelForData } from './model-for-data.ts';
@@ -82,9 +84,9 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
     config,
     folder,
     data: plan.data,
+    backend: cpuBackend,
     // Shards work at the same time only in threads of their own.
-    backend: shards > 1 ? cpuWorkerBackend : cpuBackend,
-    session: { threads: Math.max(1, Math.floor(threads / shards)) },
+    session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
     drawSamples: previewGrid(config.training.seed, threads),
     version,
   });
@@ -119,14 +121,14 @@ async function drawClassGrid(
   { seed, threads, steps }: ClassGridOptions,
 ): Promise<void> {
   const classes = saved.card.classNames.slice(0, MAX_GRID_CLASSES);
-  const sampler = await createSampler(saved, {
-    backend: cpuBackend,
-    batchSize: GRID_COLUMNS,
-    threads,
-    steps,
+  const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
+  const parallelism = chooseParallelism({
+    batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
+    cores: threads,
+    mostWorkers: mostWorkers(sourceOf(saved.weights), process.availableMemory()),
   });
+  const sampler = await createSampler(saved, { backend: cpuBackend, ...parallelism, steps });
   try {
-    const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
     const images = await sampler.generate({ labels, seed });
     await writeGrid(path, toPixels(images), { columns: GRID_COLUMNS, rowLabels: classes });
   } finally {

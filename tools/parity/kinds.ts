@@ -2,8 +2,8 @@
 import { checkpointFiles } from './checkpoint-files.ts';
 import { cost } from './cost.ts';
 import type { Fixture } from './fixture.ts';
-import { fullSize } from './full-size.ts';
 import { frechet } from './frechet.ts';
+import { fullSize } from './full-size.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
 import { initialisation } from './initialisation.ts';

@@ -1,0 +1,8 @@
+/** @file ONNX Runtime's native code, in the thread that calls it: a run keeps that thread until it is done. */
+import * as ort from 'onnxruntime-node';
+import { ortBackend } from './ort.ts';
+
+export const nativeBackend = ortBackend('cpu', ort, 'cpu');
+
+/** Of the native library, as reports of measurements name it. */
+export const runtimeVersion = ort.env.versions.node ?? 'unknown';
