@@ -1,15 +1,18 @@
 /** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
 import { statSync } from 'node:fs';
-import { readSafetensors } from '../checkpoint/file-node.ts';
+import { openTensorFile } from '../checkpoint/file-node.ts';
 import { ConfigError } from '../core/errors.ts';
 import { PRESETS, presetSpec } from '../models/presets.ts';
 import type { ModelSpec } from '../models/registry.ts';
-import { readCard } from '../saved-model/saved-model.ts';
+import { findModel } from '../saved-model/open-model.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
 import { locateCheckpoint } from './checkpoint-argument.ts';
 import { readConfigFile } from './config-arguments.ts';
+
+/** What a path that does not exist must look like to be missed as a file, and not as a preset. */
+const CHECKPOINT_NAME = /\.(safetensors|pt|pth|bin)$/;
 
 export interface NamedModel {
   readonly name: string;
@@ -24,24 +27,34 @@ export interface ModelChanges {
 }
 
 /**
- * @param argument - a preset's name, a .json configuration, a run folder or a .safetensors file
+ * @param argument - a preset's name, a .json configuration, a run folder, a checkpoint or the name of fetched weights
  * @throws ConfigError or CheckpointError if there is no such model, or if a checkpoint is to be changed
  */
 export async function modelFromArgument(argument: string, changes: ModelChanges): Promise<NamedModel> {
   expectModelKeys(changes.options);
   if (Object.hasOwn(PRESETS, argument)) return presetWith(argument, changes);
   if (argument.endsWith('.json')) return configuredModel(argument, changes);
-  if (!argument.endsWith('.safetensors') && statSync(argument, { throwIfNoEntry: false }) === undefined) {
+  const path = await locateCheckpoint(argument);
+  if (!CHECKPOINT_NAME.test(path) && statSync(path, { throwIfNoEntry: false }) === undefined) {
     return { name: argument, spec: presetSpec(argument) }; // throws, naming the nearest
   }
-  const path = await locateCheckpoint(argument);
-  const { name, spec } = readCard(await readSafetensors(path), path);
+  const { name, spec } = await modelInFile(path);
   if (changes.imageSize === undefined && changes.options.length === 0) return { name, spec };
   throw new ConfigError({
     where: path,
     problem: 'the options of a trained model cannot be changed',
     fix: `give its preset instead, as in udit inspect ${name}`,
   });
+}
+
+/** Its weights are not read. */
+async function modelInFile(path: string): Promise<NamedModel> {
+  const file = await openTensorFile(path);
+  try {
+    return findModel(file, path).card;
+  } finally {
+    await file.close();
+  }
 }
 
 function presetWith(preset: string, { imageSize, options }: ModelChanges): NamedModel {
