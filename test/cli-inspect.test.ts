@@ -149,7 +149,11 @@ describe('refuses', () => {
       {
         "code": 2,
         "err": "ConfigError: preset: there is no preset "udit-s"
-        presets  U-DiT-XS U-DiT-S U-DiT-B U-DiT-L DiT-S/2 DiT-S/4 DiT-S/8 DiT-B/2 DiT-B/4 DiT-B/8 DiT-L/2 DiT-L/4 DiT-L/8 DiT-XL/2 DiT-XL/4 DiT-XL/8
+        U-DiT      XS S B L
+        DiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        SiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-LLaMA  B/4 L/4 XL/2 XL/4
+        SiT-LLaMA  S/2 B/2 L/2 XL/2
         fix: did you mean U-DiT-S?
       ",
         "out": "",

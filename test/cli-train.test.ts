@@ -248,7 +248,11 @@ describe('wrong usage ends with code 2', () => {
   test('a preset that does not exist', async () => {
     expect(await dry('--model', 'U-DiT-XSS')).toMatchInlineSnapshot(`
       "ConfigError: preset: there is no preset "U-DiT-XSS"
-        presets  U-DiT-XS U-DiT-S U-DiT-B U-DiT-L DiT-S/2 DiT-S/4 DiT-S/8 DiT-B/2 DiT-B/4 DiT-B/8 DiT-L/2 DiT-L/4 DiT-L/8 DiT-XL/2 DiT-XL/4 DiT-XL/8
+        U-DiT      XS S B L
+        DiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        SiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-LLaMA  B/4 L/4 XL/2 XL/4
+        SiT-LLaMA  S/2 B/2 L/2 XL/2
         fix: did you mean U-DiT-XS?
       "
     `);
@@ -303,7 +307,7 @@ describe('what goes wrong in a run', () => {
     const { code, err } = await train('damaged', '--ckpt-every', '4');
     expect(code).toBe(0);
     expect(err.split('\n').slice(0, 2).join('\n')).toMatchInlineSnapshot(`
-      "warning: ROOT/my runs/damaged/checkpoints/step-0000012.safetensors: the header ends at byte 8840, but the file has 1000 bytes; an earlier checkpoint is used, if there is one
+      "warning: ROOT/my runs/damaged/checkpoints/step-0000012.safetensors: the header ends at byte 8888, but the file has 1000 bytes; an earlier checkpoint is used, if there is one
       continuing at step 8 from ROOT/my runs/damaged/checkpoints/step-0000008.safetensors"
     `);
     await expectSameCheckpoint(20, 'damaged', 'whole');

@@ -34,7 +34,7 @@ export function registerInspect(program: Command, terminal: Terminal): void {
   program
     .command('inspect')
     .description('stages, parameters, multiply-accumulates, memory and attention cost of a model')
-    .argument('[model]', 'preset, .json configuration, run folder, .safetensors or .pt file', 'U-DiT-XS')
+    .argument('[model]', 'preset, .json configuration, run folder, checkpoint or fetched weights', 'U-DiT-XS')
     .optionsGroup('Which model:')
     .option('--image-size <n>', 'height and width of the input', count)
     .option('--num-classes <n>', 'number of classes', count)

@@ -9,6 +9,9 @@ import { resolveTrainConfig } from '../train/train-config.ts';
 import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { readConfigFile } from './config-arguments.ts';
 
+/** What a path that does not exist must look like to be missed as a file, and not as a preset. */
+const CHECKPOINT_NAME = /\.(safetensors|pt|pth|bin)$/;
+
 export interface NamedModel {
   readonly name: string;
   readonly spec: ModelSpec;
@@ -22,17 +25,17 @@ export interface ModelChanges {
 }
 
 /**
- * @param argument - a preset's name, a .json configuration, a run folder, a .safetensors or .pt file
+ * @param argument - a preset's name, a .json configuration, a run folder, a checkpoint or the name of fetched weights
  * @throws ConfigError or CheckpointError if there is no such model, or if a checkpoint is to be changed
  */
 export async function modelFromArgument(argument: string, changes: ModelChanges): Promise<NamedModel> {
   expectModelKeys(changes.options);
   if (Object.hasOwn(PRESETS, argument)) return presetWith(argument, changes);
   if (argument.endsWith('.json')) return configuredModel(argument, changes);
-  if (!/\.(safetensors|pt)$/.test(argument) && statSync(argument, { throwIfNoEntry: false }) === undefined) {
+  const path = await locateCheckpoint(argument);
+  if (!CHECKPOINT_NAME.test(path) && statSync(path, { throwIfNoEntry: false }) === undefined) {
     return { name: argument, spec: presetSpec(argument) }; // throws, naming the nearest
   }
-  const path = await locateCheckpoint(argument);
   const { card, close } = await findCheckpoint(path);
   await close();
   const { name, spec } = card;

@@ -59,7 +59,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .command('train')
     .description('train a model; the same command again continues the run')
     .optionsGroup('What to train:')
-    .option('--model <preset>', 'U-DiT-XS|S|B|L, DiT-S|B|L|XL/2|4|8 (default: U-DiT-XS)')
+    .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2 or SiT-LLaMA-S/2 (default: U-DiT-XS)')
     .option('--data-path <path>', '"emoji", or a folder with a folder of images per class (default: emoji)')
     .option('--image-size <n>', 'height and width of the images (default: 32)', count)
     .option('--num-classes <n>', 'more classes than the data has', count)

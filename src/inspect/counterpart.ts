@@ -13,14 +13,15 @@ export interface Counterpart {
   readonly attention: readonly AttentionCost[];
 }
 
-/** DiT, whose tokens are as many in every block, for a U; and the other way about. */
-const PUBLISHED = { 'U-DiT': /^DiT-(S|B|L|XL)\/\d$/, DiT: /^U-DiT-(S|B|L)$/ } as const;
+const PUBLISHED_DIT = /^DiT-(S|B|L|XL)\/\d$/;
+const PUBLISHED_UDIT = /^U-DiT-(S|B|L)$/;
 
-/** At the same input; undefined where no published model takes it. */
+/** A DiT for a U, a U-DiT for every other model. At the same input; undefined where no published model takes it. */
 export function counterpartOf({ family, config }: ModelSpec, macs: MacCounts): Counterpart | undefined {
   const { inputSize, inChannels, numClasses, learnSigma } = config;
+  const published = family === 'U-DiT' ? PUBLISHED_DIT : PUBLISHED_UDIT;
   const candidates = Object.keys(PRESETS)
-    .filter((name) => PUBLISHED[family].test(name))
+    .filter((name) => published.test(name))
     .flatMap((name) => {
       const model = buildIfPossible(presetSpec(name, { inputSize, inChannels, numClasses, learnSigma }));
       return model === undefined ? [] : [costOf(name, model)];

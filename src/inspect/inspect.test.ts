@@ -11,7 +11,11 @@ const addUp = (parts: readonly MacCounts[]): MacCounts => ({
 });
 
 /** What stages consist of does not depend on how many blocks they have. */
-const SHALLOW = { 'U-DiT': { depth: [1, 1, 1, 1, 1] }, DiT: { depth: 1 } } as const;
+const SHALLOW = {
+  'U-DiT': { depth: [1, 1, 1, 1, 1] },
+  DiT: { depth: 1 },
+  'DiT-LLaMA': { depth: 1 },
+} as const;
 
 describe.each(Object.entries(PRESETS))('the stages of %s, made shallow', (name, { family }) => {
   const { stages, parameters, macs } = inspectModel(presetSpec(name, SHALLOW[family]));

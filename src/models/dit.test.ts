@@ -1,15 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
-import { randomKey } from '../core/random.ts';
+import { normal, randomKey } from '../core/random.ts';
 import { graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
 import { evaluate } from '../interp/evaluate.ts';
-import { initialise } from '../nn/initialise.ts';
+import { initialise, normalWith } from '../nn/initialise.ts';
 import { sinCosPositions } from '../nn/position.ts';
 import { DiT, type DiTConfig, unpatchify } from './dit.ts';
 import { presetSpec } from './presets.ts';
 import { createModel } from './registry.ts';
+import { traceForward } from './trace.ts';
 
 const TINY: DiTConfig = {
   inputSize: 8,
@@ -22,6 +23,7 @@ const TINY: DiTConfig = {
   depth: 2,
   heads: 2,
   mlpRatio: 4,
+  discardSigma: false,
 };
 
 const condition = (count: number) => ({ t: input('t', [count]), y: input('y', [count], 'i64') });
@@ -88,6 +90,27 @@ test('unpatchify puts the pixels of each patch where they belong', () => {
   ]);
 });
 
+test('SiT throws away the channels of a variance: what is left is the first half of what they are learned with', () => {
+  const learning = new DiT(TINY);
+  const discarding = new DiT({ ...TINY, learnSigma: false, discardSigma: true });
+  const shapesOf = (model: DiT) => [...model.parameters()].map(({ name, shape }) => [name, shape]);
+  expect(shapesOf(discarding)).toEqual(shapesOf(learning));
+  const weights = initialise(learning, () => normalWith(0.3), randomKey(3));
+  const feeds = new Map<string, HostTensor>([
+    ...weights,
+    ['x', tensorOf('f32', [1, 3, 8, 8], normal(randomKey(4), 192))],
+    ['t', tensorOf('f32', [1], [0.25])],
+    ['y', tensorOf('i64', [1], [2])],
+  ]);
+  const predict = (model: DiT) => evaluate(graphOf({ out: traceForward(model) }), feeds).get('out')!;
+  const [whole, half] = [predict(learning), predict(discarding)];
+  expect([whole.shape, half.shape]).toEqual([
+    [1, 6, 8, 8],
+    [1, 3, 8, 8],
+  ]);
+  expect(half.data).toEqual(whole.data.slice(0, 192));
+});
+
 describe('errors', () => {
   const build = (change: Partial<DiTConfig>) => () => new DiT({ ...TINY, ...change });
 
@@ -107,6 +130,12 @@ describe('errors', () => {
     expect(build({ heads: 5 })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: DiT: 5 heads do not divide width 12
         fix: use a width that is a multiple of 20, such as 20]
+    `);
+  });
+  test('a variance that is learned and discarded', () => {
+    expect(build({ discardSigma: true })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: DiT: the variance cannot be both learned (learnSigma true) and discarded (discardSigma true)
+        fix: set discardSigma to false, or use an objective that learns no variance]
     `);
   });
   test('images of another size', () => {

@@ -3,17 +3,18 @@
  *
  * A plain transformer over the patches of a latent or a small image: p×p patches become tokens, sine-cosine positions
  * are added once, every block has the same width, and a linear layer turns tokens back into patches. It is what U-DiT
- * is compared with.
+ * is compared with. SiT (Ma et al., arXiv 2401.08740) is the same network trained with a flow; its last layer has
+ * channels for a variance that nobody reads.
  *
  * N batch · H W image side · p patch side · T tokens = (H / p)² · D width · C channels
  */
 import { ConfigError } from '../core/errors.ts';
 import { expectAxes } from '../graph/axes.ts';
-import { add, attention, chunk, linear, reshape, slice, transpose } from '../graph/operators.ts';
+import { add, attention, chunk, linear, reshape, rotary, slice, transpose } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import {
   adaLNModulation,
-  gatedResidual,
+  adaLNZero,
   LabelEmbedder,
   modulatedNorm,
   TimestepEmbedder,
@@ -29,6 +30,7 @@ import {
 import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import { sinCosPositions } from '../nn/position.ts';
+import type { RotaryTables } from '../nn/rotary.ts';
 import { type Condition, Denoiser, type DenoiserConfig, type Stage } from './denoiser.ts';
 
 // Configuration
@@ -43,11 +45,23 @@ export interface DiTConfig extends DenoiserConfig {
   readonly heads: number;
   /** Hidden channels of the MLP / width. */
   readonly mlpRatio: number;
+  /** The last layer has channels for a variance that the prediction leaves out (SiT). */
+  readonly discardSigma: boolean;
 }
 
-/** @throws ConfigError for the first combination that cannot work */
-function checkConfig({ inputSize, patchSize, width, heads }: DiTConfig): void {
-  const fail = (problem: string, fix: string) => new ConfigError({ where: 'DiT', problem, fix });
+/**
+ * @param family - the model's, for the error
+ * @throws ConfigError for the first combination that cannot work
+ */
+export function checkPatchConfig(family: string, config: DiTConfig): void {
+  const { inputSize, patchSize, width, heads } = config;
+  const fail = (problem: string, fix: string) => new ConfigError({ where: family, problem, fix });
+  if (config.learnSigma && config.discardSigma) {
+    throw fail(
+      'the variance cannot be both learned (learnSigma true) and discarded (discardSigma true)',
+      'set discardSigma to false, or use an objective that learns no variance',
+    );
+  }
   if (inputSize % patchSize !== 0) {
     throw fail(
       `input size ${inputSize} is not a multiple of the patch size ${patchSize}`,
@@ -88,7 +102,7 @@ class PatchProjection extends Module {
 }
 
 /** Images [N, C, H, W] → tokens [N, T, D]. */
-class PatchEmbedder extends Module {
+export class PatchEmbedder extends Module {
   readonly proj: PatchProjection;
   private readonly patchSize: number;
 
@@ -118,21 +132,27 @@ export function unpatchify(tokens: Tensor<'N T PPC'>, patchSize: number): Unlabe
 
 // Blocks
 
-/** Multi-head self-attention among all tokens. */
-class Attention extends Module {
+/** Multi-head self-attention among all tokens; with tables, queries and keys are rotated by their positions. */
+export class Attention extends Module {
   readonly qkv: Linear;
   readonly proj: Linear;
   private readonly heads: number;
+  private readonly rope: RotaryTables | undefined;
 
-  constructor(width: number, heads: number) {
+  constructor(width: number, heads: number, rope?: RotaryTables) {
     super();
     this.qkv = new Linear(width, 3 * width);
     this.proj = new Linear(width, width);
     this.heads = heads;
+    this.rope = rope;
   }
 
   forward(x: Tensor<'N T D'>): Unlabelled {
-    const [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
+    let [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
+    if (this.rope !== undefined) {
+      q = rotary(q, this.rope.cos, this.rope.sin, this.heads);
+      k = rotary(k, this.rope.cos, this.rope.sin, this.heads);
+    }
     const headDim = x.shape[2]! / this.heads;
     return this.proj.apply(attention(q, k, v, { heads: this.heads, scale: headDim ** -0.5 }));
   }
@@ -152,24 +172,24 @@ class DiTBlock extends Module {
   }
 
   forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
-    const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(
+    return adaLNZero(
+      x,
       this.adaLN_modulation.apply(c),
-      6,
-      -1,
-    ) as [Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled];
-    const attended = gatedResidual(x, this.attn.apply(modulatedNorm(x, shiftMsa, scaleMsa)), gateMsa);
-    return gatedResidual(attended, this.mlp.apply(modulatedNorm(attended, shiftMlp, scaleMlp)), gateMlp);
+      (tokens) => this.attn.apply(tokens),
+      (tokens) => this.mlp.apply(tokens),
+    );
   }
 }
 
 /** adaLN and a linear layer to the pixels of each patch, [N, T, D] → [N, T, p·p·C]. */
-class FinalLayer extends Module {
+export class FinalLayer extends Module {
   readonly linear: Linear;
   readonly adaLN_modulation: Sequential;
 
-  constructor(width: number, patchValues: number) {
+  constructor({ width, patchSize, inChannels, learnSigma, discardSigma }: DiTConfig) {
     super();
-    this.linear = new Linear(width, patchValues);
+    const outChannels = learnSigma || discardSigma ? 2 * inChannels : inChannels;
+    this.linear = new Linear(width, patchSize * patchSize * outChannels);
     this.adaLN_modulation = adaLNModulation(width, 2);
   }
 
@@ -196,43 +216,84 @@ export class DiT extends Denoiser {
 
   constructor(config: DiTConfig) {
     super();
-    checkConfig(config);
+    checkPatchConfig('DiT', config);
     this.config = config;
-    const { inputSize, patchSize, width, inChannels, numClasses } = config;
-    const outChannels = config.learnSigma ? 2 * inChannels : inChannels;
-    this.pos_embed = new Parameter([1, (inputSize / patchSize) ** 2, width], { frozen: true });
+    const { width, numClasses } = config;
+    this.pos_embed = positionParameter(config);
     this.x_embedder = new PatchEmbedder(config);
     this.t_embedder = new TimestepEmbedder(width);
     this.y_embedder = new LabelEmbedder(numClasses, width, { hasNullLabel: config.classDropoutProb > 0 });
     this.blocks = Array.from({ length: config.depth }, () => new DiTBlock(config));
-    this.final_layer = new FinalLayer(width, patchSize * patchSize * outChannels);
+    this.final_layer = new FinalLayer(config);
     this.bind();
   }
 
   get stages(): readonly Stage[] {
-    const { inputSize, patchSize, width, depth: count, heads } = this.config;
-    const map = { side: inputSize / patchSize, width };
-    return [
-      { name: 'condition', paths: ['t_embedder', 'y_embedder'] },
-      { name: 'patches', paths: ['x_embedder', 'pos_embed'], map },
-      { name: 'blocks', paths: ['blocks'], map, blocks: { count, heads } },
-      { name: 'output', paths: ['final_layer'], map },
-    ];
+    return patchStages(this.config);
   }
 
   /** Both trace forms are the same here: nothing can be merged. */
-  forward(x: Tensor<'N C H W'>, { t, y, dropped }: Condition): Unlabelled {
-    const { inputSize, inChannels, patchSize } = this.config;
-    expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
-    expectAxes(t, 'N', { N: x.shape[0]! });
-    expectAxes(y, 'N', { N: x.shape[0]! });
-
-    const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
-    const c = add(this.t_embedder.apply(t), this.y_embedder.apply(y, droppedHere));
-    const embedded = add(this.x_embedder.apply(x), this.pos_embed.tensor);
-    const tokens = this.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c), embedded);
-    return unpatchify(this.final_layer.apply(tokens, c), patchSize);
+  forward(x: Tensor<'N C H W'>, condition: Condition): Unlabelled {
+    return predictByPatches(this, x, condition, (tokens) => add(tokens, this.pos_embed.tensor));
   }
+}
+
+/** Sine-cosine positions of all tokens. */
+export function positionParameter({ inputSize, patchSize, width }: DiTConfig): Parameter {
+  return new Parameter([1, (inputSize / patchSize) ** 2, width], { frozen: true });
+}
+
+/** Tokens and condition → tokens. */
+type TokenBlock = Module & { forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled };
+
+/** What a transformer over patches consists of. */
+interface PatchTransformer {
+  readonly config: DiTConfig;
+  readonly x_embedder: PatchEmbedder;
+  readonly t_embedder: TimestepEmbedder;
+  readonly y_embedder: LabelEmbedder;
+  readonly blocks: readonly TokenBlock[];
+  readonly final_layer: FinalLayer;
+}
+
+/**
+ * The way from images to prediction: patches become tokens, blocks work on them, tokens become patches.
+ *
+ * @param placed - tells the tokens where they are
+ */
+export function predictByPatches(
+  model: PatchTransformer,
+  x: Tensor<'N C H W'>,
+  { t, y, dropped }: Condition,
+  placed: (tokens: Unlabelled) => Unlabelled,
+): Unlabelled {
+  const { inputSize, inChannels, patchSize, discardSigma } = model.config;
+  expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
+  expectAxes(t, 'N', { N: x.shape[0]! });
+  expectAxes(y, 'N', { N: x.shape[0]! });
+
+  const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
+  const c = add(model.t_embedder.apply(t), model.y_embedder.apply(y, droppedHere));
+  const embedded = placed(model.x_embedder.apply(x));
+  const tokens = model.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c), embedded);
+  const prediction = unpatchify(model.final_layer.apply(tokens, c), patchSize);
+  return discardSigma ? slice(prediction, 1, 0, inChannels) : prediction;
+}
+
+export function patchStages({
+  inputSize,
+  patchSize,
+  width,
+  depth: count,
+  heads,
+}: DiTConfig): readonly Stage[] {
+  const map = { side: inputSize / patchSize, width };
+  return [
+    { name: 'condition', paths: ['t_embedder', 'y_embedder'] },
+    { name: 'patches', paths: ['x_embedder', 'pos_embed'], map },
+    { name: 'blocks', paths: ['blocks'], map, blocks: { count, heads } },
+    { name: 'output', paths: ['final_layer'], map },
+  ];
 }
 
 const sinCosInitialiser: Initialiser = ([, cells, width]) => sinCosPositions(Math.sqrt(cells!), width!);

@@ -14,6 +14,13 @@ const COMMON_OPTIONS = {
   mlpRatio: positive,
 };
 
+const PATCH_OPTIONS = {
+  ...COMMON_OPTIONS,
+  depth: count,
+  patchSize: v.picklist([2, 4, 8]),
+  discardSigma: v.boolean(),
+};
+
 /** By family; a family that is not here does not compile. */
 export const MODEL_OPTIONS = {
   'U-DiT': {
@@ -26,15 +33,16 @@ export const MODEL_OPTIONS = {
     position: v.picklist(['rope2d', 'none']),
     ffn: v.picklist(['rep', 'dwconv', 'basic']),
   },
-  DiT: {
-    ...COMMON_OPTIONS,
-    depth: count,
-    patchSize: v.picklist([2, 4, 8]),
-  },
+  DiT: PATCH_OPTIONS,
+  'DiT-LLaMA': PATCH_OPTIONS,
 } satisfies Record<Family, v.ObjectEntries>;
 
-/** A model as it is written down. */
+/** A model as it is written down. Options that were added later are missing in earlier files. */
 export const modelSpecSchema: v.GenericSchema<unknown, ModelSpec> = v.variant('family', [
   v.strictObject({ family: v.literal('U-DiT'), config: v.strictObject(MODEL_OPTIONS['U-DiT']) }),
-  v.strictObject({ family: v.literal('DiT'), config: v.strictObject(MODEL_OPTIONS.DiT) }),
+  v.strictObject({
+    family: v.literal('DiT'),
+    config: v.strictObject({ ...PATCH_OPTIONS, discardSigma: v.optional(PATCH_OPTIONS.discardSigma, false) }),
+  }),
+  v.strictObject({ family: v.literal('DiT-LLaMA'), config: v.strictObject(MODEL_OPTIONS['DiT-LLaMA']) }),
 ]);

@@ -37,17 +37,40 @@ function udit(width: number, heads: number, overrides: Partial<UDiTConfig> = {})
   };
 }
 
-function dit(size: Pick<DiTConfig, 'depth' | 'width' | 'heads'>, patchSize: 2 | 4 | 8): SpecOf<'DiT'> {
-  return { family: 'DiT', config: { ...IMAGENET_LATENTS, patchSize, ...size, mlpRatio: 4 } };
-}
-
-/** Sizes of the DiT paper, Table 1. */
+/** Sizes of the DiT paper, Table 1; SiT and VisionLLaMA have the same. */
 const DIT_SIZES = {
   S: { depth: 12, width: 384, heads: 6 },
   B: { depth: 12, width: 768, heads: 12 },
   L: { depth: 24, width: 1024, heads: 16 },
   XL: { depth: 28, width: 1152, heads: 16 },
 } as const;
+
+/** What differs from DiT: SiT learns no variance, though its last layer has channels for one. */
+const PATCH_VARIANTS = {
+  DiT: { family: 'DiT', sigma: { learnSigma: true, discardSigma: false } },
+  SiT: { family: 'DiT', sigma: { learnSigma: false, discardSigma: true } },
+  'DiT-LLaMA': { family: 'DiT-LLaMA', sigma: { learnSigma: true, discardSigma: false } },
+  'SiT-LLaMA': { family: 'DiT-LLaMA', sigma: { learnSigma: false, discardSigma: true } },
+} as const;
+
+type PatchVariant = keyof typeof PATCH_VARIANTS;
+type PatchModel = `${keyof typeof DIT_SIZES}/${DiTConfig['patchSize']}`;
+
+/** Presets such as `SiT-XL/2`. */
+function patchPresets(variant: PatchVariant, models: readonly PatchModel[]): Record<string, ModelSpec> {
+  const { family, sigma } = PATCH_VARIANTS[variant];
+  const presets = models.map((model) => {
+    const [size, patch] = model.split('/') as [keyof typeof DIT_SIZES, string];
+    const patchSize = Number(patch) as DiTConfig['patchSize'];
+    const config = { ...IMAGENET_LATENTS, ...sigma, patchSize, ...DIT_SIZES[size], mlpRatio: 4 };
+    return [`${variant}-${model}`, { family, config }] as const;
+  });
+  return Object.fromEntries(presets);
+}
+
+const ALL_PATCH_MODELS = (Object.keys(DIT_SIZES) as (keyof typeof DIT_SIZES)[]).flatMap((size) =>
+  ([2, 4, 8] as const).map((patchSize): PatchModel => `${size}/${patchSize}`),
+);
 
 export const PRESETS: Readonly<Record<string, ModelSpec>> = {
   // Pixels of 32×32. Full attention at the bottleneck, whose 8×8 tokens are few; a factor of 4 at the outer levels is
@@ -63,18 +86,11 @@ export const PRESETS: Readonly<Record<string, ModelSpec>> = {
   'U-DiT-S': udit(96, 4),
   'U-DiT-B': udit(192, 8),
   'U-DiT-L': udit(384, 16),
-  'DiT-S/2': dit(DIT_SIZES.S, 2),
-  'DiT-S/4': dit(DIT_SIZES.S, 4),
-  'DiT-S/8': dit(DIT_SIZES.S, 8),
-  'DiT-B/2': dit(DIT_SIZES.B, 2),
-  'DiT-B/4': dit(DIT_SIZES.B, 4),
-  'DiT-B/8': dit(DIT_SIZES.B, 8),
-  'DiT-L/2': dit(DIT_SIZES.L, 2),
-  'DiT-L/4': dit(DIT_SIZES.L, 4),
-  'DiT-L/8': dit(DIT_SIZES.L, 8),
-  'DiT-XL/2': dit(DIT_SIZES.XL, 2),
-  'DiT-XL/4': dit(DIT_SIZES.XL, 4),
-  'DiT-XL/8': dit(DIT_SIZES.XL, 8),
+  ...patchPresets('DiT', ALL_PATCH_MODELS),
+  ...patchPresets('SiT', ALL_PATCH_MODELS),
+  // Those that the VisionLLaMA paper trains.
+  ...patchPresets('DiT-LLaMA', ['B/4', 'L/4', 'XL/2', 'XL/4']),
+  ...patchPresets('SiT-LLaMA', ['S/2', 'B/2', 'L/2', 'XL/2']),
 };
 
 /** Options of any family; which ones a preset has is checked by {@link presetSpec}. */
@@ -91,7 +107,7 @@ export function presetSpec(name: string, overrides: ConfigOverrides = {}): Model
     throw new ConfigError({
       where: 'preset',
       problem: `there is no preset "${name}"`,
-      facts: [['presets', Object.keys(PRESETS).join(' ')]],
+      facts: presetsByFamily(),
       fix: `did you mean ${nearest(name, Object.keys(PRESETS))}?`,
     });
   }
@@ -106,6 +122,17 @@ export function presetSpec(name: string, overrides: ConfigOverrides = {}): Model
     });
   }
   return { family: preset.family, config: { ...preset.config, ...overrides } } as ModelSpec;
+}
+
+/** Names of presets, cut at their last hyphen: `SiT` and its sizes. */
+function presetsByFamily(): [family: string, sizes: string][] {
+  const sizes = new Map<string, string[]>();
+  for (const name of Object.keys(PRESETS)) {
+    const hyphen = name.lastIndexOf('-');
+    const family = name.slice(0, hyphen);
+    sizes.set(family, [...(sizes.get(family) ?? []), name.slice(hyphen + 1)]);
+  }
+  return [...sizes].map(([family, names]) => [family, names.join(' ')]);
 }
 
 /** The most similar name, whatever its case. */

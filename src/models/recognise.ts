@@ -2,6 +2,7 @@
 import type { Shape } from '../core/shape.ts';
 import type { DenoiserConfig } from './denoiser.ts';
 import type { DiTConfig } from './dit.ts';
+import { gatedHiddenWidth } from './dit-llama.ts';
 import { PRESETS } from './presets.ts';
 import type { Family, ModelSpec } from './registry.ts';
 import type { UDiTConfig } from './udit.ts';
@@ -39,6 +40,7 @@ type ConfigOf<F extends Family> = Extract<ModelSpec, { readonly family: F }>['co
 const RECOGNISERS: { readonly [F in Family]: Recogniser<ConfigOf<F>> } = {
   'U-DiT': recogniseUDiT,
   DiT: recogniseDiT,
+  'DiT-LLaMA': recogniseDiTLlama,
 };
 
 export function recogniseModel(
@@ -59,6 +61,10 @@ function complete(family: Family, recognised: Recognised<ModelSpec['config']>): 
     ([, spec]) => spec.family === family && agrees(spec.config, shown),
   );
   const config = { ...(preset?.[1].config ?? usual), ...shown, ...data };
+  // Of a size that was published for SiT alone, channels for a variance are thrown away.
+  if ('discardSigma' in config && config.discardSigma) {
+    Object.assign(config, { learnSigma: false, discardSigma: data.learnSigma });
+  }
   const assumed = {
     ...Object.fromEntries(assumedData.map((option) => [option, data[option]])),
     ...(preset === undefined ? usual : {}),
@@ -126,18 +132,39 @@ function recogniseFeedForward(
 }
 
 function recogniseDiT(shapeOf: ShapeOf, names: readonly string[]): Recognised<DiTConfig> | undefined {
+  const [hidden] = shapeOf('blocks.0.mlp.fc1.weight') ?? [];
+  return hidden === undefined
+    ? undefined
+    : recognisePatches('DiT', (width) => hidden / width, shapeOf, names);
+}
+
+function recogniseDiTLlama(shapeOf: ShapeOf, names: readonly string[]): Recognised<DiTConfig> | undefined {
+  const [hidden] = shapeOf('blocks.0.mlp.c_fc1.weight') ?? [];
+  if (hidden === undefined) return undefined;
+  // Hidden widths are rounded up, so that several ratios give the same.
+  const ratioAt = (width: number) => (gatedHiddenWidth(width, 4) === hidden ? 4 : (1.5 * hidden) / width);
+  return recognisePatches('DiT-LLaMA', ratioAt, shapeOf, names);
+}
+
+/** SiT has DiT's tensors: whether a variance is learned or discarded does not show, and is taken to be learned. */
+function recognisePatches(
+  family: Family,
+  mlpRatioAt: (width: number) => number,
+  shapeOf: ShapeOf,
+  names: readonly string[],
+): Recognised<DiTConfig> | undefined {
   const [width, inChannels, patchSize] = shapeOf('x_embedder.proj.weight') ?? [];
   const [rows] = shapeOf('y_embedder.embedding_table.weight') ?? [];
   const [, tokens] = shapeOf('pos_embed') ?? [];
-  const [hidden] = shapeOf('blocks.0.mlp.fc1.weight') ?? [];
   const [values] = shapeOf('final_layer.linear.weight') ?? [];
-  if (!width || !inChannels || !rows || !tokens || !hidden || !values) return undefined;
+  if (!width || !inChannels || !rows || !tokens || !values) return undefined;
   if (patchSize !== 2 && patchSize !== 4 && patchSize !== 8) return undefined;
   const side = Math.sqrt(tokens) * patchSize;
+  const depth = countBlocks('blocks', names);
   return {
     data: dataOptions(side, inChannels, values / patchSize ** 2, rows),
-    shown: { width, patchSize, depth: countBlocks('blocks', names), mlpRatio: hidden / width },
-    usual: { heads: headsOfPreset('DiT', width) ?? Math.ceil(width / 64) },
+    shown: { width, patchSize, depth, mlpRatio: mlpRatioAt(width) },
+    usual: { heads: headsOfPreset(family, width) ?? Math.ceil(width / 64), discardSigma: false },
     assumedData: [],
   };
 }

@@ -18,7 +18,7 @@ import { createModel, type ModelSpec } from './registry.ts';
 import { traceForward } from './trace.ts';
 
 /** The presets, shrunk to what runs in a moment: everything but their size stays. */
-const TINY = { 'U-DiT': { depth: [1, 1, 1, 1, 1] }, DiT: { depth: 2 } };
+const TINY = { 'U-DiT': { depth: [1, 1, 1, 1, 1] }, DiT: { depth: 2 }, 'DiT-LLaMA': { depth: 2 } };
 
 function tinySpec(name: string): ModelSpec {
   const { family } = PRESETS[name]!;

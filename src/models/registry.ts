@@ -1,11 +1,13 @@
 /** @file The model families. A new family is one entry in each of the two tables below. */
 import type { Denoiser } from './denoiser.ts';
 import { DiT, type DiTConfig } from './dit.ts';
+import { DiTLlama } from './dit-llama.ts';
 import { UDiT, type UDiTConfig } from './udit.ts';
 
 interface FamilyConfigs {
   'U-DiT': UDiTConfig;
   DiT: DiTConfig;
+  'DiT-LLaMA': DiTConfig;
 }
 
 export type Family = keyof FamilyConfigs;
@@ -18,6 +20,7 @@ export type ModelSpec = {
 const BUILDERS: { readonly [F in Family]: (config: FamilyConfigs[F]) => Denoiser } = {
   'U-DiT': (config) => new UDiT(config),
   DiT: (config) => new DiT(config),
+  'DiT-LLaMA': (config) => new DiTLlama(config),
 };
 
 /**

@@ -35,7 +35,7 @@ import {
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import {
   adaLNModulation,
-  gatedResidual,
+  adaLNZero,
   LabelEmbedder,
   modulatedNorm,
   TimestepEmbedder,
@@ -336,28 +336,22 @@ class UDiTBlock extends Module {
   }
 
   forward(x: Tensor<'N H W C'>, c: Tensor<'N C'>, options: TraceOptions): Unlabelled {
-    const y = this.pair(x, this.adaLN_modulation1.apply(c), this.attn1, this.mlp1, options);
-    return this.pair(y, this.adaLN_modulation2.apply(c), this.attn2, this.mlp2, options);
-  }
-
-  private pair(
-    x: Tensor,
-    modulation: Tensor,
-    attn: DownsampledAttention,
-    mlp: ReturnType<typeof feedForward>,
-    options: TraceOptions,
-  ): Unlabelled {
-    const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(modulation, 6, -1) as Tuple6;
-    const attended = gatedResidual(
-      x,
-      attn.apply(modulatedNorm(x, shiftMsa, scaleMsa) as Unlabelled, options),
-      gateMsa,
-    );
-    return gatedResidual(attended, mlp.apply(modulatedNorm(attended, shiftMlp, scaleMlp), options), gateMlp);
+    const pair = (
+      h: Tensor,
+      modulation: Sequential,
+      attn: DownsampledAttention,
+      mlp: ReturnType<typeof feedForward>,
+    ) =>
+      adaLNZero(
+        h,
+        modulation.apply(c),
+        (tokens) => attn.apply(tokens, options),
+        (tokens) => mlp.apply(tokens, options),
+      );
+    const y = pair(x, this.adaLN_modulation1, this.attn1, this.mlp1);
+    return pair(y, this.adaLN_modulation2, this.attn2, this.mlp2);
   }
 }
-
-type Tuple6 = [Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled];
 
 /** 3×3 convolution without bias to half the channels, then 2×2 pixels become channels: [H, W, C] → [H/2, W/2, 2C]. */
 class Downsample extends Module {

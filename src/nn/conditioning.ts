@@ -2,6 +2,7 @@
 import { scalar, tensorOf, zeros } from '../core/host-tensor.ts';
 import {
   add,
+  chunk,
   concat,
   constant,
   cos,
@@ -100,6 +101,25 @@ export function modulatedNorm(x: Tensor, shift: Tensor<'N D'>, scale: Tensor<'N 
 export function gatedResidual(x: Tensor, branch: Tensor, gate: Tensor<'N D'>): Unlabelled {
   return add(x, mul(branch, alongTokens(gate, x)));
 }
+
+/**
+ * Attention and a feed-forward network, each with a shift, scale and gate from the condition (adaLN-Zero; Peebles & Xie
+ * 2023, figure 3).
+ *
+ * @param modulation - [N, 6·D]: shift, scale and gate of attention, then those of the feed-forward network
+ */
+export function adaLNZero(
+  x: Tensor,
+  modulation: Tensor,
+  attend: (x: Unlabelled) => Tensor,
+  feedForward: (x: Unlabelled) => Tensor,
+): Unlabelled {
+  const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(modulation, 6, -1) as Tuple6;
+  const attended = gatedResidual(x, attend(modulatedNorm(x, shiftMsa, scaleMsa)), gateMsa);
+  return gatedResidual(attended, feedForward(modulatedNorm(attended, shiftMlp, scaleMlp)), gateMlp);
+}
+
+type Tuple6 = [Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled];
 
 /** [N, D] → [N, 1, …, D] to broadcast over the tokens or pixels of x. */
 function alongTokens(vector: Tensor<'N D'>, x: Tensor): Unlabelled {

@@ -90,8 +90,9 @@ function inputSizeOf(imageSize: number, { config }: ModelSpec): number {
   });
 }
 
-/** As all released checkpoints of these families were trained. */
+/** As all released checkpoints of these families were trained; SiT is told from DiT by --model alone. */
 function objectiveOf({ config }: ModelSpec): ModelCard['objective'] {
+  if ('discardSigma' in config && config.discardSigma) return { kind: 'flow', timeScale: 1 };
   return { kind: 'gaussian', ...(config.learnSigma ? {} : { variance: 'fixed-large' }) };
 }
 
@@ -103,9 +104,10 @@ function describeOption(option: string, { config }: ModelSpec): string {
   return `${option} ${String((config as unknown as Record<string, unknown>)[option])}`;
 }
 
-function describeObjective({ config }: ModelSpec): string {
+function describeObjective(spec: ModelSpec): string {
+  if (objectiveOf(spec).kind === 'flow') return 'a flow with times from 0 to 1';
   const { steps, schedule } = REFERENCE_GAUSSIAN_OPTIONS;
-  const variance = config.learnSigma ? 'learned' : 'fixed';
+  const variance = spec.config.learnSigma ? 'learned' : 'fixed';
   return `Gaussian diffusion in ${steps} ${schedule} steps with ${variance} variance`;
 }
 

@@ -20,4 +20,5 @@ function changesTo<Entries extends v.ObjectEntries>(options: Entries) {
 export const MODEL_SCHEMAS = {
   'U-DiT': changesTo(MODEL_OPTIONS['U-DiT']),
   DiT: changesTo(MODEL_OPTIONS.DiT),
+  'DiT-LLaMA': changesTo(MODEL_OPTIONS['DiT-LLaMA']),
 } satisfies Record<Family, unknown>;

@@ -16,6 +16,13 @@ test('models of the papers are trained as in the papers', () => {
   }
 });
 
+test('SiT predicts velocities at uniform times, which reach its network as they are', () => {
+  const { objective, ...rest } = recipe('SiT-XL/2');
+  expect(objective).toEqual({ kind: 'flow', timeDistribution: 'uniform', timeScale: 1 });
+  expect(recipe('SiT-LLaMA-S/2').objective).toEqual(objective);
+  expect(rest).toEqual({ ...recipe('DiT-XL/2'), model: { preset: 'SiT-XL/2' }, objective: undefined });
+});
+
 test('the laptop model predicts velocities at logit-normal times', () => {
   const { objective, optimizer } = recipe('U-DiT-XS');
   expect(objective).toMatchObject({ kind: 'flow', timeDistribution: 'logit-normal' });

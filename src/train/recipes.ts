@@ -30,6 +30,12 @@ const PAPER_RECIPE = {
   },
 } as const;
 
+/** SiT's settings are the paper's but for the objective: times between 0 and 1 go into the network as they are. */
+const SIT_RECIPE = {
+  ...PAPER_RECIPE,
+  objective: { kind: 'flow', timeDistribution: 'uniform', timeScale: 1 },
+} as const;
+
 /**
  * Small images on a CPU: velocity prediction at logit-normal times shows shapes after some hundred steps where noise
  * prediction still shows noise (LOG.md); a high learning rate needs warm-up, clipping and an average that starts fast.
@@ -59,7 +65,7 @@ const LAPTOP_RECIPE = {
 
 /** The defaults of a run of this preset on the data that `given` names. */
 export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
-  const recipe = preset === LAPTOP_PRESET ? LAPTOP_RECIPE : PAPER_RECIPE;
+  const recipe = recipeOf(preset);
   const path = (given.data as ConfigLayer | undefined)?.path ?? recipe.data.path;
   // Drawn on white, emoji may be moved about; photographs fill their frame.
   const augment = path === 'emoji' ? recipe.data.augment : 'flip';
@@ -71,4 +77,9 @@ export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
     data: { ...recipe.data, augment },
     training: { ...recipe.training, shards },
   };
+}
+
+function recipeOf(preset: string) {
+  if (preset === LAPTOP_PRESET) return LAPTOP_RECIPE;
+  return preset.startsWith('SiT-') ? SIT_RECIPE : PAPER_RECIPE;
 }

@@ -4,6 +4,7 @@ import { reshape, rotary, transpose } from '../../src/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
 import { DiT, unpatchify } from '../../src/models/dit.ts';
+import { DiTLlama } from '../../src/models/dit-llama.ts';
 import { UDiT } from '../../src/models/udit.ts';
 import { timestepEmbedding } from '../../src/nn/conditioning.ts';
 import type { Module } from '../../src/nn/module.ts';
@@ -19,7 +20,7 @@ export function buildingBlocks(tensors: TensorMap, leaf: Leaf, model: Denoiser):
     ...(names.some((name) => name.startsWith('ffn.')) && model instanceof UDiT ? ffnForms(leaf, model) : []),
     ...names.flatMap((name) => rotaryValues(name, leaf)),
     ...names.flatMap((name) => timeEmbeddings(name, leaf)),
-    ...(names.includes('unpatchify.in') && model instanceof DiT
+    ...(names.includes('unpatchify.in') && (model instanceof DiT || model instanceof DiTLlama)
       ? [['unpatchify.out', unpatchify(leaf('unpatchify.in'), model.config.patchSize)] as const]
       : []),
   ];

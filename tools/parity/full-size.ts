@@ -14,12 +14,12 @@ import { type Shape, sizeOf } from '../../src/core/shape.ts';
 import type { TensorSource } from '../../src/core/tensor-source.ts';
 import { graphOf } from '../../src/graph/graph.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
-import { PRESETS } from '../../src/models/presets.ts';
-import { createModel } from '../../src/models/registry.ts';
+import { createModel, type ModelSpec } from '../../src/models/registry.ts';
 import type { Backend } from '../../src/runtime/session.ts';
 import { type Comparison, compareExactly, compareNumbers, compareTensors } from './comparison.ts';
 import { type Fixture, requireTensor } from './fixture.ts';
 import type { Check, FixtureKind } from './kind.ts';
+import { presetOfReference } from './reference-config.ts';
 import { inputsFrom } from './run-graph.ts';
 import { EXACT, README_TOLERANCES, StatedTolerance } from './tolerance.ts';
 
@@ -39,14 +39,14 @@ export const fullSize: FixtureKind = {
   name: 'full size',
   recognise(fixture) {
     const parsed = v.safeParse(schema, fixture.json);
-    if (!parsed.success || !Object.hasOwn(PRESETS, parsed.output.model)) return undefined;
-    return checkFullSize(fixture, parsed.output);
+    const spec = parsed.success ? presetOfReference(parsed.output.model) : undefined;
+    return parsed.success && spec !== undefined ? checkFullSize(fixture, parsed.output, spec) : undefined;
   },
 };
 
-function checkFullSize(fixture: Fixture, json: Json): Check {
+function checkFullSize(fixture: Fixture, json: Json, spec: ModelSpec): Check {
   return async (backend) => {
-    const model = createModel(PRESETS[json.model]!);
+    const model = createModel(spec);
     const weights = formulaWeights(model);
     const x = requireTensor(fixture.tensors, 'x_v2', fixture.name);
     const out = await forward(model, weights, backend, {

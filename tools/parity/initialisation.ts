@@ -44,7 +44,7 @@ export const initialisation: FixtureKind = {
 function ruleFor(parameters: readonly RecordedParameter[]): InitRule | undefined {
   const names = parameters.map(({ name }) => name);
   if (names.some((name) => name.startsWith('encoder_level_1.'))) return uditInitRule;
-  return names.includes('blocks.0.mlp.fc1.weight') ? ditInitRule : undefined;
+  return names.includes('blocks.0.attn.qkv.weight') ? ditInitRule : undefined;
 }
 
 /** A published model must have exactly these parameters, in this order. */

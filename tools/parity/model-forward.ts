@@ -1,4 +1,4 @@
-/** @file Forward passes of U-DiT and DiT, with guidance, values inside the network and single building blocks. */
+/** @file Forward passes of whole networks, with guidance, values inside the network and single building blocks. */
 import * as v from 'valibot';
 import type { TensorMap } from '../../src/core/host-tensor.ts';
 import { guidedPairs } from '../../src/diffusion/guidance.ts';
@@ -17,7 +17,7 @@ import { inputsFrom, runGraph } from './run-graph.ts';
 import { README_TOLERANCES, StatedTolerance } from './tolerance.ts';
 
 const schema = v.object({
-  kind: v.pipe(v.string(), v.regex(/^(U-DiT|DiT)( |$)/)),
+  kind: v.pipe(v.string(), v.regex(/^(U-DiT|DiT|SiT|DiTLLaMA|SiTLLaMA)( |$)/)),
   config: v.looseObject({}),
   weights: v.string(),
   params: v.optional(v.number()),
@@ -35,7 +35,7 @@ export const modelForward: FixtureKind = {
 
 function checkForward(fixture: Fixture, json: v.InferOutput<typeof schema>): Check {
   return async (backend) => {
-    const model = createModel(specOfReference(json.config, fixture.name));
+    const model = createModel(specOfReference(json.config, fixture.name, json.kind));
     const weights = weightsOf(model, await readBeside(fixture, json.weights), json.weights);
     const computed = buildValues(fixture, model);
     const recorded = [...fixture.tensors].filter(([name]) => !isInput(name));

@@ -40,23 +40,30 @@ const uditSchema = v.strictObject({
   rep: flag,
 });
 
-const ditSchema = v.strictObject({
+const patchSchema = v.strictObject({
   ...SHARED,
   patch_size: v.picklist([2, 4, 8]),
   depth: positive,
   mlp_ratio: v.optional(v.number(), 4),
 });
 
-/** Which family a configuration belongs to shows in its options: only DiT has patches. */
-export function specOfReference(config: object, where: string): ModelSpec {
-  return 'patch_size' in config
-    ? { family: 'DiT', config: ditConfigOf(parse(ditSchema, config, where)) }
-    : { family: 'U-DiT', config: uditConfigOf(parse(uditSchema, config, where)) };
+/**
+ * @param kind - what the fixture calls the network, such as `SiTLLaMA`; without it, only DiT and U-DiT are told apart:
+ *   by their options, since only DiT has patches
+ */
+export function specOfReference(config: object, where: string, kind = ''): ModelSpec {
+  if (!('patch_size' in config)) {
+    return { family: 'U-DiT', config: uditConfigOf(parse(uditSchema, config, where)) };
+  }
+  return {
+    family: kind.includes('LLaMA') ? 'DiT-LLaMA' : 'DiT',
+    config: patchConfigOf(parse(patchSchema, config, where), kind.startsWith('SiT')),
+  };
 }
 
 type Parsed<S extends v.GenericSchema> = v.InferOutput<S>;
 
-function sharedConfigOf(config: Parsed<typeof uditSchema> | Parsed<typeof ditSchema>) {
+function sharedConfigOf(config: Parsed<typeof uditSchema> | Parsed<typeof patchSchema>) {
   return {
     inputSize: config.input_size,
     inChannels: config.in_channels,
@@ -82,13 +89,20 @@ function uditConfigOf(config: Parsed<typeof uditSchema>): UDiTConfig {
   };
 }
 
-function ditConfigOf(config: Parsed<typeof ditSchema>): DiTConfig {
-  return { ...sharedConfigOf(config), depth: config.depth, patchSize: config.patch_size };
+/** Of SiT's networks, channels for a variance are computed and thrown away. */
+function patchConfigOf(config: Parsed<typeof patchSchema>, isSiT: boolean): DiTConfig {
+  return {
+    ...sharedConfigOf(config),
+    depth: config.depth,
+    patchSize: config.patch_size,
+    learnSigma: config.learn_sigma && !isSiT,
+    discardSigma: config.learn_sigma && isSiT,
+  };
 }
 
-/** The preset that the reference calls so: in names of files `_` stands for `/`. */
+/** The preset that the reference calls so: `DiT-S/2`, `DiT-S_2` as a file, or `DiTLLaMA_B_4`. */
 export function presetOfReference(name: string): ModelSpec | undefined {
-  return PRESETS[name] ?? PRESETS[name.replace('_', '/')];
+  return PRESETS[name.replace(/^(DiT|SiT)LLaMA_/, '$1-LLaMA-').replace('_', '/')];
 }
 
 const createDiffusionSchema = v.strictObject({
