@@ -77,14 +77,23 @@ function compileForward(
   model: Denoiser,
   weights: TensorMap,
   backend: Backend,
-  { batch, workers, threads }: Workload,
+  workload: Workload,
 ): Promise<Session> {
   const { inChannels, inputSize } = model.config;
-  const count = batch / workers;
+  const count = workload.batch / workload.workers;
   const x = input('x', [count, inChannels, inputSize, inputSize]) as Unlabelled;
   const t = input('t', [count]) as Unlabelled;
   const y = input('y', [count], 'i64') as Unlabelled;
-  return compileInference(graphOf({ out: model.apply(x, { t, y }) }), weights, backend, { threads });
+  return compileInference(
+    graphOf({ out: model.apply(x, { t, y }) }),
+    weights,
+    backend,
+    compileOptions(workload),
+  );
+}
+
+function compileOptions({ threads, profilePrefix }: Workload): CompileOptions {
+  return { threads, ...(profilePrefix === undefined ? {} : { profilePrefix }) };
 }
 
 /** Images from noise, with guidance where the model has a null label: what `udit sample` does before it writes files. */
@@ -109,7 +118,7 @@ async function sampleWork(model: Denoiser, workload: Workload): Promise<Work> {
 
 /** The preset's recipe: loss, backward, AdamW and the moving average; workers are shards of the batch. */
 async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
-  const { model: preset, batch: batchSize, workers: shards, threads } = workload;
+  const { model: preset, batch: batchSize, workers: shards } = workload;
   const config = resolveTrainConfig([
     { model: { preset }, training: { steps: 1_000_000, batchSize, shards } },
   ]);
@@ -119,8 +128,7 @@ async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
   state.layout.fill(state.buffers.parameters, weights);
   state.layout.fill(state.buffers.ema, weights);
   const backend = await backendFor(workload);
-  const options: CompileOptions = { threads };
-  const step = await TrainStep.compile(model, objective, state, config, backend, options);
+  const step = await TrainStep.compile(model, objective, state, config, backend, compileOptions(workload));
   const images = drawImages(model, batchSize);
   let count = 0;
   return {
