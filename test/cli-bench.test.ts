@@ -1,5 +1,5 @@
 /** @file `udit bench` from the command line to its numbers, on the smallest preset. No test asks how fast it is. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -72,6 +72,14 @@ test.skipIf(availableParallelism() < 2)(
     `);
   },
 );
+
+test('a profile tells where the time goes', async () => {
+  const profiles = join(root, 'new', 'profiles');
+  const { out } = await bench(...TINY, '--task', 'forward', '--profile', profiles, '--json');
+  const shares = Object.values<number>(JSON.parse(out).contests[0].ours[0].operations);
+  expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 9);
+  expect(await readdir(profiles)).toEqual([expect.stringMatching(/^forward-2-cpu-1x1-fp32_.*\.json$/)]);
+});
 
 describe('what cannot be measured', () => {
   test('more cores than there are', async () => {

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { RuntimeUnavailableError } from '../core/errors.ts';
 import { Contestant, type Introduction, type PeakMemory } from './contestant.ts';
 import type { Contest, Workload } from './plan.ts';
+import { type OperationShares, readOperationShares } from './profile.ts';
 
 /** How a program uses the cores: `workers` threads or processes with `threads` threads each. */
 export interface Layout {
@@ -22,6 +23,8 @@ export interface Measurement extends Layout {
   /** One entry per timed iteration. */
   readonly seconds: readonly number[];
   readonly memory: PeakMemory;
+  /** Where the time went, if a profile was asked for. */
+  readonly operations?: OperationShares;
 }
 
 export interface RivalMeasurement extends Measurement {
@@ -79,10 +82,15 @@ export async function runContest(contest: Contest, options: ContestOptions): Pro
   const memories = await Promise.all(ours.map((contestant) => contestant.quit()));
   return {
     contest,
-    ours: ours.map(({ name, introduction }, i) => {
-      const { workers, threads, precision } = contest.workloads[i]!;
-      return { name, workers, threads, precision, introduction, seconds: seconds[i]!, memory: memories[i]! };
-    }),
+    ours: await Promise.all(
+      ours.map(async ({ name, introduction }, i) => {
+        const { workers, threads, precision, profilePrefix } = contest.workloads[i]!;
+        return {
+          ...{ name, workers, threads, precision, introduction, seconds: seconds[i]!, memory: memories[i]! },
+          ...(profilePrefix === undefined ? {} : { operations: await readOperationShares(profilePrefix) }),
+        };
+      }),
+    ),
     rivals: measured,
     notes,
   };

@@ -65,7 +65,7 @@ export class Contestant {
     return Math.max(...answers.map(({ interval }) => interval[1])) - begin;
   }
 
-  /** Ends the program. */
+  /** Ends the program and waits until it has ended. */
   async quit(): Promise<PeakMemory> {
     const peaks = await Promise.all(this.processes.map((process) => process.quit()));
     return { totalMb: peaks.reduce((sum, peak) => sum + peak, 0), largestMb: Math.max(...peaks) };
@@ -79,6 +79,7 @@ class ContestantProcess {
   private readonly process: ChildProcessWithoutNullStreams;
   private readonly answers: AsyncIterator<string>;
   private readonly signal: AbortSignal;
+  private readonly ended: Promise<unknown>;
 
   private constructor(
     name: string,
@@ -92,6 +93,7 @@ class ContestantProcess {
     this.answers = answers;
     this.introduction = introduction;
     this.signal = signal;
+    this.ended = new Promise((resolve) => process.once('close', resolve));
   }
 
   static async start(
@@ -133,6 +135,7 @@ class ContestantProcess {
   async quit(): Promise<number> {
     const { peak_rss_mb } = await this.ask<{ peak_rss_mb: number }>('quit');
     this.process.stdin.end();
+    await this.ended;
     return peak_rss_mb;
   }
 }

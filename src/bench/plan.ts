@@ -30,6 +30,8 @@ export interface Workload {
   readonly precision: Precision;
   readonly device: Device;
   readonly sampling: SamplingRequest;
+  /** ONNX Runtime writes a profile under this prefix: forward and train. */
+  readonly profilePrefix?: string;
 }
 
 /** What may be listed: a value each of `tasks`, `batches` … makes a workload. */
@@ -40,6 +42,8 @@ export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
   readonly threads: readonly number[];
   readonly precisions: readonly Precision[];
   readonly devices: readonly Device[];
+  /** Folder of profiles; none are written by default. */
+  readonly profile?: string | undefined;
 }
 
 /** Workloads that do the same on as many cores, so that they can be compared with each other and with one peer. */
@@ -84,7 +88,16 @@ function* combinations(request: BenchRequest): Generator<Workload> {
         for (const workers of request.workers)
           for (const threads of request.threads)
             for (const precision of request.precisions)
-              yield { task, model, batch, device, workers, threads, precision, sampling };
+              yield profiled(request.profile, {
+                ...{ task, model, batch, device, workers, threads, precision, sampling },
+              });
+}
+
+function profiled(folder: string | undefined, workload: Workload): Workload {
+  if (folder === undefined) return workload;
+  const { task, batch, device, workers, threads, precision } = workload;
+  const name = [task, batch, device, `${workers}x${threads}`, precision].join('-');
+  return { ...workload, profilePrefix: `${folder}/${name}` };
 }
 
 function obstacleTo(

@@ -1,6 +1,7 @@
 /** @file From seconds and bytes to tables and JSON. */
 import type { ContestResult, Layout, Measurement, RivalMeasurement } from './contest.ts';
 import type { Contest } from './plan.ts';
+import { formatShares } from './profile.ts';
 
 /** The middle value, or the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
@@ -88,6 +89,7 @@ export function formatContest({ contest, ours, rivals, notes }: ContestResult): 
     ...(rivals.length === 0 ? [] : ['', ...ratioRows(ours, rivals)]),
     '',
     ...new Set(measurements.map(introductionLine)),
+    ...ours.flatMap(operationsLine),
     ...notes.map((note) => `  ${note}`),
   ].join('\n');
 }
@@ -106,6 +108,12 @@ function introductionLine({ name, introduction }: Measurement): string {
   return `  ${name}: ${facts.join(', ')}`;
 }
 
+function operationsLine(measurement: Measurement): string[] {
+  if (measurement.operations === undefined) return [];
+  const { name, precision, operations } = measurement;
+  return [`  ${name} ${layoutOf(measurement)} ${precision}: ${formatShares(operations)}`];
+}
+
 /** Two-space columns, the first aligned left, numbers right. */
 function alignedRows(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
@@ -119,8 +127,11 @@ function alignedRows(rows: readonly (readonly string[])[]): string[] {
 export function contestAsData({ contest, ours, rivals, notes }: ContestResult) {
   const { task, batch, device, cores } = contest;
   const row = (measurement: Measurement) => {
-    const { name, workers, threads, precision, introduction: versions, seconds } = measurement;
-    return { name, workers, threads, precision, versions, ...figuresOf(measurement, contest), seconds };
+    const { name, workers, threads, precision, introduction: versions, seconds, operations } = measurement;
+    return {
+      ...{ name, workers, threads, precision, versions, ...figuresOf(measurement, contest), seconds },
+      ...(operations === undefined ? {} : { operations: Object.fromEntries(operations) }),
+    };
   };
   return {
     task,

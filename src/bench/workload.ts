@@ -83,7 +83,12 @@ function compileForward(
   const x = input('x', [count, inChannels, inputSize, inputSize]) as Unlabelled;
   const t = input('t', [count]) as Unlabelled;
   const y = input('y', [count], 'i64') as Unlabelled;
-  return compileInference(graphOf({ out: model.apply(x, { t, y }) }), weights, backend, threadsOf(workload));
+  return compileInference(
+    graphOf({ out: model.apply(x, { t, y }) }),
+    weights,
+    backend,
+    compileOptions(workload),
+  );
 }
 
 /** Images from noise, with guidance where the model has a null label: what `udit sample` does before it writes files. */
@@ -117,7 +122,7 @@ async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
   state.layout.fill(state.buffers.parameters, weights);
   state.layout.fill(state.buffers.ema, weights);
   const backend = await backendFor(workload);
-  const options = { ...threadsOf(workload), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
+  const options = { ...compileOptions(workload), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
   const step = await TrainStep.compile(model, objective, state, config, backend, options);
   const images = drawImages(model, batchSize);
   let count = 0;
@@ -140,8 +145,12 @@ async function backendFor({ device }: Workload): Promise<Backend> {
 }
 
 /** Several workers work at the same time in threads of their own; one alone needs none. */
-function threadsOf({ workers, threads }: Workload): CompileOptions {
-  return { threads, ...(workers > 1 ? { workers } : {}) };
+function compileOptions({ workers, threads, profilePrefix }: Workload): CompileOptions {
+  return {
+    threads,
+    ...(workers > 1 ? { workers } : {}),
+    ...(profilePrefix === undefined ? {} : { profilePrefix }),
+  };
 }
 
 /** Images and classes, drawn once. */

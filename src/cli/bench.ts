@@ -16,6 +16,7 @@ import {
 import { contestAsData, contestTitle, formatContest, formatCores } from '../bench/report.ts';
 import { ConfigError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 import { presetSpec } from '../models/presets.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
@@ -37,6 +38,7 @@ interface BenchFlags {
   readonly peerPython?: readonly string[];
   readonly peerMode: readonly PeerMode[];
   readonly rounds: number;
+  readonly profile?: string;
   readonly json?: true;
 }
 
@@ -106,6 +108,10 @@ export function registerBench(program: Command, terminal: Terminal): void {
     )
     .optionsGroup('How to report it:')
     .option('--rounds <n>', 'timed iterations of each program', wholeNumber({ from: 1 }), DEFAULT_ROUNDS)
+    .option(
+      '--profile <folder>',
+      'forward, train: also where the time goes, by operation (slower, and takes memory)',
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText('after', AFTER_HELP)
     .action((flags: BenchFlags) => interruptible((signal) => bench(flags, terminal, signal)));
@@ -126,6 +132,8 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
   const ended = new AbortController();
   const signal = AbortSignal.any([stopped, ended.signal]);
   try {
+    if (flags.profile !== undefined)
+      await makeFolder(flags.profile, { fix: 'name another folder with --profile' });
     const { rivals, notes } = await peersFor(flags, signal);
     const machine = describeMachine(coreCount);
     if (!json) {
@@ -159,7 +167,7 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
 /** @throws ConfigError for an unknown preset */
 function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
   presetSpec(model);
-  const { steps, sampler, cfgScale, workers, threads, precision, device } = flags;
+  const { steps, sampler, cfgScale, workers, threads, precision, device, profile } = flags;
   return {
     model,
     tasks: task,
@@ -168,6 +176,7 @@ function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
     threads,
     precisions: precision,
     devices: device,
+    profile,
     sampling: { steps, sampler, cfgScale },
   };
 }
