@@ -1,31 +1,25 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
-import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
 import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
-import { drawsPixels, evenBatchSize, type RequestedSettings } from '../sampling/settings.ts';
+import { drawsPixels, evenBatchSize } from '../sampling/settings.ts';
 import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
-import { numberIn, wholeNumber } from './flags.ts';
+import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
+import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags extends ModelFlags {
+interface SampleFlags extends ModelFlags, SamplingFlags {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
-  readonly cfgScale?: number;
-  readonly cfgChannels?: '3' | 'all';
-  readonly numSamplingSteps?: string;
-  readonly sampler?: SamplerName;
-  readonly eta?: number;
-  readonly clip?: boolean;
   readonly out: string;
   readonly png: boolean;
   readonly npz?: true;
@@ -57,22 +51,8 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
     .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
     .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0);
-  withModelFlags(command)
-    .optionsGroup('How to draw it (by default what suits the model):')
-    .option(
-      '--cfg-scale <s>',
-      'guidance: 1 none, more is truer to the class',
-      numberIn(0, Number.POSITIVE_INFINITY),
-    )
-    .addOption(new Option('--cfg-channels <n>', 'channels that are guided').choices(['3', 'all']))
-    .option(
-      '--steps, --num-sampling-steps <n>',
-      'steps from noise to image; for ddpm and ddim also as in ddim50',
-    )
-    .addOption(new Option('--sampler <name>', 'euler and heun for flows').choices(Object.keys(SAMPLERS)))
-    .option('--eta <x>', 'ddim: share of new noise per step', numberIn(0, 1))
-    .option('--clip', 'ddpm, ddim: keep predicted images in range')
-    .option('--no-clip', 'ddpm, ddim: let them go beyond it')
+  withModelFlags(command).optionsGroup('How to draw it (by default what suits the model):');
+  withSamplingFlags(command)
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
@@ -139,18 +119,6 @@ async function sample(
     progress.stop();
     await sampler.release();
   }
-}
-
-function requestedSettings(flags: SampleFlags): RequestedSettings {
-  const { sampler, cfgScale, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
-  return {
-    sampler,
-    cfgScale,
-    eta,
-    clip,
-    steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,
-    cfgChannels: cfgChannels === '3' ? 3 : cfgChannels,
-  };
 }
 
 /** Each backend is loaded when it is asked for only: the other may be large, or not be installed. */

@@ -22,6 +22,7 @@ export function buildStepGraph(
 ): Graph {
   const { inChannels, inputSize, numClasses } = model.config;
   const shape = [batchSize, inChannels, inputSize, inputSize];
+  const images = input('x', shape);
   const labels = input('labels', [batchSize], 'i64');
   const denoise: Denoise =
     cfgScale === 1
@@ -32,10 +33,6 @@ export function buildStepGraph(
           channels: cfgChannels,
           nullLabel: numClasses,
         });
-  const { x, x0 } = plan.build(
-    denoise,
-    input('x', shape),
-    plan.usesNoise ? input('noise', shape) : undefined,
-  );
+  const { x, x0 } = plan.build(denoise, images, plan.usesNoise ? input('noise', shape) : undefined);
   return graphOf({ next: x, x0 });
 }
