@@ -35,6 +35,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
   ['layer-sampling', 'src/sampling/sideways.ts', '../train/loop.ts'],
   ['layer-train', 'src/train/upwards.ts', '../cli/main.ts'],
   ['layer-bench', 'src/bench/upwards.ts', '../cli/main.ts'],
+  ['layer-export', 'src/export/sideways.ts', '../train/loop.ts'],
   ['layer-cli', 'src/cli/upwards.ts', '../index.ts'],
   ['layer-unknown', 'src/misc/anything.ts', '../core/shape.ts'],
   ['no-cycle', 'src/graph/one.ts', './other.ts'],

@@ -138,8 +138,22 @@ describe.each([cpuBackend, wasmBackend])(
   },
 );
 
+describe('standard ONNX alone', () => {
+  describe.each(['fed', 'known'] as const)('with %s weights', (kind) => {
+    it.each(titled(OP_CASES))('%s', async (_, opCase) => {
+      const { y, feeds, weights } = buildCase(opCase, kind);
+      const graph = graphOf({ y });
+      const options = { features: PORTABLE, ...(kind === 'known' ? { weights } : {}) };
+      const purpose = kind === 'known' ? 'inference' : 'training';
+      const outputs = await runOn(cpuBackend, graph, feeds, purpose, options);
+      expectSameOutputs(graph, outputs, new Map([...feeds, ...weights]));
+    });
+  });
+});
+
 describe('convolutions in the blocked layout and in portable form', async () => {
-  const { nchwcBlock } = await cpuBackend.features();
+  const features = await cpuBackend.features();
+  const { nchwcBlock } = features;
   const cases = OP_CASES.filter(({ op }) => /conv/i.test(op));
   // The blocked layout is there on x86 with AVX2 and better; elsewhere both lowerings are the same.
   const title = nchwcBlock === null ? 'skipped: this CPU has no blocked layout' : `blocks of ${nchwcBlock}`;
@@ -147,7 +161,7 @@ describe('convolutions in the blocked layout and in portable form', async () => 
     it.each(titled(cases))('%s', async (_, opCase) => {
       const { inputs, y, feeds } = buildCase(opCase);
       const graph = hasGradient(opCase) ? withGradients(y, inputs) : graphOf({ y });
-      const blocked = await runOn(cpuBackend, graph, feeds, 'training', { features: { nchwcBlock } });
+      const blocked = await runOn(cpuBackend, graph, feeds, 'training', { features });
       const portable = await runOn(cpuBackend, graph, feeds, 'training', { features: PORTABLE });
       for (const name of graph.keys()) {
         expectClose(toNumbers(blocked.get(name)!), toNumbers(portable.get(name)!), TOLERANCE.f32);
@@ -156,9 +170,7 @@ describe('convolutions in the blocked layout and in portable form', async () => 
 
     it('has cases that use it', () => {
       const graph = graphOf({ y: buildCase(cases.find(({ op }) => op === 'depthwiseConv2d')!).y });
-      expect(lowerGraph(graph, { features: { nchwcBlock } })).not.toEqual(
-        lowerGraph(graph, { features: PORTABLE }),
-      );
+      expect(lowerGraph(graph, { features })).not.toEqual(lowerGraph(graph, { features: PORTABLE }));
     });
   });
 });

@@ -1,6 +1,7 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
 import { registerBench } from './bench.ts';
+import { registerExport } from './export.ts';
 import { EXIT_CODES, reportFailure } from './failures.ts';
 import { registerFetch } from './fetch.ts';
 import { registerInspect } from './inspect.ts';
@@ -19,6 +20,7 @@ Examples:
   udit fetch --list          published weights that can be downloaded
   udit bench                 measure speed and memory here
   udit inspect U-DiT-S       what a model is made of and costs
+  udit export --out a.onnx   the bundled model as one ONNX file
   udit sample --help         all options of a command
 
 Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
@@ -48,6 +50,7 @@ export function buildProgram(terminal: Terminal): Command {
   registerFetch(program, terminal);
   registerBench(program, terminal);
   registerInspect(program, terminal);
+  registerExport(program, terminal);
   return program;
 }
 

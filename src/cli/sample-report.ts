@@ -1,11 +1,10 @@
 /** @file What `udit sample` prints about what it draws. */
-import { relative } from 'node:path';
-import { printable } from '../core/printable.ts';
 import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
 import { drawsPixels } from '../sampling/settings.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
+import { modelLines, plural, shortest } from './wording.ts';
 
 export interface DrawnSamples {
   readonly saved: Omit<SavedModel, 'weights'>;
@@ -17,16 +16,11 @@ export interface DrawnSamples {
   readonly folder: string;
 }
 
-const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
-
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnSamples): string {
-  const { name, step } = saved.card;
   const { settings, stepCount, workers, threads } = sampler;
-  const steps = step === 0 ? '' : `step ${step}, `;
-  const findings = saved.findings.map(([label, text]) => `  ${label.padEnd(7)}  ${printable(text)}\n`);
   return (
-    `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
+    modelLines(saved, path) +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n` +
     `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}\n`
@@ -79,14 +73,4 @@ function nounOf({ model }: Pick<SavedModel, 'model'>): string {
 
 function during(interval: GuidanceInterval | undefined): string {
   return interval === undefined ? '' : ` at times ${interval.join(' to ')}`;
-}
-
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
-/** The path as the user would type it: from here where it lies below, else as it is. */
-function shortest(path: string): string {
-  const fromHere = relative(process.cwd(), path);
-  return fromHere === '' || fromHere.startsWith('..') ? path : fromHere;
 }

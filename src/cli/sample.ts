@@ -1,7 +1,6 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
-import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
@@ -9,32 +8,20 @@ import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { chooseParallelism, mostWorkers } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
-import {
-  DEFAULT_BATCH_SIZE,
-  drawsPixels,
-  evenBatchSize,
-  type RequestedSettings,
-} from '../sampling/settings.ts';
+import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
 import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
-import { numberIn, twoNumbers, wholeNumber } from './flags.ts';
+import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
+import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags extends ModelFlags {
+interface SampleFlags extends ModelFlags, SamplingFlags {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
-  readonly cfgScale?: number;
-  readonly cfgChannels?: '3' | 'all';
-  readonly cfgInterval?: readonly [number, number];
-  readonly numSamplingSteps?: string;
-  readonly sampler?: SamplerName;
-  readonly eta?: number;
-  readonly shift?: number;
-  readonly clip?: boolean;
   readonly out: string;
   readonly png: boolean;
   readonly npz?: true;
@@ -69,33 +56,8 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
     .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
     .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0);
-  withModelFlags(command)
-    .optionsGroup('How to draw it (by default what suits the model):')
-    .option(
-      '--cfg-scale <s>',
-      'guidance: 1 none, more is truer to the class',
-      numberIn(0, Number.POSITIVE_INFINITY),
-    )
-    .addOption(new Option('--cfg-channels <n>', 'channels that are guided').choices(['3', 'all']))
-    .option(
-      '--cfg-interval <lo,hi>',
-      'guide only steps at these times: 0 noise … 1 image for flows, 999 noise … 0 image for others',
-      twoNumbers,
-    )
-    .option(
-      '--steps, --num-sampling-steps <n>',
-      'steps from noise to image; for Gaussian diffusion also as in ddim50',
-    )
-    .addOption(
-      new Option(
-        '--sampler <name>',
-        'euler, heun: flows; ddpm, ddim: Gaussian diffusion; dpm++: both',
-      ).choices(Object.keys(SAMPLERS)),
-    )
-    .option('--shift <s>', 'flows: above 1 spends more of the steps near the noise', numberIn(0.01, 100))
-    .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise per step', numberIn(0, 1))
-    .option('--clip', 'Gaussian diffusion: keep predicted images in range')
-    .option('--no-clip', 'Gaussian diffusion: let them go beyond it')
+  withModelFlags(command).optionsGroup('How to draw it (by default what suits the model):');
+  withSamplingFlags(command)
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
@@ -193,20 +155,6 @@ async function sample(
     progress.stop();
     await sampler.release();
   }
-}
-
-function requestedSettings(flags: SampleFlags): RequestedSettings {
-  const { sampler, cfgScale, cfgInterval, shift, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
-  return {
-    sampler,
-    cfgScale,
-    cfgInterval,
-    shift,
-    eta,
-    clip,
-    steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,
-    cfgChannels: cfgChannels === '3' ? 3 : cfgChannels,
-  };
 }
 
 /** Each backend is loaded when it is asked for only: the other may be large, or not be installed. */

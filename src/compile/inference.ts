@@ -9,6 +9,7 @@ import { sourceOf, type TensorSource } from '../core/tensor-source.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
 import { simplify, splitFoldable, splitLinears } from '../graph/rewrite.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
+import type { ExternalTensor } from '../onnx/model-writer.ts';
 import type { Backend, LoadableModel, Session } from '../runtime/session.ts';
 import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
 import { foldWeights, readWeight, type TakeValue } from './fold.ts';
@@ -65,9 +66,15 @@ interface Program {
 const DATA_FILE = 'weights.data';
 
 async function lowerForInference(graph: Graph, backend: Backend): Promise<Program> {
-  const { folded, rest } = splitFoldable(simplify(splitLinears(graph)));
+  const { folded, rest } = splitForInference(graph);
   const features = await backend.features();
-  return { folded, model: lowerGraph(simplify(rest), { features, weights: { dataFile: DATA_FILE } }) };
+  return { folded, model: lowerGraph(rest, { features, weights: { dataFile: DATA_FILE } }) };
+}
+
+/** What of a graph depends on weights alone, and the rest, which reads the values of that as parameters. */
+export function splitForInference(graph: Graph): { readonly folded: Graph; readonly rest: Graph } {
+  const { folded, rest } = splitFoldable(simplify(splitLinears(graph)));
+  return { folded, rest: simplify(rest) };
 }
 
 async function programKey({ model, folded }: Program, weights: TensorSource, backend: Backend) {
@@ -80,18 +87,22 @@ async function programKey({ model, folded }: Program, weights: TensorSource, bac
   return modelKey([backend.name, backend.version, model.bytes, folding], weights, read.values());
 }
 
-/** The weights of a program where it expects them in its data file. */
-async function computeWeights(
-  { model, folded }: Program,
+/** Takes the bytes of a tensor for the place in the data file that is meant for them. */
+export type WriteWeight = (bytes: Uint8Array, tensor: ExternalTensor) => Promise<void> | void;
+
+/** The weights of a lowered model, one at a time: those that are folded, and the others as they are. */
+export async function computeWeights(
+  external: readonly ExternalTensor[],
+  folded: Graph,
   weights: TensorSource,
   backend: Backend,
-  write: (bytes: Uint8Array, offset: number) => Promise<void> | void,
+  write: WriteWeight,
 ): Promise<void> {
-  const places = new Map(model.external.map((tensor) => [tensor.name, tensor]));
+  const places = new Map(external.map((tensor) => [tensor.name, tensor]));
   const take: TakeValue = (name, { data }) =>
-    write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), places.get(name)!.offset);
+    write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), places.get(name)!);
   await foldWeights(folded, weights, backend, take);
-  for (const tensor of model.external) {
+  for (const tensor of external) {
     if (!folded.has(tensor.name)) await take(tensor.name, await readWeight(weights, tensor));
   }
 }
@@ -104,7 +115,9 @@ async function buildInMemory(
   const { bytes, external, dataLength } = program.model;
   if (external.length === 0) return { bytes };
   const data = new Uint8Array(dataLength);
-  await computeWeights(program, weights, backend, (part, offset) => data.set(part, offset));
+  await computeWeights(external, program.folded, weights, backend, (part, { offset }) =>
+    data.set(part, offset),
+  );
   return { bytes, data: { name: DATA_FILE, bytes: data } };
 }
 
@@ -116,9 +129,11 @@ async function buildOnDisk(
   backend: Backend,
   folder: EntryFolder,
 ): Promise<void> {
-  const { bytes, dataLength } = program.model;
+  const { bytes, external, dataLength } = program.model;
   const data = await folder.create(DATA_FILE, dataLength);
-  await computeWeights(program, weights, backend, (part, offset) => data.write(part, offset));
+  await computeWeights(external, program.folded, weights, backend, (part, { offset }) =>
+    data.write(part, offset),
+  );
   await data.close();
   const model = await folder.create(UNOPTIMISED_FILE, bytes.byteLength);
   await model.write(bytes, 0);

@@ -1,7 +1,7 @@
 /** @file Classifier-free guidance (Ho & Salimans 2022): the network sees every image twice, with and without its class. */
 import { ConfigError } from '../core/errors.ts';
-import { tensorOf } from '../core/host-tensor.ts';
-import { add, concat, constant, mul, slice, sub } from '../graph/operators.ts';
+import { scalar } from '../core/host-tensor.ts';
+import { add, broadcastTo, concat, constant, mul, slice, sub } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import type { Denoise, DenoiseWithLabels, Images, PerSample } from './denoise.ts';
 
@@ -52,7 +52,7 @@ function guidedOutput(
     });
   }
   const guidedChannels = channels === 'all' ? imageChannels : channels;
-  const nullLabels = constant(tensorOf('i64', [count], new Array<number>(count).fill(nullLabel)));
+  const nullLabels = broadcastTo(constant(scalar('i64', nullLabel)), [count]);
   const output = network(concat([x, x], 0), time, concat([labels, nullLabels], 0));
   const prediction = slice(output, 1, 0, guidedChannels);
   const conditional = slice(prediction, 0, 0, count);

@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CheckpointError, DataError } from '../core/errors.ts';
-import { removeLeftoverTemporaries, writeFileAtomic } from './atomic-write-node.ts';
+import {
+  contentOf,
+  type FileContent,
+  removeLeftoverTemporaries,
+  writeFileAtomic,
+  writeFilesAtomic,
+} from './atomic-write-node.ts';
 
 let folder: string;
 
@@ -118,4 +124,58 @@ test('temporary files of killed processes are removed, and nothing else', async 
   expect(await removeLeftoverTemporaries(folder)).toHaveLength(1);
   expect((await readdir(folder)).sort()).toEqual(['.hidden', 'state.safetensors']);
   expect(await readFile(join(folder, 'state.safetensors'), 'utf8')).toBe('previous');
+});
+
+describe('writeFilesAtomic', () => {
+  const files = (...texts: string[]) =>
+    new Map(texts.map((text, i) => [`part${i}`, contentOf(chunksOf(text.slice(0, 2), text.slice(2)))]));
+
+  test('shows the files to be accepted under their names, then moves them', async () => {
+    await writeFile(join(folder, 'part0'), 'old');
+    await writeFilesAtomic(folder, files('first', 'second'), async (shown) => {
+      expect(await readFile(join(shown, 'part0'), 'utf8')).toBe('first');
+      expect(await readFile(join(shown, 'part1'), 'utf8')).toBe('second');
+      expect(await readFile(join(folder, 'part0'), 'utf8')).toBe('old');
+    });
+    expect(await readFile(join(folder, 'part0'), 'utf8')).toBe('first');
+    expect(await readdir(folder)).toEqual(['part0', 'part1']);
+  });
+
+  test('what is refused leaves everything as it was, and its own error', async () => {
+    await writeFile(join(folder, 'part0'), 'old');
+    const refused = writeFilesAtomic(folder, files('new'), () => Promise.reject(new RangeError('no')));
+    await expect(refused).rejects.toThrow(new RangeError('no'));
+    expect(await readFile(join(folder, 'part0'), 'utf8')).toBe('old');
+    expect(await readdir(folder)).toEqual(['part0']);
+  });
+
+  test('content may come in any order, and its failure is its own', async () => {
+    const backwards: FileContent = {
+      byteLength: 6,
+      async fill(write) {
+        for (const [position, text] of [
+          [3, 'def'],
+          [0, 'abc'],
+        ] as const)
+          await write(chunksOf(text)[0]!, position);
+      },
+    };
+    await writeFilesAtomic(folder, new Map([['part0', backwards]]), async () => {});
+    expect(await readFile(join(folder, 'part0'), 'utf8')).toBe('abcdef');
+    const broken = {
+      ...backwards,
+      fill: () => Promise.reject(new CheckpointError({ where: 'w', problem: 'p' })),
+    };
+    const written = writeFilesAtomic(folder, new Map([['part0', broken]]), async () => {});
+    await expect(written).rejects.toThrow(CheckpointError);
+    expect(await readdir(folder)).toEqual(['part0']);
+  });
+
+  test('a folder that is not there', async () => {
+    const written = writeFilesAtomic(join(folder, 'absent'), files('new'), async () => {});
+    expect(await messageOf(written)).toMatchInlineSnapshot(`
+      "DataError: FOLDER/absent/part0: cannot be written: the folder FOLDER/absent does not exist
+        fix: create the folder first"
+    `);
+  });
 });

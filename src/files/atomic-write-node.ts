@@ -1,7 +1,7 @@
 /** @file Files that are either complete or absent, whenever the process is killed. */
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { DataError } from '../core/errors.ts';
+import { DataError, UditError } from '../core/errors.ts';
 import { type UditErrorClass, wholeFileError } from './write-error-node.ts';
 
 /** One system call writes at most this much, below the 2 GiB at which it would stop. */
@@ -32,9 +32,81 @@ export async function writeFileAtomic(
   } catch (cause) {
     // Failing to clean up as well must not hide the cause.
     await rm(temporary, { force: true }).catch(() => undefined);
-    const neededBytes = chunks.reduce((bytes, chunk) => bytes + chunk.byteLength, 0);
-    throw await wholeFileError(path, cause, neededBytes, Failure);
+    throw await wholeFileError(path, cause, sizeOf(chunks), Failure);
   }
+}
+
+/** What a file will hold. */
+export interface FileContent {
+  readonly byteLength: number;
+  /** Writes all of it, in any order. */
+  fill(write: (bytes: Uint8Array, position: number) => Promise<void>): Promise<void>;
+}
+
+/** Chunks one after another. */
+export function contentOf(chunks: readonly Uint8Array[]): FileContent {
+  return {
+    byteLength: sizeOf(chunks),
+    async fill(write) {
+      let position = 0;
+      for (const chunk of chunks) {
+        await write(chunk, position);
+        position += chunk.byteLength;
+      }
+    },
+  };
+}
+
+/**
+ * Several files that belong together, looked at before they take their places: they are written into a new folder
+ * beside, under their names, and moved after `accept` has returned.
+ *
+ * @param files - content by name; the last one is moved last, and so should be the one that names the others
+ * @param accept - is given the folder that the files are in; if it throws, nothing has changed
+ * @throws `Failure`, leaving no new file, when the disk is full or the folder cannot be written
+ * @throws what `fill` and `accept` throw
+ */
+export async function writeFilesAtomic(
+  folder: string,
+  files: ReadonlyMap<string, FileContent>,
+  accept: (folder: string) => Promise<void>,
+  Failure: UditErrorClass = DataError,
+): Promise<void> {
+  const [first] = files.keys();
+  const temporary = join(folder, `.${first}.${process.pid}-${temporaries++}.tmp`);
+  const step = async (name: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (cause) {
+      if (cause instanceof UditError) throw cause;
+      throw await wholeFileError(join(folder, name), cause, files.get(name)!.byteLength, Failure);
+    }
+  };
+  try {
+    await step(first!, () => mkdir(temporary));
+    for (const [name, content] of files) await step(name, () => fillFile(join(temporary, name), content));
+    await accept(temporary);
+    for (const name of files.keys())
+      await step(name, () => rename(join(temporary, name), join(folder, name)));
+    await syncFolder(folder);
+  } finally {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+async function fillFile(path: string, { byteLength, fill }: FileContent): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    await file.truncate(byteLength);
+    await fill((bytes, position) => writeFully(file, bytes, position));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+function sizeOf(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((bytes, chunk) => bytes + chunk.byteLength, 0);
 }
 
 /**

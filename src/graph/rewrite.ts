@@ -37,6 +37,14 @@ export function mapGraph(graph: Graph, visit: (tensor: Tensor, inputs: readonly 
 export const keep = (tensor: Tensor, inputs: readonly Tensor[]): Tensor =>
   inputs.every((input, i) => input === tensor.inputs[i]) ? tensor : rebuild(tensor, inputs);
 
+/** The graph with inputs of these names replaced by what is computed for them. */
+export function bindInputs(graph: Graph, values: ReadonlyMap<string, Tensor>): Graph {
+  return mapGraph(graph, (tensor, inputs) => {
+    const value = isOp(tensor, 'input') ? values.get(tensor.params.name) : undefined;
+    return value ?? keep(tensor, inputs);
+  });
+}
+
 /** Common subexpressions become one node. */
 export function shareCommon(graph: Graph): Graph {
   const known = new Map<string, Tensor>();

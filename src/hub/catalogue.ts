@@ -170,6 +170,11 @@ export function findPublished(name: string): PublishedFile | undefined {
   return CATALOGUE.find((file) => file.name.toLowerCase() === name.toLowerCase());
 }
 
+/** The entry of this content. */
+export function findPublishedByHash(sha256: string): PublishedFile | undefined {
+  return CATALOGUE.find((file) => file.sha256 === sha256);
+}
+
 /** @throws ConfigError naming the nearest entry if there is none of this name */
 export function publishedFile(name: string): PublishedFile {
   const file = findPublished(name);

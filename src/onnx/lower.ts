@@ -4,13 +4,14 @@
  */
 
 import { CheckpointError } from '../core/errors.ts';
+import { tensorOf } from '../core/host-tensor.ts';
 import { sizeOf } from '../core/shape.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { OpName, Tensor } from '../graph/tensor.ts';
 import { countUses, topologicalOrder } from '../graph/traverse.ts';
 import * as convolution from './lower-convolution.ts';
-import { Lowering, type LowerOptions, type NodeOf } from './lowering.ts';
-import type { ExternalTensor } from './model-writer.ts';
+import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf } from './lowering.ts';
+import { type ExternalTensor, type ModelInParts, ModelWriter, serialiseModel } from './model-writer.ts';
 
 type LowerRule<O extends OpName> = (lowering: Lowering, tensor: NodeOf<O>) => string;
 
@@ -31,6 +32,8 @@ const reduction =
 
 const lowerInput: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
   const { name } = tensor.params;
+  const bound = lowering.bound.get(name);
+  if (bound !== undefined) return bound;
   lowering.writer.addInput(name, tensor.dtype, tensor.shape);
   return name;
 };
@@ -170,9 +173,13 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     const names = [lowering.name(a!), lowering.name(b!)];
     const flags = { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 };
     if (a!.shape.length === 2) return lowering.emit('Gemm', names, flags);
-    return transposeA || transposeB
-      ? lowering.emit('FusedMatMul', names, flags, 'com.microsoft')
-      : lowering.emit('MatMul', names);
+    if (lowering.features.contributed && (transposeA || transposeB)) {
+      return lowering.emit('FusedMatMul', names, flags, 'com.microsoft');
+    }
+    const [left, right] = [transposeA, transposeB].map((isTransposed, i) =>
+      isTransposed ? lastTwoSwapped(lowering, names[i]!, a!.shape.length) : names[i]!,
+    );
+    return lowering.emit('MatMul', [left!, right!]);
   },
   linear: (lowering, tensor) => {
     const [x, weight, bias] = tensor.inputs;
@@ -204,19 +211,31 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   },
   inverseDeviation: (lowering, { inputs, params: { eps } }) =>
     layerNormalization(lowering, inputs[0]!, eps).inverseDeviation,
-  l2Normalize: (lowering, { inputs }) =>
-    lowering.emit('LpNormalization', [lowering.name(inputs[0]!)], { p: 2, axis: -1 }),
+  l2Normalize: (lowering, { inputs, params: { eps } }) => {
+    const x = lowering.name(inputs[0]!);
+    if (lowering.features.contributed) return lowering.emit('LpNormalization', [x], { p: 2, axis: -1 });
+    // Runtimes before 1.25 know the operator of opset 1 only.
+    const norm = lowering.emit('ReduceL2', [x, lowering.writer.integers([-1])]);
+    return lowering.emit('Div', [x, lowering.emit('Max', [norm, lowering.float(eps)])]);
+  },
   inverseNorm: (lowering, { inputs, params: { eps } }) => {
     const norm = lowering.emit('ReduceL2', [lowering.name(inputs[0]!), lowering.writer.integers([-1])]);
     return lowering.emit('Reciprocal', [lowering.emit('Max', [norm, lowering.float(eps)])]);
   },
-  rotary: (lowering, { inputs: [x, cosTable, sinTable], params: { heads } }) =>
-    lowering.emit(
+  rotary: (lowering, { inputs: [x, cosTable, sinTable], params: { heads } }) => {
+    const attributes = { interleaved: 1, num_heads: heads };
+    const [rows, cos, sin] = [x!, cosTable!, sinTable!].map((input) => lowering.name(input));
+    if (lowering.features.contributed) {
+      const start = lowering.writer.integers([0]);
+      return lowering.emit('RotaryEmbedding', [rows!, start, cos!, sin!], attributes, 'com.microsoft');
+    }
+    const [batch, tokens] = x!.shape as [number, number, number];
+    return lowering.emit(
       'RotaryEmbedding',
-      [lowering.name(x!), lowering.writer.integers([0]), lowering.name(cosTable!), lowering.name(sinTable!)],
-      { interleaved: 1, num_heads: heads },
-      'com.microsoft',
-    ),
+      [rows!, cos!, sin!, positions(lowering, batch, tokens)],
+      attributes,
+    );
+  },
   attention: (lowering, { inputs, params: { heads, scale } }) =>
     lowering.emit(
       'Attention',
@@ -224,15 +243,37 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
       { q_num_heads: heads, kv_num_heads: heads, scale: { float: scale } },
     ),
   attentionWeights: (lowering, { inputs: [q, k], params: { heads, scale } }) => {
-    const scores = lowering.emit(
-      'FusedMatMul',
-      [splitHeads(lowering, q!, heads), splitHeads(lowering, k!, heads)],
-      { transB: 1, alpha: { float: scale } },
-      'com.microsoft',
-    );
+    const [queries, keys] = [splitHeads(lowering, q!, heads), splitHeads(lowering, k!, heads)];
+    const scores = lowering.features.contributed
+      ? lowering.emit('FusedMatMul', [queries, keys], { transB: 1, alpha: { float: scale } }, 'com.microsoft')
+      : lowering.emit('Mul', [
+          lowering.emit('MatMul', [queries, lastTwoSwapped(lowering, keys, 4)]),
+          lowering.float(scale),
+        ]);
     return lowering.emit('Softmax', [scores], { axis: -1 });
   },
 };
+
+function lastTwoSwapped(lowering: Lowering, name: string, rank: number): string {
+  const order = Array.from({ length: rank }, (_, axis) => axis);
+  const perm = [...order.slice(0, -2), rank - 1, rank - 2];
+  return lowering.once(`swapped ${name}`, () => lowering.emit('Transpose', [name], { perm }));
+}
+
+/** 0 … tokens − 1 for each row of a batch. */
+function positions(lowering: Lowering, batch: number, tokens: number): string {
+  return lowering.once(`positions ${batch} ${tokens}`, () => {
+    const row = tensorOf(
+      'i64',
+      [1, tokens],
+      Array.from({ length: tokens }, (_, token) => token),
+    );
+    return lowering.emit('Expand', [
+      lowering.writer.constant(row),
+      lowering.writer.integers([batch, tokens]),
+    ]);
+  });
+}
 
 /** Does a transpose keep the first axis, and the last one where values lie side by side? */
 function movesRowsOnly(order: readonly number[]): boolean {
@@ -292,11 +333,25 @@ export interface LoweredModel {
  * there are weights.
  */
 export function lowerGraph(graph: Graph, options: LowerOptions): LoweredModel {
+  const { proto, external, dataLength } = lowerToParts(graph, options);
+  return { bytes: serialiseModel(proto), external, dataLength };
+}
+
+/** The same, not serialised yet. */
+export function lowerToParts(graph: Graph, options: LowerOptions): ModelInParts {
+  const writer = new ModelWriter();
+  writeGraph(graph, options, { writer, bound: new Map() });
+  for (const [name, tensor] of graph) writer.addOutput(name, tensor.dtype, tensor.shape);
+  return writer.toParts(options.metadata);
+}
+
+/** Writes the nodes of a graph, the values of its outputs under their names, and inputs that are not bound. */
+export function writeGraph(graph: Graph, options: LowerOptions, place: LoweringPlace): void {
   const order = topologicalOrder(graph.values());
   const uses = countUses(order, graph.values());
   const isInference = options.weights !== undefined;
   const channelsFirst = isInference ? convolution.channelsFirstChains(order, uses) : new Set<Tensor>();
-  const lowering = new Lowering(options, channelsFirst);
+  const lowering = new Lowering(options, channelsFirst, place);
   const emitted = new Set<Tensor>();
   const emit = (tensor: Tensor): void => {
     if (emitted.has(tensor)) return;
@@ -318,7 +373,4 @@ export function lowerGraph(graph: Graph, options: LowerOptions): LoweredModel {
     emit(tensor);
     lowering.writer.emit('Identity', [lowering.name(tensor)], {}, { output: name });
   }
-  for (const [name, tensor] of graph) lowering.writer.addOutput(name, tensor.dtype, tensor.shape);
-  const { external, dataLength } = lowering.writer;
-  return { bytes: lowering.writer.toBytes(options.metadata), external, dataLength };
 }

@@ -2,15 +2,18 @@
 import { hostTensor, scalar, type TensorMap } from '../core/host-tensor.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
 import type { OpName, OpParams, Tensor } from '../graph/tensor.ts';
-import { type Attributes, type Domain, ModelWriter } from './model-writer.ts';
+import type { Attributes, Domain, ModelWriter } from './model-writer.ts';
 
 /** What the runtime can execute beside standard ONNX; found by probing, never by a list. */
 export interface LoweringFeatures {
   /** Channels per block of ONNX Runtime's internal NCHWc layout on this CPU; null where it is absent. */
   readonly nchwcBlock: number | null;
+  /** Operators of ONNX Runtime's own domain `com.microsoft`. */
+  readonly contributed: boolean;
 }
 
-export const PORTABLE: LoweringFeatures = { nchwcBlock: null };
+/** Standard ONNX alone. */
+export const PORTABLE: LoweringFeatures = { nchwcBlock: null, contributed: false };
 
 /** A file beside the model for the values of all parameters, by the name under which the model refers to it. */
 export interface DataFile {
@@ -27,9 +30,18 @@ export interface LowerOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** Where a lowering stands inside a larger model. */
+export interface LoweringPlace {
+  /** ONNX values that inputs of the graph are, instead of inputs of the model. */
+  readonly bound: ReadonlyMap<string, string>;
+  readonly writer: ModelWriter;
+}
+
 /** Names of the ONNX values made so far, and the means to make more. */
 export class Lowering {
-  readonly writer = new ModelWriter();
+  readonly writer: ModelWriter;
+  /** ONNX values that inputs of the graph are, instead of inputs of the model. */
+  readonly bound: ReadonlyMap<string, string>;
   readonly features: LoweringFeatures;
   readonly weights: TensorMap | DataFile | undefined;
   /** Nodes computed with channels first (see lower-convolution.ts). */
@@ -38,7 +50,13 @@ export class Lowering {
   private readonly memo = new Map<string, string>();
   private scope = '';
 
-  constructor({ features, weights }: LowerOptions, channelsFirst: ReadonlySet<Tensor>) {
+  constructor(
+    { features, weights }: LowerOptions,
+    channelsFirst: ReadonlySet<Tensor>,
+    { writer, bound }: LoweringPlace,
+  ) {
+    this.writer = writer;
+    this.bound = bound;
     this.features = features;
     this.weights = weights;
     this.channelsFirst = channelsFirst;

@@ -8,14 +8,24 @@ import {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
+  type GraphProtoSchema,
+  type ModelProto,
   ModelProtoSchema,
   type NodeProtoSchema,
   type TensorProtoSchema,
+  type TypeProto_Tensor,
+  type ValueInfoProto,
   type ValueInfoProtoSchema,
 } from './schema/onnx_pb.ts';
 
 /** Attribute values by kind: a float must say that it is one, since JavaScript cannot tell 1 from 1.0. */
-export type Attribute = number | readonly number[] | string | { readonly float: number };
+export type Attribute =
+  | number
+  | readonly number[]
+  | string
+  | { readonly float: number }
+  /** The body of a loop: another writer's nodes, which may read values of the graph around them. */
+  | { readonly graph: ModelWriter };
 export type Attributes = Readonly<Record<string, Attribute>>;
 
 /** Operator sets beside the standard one. `com.microsoft.nchwc` is ONNX Runtime's internal blocked layout. */
@@ -48,6 +58,14 @@ export interface ExternalTensor {
   readonly byteLength: number;
 }
 
+/** A model and the layout of its data file, whose values are still to be computed. */
+export interface ModelInParts {
+  readonly proto: ModelProto;
+  readonly external: readonly ExternalTensor[];
+  /** Length in bytes of the data file. */
+  readonly dataLength: number;
+}
+
 /** Tensors begin where a page of memory does, so that a runtime can map each of them. */
 const PAGE_BYTES = 4096;
 
@@ -61,6 +79,13 @@ export class ModelWriter {
   private readonly domains = new Set<Domain>(['']);
   private readonly constants = new Map<string, string>();
   private valueCount = 0;
+  private constantCount = 0;
+  private readonly prefix: string;
+
+  /** @param prefix - begins all names that are made here: those in a loop's body differ from those around it */
+  constructor(prefix = '') {
+    this.prefix = prefix;
+  }
 
   addInput(name: string, dtype: DType, shape: Shape): void {
     this.inputs.push(valueInfo(name, dtype, shape));
@@ -108,7 +133,7 @@ export class ModelWriter {
     const key = value.data.length <= 64 ? `${value.dtype} ${value.shape} ${value.data}` : undefined;
     const known = key === undefined ? undefined : this.constants.get(key);
     if (known !== undefined) return known;
-    const name = `constant_${this.initialisers.length}`;
+    const name = `${this.prefix}constant_${this.constantCount++}`;
     this.addInitialiser(name, value);
     if (key !== undefined) this.constants.set(key, name);
     return name;
@@ -138,10 +163,13 @@ export class ModelWriter {
     { domain = '', scope = '', output }: EmitOptions = {},
   ): string[] {
     this.domains.add(domain);
+    for (const value of Object.values(attributes)) if (isBody(value)) this.addDomainsOf(value.graph);
     const outputs =
-      output === undefined ? Array.from({ length: outputCount }, () => `v${this.valueCount++}`) : [output];
+      output === undefined
+        ? Array.from({ length: outputCount }, () => `${this.prefix}v${this.valueCount++}`)
+        : [output];
     this.nodes.push({
-      name: `${scope}/${opType}_${this.nodes.length}`,
+      name: `${this.prefix}${scope}/${opType}_${this.nodes.length}`,
       opType,
       domain,
       input: [...inputs],
@@ -156,22 +184,64 @@ export class ModelWriter {
   }
 
   toBytes(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
-    const model = create(ModelProtoSchema, {
+    return serialiseModel(this.toParts(metadata).proto);
+  }
+
+  /** @param body - the writer of a loop's body, where the external initialisers are its */
+  toParts(metadata: Readonly<Record<string, string>> = {}, body?: ModelWriter): ModelInParts {
+    const { external, dataLength } = body ?? this;
+    const proto = create(ModelProtoSchema, {
       irVersion: BigInt(IR_VERSION),
       producerName: 'udit',
       opsetImport: [...this.domains].map((domain) => ({ domain, version: BigInt(OPSET_VERSION[domain]) })),
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
-      graph: {
-        name: 'udit',
-        node: this.nodes,
-        initializer: this.initialisers,
-        input: this.inputs,
-        output: this.outputs,
-      },
+      graph: this.toGraph('udit'),
     });
-    return toBinary(ModelProtoSchema, model);
+    return { proto, external, dataLength };
+  }
+
+  /** What has been written so far, as the graph of a model or the body of a loop. */
+  toGraph(name: string): MessageInitShape<typeof GraphProtoSchema> {
+    return {
+      name,
+      node: this.nodes,
+      initializer: this.initialisers,
+      input: this.inputs,
+      output: this.outputs,
+    };
+  }
+
+  private addDomainsOf({ domains }: ModelWriter): void {
+    for (const domain of domains) this.domains.add(domain);
   }
 }
+
+/** An input or output of a model; a length that is free has a name. */
+export interface ModelValue {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly (number | string)[];
+}
+
+export function modelValues({ graph }: ModelProto): Readonly<Record<'inputs' | 'outputs', ModelValue[]>> {
+  return { inputs: graph!.input.map(modelValue), outputs: graph!.output.map(modelValue) };
+}
+
+function modelValue({ name, type }: ValueInfoProto): ModelValue {
+  const { elemType, shape } = type!.value.value as TypeProto_Tensor;
+  const [dtype] = Object.entries(DATA_TYPES).find(([, code]) => code === elemType)! as [DType, DataType];
+  const lengths = shape!.dim.map(({ value }) =>
+    value.case === 'dimParam' ? value.value : Number(value.value),
+  );
+  return { name, dtype, shape: lengths };
+}
+
+export function serialiseModel(model: ModelProto): Uint8Array {
+  return toBinary(ModelProtoSchema, model);
+}
+
+const isBody = (value: Attribute): value is { readonly graph: ModelWriter } =>
+  typeof value === 'object' && 'graph' in value;
 
 export interface EmitOptions {
   readonly domain?: Domain;
@@ -202,6 +272,7 @@ function attributeProto(name: string, value: Attribute): MessageInitShape<typeof
   if (typeof value === 'number') return { name, type: AttributeType.INT, i: BigInt(value) };
   if (typeof value === 'string')
     return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if (isBody(value)) return { name, type: AttributeType.GRAPH, g: value.graph.toGraph('body') };
   if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
   return { name, type: AttributeType.INTS, ints: value.map(BigInt) };
 }

@@ -118,8 +118,40 @@ function wrapSession(ort: OrtModule, session: Ort.InferenceSession): Session {
   };
 }
 
-/** The blocked layout is internal to ONNX Runtime and exists on some CPUs only; its block size shows in a shape. */
 async function probeFeatures(createSession: Backend['createSession']): Promise<LoweringFeatures> {
+  const [nchwcBlock, contributed] = await Promise.all([
+    probeBlockedLayout(createSession),
+    probeContributed(createSession),
+  ]);
+  return { nchwcBlock, contributed };
+}
+
+/** Are the operators of `com.microsoft` that lowering uses there? */
+async function probeContributed(createSession: Backend['createSession']): Promise<boolean> {
+  const writer = new ModelWriter();
+  writer.addInput('x', 'f32', [1, 2, 4]);
+  const tables = ['cos', 'sin'].map((name) => {
+    writer.addInput(name, 'f32', [2, 2]);
+    return name;
+  });
+  const rotated = writer.emit(
+    'RotaryEmbedding',
+    ['x', writer.integers([0]), ...tables],
+    { interleaved: 1, num_heads: 1 },
+    { domain: 'com.microsoft' },
+  );
+  writer.emit('FusedMatMul', [rotated, 'x'], { transB: 1 }, { domain: 'com.microsoft', output: 'product' });
+  writer.addOutput('product', 'f32', [1, 2, 2]);
+  try {
+    await (await createSession({ bytes: writer.toBytes() }, { purpose: 'training' })).release();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The blocked layout is internal to ONNX Runtime and exists on some CPUs only; its block size shows in a shape. */
+async function probeBlockedLayout(createSession: Backend['createSession']): Promise<number | null> {
   const writer = new ModelWriter();
   writer.addInput('image', 'f32', [1, 1, 1, 16]);
   const blocks = writer.emit(
@@ -156,8 +188,8 @@ async function probeFeatures(createSession: Backend['createSession']): Promise<L
     await session.release();
     const survived = results.get('same')!.data.every((value, i) => Number(value) === i);
     const block = Number(results.get('shape')!.data[1]);
-    return { nchwcBlock: survived && block > 1 && 16 % block === 0 ? block : null };
+    return survived && block > 1 && 16 % block === 0 ? block : null;
   } catch {
-    return { nchwcBlock: null };
+    return null;
   }
 }

@@ -27,6 +27,7 @@ export function buildStepGraph(
 ): Graph {
   const { inChannels, inputSize, numClasses } = model.config;
   const shape = [batchSize, inChannels, inputSize, inputSize];
+  const images = input('x', shape);
   const labels = input('labels', [batchSize], 'i64');
   const denoise: Denoise =
     cfgScale === 1
@@ -41,7 +42,7 @@ export function buildStepGraph(
     x,
     x0,
     memory = {},
-  } = plan.build(denoise, input('x', shape), plan.usesNoise ? input('noise', shape) : undefined);
+  } = plan.build(denoise, images, plan.usesNoise ? input('noise', shape) : undefined);
   const remembered = Object.entries(memory).map(([name, value]) => [memoryOutput(name), value] as const);
   return graphOf({ next: x, x0, ...Object.fromEntries(remembered) });
 }

@@ -1,0 +1,75 @@
+/** @file What `udit export` prints about the file it has written. */
+import type { Agreement } from '../export/export-check.ts';
+import type { WrittenExport } from '../export/export-file-node.ts';
+import type { ModelValue } from '../onnx/model-writer.ts';
+import type { SavedModel } from '../saved-model/saved-model.ts';
+import { modelLines, plural, shortest } from './wording.ts';
+
+export interface ExportReport {
+  readonly saved: SavedModel;
+  /** The file that it was made of. */
+  readonly checkpoint: string;
+  /** The written file, and the one beside it that holds its weights if there is one. */
+  readonly paths: readonly string[];
+  /** Of all files. */
+  readonly bytes: number;
+  /** What was written and how it was checked; undefined for weights alone. */
+  readonly onnx?: Pick<WrittenExport, 'exported' | 'agreement'>;
+}
+
+/** A few lines: what the file takes and gives, and how well it agrees. */
+export function describeExport({ saved, checkpoint, paths, bytes, onnx }: ExportReport): string {
+  const lines = [`${paths.map(shortest).join(' and ')}, ${(bytes / 1e6).toFixed(1)} MB`];
+  if (onnx === undefined) {
+    lines.push(`  ${plural(saved.weights.size, 'tensor')} under PyTorch's names, read back and compared`);
+  } else {
+    const { inputs, outputs, drawing } = onnx.exported;
+    if (drawing !== undefined) {
+      const { sampler, cfgScale } = drawing.settings;
+      const steps = plural(drawing.plan.steps.length, 'step');
+      lines.push(`  draws    by ${sampler} in ${steps}, made for cfg scale ${cfgScale}`);
+    }
+    lines.push(`  takes    ${inputs.map(describeValue).join(', ')}`);
+    lines.push(`  gives    ${outputs.map(describeValue).join(', ')}`);
+    lines.push(`  checked  ${describeAgreement(onnx.agreement)}`);
+  }
+  return `${modelLines(saved, checkpoint)}${lines.join('\n')}\n`;
+}
+
+function describeAgreement({ batchSizes, maxAbs, relativeL2, tolerance }: Agreement): string {
+  const batches = `batches of ${batchSizes.join(' and ')}`;
+  return (
+    `against the live model in ${batches}: largest difference ${maxAbs.toExponential(1)}, ` +
+    `relative L2 ${relativeL2.toExponential(1)} (allowed ${tolerance.toExponential(0)})`
+  );
+}
+
+/** `noise f32[N,3,32,32]` */
+function describeValue({ name, dtype, shape }: ModelValue): string {
+  return `${name} ${dtype}[${shape.join(',')}]`;
+}
+
+/** The same for scripts, as one JSON object. */
+export function describeExportAsJson({ saved, checkpoint, paths, bytes, onnx }: ExportReport): string {
+  const result = {
+    model: saved.card.name,
+    checkpoint,
+    weights: saved.source,
+    findings: Object.fromEntries(saved.findings),
+    format: onnx === undefined ? 'safetensors' : 'onnx',
+    path: paths[0],
+    dataPath: paths[1] ?? null,
+    bytes,
+    ...(onnx === undefined
+      ? {}
+      : {
+          what: onnx.exported.what,
+          sampler: onnx.exported.drawing?.settings ?? null,
+          stepCount: onnx.exported.drawing?.plan.steps.length ?? null,
+          inputs: onnx.exported.inputs,
+          outputs: onnx.exported.outputs,
+          check: onnx.agreement,
+        }),
+  };
+  return `${JSON.stringify(result, null, 2)}\n`;
+}

@@ -1,0 +1,168 @@
+/** @file `udit export`: a checkpoint as ONNX or as plain weights, for programs that are not this one. */
+
+import { availableParallelism } from 'node:os';
+import { basename, dirname, extname, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { ConfigError } from '../core/errors.ts';
+import { writeOnnxExport, writeWeightsExport } from '../export/export-file-node.ts';
+import type { ExportedPart } from '../export/onnx-export.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { sha256OfFile } from '../hub/digest-node.ts';
+import { cpuBackend } from '../runtime/ort-node.ts';
+import type { SavedModel } from '../saved-model/saved-model.ts';
+import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
+import { termsOf } from './checkpoint-terms.ts';
+import { describeExport, describeExportAsJson, type ExportReport } from './export-report.ts';
+import { interruptible } from './failures.ts';
+import { wholeNumber } from './flags.ts';
+import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
+import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
+import { startProgress, type Terminal } from './terminal.ts';
+import { version } from './version.ts';
+
+type Format = 'onnx' | 'safetensors';
+
+interface ExportFlags extends ModelFlags, SamplingFlags {
+  readonly what?: ExportedPart;
+  readonly format?: Format;
+  readonly out: string;
+  readonly batchSize?: number;
+  readonly externalData?: true;
+  readonly json?: true;
+  readonly threads?: number;
+}
+
+const PARTS: readonly ExportedPart[] = ['sampler', 'guided-step', 'denoiser'];
+const FORMATS: readonly Format[] = ['onnx', 'safetensors'];
+
+const EXAMPLES = `
+Examples:
+  udit export --out emoji.onnx                                noise and labels in, images out
+  udit export runs/mine --what denoiser --out net.onnx        the network alone
+  udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
+  udit export runs/mine --out mine.safetensors                weights under PyTorch's names
+`;
+
+export function registerExport(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('export')
+    .description('write a checkpoint as standard ONNX, checked against the live model, or as plain weights')
+    .argument(
+      '[run]',
+      'run folder (its latest checkpoint), .safetensors or .pt file; by default the bundled model',
+    )
+    .optionsGroup('What to write:')
+    .requiredOption('--out <file>', 'where to write; .onnx or .safetensors')
+    .addOption(
+      new Option(
+        '--what <part>',
+        'network alone, one step of sampling, or all of them (default: sampler)',
+      ).choices(PARTS),
+    )
+    .addOption(new Option('--format <name>', 'for names with another ending').choices(FORMATS))
+    .option('--batch-size <n>', 'images per run of the file (default: any number)', wholeNumber({ from: 1 }))
+    .option(
+      '--external-data',
+      'weights in a file beside it, <file>.data (default: where it would be too large)',
+    )
+    .option('--json', 'print the result as JSON');
+  withModelFlags(command).optionsGroup('How it draws (by default what suits the model):');
+  withSamplingFlags(command)
+    .optionsGroup('Where to check it:')
+    .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .addHelpText('after', EXAMPLES)
+    .action((run: string | undefined, flags: ExportFlags) =>
+      interruptible((signal) => runExport(run, flags, terminal, signal)),
+    );
+}
+
+async function runExport(
+  run: string | undefined,
+  flags: ExportFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const format = flags.format ?? formatOf(flags.out);
+  expectMeaningful(flags, format);
+  const checkpoint = await locateCheckpoint(run);
+  const saved = await openCheckpoint(checkpoint, modelRequest(flags));
+  const path = resolve(flags.out);
+  await makeFolder(dirname(path), { fix: 'choose another place with --out' });
+  const sha256 = await sha256OfFile(checkpoint, { signal });
+  const metadata = {
+    udit_version: version,
+    checkpoint: basename(checkpoint),
+    checkpoint_sha256: sha256,
+    ...termsOf(checkpoint, sha256),
+  };
+  const written =
+    format === 'onnx'
+      ? await exportModel(path, saved, flags, metadata, terminal, signal)
+      : await exportWeights(path, saved, metadata);
+  const report: ExportReport = { saved, checkpoint, ...written };
+  terminal.out.write(flags.json === true ? describeExportAsJson(report) : describeExport(report));
+}
+
+type Written = Pick<ExportReport, 'paths' | 'bytes' | 'onnx'>;
+
+async function exportWeights(
+  path: string,
+  saved: SavedModel,
+  metadata: Record<string, string>,
+): Promise<Written> {
+  return { paths: [path], bytes: await writeWeightsExport(path, saved, metadata) };
+}
+
+async function exportModel(
+  path: string,
+  saved: SavedModel,
+  flags: ExportFlags,
+  metadata: Record<string, string>,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<Written> {
+  const progress = startProgress(terminal, { title: 'checking', total: 1 });
+  try {
+    const { paths, bytes, ...onnx } = await writeOnnxExport(path, saved, {
+      what: flags.what ?? 'sampler',
+      settings: requestedSettings(flags),
+      batchSize: flags.batchSize,
+      externalData: flags.externalData,
+      metadata,
+      backend: cpuBackend,
+      threads: flags.threads ?? availableParallelism(),
+      signal,
+      onProgress: (done, note) => progress.update(done, note),
+    });
+    return { paths, bytes, onnx };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** @throws ConfigError if the file's name does not tell */
+function formatOf(path: string): Format {
+  const ending = extname(path).slice(1) as Format;
+  if (FORMATS.includes(ending)) return ending;
+  throw new ConfigError({
+    where: 'udit export',
+    problem: `${path} ends neither in .onnx nor in .safetensors`,
+    fix: 'choose such a name, or add --format',
+  });
+}
+
+/** Flags that change nothing in what is written are mistakes. */
+function expectMeaningful(flags: ExportFlags, format: Format): void {
+  const { what, batchSize, externalData } = flags;
+  const settings = Object.values(requestedSettings(flags));
+  const isOfModel = [what, batchSize, externalData].some((value) => value !== undefined);
+  const isOfDrawing = settings.some((value) => value !== undefined);
+  const problem =
+    format === 'safetensors' && (isOfModel || isOfDrawing)
+      ? 'a file of weights says nothing of parts, batches or how images are drawn'
+      : what === 'denoiser' && isOfDrawing
+        ? 'the denoiser alone says nothing of how images are drawn'
+        : undefined;
+  if (problem === undefined) return;
+  throw new ConfigError({ where: 'udit export', problem, fix: 'leave those flags out' });
+}

@@ -1,0 +1,61 @@
+/** @file The flags that say how images are drawn, shared by the commands that draw. */
+import { type Command, Option } from 'commander';
+import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import type { RequestedSettings } from '../sampling/settings.ts';
+import { numberIn, twoNumbers } from './flags.ts';
+
+export interface SamplingFlags {
+  readonly cfgScale?: number;
+  readonly cfgChannels?: '3' | 'all';
+  readonly cfgInterval?: readonly [number, number];
+  readonly numSamplingSteps?: string;
+  readonly sampler?: SamplerName;
+  readonly eta?: number;
+  readonly shift?: number;
+  readonly clip?: boolean;
+}
+
+/** Adds them to a command. */
+export function withSamplingFlags(command: Command): Command {
+  return command
+    .option(
+      '--cfg-scale <s>',
+      'guidance: 1 none, more is truer to the class',
+      numberIn(0, Number.POSITIVE_INFINITY),
+    )
+    .addOption(new Option('--cfg-channels <n>', 'channels that are guided').choices(['3', 'all']))
+    .option(
+      '--cfg-interval <lo,hi>',
+      'guide only steps at these times: 0 noise … 1 image for flows, 999 noise … 0 image for others',
+      twoNumbers,
+    )
+    .option(
+      '--steps, --num-sampling-steps <n>',
+      'steps from noise to image; for Gaussian diffusion also as in ddim50',
+    )
+    .addOption(
+      new Option(
+        '--sampler <name>',
+        'euler, heun: flows; ddpm, ddim: Gaussian diffusion; dpm++: both',
+      ).choices(Object.keys(SAMPLERS)),
+    )
+    .option('--shift <s>', 'flows: above 1 spends more of the steps near the noise', numberIn(0.01, 100))
+    .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise per step', numberIn(0, 1))
+    .option('--clip', 'Gaussian diffusion: keep predicted images in range')
+    .option('--no-clip', 'Gaussian diffusion: let them go beyond it');
+}
+
+/** What the user asked for; flags that were not given are undefined. */
+export function requestedSettings(flags: SamplingFlags): RequestedSettings {
+  const { sampler, cfgScale, cfgInterval, shift, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
+  return {
+    sampler,
+    cfgScale,
+    cfgInterval,
+    shift,
+    eta,
+    clip,
+    steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,
+    cfgChannels: cfgChannels === '3' ? 3 : cfgChannels,
+  };
+}

@@ -1,0 +1,26 @@
+/** @file What several commands say in the same words. */
+import { relative } from 'node:path';
+import { printable } from '../core/printable.ts';
+import type { SavedModel } from '../saved-model/saved-model.ts';
+
+const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
+
+/** Which model of which file: one line, and below it what was found out about a file of another program. */
+export function modelLines({ card, source, findings }: Omit<SavedModel, 'weights'>, path: string): string {
+  const steps = card.step === 0 ? '' : `step ${card.step}, `;
+  const lines = [
+    `${card.name}, ${steps}${WEIGHTS_IN_WORDS[source]} (${shortest(path)})`,
+    ...findings.map(([label, text]) => `  ${label.padEnd(7)}  ${printable(text)}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The path as the user would type it: from here where it lies below, else as it is. */
+export function shortest(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere === '' || fromHere.startsWith('..') ? path : fromHere;
+}

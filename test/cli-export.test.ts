@@ -1,0 +1,291 @@
+/** @file `udit export` from the command line to the files, on a tiny model. */
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fromBinary } from '@bufbuild/protobuf';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { readSafetensors } from '../src/checkpoint/file-node.ts';
+import { type HostTensor, tensorOf, toNumbers } from '../src/core/host-tensor.ts';
+import { writeOnnxExport } from '../src/export/export-file-node.ts';
+import { sha256OfFile } from '../src/hub/digest-node.ts';
+import { ModelProtoSchema } from '../src/onnx/schema/onnx_pb.ts';
+import { cpuBackend } from '../src/runtime/ort-node.ts';
+import type { Backend, Session } from '../src/runtime/session.ts';
+import { openSavedModel } from '../src/saved-model/open-model.ts';
+import { type Outcome, runUdit } from './support/run-udit.ts';
+import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+
+let root: string;
+let checkpoint: string;
+let out: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit export '));
+  checkpoint = join(root, 'tiny.safetensors');
+  await writeTinyCheckpoint(checkpoint, tinyCard());
+});
+afterAll(() => rm(root, { recursive: true }));
+beforeEach(async () => {
+  out = join(root, 'out');
+  await rm(out, { recursive: true, force: true });
+  await mkdir(out);
+});
+
+const exportTo = (name: string, ...flags: readonly string[]): Promise<Outcome> =>
+  runUdit(['export', checkpoint, '--threads', '1', '--out', join(out, name), ...flags], root);
+
+/** Differences are of the size of rounding, and not the same everywhere. */
+const rounded = (text: string) => text.replaceAll(/\d\.\de[+-]\d+(?=[ ,])/g, '#');
+
+/** A backend for which models from files give slightly more. */
+const misreadingFiles: Backend = {
+  ...cpuBackend,
+  async createSession(model, options) {
+    const session = await cpuBackend.createSession(model, options);
+    return 'path' in model ? givingMore(session) : session;
+  },
+};
+
+function givingMore(session: Session): Session {
+  const more = ({ dtype, shape, data }: HostTensor) =>
+    tensorOf(
+      'f32',
+      shape,
+      Array.from(toNumbers({ dtype, shape, data }), (x) => x + 1e-3),
+    );
+  return {
+    run: async (feeds) =>
+      new Map([...(await session.run(feeds))].map(([name, value]) => [name, more(value)])),
+    release: () => session.release(),
+  };
+}
+
+describe('ONNX', () => {
+  test('a sampler, by default', async () => {
+    const { code, out: printed, err } = await exportTo('new/model.onnx');
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(rounded(printed)).toMatchInlineSnapshot(`
+      "U-DiT-XS, step 20, EMA weights (ROOT/tiny.safetensors)
+      ROOT/out/new/model.onnx, 0.6 MB
+        draws    by euler in 25 steps, made for cfg scale 3
+        takes    noise f32[N,3,8,8], labels i64[N], cfgScale f32[]
+        gives    images f32[N,3,8,8]
+        checked  against the live model in batches of 1 and 3: largest difference #, relative L2 # (allowed 1e-3)
+      "
+    `);
+    expect(await readdir(join(out, 'new'))).toEqual(['model.onnx']);
+  });
+
+  test('metadata names version and source', async () => {
+    await exportTo('model.onnx', '--what', 'denoiser', '--weights', 'model');
+    const { metadataProps } = fromBinary(ModelProtoSchema, await readFile(join(out, 'model.onnx')));
+    const metadata = Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
+    const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
+    expect(metadata).toMatchObject({
+      what: 'denoiser',
+      weights: 'model',
+      udit_version: manifest.version,
+      checkpoint: 'tiny.safetensors',
+      checkpoint_sha256: await sha256OfFile(checkpoint),
+    });
+  });
+
+  test('JSON for scripts', async () => {
+    const flags = ['--what', 'guided-step', '--steps', '3', '--batch-size', '2', '--json'];
+    const { out: printed } = await exportTo('step.bin', '--format', 'onnx', ...flags);
+    const { bytes, check, ...result } = JSON.parse(printed);
+    expect(bytes).toBe((await readFile(join(out, 'step.bin'))).length);
+    expect(check).toMatchObject({ batchSizes: [2], tolerance: 2e-5 });
+    expect(check.relativeL2).toBeLessThan(check.tolerance);
+    expect(result).toMatchInlineSnapshot(`
+      {
+        "checkpoint": "ROOT/tiny.safetensors",
+        "dataPath": null,
+        "findings": {},
+        "format": "onnx",
+        "inputs": [
+          {
+            "dtype": "f32",
+            "name": "x",
+            "shape": [
+              2,
+              3,
+              8,
+              8,
+            ],
+          },
+          {
+            "dtype": "i64",
+            "name": "labels",
+            "shape": [
+              2,
+            ],
+          },
+          {
+            "dtype": "f32",
+            "name": "cfgScale",
+            "shape": [],
+          },
+          {
+            "dtype": "i64",
+            "name": "step",
+            "shape": [],
+          },
+        ],
+        "model": "U-DiT-XS",
+        "outputs": [
+          {
+            "dtype": "f32",
+            "name": "next",
+            "shape": [
+              2,
+              3,
+              8,
+              8,
+            ],
+          },
+          {
+            "dtype": "f32",
+            "name": "x0",
+            "shape": [
+              2,
+              3,
+              8,
+              8,
+            ],
+          },
+        ],
+        "path": "ROOT/out/step.bin",
+        "sampler": {
+          "cfgChannels": 3,
+          "cfgScale": 3,
+          "sampler": "euler",
+          "steps": 3,
+        },
+        "stepCount": 3,
+        "weights": "ema",
+        "what": "guided-step",
+      }
+    `);
+  });
+});
+
+test('weights in a file of their own', async () => {
+  const { code, out: printed } = await exportTo('model.onnx', '--steps', '2', '--external-data');
+  expect(code).toBe(0);
+  expect(printed).toContain('ROOT/out/model.onnx and ROOT/out/model.onnx.data, 1.');
+  expect(await readdir(out)).toEqual(['model.onnx', 'model.onnx.data']);
+  await exportTo('one.onnx', '--steps', '2');
+  const [apart, together] = await Promise.all(
+    ['model.onnx', 'one.onnx'].map((name) => readFile(join(out, name))),
+  );
+  expect(apart!.length).toBeLessThan(together!.length / 2);
+});
+
+describe('weights', () => {
+  test('have bare keys and the values of the moving average', async () => {
+    const { code, out: printed } = await exportTo('weights.safetensors');
+    expect(code).toBe(0);
+    expect(printed).toMatchInlineSnapshot(`
+      "U-DiT-XS, step 20, EMA weights (ROOT/tiny.safetensors)
+      ROOT/out/weights.safetensors, 0.5 MB
+        261 tensors under PyTorch's names, read back and compared
+      "
+    `);
+    const path = join(out, 'weights.safetensors');
+    const file = await readSafetensors(path);
+    const expected = randomWeights(tinySpec(), 2);
+    expect([...file.tensors.keys()]).toEqual([...expected.keys()]);
+    for (const [name, { data }] of expected) expect(file.tensors.get(name)!.data, name).toEqual(data);
+    expect(file.metadata).toMatchObject({ weights: 'ema', checkpoint: 'tiny.safetensors' });
+    expect(openSavedModel(file, path).source).toBe('ema');
+  });
+});
+
+describe('nothing is written', () => {
+  test('if the file does not compute what the model computes', async () => {
+    const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+    const path = join(out, 'model.onnx');
+    await writeFile(path, 'what was there before');
+    const written = writeOnnxExport(path, saved, { what: 'denoiser', backend: misreadingFiles });
+    await expect(written).rejects.toThrow(/the exported model gives other values than the live one/);
+    expect(await readdir(out)).toEqual(['model.onnx']);
+    expect(await readFile(path, 'utf8')).toBe('what was there before');
+  });
+
+  const refusal = async (name: string, ...flags: readonly string[]): Promise<string> => {
+    const { code, out: printed, err } = await exportTo(name, ...flags);
+    expect({ code, printed }).toEqual({ code: 2, printed: '' });
+    expect(await readdir(out)).toEqual([]);
+    return err;
+  };
+
+  test('under a name that says no format', async () => {
+    expect(await refusal('model.bin')).toMatchInlineSnapshot(`
+      "ConfigError: udit export: ROOT/out/model.bin ends neither in .onnx nor in .safetensors
+        fix: choose such a name, or add --format
+      "
+    `);
+  });
+
+  test('for weights with the steps of a sampler', async () => {
+    expect(await refusal('w.safetensors', '--steps', '3')).toMatchInlineSnapshot(`
+      "ConfigError: udit export: a file of weights says nothing of parts, batches or how images are drawn
+        fix: leave those flags out
+      "
+    `);
+  });
+
+  test('for a part of weights', async () => {
+    expect(await refusal('w.safetensors', '--what', 'denoiser')).toMatchInlineSnapshot(`
+      "ConfigError: udit export: a file of weights says nothing of parts, batches or how images are drawn
+        fix: leave those flags out
+      "
+    `);
+  });
+
+  test('for a denoiser with guidance', async () => {
+    expect(await refusal('m.onnx', '--what', 'denoiser', '--cfg-scale', '2')).toMatchInlineSnapshot(`
+      "ConfigError: udit export: the denoiser alone says nothing of how images are drawn
+        fix: leave those flags out
+      "
+    `);
+  });
+
+  test('for a sampler of another objective', async () => {
+    expect(await refusal('m.onnx', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
+      "ConfigError: sampler ddpm: it draws from a gaussian objective, the model has a flow one
+        fix: use euler or heun
+      "
+    `);
+  });
+
+  test('for a part that does not exist', async () => {
+    expect(await refusal('m.onnx', '--what', 'decoder')).toMatchInlineSnapshot(`
+      "error: option '--what <part>' argument 'decoder' is invalid. Allowed choices are sampler, guided-step, denoiser.
+      (add --help for all options)
+      "
+    `);
+  });
+
+  test('without a place', async () => {
+    const { code, err } = await runUdit(['export', checkpoint], root);
+    expect(code).toBe(2);
+    expect(err).toMatchInlineSnapshot(`
+      "error: required option '--out <file>' not specified
+      (add --help for all options)
+      "
+    `);
+  });
+
+  test('where a folder is in the way', async () => {
+    await mkdir(join(out, 'm.safetensors'));
+    const { code, err } = await exportTo('m.safetensors');
+    expect(code).toBe(1);
+    expect(err).toMatchInlineSnapshot(`
+      "CheckpointError: ROOT/out/m.safetensors: cannot be written: it is a folder
+        fix: give the name of a file
+      "
+    `);
+    expect(await readdir(out)).toEqual(['m.safetensors']);
+  });
+});
