@@ -66,7 +66,7 @@ describe('ONNX', () => {
     expect(rounded(printed)).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/tiny.safetensors)
       ROOT/out/new/model.onnx, 0.6 MB
-        draws    by euler in 25 steps, made for cfg scale 3
+        draws    by dpm++2m in 16 steps, made for cfg scale 3
         takes    noise f32[N,3,8,8], labels i64[N], cfgScale f32[]
         gives    images f32[N,3,8,8]
         checked  against the live model in batches of 1 and 3: largest difference #, relative L2 # (allowed 1e-3)
@@ -126,6 +126,16 @@ describe('ONNX', () => {
             "shape": [],
           },
           {
+            "dtype": "f32",
+            "name": "previousX0",
+            "shape": [
+              2,
+              3,
+              8,
+              8,
+            ],
+          },
+          {
             "dtype": "i64",
             "name": "step",
             "shape": [],
@@ -153,12 +163,23 @@ describe('ONNX', () => {
               8,
             ],
           },
+          {
+            "dtype": "f32",
+            "name": "next.previousX0",
+            "shape": [
+              2,
+              3,
+              8,
+              8,
+            ],
+          },
         ],
         "path": "ROOT/out/step.bin",
         "sampler": {
           "cfgChannels": 3,
           "cfgScale": 3,
-          "sampler": "euler",
+          "sampler": "dpm++2m",
+          "shift": 3,
           "steps": 3,
         },
         "stepCount": 3,
@@ -253,8 +274,8 @@ describe('nothing is written', () => {
 
   test('for a sampler of another objective', async () => {
     expect(await refusal('m.onnx', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
-      "ConfigError: sampler ddpm: it draws from a gaussian objective, the model has a flow one
-        fix: use euler or heun
+      "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
+        fix: use euler, heun, dpm++2m or dpm++2m-sde
       "
     `);
   });
