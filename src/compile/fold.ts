@@ -12,7 +12,7 @@ import { parameter } from '../graph/operators.ts';
 import { describeOp, keep, mapGraph } from '../graph/rewrite.ts';
 import { isOp, type Tensor } from '../graph/tensor.ts';
 import type { Backend, Session } from '../runtime/session.ts';
-import { compileTraining } from './training.ts';
+import { compileFed } from './training.ts';
 
 /** Takes a value as soon as it is known. */
 export type TakeValue = (name: string, value: HostTensor) => void | Promise<void>;
@@ -32,7 +32,7 @@ export async function foldWeights(
   try {
     for (const group of independentGroups(folded)) {
       const { key, graph, parameters, outputs } = anonymous(group);
-      const program = programs.get(key) ?? (await compileTraining(graph, backend));
+      const program = programs.get(key) ?? (await compileFed(graph, backend, { purpose: 'folding' }));
       programs.set(key, program);
       const feeds = new Map<string, HostTensor>();
       for (const [name, leaf] of parameters) feeds.set(name, await readWeight(weights, leaf));

@@ -54,7 +54,7 @@ function counting(): { backend: Backend; counts: { fold: number; optimise: numbe
   const backend: Backend = {
     ...cpuBackend,
     createSession(loadable, options) {
-      counts[options.purpose === 'training' ? 'fold' : 'load']++;
+      counts[options.purpose === 'folding' ? 'fold' : 'load']++;
       return cpuBackend.createSession(loadable, options);
     },
     optimise(...paths) {

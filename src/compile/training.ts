@@ -1,4 +1,4 @@
-/** @file Compiles graphs whose parameters change from run to run. */
+/** @file Compiles graphs whose parameters are fed at every run. */
 import type { Graph } from '../graph/graph.ts';
 import { simplify } from '../graph/rewrite.ts';
 import { lowerGraph } from '../onnx/lower.ts';
@@ -6,13 +6,17 @@ import type { Backend, Session, SessionOptions } from '../runtime/session.ts';
 
 export type CompileOptions = Omit<SessionOptions, 'purpose'>;
 
-/** Parameters stay inputs: for training, where they change at every step. */
-export async function compileTraining(
+/** Parameters stay inputs: for a graph that computes with many sets of them. */
+export async function compileFed(graph: Graph, backend: Backend, options: SessionOptions): Promise<Session> {
+  const features = await backend.features();
+  return backend.createSession(lowerGraph(simplify(graph), { features }), options);
+}
+
+/** The same for training, where parameters change at every step. */
+export function compileTraining(
   graph: Graph,
   backend: Backend,
   options: CompileOptions = {},
 ): Promise<Session> {
-  const features = await backend.features();
-  const model = lowerGraph(simplify(graph), { features });
-  return backend.createSession(model, { ...options, purpose: 'training' });
+  return compileFed(graph, backend, { ...options, purpose: 'training' });
 }

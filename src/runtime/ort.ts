@@ -64,7 +64,7 @@ export function sessionOptions(
   { threads = 1, purpose, profilePrefix }: SessionOptions,
   executionProvider: string,
 ): Ort.InferenceSession.SessionOptions {
-  const isTraining = purpose === 'training';
+  const isLean = purpose !== 'inference';
   const isOptimised = 'path' in model && model.isOptimised;
   return {
     executionProviders: [executionProvider],
@@ -74,12 +74,12 @@ export function sessionOptions(
     extra: {
       // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
       session: { intra_op: { allow_spinning: '0' } },
-      ...(isTraining ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } } : {}),
+      ...(isLean ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } } : {}),
     },
-    graphOptimizationLevel: isOptimised ? 'disabled' : isTraining ? 'basic' : 'all',
+    graphOptimizationLevel: isOptimised ? 'disabled' : isLean ? 'basic' : 'all',
     // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
-    enableMemPattern: !isTraining,
-    enableCpuMemArena: !isTraining,
+    enableMemPattern: !isLean,
+    enableCpuMemArena: !isLean,
     logSeverityLevel: 3,
     ...('data' in model ? { externalData: [{ path: model.data.name, data: model.data.bytes }] } : {}),
     ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
@@ -177,7 +177,7 @@ async function probeBlockedLayout(createSession: Backend['createSession']): Prom
   writer.addOutput('same', 'f32', [1, 1, 1, 16]);
   writer.addOutput('shape', 'i64', [4]);
   try {
-    const session = await createSession({ bytes: writer.toBytes() }, { purpose: 'training' });
+    const session = await createSession({ bytes: writer.toBytes() }, { purpose: 'folding' });
     const image = Float32Array.from({ length: 16 }, (_, i) => i);
     const results = await session.run(
       new Map([

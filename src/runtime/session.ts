@@ -29,9 +29,10 @@ export interface SessionOptions {
   readonly workers?: number;
   /**
    * `inference` applies every graph optimisation, including blocked layouts. `training` applies the basic ones and
-   * plans no memory pattern, which costs a third of the peak memory of a training graph.
+   * plans no memory pattern, which costs a third of the peak memory of a training graph. `folding` does the same for
+   * graphs that run a few times, and unlike training keeps no memory for the next run.
    */
-  readonly purpose: 'inference' | 'training';
+  readonly purpose: 'inference' | 'training' | 'folding';
   /** Writes a per-operation profile to a file with this prefix. */
   readonly profilePrefix?: string;
 }
