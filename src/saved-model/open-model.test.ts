@@ -187,6 +187,16 @@ describe('a checkpoint of another program', () => {
     expect(findModel(file, 'x.pt').findings).toContainEqual(['script', 'it was trained as --model SiT-XL/2']);
   });
 
+  test('SiT is told from DiT by --model, or by what its training script was told', () => {
+    const file = shapesOf(presetSpec('SiT-S/8', { numClasses: 10 }));
+    const trained: TensorFile = { ...file, metadata: { 'args.model': 'SiT-S/8' } };
+    expect(findModel(file, 'x.pt').card).toMatchObject({ name: 'DiT-S/8', objective: { kind: 'gaussian' } });
+    const sit = { name: 'SiT-S/8', objective: { kind: 'flow', timeScale: 1 } };
+    expect(findModel(file, 'x.pt', { preset: 'SiT-S/8', numClasses: 10 }).card).toMatchObject(sit);
+    expect(findModel(trained, 'x.pt').card).toMatchObject(sit);
+    expect(findModel(trained, 'x.pt').model.config.numClasses).toBe(10);
+  });
+
   test('a variance that is not learned', () => {
     const file = fileOf(randomWeights(tinySpec(), 1));
     expect(findModel(file, 'x.pt').card.objective).toEqual({ kind: 'gaussian', variance: 'fixed-large' });

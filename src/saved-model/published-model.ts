@@ -2,7 +2,7 @@
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import type { TensorInfo } from '../core/tensor-source.ts';
 import { REFERENCE_GAUSSIAN_OPTIONS } from '../diffusion/gaussian.ts';
-import { presetSpec } from '../models/presets.ts';
+import { PRESETS, presetSpec } from '../models/presets.ts';
 import { type RecognisedModel, recogniseModel } from '../models/recognise.ts';
 import type { ModelSpec } from '../models/registry.ts';
 import type { ModelCard, SavedModel } from './saved-model.ts';
@@ -40,7 +40,8 @@ export function describePublished(
   where: string,
   request: PublishedRequest,
 ): ModelDescription {
-  const recognised = recogniseModel(tensors);
+  const script = metadata['args.model'];
+  const recognised = asTrained(recogniseModel(tensors), script);
   const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
   const argument = PUBLISHED_SIZES.find((size) => String(size) === metadata['args.image_size']);
   const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
@@ -52,7 +53,6 @@ export function describePublished(
   const assumptions = Object.keys(assumed)
     .filter((option) => option !== 'inputSize' || request.imageSize === undefined)
     .map((option) => describeOption(option, changed));
-  const script = metadata['args.model'];
   return {
     card: { ...PUBLISHED_CARD, name, spec: changed, objective: objectiveOf(changed) },
     findings: [
@@ -68,6 +68,20 @@ const PUBLISHED_CARD = { classNames: [], step: 0, nimg: 0 };
 
 function named({ preset }: PublishedRequest): RecognisedModel | undefined {
   return preset === undefined ? undefined : { name: preset, spec: presetSpec(preset), assumed: {} };
+}
+
+/** DiT and SiT have the same tensors; the script that trained them was told which one it is. */
+function asTrained(
+  recognised: RecognisedModel | undefined,
+  script: string | undefined,
+): RecognisedModel | undefined {
+  if (recognised === undefined || script === undefined || !Object.hasOwn(PRESETS, script)) return recognised;
+  const { family, config } = PRESETS[script]!;
+  const isTwin = family === recognised.spec.family && 'discardSigma' in config && config.discardSigma;
+  if (!isTwin) return recognised;
+  const { inputSize, inChannels, numClasses } = recognised.spec.config;
+  const spec = { family, config: { ...config, inputSize, inChannels, numClasses } } as ModelSpec;
+  return { ...recognised, name: script, spec };
 }
 
 function unknown(tensors: ReadonlyMap<string, TensorInfo>, where: string): never {
