@@ -7,6 +7,7 @@
  *
  * N batch · H W image side · T tokens · D width
  */
+import { ConfigError } from '../core/errors.ts';
 import { mul, silu } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import { adaLNModulation, adaLNZero, LabelEmbedder, TimestepEmbedder } from '../nn/conditioning.ts';
@@ -58,7 +59,7 @@ class LlamaBlock extends Module {
   readonly attn: Attention;
   readonly mlp: GatedFeedForward;
 
-  constructor(config: DiTConfig, rope: RotaryTables) {
+  constructor(config: DiTConfig, rope: () => RotaryTables) {
     super();
     this.adaLN_modulation = adaLNModulation(config.width, 6);
     this.attn = new Attention(config.width, config.heads, rope);
@@ -73,6 +74,17 @@ class LlamaBlock extends Module {
       (tokens) => this.mlp.apply(tokens),
     );
   }
+}
+
+/** @throws ConfigError if channels of a head cannot be shared out in pairs to two axes */
+function checkHeads({ width, heads }: DiTConfig): void {
+  const unit = 4 * heads;
+  if (width % unit === 0) return;
+  throw new ConfigError({
+    where: 'DiT-LLaMA',
+    problem: `width ${width} with ${heads} heads gives ${width / heads} channels per head, of which rotary positions need a multiple of 4`,
+    fix: `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`,
+  });
 }
 
 /** DiT-LLaMA; see the file's header. Field paths are the official checkpoint's keys, in its order. */
@@ -90,9 +102,15 @@ export class DiTLlama extends Denoiser {
   constructor(config: DiTConfig) {
     super();
     checkPatchConfig('DiT-LLaMA', config);
+    checkHeads(config);
     this.config = config;
     const { inputSize, patchSize, width, heads, numClasses } = config;
-    const rope = rotaryTables(inputSize / patchSize, width / heads);
+    // Made when the first block is traced: a model that is only described costs nothing.
+    let tables: RotaryTables | undefined;
+    const rope = () => {
+      tables ??= rotaryTables(inputSize / patchSize, width / heads);
+      return tables;
+    };
     this.pos_embed = positionParameter(config);
     this.x_embedder = new PatchEmbedder(config);
     this.t_embedder = new TimestepEmbedder(width);

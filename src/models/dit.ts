@@ -137,9 +137,9 @@ export class Attention extends Module {
   readonly qkv: Linear;
   readonly proj: Linear;
   private readonly heads: number;
-  private readonly rope: RotaryTables | undefined;
+  private readonly rope: (() => RotaryTables) | undefined;
 
-  constructor(width: number, heads: number, rope?: RotaryTables) {
+  constructor(width: number, heads: number, rope?: () => RotaryTables) {
     super();
     this.qkv = new Linear(width, 3 * width);
     this.proj = new Linear(width, width);
@@ -150,8 +150,9 @@ export class Attention extends Module {
   forward(x: Tensor<'N T D'>): Unlabelled {
     let [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
     if (this.rope !== undefined) {
-      q = rotary(q, this.rope.cos, this.rope.sin, this.heads);
-      k = rotary(k, this.rope.cos, this.rope.sin, this.heads);
+      const { cos, sin } = this.rope();
+      q = rotary(q, cos, sin, this.heads);
+      k = rotary(k, cos, sin, this.heads);
     }
     const headDim = x.shape[2]! / this.heads;
     return this.proj.apply(attention(q, k, v, { heads: this.heads, scale: headDim ** -0.5 }));

@@ -26,8 +26,9 @@ export const MODEL_OPTIONS = {
   'U-DiT': {
     ...COMMON_OPTIONS,
     depth: v.array(count),
+    tokens: v.picklist(['qkv', 'kv', 'none']),
     downFactor: v.union([count, v.array(count)]),
-    downsampler: v.picklist(['dwconv1', 'dwconv3', 'dwconv5']),
+    downsampler: v.picklist(['dwconv1', 'dwconv3', 'dwconv5', 'pixel-shuffle']),
     downShortcut: v.boolean(),
     attention: v.picklist(['cosine', 'dot']),
     position: v.picklist(['rope2d', 'none']),
@@ -39,7 +40,13 @@ export const MODEL_OPTIONS = {
 
 /** A model as it is written down. Options that were added later are missing in earlier files. */
 export const modelSpecSchema: v.GenericSchema<unknown, ModelSpec> = v.variant('family', [
-  v.strictObject({ family: v.literal('U-DiT'), config: v.strictObject(MODEL_OPTIONS['U-DiT']) }),
+  v.strictObject({
+    family: v.literal('U-DiT'),
+    config: v.strictObject({
+      ...MODEL_OPTIONS['U-DiT'],
+      tokens: v.optional(MODEL_OPTIONS['U-DiT'].tokens, 'qkv'),
+    }),
+  }),
   v.strictObject({
     family: v.literal('DiT'),
     config: v.strictObject({ ...PATCH_OPTIONS, discardSigma: v.optional(PATCH_OPTIONS.discardSigma, false) }),

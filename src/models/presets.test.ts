@@ -6,7 +6,13 @@ import { PRESETS, presetSpec } from './presets.ts';
 import { createModel } from './registry.ts';
 
 /** Presets of our own. Of all others `npm run parity` compares parameters and cost with the reference's. */
-const OURS = { 'U-DiT-XS': 2_120_411 };
+const OURS = {
+  'U-DiT-XS': 2_120_411,
+  'DiT-UNet': 7_198_856,
+  'DiT-UNet-Slim': 4_136_192,
+  'DiT-UNet-KV': 7_313_672,
+  'U-DiT-T': 7_256_264,
+};
 
 test('every published preset is among those whose parameters and cost the reference records', () => {
   const record = new URL('../../test/fixtures/fullsize/macs_params.json', import.meta.url);
@@ -31,8 +37,9 @@ describe('presetSpec', () => {
   test('names the nearest preset, whatever the case', () => {
     expect(() => presetSpec('udit-s')).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: preset: there is no preset "udit-s"
-        U-DiT      XS S B L
-        DiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        U-DiT      XS T S B L
+        DiT        UNet S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-UNet   Slim KV
         SiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
         DiT-LLaMA  B/4 L/4 XL/2 XL/4
         SiT-LLaMA  S/2 B/2 L/2 XL/2
@@ -46,7 +53,7 @@ describe('presetSpec', () => {
     const misspelt = { hiddenWidth: 8 } as object;
     expect(() => presetSpec('U-DiT-S', misspelt)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: U-DiT-S: U-DiT has no option "hiddenWidth"
-        options  inputSize inChannels numClasses learnSigma classDropoutProb width heads depth mlpRatio downFactor downsampler downShortcut attention position ffn
+        options  inputSize inChannels numClasses learnSigma classDropoutProb width heads depth mlpRatio tokens downFactor downsampler downShortcut attention position ffn
         fix: did you mean width?]
     `);
     expect(() => presetSpec('DiT-S/2', { downFactor: 2 })).toThrowError('DiT has no option "downFactor"');

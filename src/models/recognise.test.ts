@@ -38,6 +38,7 @@ describe('options of U-DiT that show in its tensors', () => {
     { ffn: 'basic', mlpRatio: 3 },
     { attention: 'dot', position: 'none' },
     { downsampler: 'dwconv3' },
+    { tokens: 'kv' },
     { depth: [1, 2, 3, 1, 2] },
   ] as const)('%o', (changes) => {
     const small = { width: 48, heads: 2, depth: [1, 1, 1, 1, 1] };
@@ -46,6 +47,15 @@ describe('options of U-DiT that show in its tensors', () => {
     expect([name, recognised]).toEqual(['U-DiT', spec]);
     expect(assumed).toMatchObject({ inputSize: 32, downFactor: 2, downShortcut: true });
   });
+});
+
+test('attention without a downsampler is taken to be full', () => {
+  for (const downsampler of ['pixel-shuffle', 'dwconv5'] as const) {
+    const spec = presetSpec('U-DiT-S', { depth: [1, 1, 1, 1, 1], tokens: 'none', downsampler });
+    const { spec: recognised, assumed } = recogniseModel(tensorsOf(spec))!;
+    expect([...tensorsOf(recognised)]).toEqual([...tensorsOf(spec)]);
+    expect(assumed).toMatchObject({ tokens: 'none' });
+  }
 });
 
 test('the heads of a DiT are those of the preset with its width, or 64 channels each', () => {

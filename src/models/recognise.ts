@@ -89,10 +89,11 @@ function recogniseUDiT(shapeOf: ShapeOf, names: readonly string[]): Recognised<U
   const [width, inChannels] = shapeOf('x_embedder.proj.weight') ?? [];
   const [rows] = shapeOf('y_embedder_1.embedding_table.weight') ?? [];
   const [outChannels] = shapeOf('final_layer.out_proj.weight') ?? [];
-  const [, , kernel] = shapeOf(`${block}.attn1.downsampler.layer.weight`) ?? [];
+  const downsampler = shapeOf(`${block}.attn1.downsampler.layer.weight`);
   const ffn = recogniseFeedForward(`${block}.mlp1`, shapeOf);
   if (!width || !inChannels || !rows || !outChannels || ffn === undefined) return undefined;
-  if (kernel !== 1 && kernel !== 3 && kernel !== 5) return undefined;
+  const tokens = downsampler && recogniseDownsampler(downsampler, width);
+  if (downsampler !== undefined && tokens === undefined) return undefined;
   const [heads] = shapeOf(`${block}.attn1.logit_scale`) ?? [];
   const levels = ['encoder_level_1', 'encoder_level_2', 'latent', 'decoder_level_2', 'decoder_level_1'];
   return {
@@ -101,11 +102,13 @@ function recogniseUDiT(shapeOf: ShapeOf, names: readonly string[]): Recognised<U
       width,
       depth: levels.map((level) => countBlocks(level, names)),
       mlpRatio: ffn.hidden / width,
-      downsampler: `dwconv${kernel}`,
       ffn: ffn.kind,
+      ...tokens,
       ...(heads === undefined ? { attention: 'dot' } : { attention: 'cosine', heads }),
     },
     usual: {
+      // Sub-grids without a convolution before them leave no trace: full attention is likelier.
+      ...(tokens === undefined ? { tokens: 'none', downsampler: 'pixel-shuffle' } : {}),
       downFactor: 2,
       downShortcut: true,
       position: heads === undefined ? 'none' : 'rope2d',
@@ -113,6 +116,15 @@ function recogniseUDiT(shapeOf: ShapeOf, names: readonly string[]): Recognised<U
     },
     assumedData: ['inputSize'],
   };
+}
+
+/** Of keys and values alone it has twice their channels. */
+function recogniseDownsampler(
+  [channels, , kernel]: Shape,
+  width: number,
+): Pick<UDiTConfig, 'tokens' | 'downsampler'> | undefined {
+  if (kernel !== 1 && kernel !== 3 && kernel !== 5) return undefined;
+  return { tokens: channels === width ? 'qkv' : 'kv', downsampler: `dwconv${kernel}` };
 }
 
 function recogniseFeedForward(

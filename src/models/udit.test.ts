@@ -16,6 +16,7 @@ const TINY: UDiTConfig = {
   heads: 2,
   depth: [1, 1, 1, 1, 1],
   mlpRatio: 2,
+  tokens: 'qkv',
   downFactor: 2,
   downsampler: 'dwconv5',
   downShortcut: true,
@@ -60,6 +61,17 @@ describe('options decide which parameters there are', () => {
       'project_out.0',
       'project_out.1',
     ]);
+  });
+
+  test('what is not downsampled has no downsampler; that of keys and values has the channels of both', () => {
+    const shapeOf = (change: Partial<UDiTConfig>) =>
+      [...new UDiT({ ...TINY, ...change }).parameters()].find(
+        ({ name }) => name === `${block}.attn1.downsampler.layer.weight`,
+      )?.shape;
+    expect(shapeOf({})).toEqual([16, 1, 5, 5]);
+    expect(shapeOf({ tokens: 'kv' })).toEqual([32, 1, 5, 5]);
+    expect(shapeOf({ tokens: 'none' })).toBeUndefined();
+    expect(shapeOf({ downsampler: 'pixel-shuffle' })).toBeUndefined();
   });
 
   test('a level has as many blocks as its depth says', () => {
@@ -146,6 +158,9 @@ describe('configurations that cannot work', () => {
         fix: use an even product]
     `);
     expect(build({ ...odd, ffn: 'basic' })).not.toThrow();
+  });
+  test('full attention has no down factor that could not divide the side', () => {
+    expect(build({ downFactor: 8, tokens: 'none' })).not.toThrow();
   });
   test('down factor and side', () => {
     expect(build({ downFactor: 8 })).toThrowErrorMatchingInlineSnapshot(`

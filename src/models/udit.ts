@@ -5,33 +5,14 @@
  * skip connections by concatenation, and no patchify. Its self-attention runs on downsampled tokens: a depthwise
  * convolution, then the four interleaved sub-grids of the feature map attend separately, which costs a quarter of full
  * attention. Differs from DiT also by cosine attention, 2-D rotary positions and a convolutional FFN whose parallel
- * kernels are merged for evaluation. A "block" is two attention + FFN pairs, each with its own adaLN.
+ * kernels are merged for evaluation. A "block" is two attention + FFN pairs, each with its own adaLN. Without these
+ * parts it is the paper's DiT-UNet: every step between the two is a value of the configuration.
  *
- * N batch · H W image side · C channels · G sub-grids · T tokens of a sub-grid · heads · headDim = C / heads
+ * N batch · H W image side · C channels
  */
 import { ConfigError } from '../core/errors.ts';
-import { tensorOf } from '../core/host-tensor.ts';
 import { expectAxes } from '../graph/axes.ts';
-import {
-  add,
-  attention,
-  chunk,
-  concat,
-  constant,
-  depthwiseConv2d,
-  exp,
-  gelu,
-  l2Normalize,
-  linear,
-  matmul,
-  minimum,
-  mul,
-  pad,
-  reshape,
-  rotary,
-  slice,
-  transpose,
-} from '../graph/operators.ts';
+import { add, chunk, concat, reshape, slice, transpose } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import {
   adaLNModulation,
@@ -48,33 +29,24 @@ import {
   xavierUniformAsMatrix,
   zeros,
 } from '../nn/initialise.ts';
-import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
-import { Module, Parameter } from '../nn/module.ts';
-import { rotaryTables } from '../nn/rotary.ts';
+import { Conv2d, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
+import { Module } from '../nn/module.ts';
 import { type Condition, Denoiser, type DenoiserConfig, type Stage, type TraceOptions } from './denoiser.ts';
+import { type AttentionLevel, type AttentionOptions, DownsampledAttention } from './udit-attention.ts';
+import { type FeedForward, type FeedForwardKind, feedForward } from './udit-feed-forward.ts';
 
 // Configuration
 
-export interface UDiTConfig extends DenoiserConfig {
+export interface UDiTConfig extends DenoiserConfig, AttentionOptions {
   /** Channels of the first level; the levels have width, 2·width, 4·width, 2·width, 2·width. */
   readonly width: number;
-  /** Heads at every level, so headDim grows with the width. */
-  readonly heads: number;
   /** Blocks per level: encoder 1, encoder 2, bottleneck, decoder 2, decoder 1. */
   readonly depth: readonly number[];
   /** Hidden channels of the FFN / C. */
   readonly mlpRatio: number;
   /** Side factor by which attention downsamples tokens; one number, or one per level. 1 is full attention. */
   readonly downFactor: number | readonly number[];
-  /** Kernel of the depthwise convolution before downsampling. */
-  readonly downsampler: 'dwconv1' | 'dwconv3' | 'dwconv5';
-  /** Adds the convolution's input to its output. */
-  readonly downShortcut: boolean;
-  /** cosine: unit-length queries and keys with a learned temperature; dot: scaled dot product. */
-  readonly attention: 'cosine' | 'dot';
-  readonly position: 'rope2d' | 'none';
-  /** rep: convolutional with parallel kernels; dwconv: one 5×5 kernel; basic: a plain MLP with tanh GELU. */
-  readonly ffn: 'rep' | 'dwconv' | 'basic';
+  readonly ffn: FeedForwardKind;
 }
 
 const LEVEL_NAMES = [
@@ -87,14 +59,7 @@ const LEVEL_NAMES = [
 /** Sides are divided by this between levels. */
 const LEVEL_SCALES = [1, 2, 4, 2, 1] as const;
 
-interface LevelConfig extends Pick<UDiTConfig, 'heads' | 'mlpRatio' | 'downsampler' | 'downShortcut'> {
-  readonly width: number; // C of this level
-  readonly side: number; // H = W of this level
-  readonly downFactor: number;
-  readonly attention: UDiTConfig['attention'];
-  readonly position: UDiTConfig['position'];
-  readonly ffn: UDiTConfig['ffn'];
-}
+interface LevelConfig extends AttentionLevel, Pick<UDiTConfig, 'mlpRatio' | 'ffn'> {}
 
 function downFactorOf({ downFactor }: UDiTConfig, level: number): number {
   return typeof downFactor === 'number' ? downFactor : downFactor[level]!;
@@ -131,7 +96,7 @@ function checkConfig(config: UDiTConfig): void {
   }
   LEVEL_SCALES.forEach((scale, level) => {
     const [side, factor] = [inputSize / scale, downFactorOf(config, level)];
-    if (side % factor !== 0) {
+    if (config.tokens !== 'none' && side % factor !== 0) {
       throw fail(
         `${LEVEL_NAMES[level]} has side ${side}, which down factor ${factor} does not divide`,
         `use input size ${Math.ceil(inputSize / (scale * factor)) * scale * factor} or down factor 1 at this level`,
@@ -140,208 +105,30 @@ function checkConfig(config: UDiTConfig): void {
   });
 }
 
-// Token downsampling
-
-/** [N, H, W, C] → [N·G, T, C]: pixel (h·f + i, w·f + j) becomes token (h, w) of sub-grid (i, j). */
-function toSubGrids(x: Tensor<'N H W C'>, factor: number): Unlabelled {
-  const [n, height, width, channels] = x.shape as [number, number, number, number];
-  const [h, w] = [height / factor, width / factor];
-  const split = reshape(x, [n, h, factor, w, factor, channels]);
-  return reshape(transpose(split, [0, 2, 4, 1, 3, 5]), [n * factor * factor, h * w, channels]);
-}
-
-/** The inverse of {@link toSubGrids}. */
-function fromSubGrids(tokens: Tensor<'NG T C'>, factor: number, side: number): Unlabelled {
-  const channels = tokens.shape[2]!;
-  const n = tokens.shape[0]! / (factor * factor);
-  const part = side / factor;
-  const split = reshape(tokens, [n, factor, factor, part, part, channels]);
-  return reshape(transpose(split, [0, 3, 1, 4, 2, 5]), [n, side, side, channels]);
-}
-
-/** A depthwise k×k kernel that is 1 at the centre: adding it to a filter adds the identity. */
-function centreTap(kernel: number): Unlabelled {
-  const taps = new Float32Array(kernel * kernel);
-  taps[(kernel * kernel - 1) / 2] = 1;
-  return constant(tensorOf('f32', [1, 1, kernel, kernel], taps));
-}
-
-/** Depthwise convolution with an optional shortcut, applied before tokens are split into sub-grids. */
-class Downsampler extends Module {
-  readonly layer: DepthwiseConv2d;
-  private readonly shortcut: boolean;
-
-  constructor({ width, downsampler, downShortcut }: LevelConfig) {
-    super();
-    this.layer = new DepthwiseConv2d(width, Number(downsampler.slice('dwconv'.length)));
-    this.shortcut = downShortcut;
-  }
-
-  forward(x: Tensor<'N H W C'>, { form }: TraceOptions): Unlabelled {
-    if (!this.shortcut) return this.layer.apply(x);
-    if (form === 'branches') return add(this.layer.apply(x), x);
-    const { weight, bias } = this.layer;
-    return depthwiseConv2d(x, add(weight.tensor, centreTap(weight.shape[2]!)), bias.tensor);
-  }
-}
-
-// Attention
-
-/** The learned temperature is at most 100 (Liu et al. 2022, Swin V2), rounded as the reference has it. */
-const MAX_LOGIT_SCALE = 4.6052;
-
-/** Self-attention among the tokens of each sub-grid (section 3.3 of the paper). */
-class DownsampledAttention extends Module {
-  /** Temperature of cosine attention as a logarithm, one per head. */
-  readonly logit_scale: Parameter | undefined;
-  readonly to_qkv: Linear;
-  readonly to_out: PointwiseConv2d;
-  readonly downsampler: Downsampler;
-  private readonly level: LevelConfig;
-
-  constructor(level: LevelConfig) {
-    super();
-    const { width, heads } = level;
-    this.level = level;
-    this.logit_scale = level.attention === 'cosine' ? new Parameter([heads, 1, 1]) : undefined;
-    this.to_qkv = new Linear(width, 3 * width);
-    this.to_out = new PointwiseConv2d(width, width);
-    this.downsampler = new Downsampler(level);
-  }
-
-  forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
-    const { heads, side, width, downFactor, position } = this.level;
-    const tokens = toSubGrids(this.downsampler.apply(x, options), downFactor); // (N·G, T, C)
-    let [q, k, v] = chunk(this.to_qkv.apply(tokens), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
-    if (position === 'rope2d') {
-      // Positions are those of the downsampled grid, the same for all sub-grids.
-      const { cos, sin } = rotaryTables(side / downFactor, width / heads);
-      q = rotary(q, cos, sin, heads);
-      k = rotary(k, cos, sin, heads);
-    }
-    let scale = (width / heads) ** -0.5;
-    if (this.logit_scale !== undefined) {
-      // The temperature multiplies the queries, which are smaller than the scores.
-      const temperature = exp(minimum(this.logit_scale.tensor, MAX_LOGIT_SCALE)); // (heads, 1, 1)
-      q = this.perHead(q, (part) => mul(l2Normalize(part), reshape(temperature, [heads, 1])));
-      k = this.perHead(k, (part) => l2Normalize(part));
-      scale = 1;
-    }
-    const y = attention(q, k, v, { heads, scale }); // (N·G, T, C)
-    return this.to_out.apply(fromSubGrids(y, downFactor, side));
-  }
-
-  /** Applies `transform` to x [B, T, C] seen as [B, T, heads, headDim]. */
-  private perHead(x: Tensor, transform: (x: Tensor) => Tensor): Unlabelled {
-    const { heads, width } = this.level;
-    const [batch, tokens] = x.shape as [number, number, number];
-    return reshape(transform(reshape(x, [batch, tokens, heads, width / heads])), x.shape);
-  }
-}
-
-// Feed-forward networks
-
-/** 1×1 → GELU → parallel depthwise 5×5, 3×3, 1×1 and identity → 1×1, each 1×1 a stack of two (section 3.4). */
-class RepFeedForward extends Module {
-  readonly project_in: readonly PointwiseConv2d[];
-  readonly dwconv: readonly DepthwiseConv2d[];
-  readonly project_out: readonly PointwiseConv2d[];
-
-  constructor(width: number, hidden: number) {
-    super();
-    this.project_in = [new PointwiseConv2d(width, hidden / 2), new PointwiseConv2d(hidden / 2, hidden)];
-    this.dwconv = [5, 3, 1].map((kernel) => new DepthwiseConv2d(hidden, kernel));
-    this.project_out = [new PointwiseConv2d(hidden, hidden / 2), new PointwiseConv2d(hidden / 2, width)];
-  }
-
-  forward(x: Tensor<'N H W C'>, { form }: TraceOptions): Unlabelled {
-    if (form === 'branches') {
-      const h = gelu(through(this.project_in, x), 'none');
-      return through(
-        this.project_out,
-        this.dwconv.reduce<Tensor>((y, conv) => add(y, conv.apply(h)), h),
-      );
-    }
-    const h = gelu(mergedStack(this.project_in, x), 'none');
-    return mergedStack(this.project_out, this.mergedDepthwise(h));
-  }
-
-  /** Sums of convolutions are convolutions with the summed kernels: one 5×5 does the work of all four branches. */
-  private mergedDepthwise(h: Tensor): Unlabelled {
-    const kernels = this.dwconv.map(({ weight }) => {
-      const margin = (5 - weight.shape[2]!) / 2;
-      return pad(weight.tensor, [0, 0, margin, margin], [0, 0, margin, margin]);
-    });
-    const kernel = kernels.reduce<Tensor>(add, centreTap(5));
-    const bias = this.dwconv.map((conv) => conv.bias.tensor).reduce<Tensor>(add, constant(0));
-    return depthwiseConv2d(h, kernel, bias);
-  }
-}
-
-function through(layers: readonly PointwiseConv2d[], x: Tensor): Unlabelled {
-  return layers.reduce<Tensor>((y, layer) => layer.apply(y), x) as Unlabelled;
-}
-
-/** Two stacked linear maps as one: W = W₂ W₁, b = W₂ b₁ + b₂. */
-function mergedStack(layers: readonly PointwiseConv2d[], x: Tensor): Unlabelled {
-  const [first, second] = layers as [PointwiseConv2d, PointwiseConv2d];
-  const bias1 = reshape(first.bias.tensor, [first.bias.shape[0]!, 1]);
-  const bias = add(reshape(matmul(second.matrix, bias1), second.bias.shape), second.bias.tensor);
-  return linear(x, matmul(second.matrix, first.matrix), bias);
-}
-
-/** 1×1 → GELU → depthwise 5×5 (no skip) → 1×1: the ablation "+DW-conv FFN" of Table 9. */
-class DepthwiseFeedForward extends Module {
-  readonly project_in: PointwiseConv2d;
-  readonly dwconv: DepthwiseConv2d;
-  readonly project_out: PointwiseConv2d;
-
-  constructor(width: number, hidden: number) {
-    super();
-    this.project_in = new PointwiseConv2d(width, hidden);
-    this.dwconv = new DepthwiseConv2d(hidden, 5);
-    this.project_out = new PointwiseConv2d(hidden, width);
-  }
-
-  forward(x: Tensor<'N H W C'>): Unlabelled {
-    return this.project_out.apply(this.dwconv.apply(gelu(this.project_in.apply(x), 'none')));
-  }
-}
-
-function feedForward({ width, mlpRatio, ffn }: LevelConfig): RepFeedForward | DepthwiseFeedForward | Mlp {
-  if (ffn === 'rep') return new RepFeedForward(width, width * mlpRatio);
-  if (ffn === 'dwconv') return new DepthwiseFeedForward(width, width * mlpRatio);
-  return new Mlp(PointwiseConv2d, width, width * mlpRatio, 'tanh');
-}
-
 // Blocks
 
 /** Two attention + FFN pairs with adaLN-Zero conditioning. */
 class UDiTBlock extends Module {
   readonly attn1: DownsampledAttention;
-  readonly mlp1: ReturnType<typeof feedForward>;
+  readonly mlp1: FeedForward;
   readonly adaLN_modulation1: Sequential;
   readonly attn2: DownsampledAttention;
-  readonly mlp2: ReturnType<typeof feedForward>;
+  readonly mlp2: FeedForward;
   readonly adaLN_modulation2: Sequential;
 
   constructor(level: LevelConfig) {
     super();
+    const { width, mlpRatio, ffn } = level;
     this.attn1 = new DownsampledAttention(level);
-    this.mlp1 = feedForward(level);
-    this.adaLN_modulation1 = adaLNModulation(level.width, 6);
+    this.mlp1 = feedForward(ffn, width, width * mlpRatio);
+    this.adaLN_modulation1 = adaLNModulation(width, 6);
     this.attn2 = new DownsampledAttention(level);
-    this.mlp2 = feedForward(level);
-    this.adaLN_modulation2 = adaLNModulation(level.width, 6);
+    this.mlp2 = feedForward(ffn, width, width * mlpRatio);
+    this.adaLN_modulation2 = adaLNModulation(width, 6);
   }
 
   forward(x: Tensor<'N H W C'>, c: Tensor<'N C'>, options: TraceOptions): Unlabelled {
-    const pair = (
-      h: Tensor,
-      modulation: Sequential,
-      attn: DownsampledAttention,
-      mlp: ReturnType<typeof feedForward>,
-    ) =>
+    const pair = (h: Tensor, modulation: Sequential, attn: DownsampledAttention, mlp: FeedForward) =>
       adaLNZero(
         h,
         modulation.apply(c),

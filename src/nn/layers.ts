@@ -1,5 +1,6 @@
 /** @file Layers. Images are [N, H, W, C] inside models; parameters have PyTorch's layouts. */
-import { conv2d, depthwiseConv2d, gelu, linear, reshape, silu } from '../graph/operators.ts';
+import { tensorOf } from '../core/host-tensor.ts';
+import { constant, conv2d, depthwiseConv2d, gelu, linear, reshape, silu } from '../graph/operators.ts';
 import type { GeluApproximation, Tensor, Unlabelled } from '../graph/tensor.ts';
 import { Module, Parameter } from './module.ts';
 
@@ -74,6 +75,13 @@ export class DepthwiseConv2d extends Module {
   forward(x: Tensor<'N H W C'>): Unlabelled {
     return depthwiseConv2d(x, this.weight.tensor, this.bias.tensor);
   }
+}
+
+/** A depthwise k×k kernel that is 1 at the centre: adding it to a filter adds the identity. */
+export function centreTap(kernel: number): Unlabelled {
+  const taps = new Float32Array(kernel * kernel);
+  taps[(kernel * kernel - 1) / 2] = 1;
+  return constant(tensorOf('f32', [1, 1, kernel, kernel], taps));
 }
 
 /** x · sigmoid(x). It has no parameters but a place in a {@link Sequential}. */

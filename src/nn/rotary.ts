@@ -15,9 +15,10 @@ export interface RotaryTables {
  * Tables for a `side`×`side` grid in row-major order. Columns alternate between the position along the row and the
  * position along the column: x0, y0, x1, y1, …
  *
+ * @param spacing - between neighbours of the grid
  * @throws ConfigError unless headDim is a multiple of 4
  */
-export function rotaryTables(side: number, headDim: number): RotaryTables {
+export function rotaryTables(side: number, headDim: number, spacing = 1): RotaryTables {
   if (headDim % 4 !== 0) {
     throw new ConfigError({
       where: 'rope2d',
@@ -30,7 +31,7 @@ export function rotaryTables(side: number, headDim: number): RotaryTables {
     const [token, column] = [Math.floor(i / columns), i % columns];
     const position = column % 2 === 0 ? token % side : Math.floor(token / side);
     const frequency = Math.fround(THETA ** -((4 * Math.floor(column / 2)) / headDim));
-    return Math.fround(position * frequency);
+    return Math.fround(spacing * position * frequency);
   });
   const shape = [side * side, columns];
   return { cos: constantOf(shape, angles.map(Math.cos)), sin: constantOf(shape, angles.map(Math.sin)) };

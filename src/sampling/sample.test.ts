@@ -31,6 +31,7 @@ function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'mo
     heads: 2,
     depth: [1, 1, 1, 1, 1],
     mlpRatio: 2,
+    tokens: 'qkv',
     downFactor: [2, 2, 1, 2, 2],
     downsampler: 'dwconv3',
     downShortcut: true,

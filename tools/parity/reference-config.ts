@@ -80,6 +80,7 @@ function uditConfigOf(config: Parsed<typeof uditSchema>): UDiTConfig {
   return {
     ...sharedConfigOf(config),
     depth: config.depth,
+    tokens: 'qkv',
     downFactor: config.down_factor,
     downsampler: config.downsampler,
     downShortcut: config.down_shortcut,

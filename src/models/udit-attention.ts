@@ -1,0 +1,181 @@
+/**
+ * @file Attention on downsampled tokens (section 3.3 of the U-DiT paper), with the variants that it is compared with.
+ *
+ * N batch · H W side of the map · C channels · G sub-grids · T tokens that attend together · headDim = C / heads
+ */
+import {
+  add,
+  attention,
+  chunk,
+  depthwiseConv2d,
+  exp,
+  l2Normalize,
+  minimum,
+  mul,
+  reshape,
+  rotary,
+  slice,
+  transpose,
+} from '../graph/operators.ts';
+import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+import { centreTap, DepthwiseConv2d, Linear, PointwiseConv2d } from '../nn/layers.ts';
+import { Module, Parameter } from '../nn/module.ts';
+import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
+import type { TraceOptions } from './denoiser.ts';
+
+/** What is the same at all levels. */
+export interface AttentionOptions {
+  /** Heads at every level, so headDim grows with the width. */
+  readonly heads: number;
+  /**
+   * Which tokens are downsampled. qkv: the sub-grids of the map attend apart from each other; kv: all tokens ask, one in
+   * `downFactor`² answers for its neighbours; none: full attention, without downsampler, whatever the factor.
+   */
+  readonly tokens: 'qkv' | 'kv' | 'none';
+  /** Kernel of the depthwise convolution before downsampling; pixel-shuffle: none. */
+  readonly downsampler: 'dwconv1' | 'dwconv3' | 'dwconv5' | 'pixel-shuffle';
+  /** Adds the convolution's input to its output. */
+  readonly downShortcut: boolean;
+  /** cosine: unit-length queries and keys with a learned temperature; dot: scaled dot product. */
+  readonly attention: 'cosine' | 'dot';
+  readonly position: 'rope2d' | 'none';
+}
+
+export interface AttentionLevel extends AttentionOptions {
+  readonly width: number; // C of this level
+  readonly side: number; // H = W of this level
+  /** Side factor by which tokens are downsampled; 1 is full attention. */
+  readonly downFactor: number;
+}
+
+/** [N, H, W, C] → [N·G, T, C]: pixel (h·f + i, w·f + j) becomes token (h, w) of sub-grid (i, j). */
+function toSubGrids(x: Tensor<'N H W C'>, factor: number): Unlabelled {
+  const [n, height, width, channels] = x.shape as [number, number, number, number];
+  const [h, w] = [height / factor, width / factor];
+  const split = reshape(x, [n, h, factor, w, factor, channels]);
+  return reshape(transpose(split, [0, 2, 4, 1, 3, 5]), [n * factor * factor, h * w, channels]);
+}
+
+/** The inverse of {@link toSubGrids}. */
+function fromSubGrids(tokens: Tensor<'NG T C'>, factor: number, side: number): Unlabelled {
+  const channels = tokens.shape[2]!;
+  const n = tokens.shape[0]! / (factor * factor);
+  const part = side / factor;
+  const split = reshape(tokens, [n, factor, factor, part, part, channels]);
+  return reshape(transpose(split, [0, 3, 1, 4, 2, 5]), [n, side, side, channels]);
+}
+
+/** [N, H, W, C] → [N, T, C]: every pixel of rows and columns that are multiples of the factor. */
+function everyNth(x: Tensor<'N H W C'>, factor: number): Unlabelled {
+  const [n, height, width, channels] = x.shape as [number, number, number, number];
+  const [h, w] = [height / factor, width / factor];
+  const rows = slice(reshape(x, [n, h, factor, w, factor * channels]), 2, 0, 1);
+  return reshape(slice(rows, 4, 0, channels), [n, h * w, channels]);
+}
+
+/** Depthwise convolution with an optional shortcut: what pixels know reaches their neighbours in other sub-grids. */
+class Downsampler extends Module {
+  readonly layer: DepthwiseConv2d;
+  private readonly shortcut: boolean;
+
+  constructor(width: number, kernel: number, { shortcut }: { readonly shortcut: boolean }) {
+    super();
+    this.layer = new DepthwiseConv2d(width, kernel);
+    this.shortcut = shortcut;
+  }
+
+  forward(x: Tensor<'N H W C'>, { form }: TraceOptions): Unlabelled {
+    if (!this.shortcut) return this.layer.apply(x);
+    if (form === 'branches') return add(this.layer.apply(x), x);
+    const { weight, bias } = this.layer;
+    return depthwiseConv2d(x, add(weight.tensor, centreTap(weight.shape[2]!)), bias.tensor);
+  }
+}
+
+function downsamplerOf(level: AttentionLevel): Downsampler | undefined {
+  const { width, tokens, downsampler, downShortcut } = level;
+  if (tokens === 'none' || downsampler === 'pixel-shuffle') return undefined;
+  const channels = tokens === 'kv' ? 2 * width : width;
+  return new Downsampler(channels, Number(downsampler.slice('dwconv'.length)), { shortcut: downShortcut });
+}
+
+/** The learned temperature is at most 100 (Liu et al. 2022, Swin V2), rounded as the reference has it. */
+const MAX_LOGIT_SCALE = 4.6052;
+
+/** Queries [B, T, C], and keys and values [B, S, C]. */
+interface Projections {
+  readonly q: Unlabelled;
+  readonly k: Unlabelled;
+  readonly v: Unlabelled;
+}
+
+export class DownsampledAttention extends Module {
+  /** Temperature of cosine attention as a logarithm, one per head. */
+  readonly logit_scale: Parameter | undefined;
+  readonly to_qkv: Linear;
+  readonly to_out: PointwiseConv2d;
+  readonly downsampler: Downsampler | undefined;
+  private readonly level: AttentionLevel;
+  /** Side factor between the map and the sub-grids that attend apart. */
+  private readonly splitFactor: number;
+
+  constructor(level: AttentionLevel) {
+    super();
+    const { width, heads, tokens, downFactor } = level;
+    this.level = level;
+    this.splitFactor = tokens === 'qkv' ? downFactor : 1;
+    this.logit_scale = level.attention === 'cosine' ? new Parameter([heads, 1, 1]) : undefined;
+    this.to_qkv = new Linear(width, 3 * width);
+    this.to_out = new PointwiseConv2d(width, width);
+    this.downsampler = downsamplerOf(level);
+  }
+
+  forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
+    const { heads, width, side, position } = this.level;
+    let { q, k, v } = this.project(x, options);
+    if (position === 'rope2d') {
+      const { ofQueries, ofKeys } = this.rotaryTables();
+      q = rotary(q, ofQueries.cos, ofQueries.sin, heads);
+      k = rotary(k, ofKeys.cos, ofKeys.sin, heads);
+    }
+    let scale = (width / heads) ** -0.5;
+    if (this.logit_scale !== undefined) {
+      // The temperature multiplies the queries, which are smaller than the scores.
+      const temperature = exp(minimum(this.logit_scale.tensor, MAX_LOGIT_SCALE)); // (heads, 1, 1)
+      q = this.perHead(q, (part) => mul(l2Normalize(part), reshape(temperature, [heads, 1])));
+      k = this.perHead(k, (part) => l2Normalize(part));
+      scale = 1;
+    }
+    const y = attention(q, k, v, { heads, scale }); // (N·G, T, C)
+    return this.to_out.apply(fromSubGrids(y, this.splitFactor, side));
+  }
+
+  private project(x: Tensor<'N H W C'>, options: TraceOptions): Projections {
+    const downsampled = (map: Unlabelled) => this.downsampler?.apply(map, options) ?? map;
+    if (this.level.tokens !== 'kv') {
+      const tokens = toSubGrids(downsampled(x as Unlabelled), this.splitFactor);
+      const [q, k, v] = chunk(this.to_qkv.apply(tokens), 3, -1);
+      return { q: q!, k: k!, v: v! };
+    }
+    const { width, side, downFactor } = this.level;
+    const all = this.to_qkv.apply(x); // (N, H, W, 3·C)
+    const answers = everyNth(downsampled(slice(all, -1, width, 3 * width)), downFactor);
+    const [k, v] = chunk(answers, 2, -1);
+    return { q: reshape(slice(all, -1, 0, width), [x.shape[0]!, side * side, width]), k: k!, v: v! };
+  }
+
+  /** Positions in the grid of the tokens that attend together; the same for all sub-grids. */
+  private rotaryTables(): Readonly<Record<'ofQueries' | 'ofKeys', RotaryTables>> {
+    const { side, width, heads, tokens, downFactor } = this.level;
+    const ofQueries = rotaryTables(side / this.splitFactor, width / heads);
+    const ofKeys = tokens === 'kv' ? rotaryTables(side / downFactor, width / heads, downFactor) : ofQueries;
+    return { ofQueries, ofKeys };
+  }
+
+  /** Applies `transform` to x [B, T, C] seen as [B, T, heads, headDim]. */
+  private perHead(x: Tensor, transform: (x: Tensor) => Tensor): Unlabelled {
+    const { heads, width } = this.level;
+    const [batch, tokens] = x.shape as [number, number, number];
+    return reshape(transform(reshape(x, [batch, tokens, heads, width / heads])), x.shape);
+  }
+}
