@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Rival, runContest, takeTurns } from './contest.ts';
 import { Contestant } from './contestant.ts';
@@ -60,16 +63,24 @@ test('a rival is measured in its fastest layout; one that cannot start is a note
     Contestant.start('fails', [{ program: process.execPath, args: ['-e', 'process.exit(1)'] }], signal),
   );
   const ended = new AbortController();
+  const scratchFolder = await mkdtemp(join(tmpdir(), 'udit contest '));
   const result = await runContest(
     { task: 'forward', batch: 1, device: 'cpu', cores: 2, workloads: [workload] },
-    { rounds: 2, version: '0', rivals: [fails, works], signal: ended.signal, onProgress: () => {} },
+    {
+      ...{ rounds: 2, version: '0', rivals: [fails, works], forwardMacs: 1e9, scratchFolder },
+      ...{ signal: ended.signal, onProgress: () => {} },
+    },
   );
   ended.abort();
+  await rm(scratchFolder, { recursive: true });
   expect(result.rivals).toMatchObject([{ name: 'works', workers: 2, threads: 1, seconds: [1, 1] }]);
   expect(result.rivals[0]!.ourSeconds[0]).toHaveLength(2);
   expect(result.ours).toMatchObject([
     { name: 'udit 0', workers: 1, introduction: { node: process.versions.node } },
   ]);
+  expect(result.ours[0]!.introduction).not.toHaveProperty('loadSeconds');
+  expect(result.ours[0]!.loadSeconds!.warm).toBeGreaterThan(0);
+  expect(result.macsPerImage).toBe(1e9);
   expect(result.notes).toMatchInlineSnapshot(`
     [
       "RuntimeUnavailableError: bench fails: the program ended before it was ready: ",

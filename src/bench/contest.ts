@@ -4,16 +4,27 @@
  * and one rival.
  */
 import { existsSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RuntimeUnavailableError } from '../core/errors.ts';
 import { Contestant, type Introduction, type PeakMemory } from './contestant.ts';
 import type { Contest, Workload } from './plan.ts';
 import { type OperationShares, readOperationShares } from './profile.ts';
+import type { Assignment } from './workload-process.ts';
 
 /** How a program uses the cores: `workers` threads or processes with `threads` threads each. */
 export interface Layout {
   readonly workers: number;
   readonly threads: number;
+}
+
+/** From weights in memory to sessions that are ready. */
+export interface LoadSeconds {
+  /** With nothing kept from before. */
+  readonly cold: number;
+  /** With the compiled model kept on disk, if it is. */
+  readonly warm?: number;
 }
 
 export interface Measurement extends Layout {
@@ -23,6 +34,8 @@ export interface Measurement extends Layout {
   /** One entry per timed iteration. */
   readonly seconds: readonly number[];
   readonly memory: PeakMemory;
+  /** Of our workloads. */
+  readonly loadSeconds?: LoadSeconds;
   /** Where the time went, if a profile was asked for. */
   readonly operations?: OperationShares;
 }
@@ -36,6 +49,8 @@ export interface ContestResult {
   readonly contest: Contest;
   readonly ours: readonly Measurement[];
   readonly rivals: readonly RivalMeasurement[];
+  /** Multiply-accumulates, where they are known. */
+  readonly macsPerImage?: number | undefined;
   /** Why a rival is missing. */
   readonly notes: readonly string[];
 }
@@ -53,6 +68,10 @@ export interface ContestOptions {
   readonly rounds: number;
   readonly version: string;
   readonly rivals: readonly Rival[];
+  /** Multiply-accumulates of one image and one evaluation of the network. */
+  readonly forwardMacs: number;
+  /** For compiled models; they are left there. */
+  readonly scratchFolder: string;
   readonly signal: AbortSignal;
   /** Told what is being done. */
   readonly onProgress: (what: string) => void;
@@ -61,8 +80,9 @@ export interface ContestOptions {
 export async function runContest(contest: Contest, options: ContestOptions): Promise<ContestResult> {
   const { rounds, rivals, signal, onProgress } = options;
   onProgress('starting udit');
-  const ours: Contestant[] = [];
+  const ours: StartedWorkload[] = [];
   for (const workload of contest.workloads) ours.push(await startOurs(workload, options));
+  const contestants = ours.map(({ contestant }) => contestant);
   const seconds = ours.map((): number[] => []);
   const measured: RivalMeasurement[] = [];
   const notes: string[] = [];
@@ -77,29 +97,17 @@ export async function runContest(contest: Contest, options: ContestOptions): Pro
   }
   if (measured.length === 0) {
     onProgress('timing udit');
-    record(await takeTurns(ours, rounds));
+    record(await takeTurns(contestants, rounds));
   }
-  const memories = await Promise.all(ours.map((contestant) => contestant.quit()));
-  return {
-    contest,
-    ours: await Promise.all(
-      ours.map(async ({ name, introduction }, i) => {
-        const { workers, threads, precision, profilePrefix } = contest.workloads[i]!;
-        return {
-          ...{ name, workers, threads, precision, introduction, seconds: seconds[i]!, memory: memories[i]! },
-          ...(profilePrefix === undefined ? {} : { operations: await readOperationShares(profilePrefix) }),
-        };
-      }),
-    ),
-    rivals: measured,
-    notes,
-  };
+  const finished = ours.map((started, i) => finish(started, seconds[i]!));
+  const macsPerImage = macsOf(contest, options.forwardMacs, contestants[0]!.introduction);
+  return { contest, ours: await Promise.all(finished), rivals: measured, macsPerImage, notes };
 
   async function challenge(rival: Rival): Promise<RivalMeasurement> {
     onProgress(`starting ${rival.name}`);
     const { contestant, layout } = await startFastest(rival, contest, signal);
     onProgress(`timing ${rival.name} in turns with udit`);
-    const turns = await takeTurns([...ours, contestant], rounds);
+    const turns = await takeTurns([...contestants, contestant], rounds);
     const ourSeconds = turns.slice(0, ours.length);
     record(ourSeconds);
     return {
@@ -116,6 +124,32 @@ export async function runContest(contest: Contest, options: ContestOptions): Pro
   function record(turns: readonly (readonly number[])[]): void {
     for (const [i, each] of turns.entries()) seconds[i]!.push(...each);
   }
+}
+
+/** In all evaluations of the network that an image takes; those of training are not counted. */
+function macsOf(
+  { task }: Contest,
+  forwardMacs: number,
+  { evaluations = 1, cfgScale = 1 }: Introduction,
+): number | undefined {
+  if (task === 'train') return undefined;
+  return forwardMacs * Number(evaluations) * (cfgScale === 1 ? 1 : 2);
+}
+
+async function finish(
+  { workload, contestant, loadSeconds }: StartedWorkload,
+  seconds: readonly number[],
+): Promise<Measurement> {
+  const { workers, threads, precision, profilePrefix } = workload;
+  const {
+    name,
+    introduction: { loadSeconds: _, ...introduction },
+  } = contestant;
+  const memory = await contestant.quit();
+  return {
+    ...{ name, workers, threads, precision, introduction, seconds, memory, loadSeconds },
+    ...(profilePrefix === undefined ? {} : { operations: await readOperationShares(profilePrefix) }),
+  };
 }
 
 /** Each runs once, then each runs once more …; @returns the seconds of each. */
@@ -153,9 +187,27 @@ async function startFastest(
 const SOURCE = fileURLToPath(new URL('./workload-process.ts', import.meta.url));
 const BUILT = fileURLToPath(new URL('./workload-process.js', import.meta.url));
 
+interface StartedWorkload {
+  readonly workload: Workload;
+  readonly contestant: Contestant;
+  readonly loadSeconds: LoadSeconds;
+}
+
+/** Where compiled models are kept it is started twice: what is timed runs as it does from the second start on. */
+async function startOurs(workload: Workload, options: ContestOptions): Promise<StartedWorkload> {
+  const cacheFolder = await mkdtemp(join(options.scratchFolder, 'models-'));
+  const keepsModels = workload.task !== 'train' && workload.device === 'cpu';
+  const first = await startProcess({ workload, cacheFolder, warmUp: !keepsModels }, options);
+  const cold = Number(first.introduction.loadSeconds);
+  if (!keepsModels) return { workload, contestant: first, loadSeconds: { cold } };
+  await first.quit();
+  const contestant = await startProcess({ workload, cacheFolder, warmUp: true }, options);
+  return { workload, contestant, loadSeconds: { cold, warm: Number(contestant.introduction.loadSeconds) } };
+}
+
 /** In a checkout the new process has to be taught TypeScript; the package has JavaScript. */
-function startOurs(workload: Workload, { version, signal }: ContestOptions): Promise<Contestant> {
+function startProcess(assignment: Assignment, { version, signal }: ContestOptions): Promise<Contestant> {
   const program = existsSync(SOURCE) ? ['--import', import.meta.resolve('tsx'), SOURCE] : [BUILT];
-  const command = { program: process.execPath, args: [...program, JSON.stringify(workload)] };
+  const command = { program: process.execPath, args: [...program, JSON.stringify(assignment)] };
   return Contestant.start(`udit ${version}`, [command], signal);
 }

@@ -89,7 +89,6 @@ test('takes part where it can do the same', async () => {
   expect(takingPart({ task: 'train' })).toEqual(['eager']);
   expect(takingPart({ task: 'sample' })).toEqual(['eager', 'openvino']);
   expect(takingPart({ task: 'sample', sampling: { steps: 2, sampler: 'ddim' } })).toEqual([]);
-  expect(takingPart({ task: 'load' })).toEqual([]);
   expect(takingPart({ device: 'wasm' })).toEqual([]);
 });
 

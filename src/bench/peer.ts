@@ -187,9 +187,9 @@ function rivalOf({ python, version, env }: InstalledTorch, mode: PeerMode, spec:
   };
 }
 
-/** Nobody trains with OpenVINO; loading means something else in PyTorch; of the samplers the peer has the paper's. */
+/** Nobody trains with OpenVINO; of the samplers the peer has the paper's. */
 function canDo({ task, device, workloads }: Contest, mode: PeerMode): boolean {
-  if (task === 'load' || device !== 'cpu') return false;
+  if (device !== 'cpu') return false;
   if (task === 'sample') return (workloads[0]!.sampling.sampler ?? 'ddpm') === 'ddpm';
   return task === 'forward' || !mode.startsWith('openvino');
 }

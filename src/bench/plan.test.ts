@@ -45,14 +45,14 @@ test('every task, batch and device is a contest of its own', () => {
 });
 
 test('says what is left out, and why', () => {
-  const tasks = ['load', 'forward'] as const;
+  const tasks = ['forward', 'train'] as const;
   expect(shortly({ tasks, batches: [3], workers: [1, 2], threads: [1, 3] }, 4)).toMatchInlineSnapshot(`
     {
       "names": [
-        "load 3 cpu on 1: 1×1",
-        "load 3 cpu on 3: 1×3",
         "forward 3 cpu on 1: 1×1",
         "forward 3 cpu on 3: 1×3",
+        "train 3 cpu on 1: 1×1",
+        "train 3 cpu on 3: 1×3",
       ],
       "skipped": [
         "a batch of 3 cannot be shared out evenly among 2 workers",

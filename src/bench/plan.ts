@@ -1,7 +1,7 @@
 /** @file What is measured: every combination of what was asked for that can be run here. */
 import type { SamplerName } from '../diffusion/samplers.ts';
 
-export const TASKS = ['load', 'forward', 'sample', 'train'] as const;
+export const TASKS = ['forward', 'sample', 'train'] as const;
 export type Task = (typeof TASKS)[number];
 
 export const DEVICES = ['cpu', 'wasm'] as const;
@@ -100,16 +100,12 @@ function profiled(folder: string | undefined, workload: Workload): Workload {
   return { ...workload, profilePrefix: `${folder}/${name}` };
 }
 
-function obstacleTo(
-  { task, batch, device, workers, threads }: Workload,
-  coreCount: number,
-): string | undefined {
+function obstacleTo({ batch, device, workers, threads }: Workload, coreCount: number): string | undefined {
   if (workers * threads > coreCount) {
     return `${workers} workers of ${threads} threads need ${workers * threads} cores, there are ${coreCount}`;
   }
   if (batch % workers !== 0)
     return `a batch of ${batch} cannot be shared out evenly among ${workers} workers`;
   if (device === 'wasm' && workers * threads > 1) return 'WebAssembly has one worker of one thread';
-  if (task === 'load' && workers > 1) return 'a model is loaded by one worker';
   return undefined;
 }

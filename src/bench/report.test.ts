@@ -37,8 +37,8 @@ test('ratios are ours over the rival’s, in the same turns', () => {
   ]);
 });
 
-test('figures are per image; loading has a first time and others', () => {
-  expect(figuresOf(measurement('udit', [2, 1, 4], 300), contest)).toEqual({
+test('figures are per image; what is not known is not there', () => {
+  expect(figuresOf(measurement('PyTorch', [2, 1, 4], 300), contest)).toEqual({
     medianSeconds: 2,
     minSeconds: 1,
     secondsPerImage: 0.5,
@@ -46,12 +46,13 @@ test('figures are per image; loading has a first time and others', () => {
     peakMemoryMb: 300,
     peakMemoryPerProcessMb: 300,
   });
-  const load = { ...contest, task: 'load' } as const;
-  expect(figuresOf(measurement('udit', [5, 1, 2], 300), load)).toMatchObject({
-    coldSeconds: 5,
-    warmSeconds: 1.5,
+  const loaded = { ...measurement('udit', [2], 300), loadSeconds: { cold: 3, warm: 1 } };
+  // A multiply-accumulate is two operations.
+  expect(figuresOf(loaded, contest, 5e9)).toMatchObject({
+    coldLoadSeconds: 3,
+    warmLoadSeconds: 1,
+    gflops: 20,
   });
-  expect(figuresOf(measurement('udit', [5], 300), load)).not.toHaveProperty('warmSeconds');
 });
 
 test('a contest is a table of measurements, one of ratios, and versions below', () => {
@@ -59,14 +60,15 @@ test('a contest is a table of measurements, one of ratios, and versions below', 
     contest,
     ours,
     rivals: [rival],
+    macsPerImage: 5e9,
     notes: ['PyTorch 2.0 compile: no compiler'],
   };
   expect(formatContest(result)).toMatchInlineSnapshot(`
     "forward, batch 4, cpu, 2 cores
-                         workers×threads  precision  median s  min s  s/image  images/s  peak MB  per process
-      udit 0.1.0                     1×2       fp32     2.000  1.000    0.500      2.00      300          300
-      udit 0.1.0                     1×2       fp32     2.000  2.000    0.500      2.00      400          400
-      PyTorch 2.0 eager              2×1       fp32     3.000  2.000    0.750      1.33      400          250
+                         workers×threads  precision  median s  min s  s/image  images/s  GFLOP/s  peak MB  per process
+      udit 0.1.0                     1×2       fp32     2.000  1.000    0.500      2.00       20      300          300
+      udit 0.1.0                     1×2       fp32     2.000  2.000    0.500      2.00       20      400          400
+      PyTorch 2.0 eager              2×1       fp32     3.000  2.000    0.750      1.33       13      400          250
 
       our time (memory) / theirs  udit 1×2 fp32  udit 1×2 fp32
       PyTorch 2.0 eager            0.333 (0.75)   0.667 (1.00)
@@ -78,19 +80,25 @@ test('a contest is a table of measurements, one of ratios, and versions below', 
 });
 
 test('without a rival there are no ratios, and no column without values', () => {
-  const load = { ...contest, task: 'load', cores: 1 } as const;
+  const train = { ...contest, task: 'train', cores: 1 } as const;
+  const alone = { ...measurement('udit 0.1.0', [5], 300), loadSeconds: { cold: 4 } };
+  const operations = new Map([
+    ['Gemm', 0.75],
+    ['Mul', 0.25],
+  ]);
   const result: ContestResult = {
-    contest: load,
-    ours: [measurement('udit 0.1.0', [5], 300)],
+    contest: train,
+    ours: [{ ...alone, operations }],
     rivals: [],
     notes: [],
   };
   expect(formatContest(result)).toMatchInlineSnapshot(`
-    "load, batch 4, cpu, 1 core
-                  workers×threads  precision  cold s  peak MB  per process
-      udit 0.1.0              1×2       fp32    5.00      300          300
+    "train, batch 4, cpu, 1 core
+                  workers×threads  precision  median s  min s  s/image  images/s  peak MB  per process  cold load s
+      udit 0.1.0              1×2       fp32     5.000  5.000    1.250      0.80      300          300         4.00
 
-      udit 0.1.0: version 1.0, blas null"
+      udit 0.1.0: version 1.0, blas null
+      udit 0.1.0 1×2 fp32: products 75 %: Gemm 75 %; beside them Mul 25 %"
   `);
 });
 

@@ -24,20 +24,19 @@ export function ratios(ours: readonly Measurement[], rival: RivalMeasurement): R
 }
 
 /** What is known of a measurement, whatever it is shown as. */
-export function figuresOf({ seconds, memory }: Measurement, { task, batch }: Contest) {
+export function figuresOf(measurement: Measurement, { batch }: Contest, macsPerImage?: number) {
+  const { seconds, memory, loadSeconds } = measurement;
   const medianSeconds = median(seconds);
-  const peaks = { peakMemoryMb: memory.totalMb, peakMemoryPerProcessMb: memory.largestMb };
-  if (task === 'load') {
-    // The first time nothing is ready: neither the runtime nor this code's machine code.
-    const [coldSeconds, ...again] = seconds as [number, ...number[]];
-    return { coldSeconds, ...(again.length === 0 ? {} : { warmSeconds: median(again) }), ...peaks };
-  }
   return {
     medianSeconds,
     minSeconds: Math.min(...seconds),
     secondsPerImage: medianSeconds / batch,
     imagesPerSecond: batch / medianSeconds,
-    ...peaks,
+    ...(macsPerImage === undefined ? {} : { gflops: (2 * macsPerImage * batch) / medianSeconds / 1e9 }),
+    peakMemoryMb: memory.totalMb,
+    peakMemoryPerProcessMb: memory.largestMb,
+    ...(loadSeconds === undefined ? {} : { coldLoadSeconds: loadSeconds.cold }),
+    ...(loadSeconds?.warm === undefined ? {} : { warmLoadSeconds: loadSeconds.warm }),
   };
 }
 
@@ -51,14 +50,15 @@ const fixed =
 
 /** A column without a single value is left out. */
 const COLUMNS: readonly (readonly [title: string, cell: Cell])[] = [
-  ['cold s', fixed('coldSeconds', 2)],
-  ['warm s', fixed('warmSeconds', 2)],
   ['median s', fixed('medianSeconds', 3)],
   ['min s', fixed('minSeconds', 3)],
   ['s/image', fixed('secondsPerImage', 3)],
   ['images/s', fixed('imagesPerSecond', 2)],
+  ['GFLOP/s', fixed('gflops', 0)],
   ['peak MB', fixed('peakMemoryMb', 0)],
   ['per process', fixed('peakMemoryPerProcessMb', 0)],
+  ['cold load s', fixed('coldLoadSeconds', 2)],
+  ['warm load s', fixed('warmLoadSeconds', 2)],
 ];
 
 export const formatCores = (count: number): string => (count === 1 ? '1 core' : `${count} cores`);
@@ -71,10 +71,10 @@ export function contestTitle({ task, batch, device, cores }: Contest): string {
 const layoutOf = ({ workers, threads }: Layout): string => `${workers}×${threads}`;
 
 /** A table of what was measured, one of ratios where there are rivals, and below them versions and notes. */
-export function formatContest({ contest, ours, rivals, notes }: ContestResult): string {
+export function formatContest({ contest, ours, rivals, macsPerImage, notes }: ContestResult): string {
   const measurements = [...ours, ...rivals];
   const figures = measurements.map(
-    (measurement) => figuresOf(measurement, contest) as Figures & Record<string, number>,
+    (measurement) => figuresOf(measurement, contest, macsPerImage) as Figures & Record<string, number>,
   );
   const columns = COLUMNS.filter(([, cell]) => figures.some((each) => cell(each) !== ''));
   const rows = measurements.map((measurement, i) => [
@@ -124,12 +124,20 @@ function alignedRows(rows: readonly (readonly string[])[]): string[] {
 }
 
 /** One result as plain data; ratios are by rival and then by our measurement, in the order of the lists. */
-export function contestAsData({ contest, ours, rivals, notes }: ContestResult) {
+export function contestAsData({ contest, ours, rivals, macsPerImage, notes }: ContestResult) {
   const { task, batch, device, cores } = contest;
   const row = (measurement: Measurement) => {
     const { name, workers, threads, precision, introduction: versions, seconds, operations } = measurement;
     return {
-      ...{ name, workers, threads, precision, versions, ...figuresOf(measurement, contest), seconds },
+      ...{
+        name,
+        workers,
+        threads,
+        precision,
+        versions,
+        ...figuresOf(measurement, contest, macsPerImage),
+        seconds,
+      },
       ...(operations === undefined ? {} : { operations: Object.fromEntries(operations) }),
     };
   };

@@ -1,22 +1,31 @@
-/** @file This package as a contestant (contestant.ts): does the workload of its argument when it is told to. */
+/** @file This package as a contestant (contestant.ts): does its workload when it is told to. */
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { runtimeVersion } from '../runtime/ort-node.ts';
 import type { Task, Workload } from './plan.ts';
 import { createWork } from './workload.ts';
 
-/** The first iterations are slower: memory is new, and code is compiled. Loading is measured from the first on. */
-const WARM_UP_ITERATIONS: Readonly<Record<Task, number>> = { load: 0, forward: 2, sample: 1, train: 1 };
+/** The program's argument, as JSON. */
+export interface Assignment {
+  readonly workload: Workload;
+  /** Where compiled models are kept between processes. */
+  readonly cacheFolder: string;
+  /** False where loading is all that is asked for. */
+  readonly warmUp: boolean;
+}
+
+/** The first iterations are slower: memory is new, and code is compiled. */
+const WARM_UP_ITERATIONS: Readonly<Record<Task, number>> = { forward: 2, sample: 1, train: 1 };
 
 const say = (fields: Readonly<Record<string, unknown>>): void => console.log(JSON.stringify(fields));
 
 // Ctrl-C reaches every process of the terminal; this one is ended by the program that started it.
 process.on('SIGINT', () => {});
 
-const workload = JSON.parse(process.argv[2]!) as Workload;
-const work = await createWork(workload);
-for (let i = 0; i < WARM_UP_ITERATIONS[workload.task]; i++) await work.run();
-say({ ready: true, onnxruntime: runtimeVersion, node: process.versions.node, ...work.facts });
+const { workload, cacheFolder, warmUp } = JSON.parse(process.argv[2]!) as Assignment;
+const work = await createWork(workload, cacheFolder);
+for (let i = 0; warmUp && i < WARM_UP_ITERATIONS[workload.task]; i++) await work.run();
+const { loadSeconds, facts } = work;
+say({ ready: true, loadSeconds, node: process.versions.node, ...facts });
 
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === 'quit') {

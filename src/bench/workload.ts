@@ -1,5 +1,6 @@
 /** @file The work that is timed, the same as the peer's: shapes, sampler, loss and optimizer; see bench/peer/README.md. */
-
+import type { CompileCache } from '../compile/cache.ts';
+import { DiskCache } from '../compile/disk-cache-node.ts';
 import { compileInference } from '../compile/inference.ts';
 import type { CompileOptions } from '../compile/training.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
@@ -8,13 +9,12 @@ import { sizeOf } from '../core/shape.ts';
 import type { Batch } from '../data/dataset.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { graphOf } from '../graph/graph.ts';
-import { input } from '../graph/operators.ts';
-import type { Unlabelled } from '../graph/tensor.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
+import { traceForward } from '../models/trace.ts';
 import { initialise, normalWith, zeros } from '../nn/initialise.ts';
-import type { Backend, Session } from '../runtime/session.ts';
+import type { Backend } from '../runtime/session.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawRandomness } from '../train/loss-graph.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
@@ -22,97 +22,84 @@ import { TrainState } from '../train/train-state.ts';
 import { TrainStep } from '../train/train-step.ts';
 import type { Device, Task, Workload } from './plan.ts';
 
+/** A workload with what it is done with. */
+interface Setting extends Workload {
+  readonly backend: Backend;
+  readonly cache: CompileCache;
+}
+
 export interface Work {
   /** One iteration. */
   run(): Promise<unknown>;
+  /** It took this long from weights in memory to sessions that are ready. */
+  readonly loadSeconds: number;
   /** What a reader of the numbers should know, beside what was asked for. */
-  readonly facts?: Readonly<Record<string, string | number>>;
+  readonly facts: Readonly<Record<string, string | number>>;
   release(): Promise<void>;
 }
 
 const KEY = randomKey(0);
 
-const WORKS: Readonly<Record<Task, (model: Denoiser, workload: Workload) => Promise<Work>>> = {
-  load: loadWork,
+const WORKS: Readonly<Record<Task, (model: Denoiser, setting: Setting) => Promise<Work>>> = {
   forward: forwardWork,
   sample: sampleWork,
   train: trainWork,
 };
 
-export function createWork(workload: Workload): Promise<Work> {
-  return WORKS[workload.task](createModel(presetSpec(workload.model)), workload);
-}
-
-/** From weights in memory to a session that is ready: tracing, folding, lowering and loading. */
-async function loadWork(model: Denoiser, workload: Workload): Promise<Work> {
-  const weights = nonzeroWeights(model);
+/** @param cacheFolder - where compiled models are kept, and found from the second time on */
+export async function createWork(workload: Workload, cacheFolder: string): Promise<Work> {
   const backend = await backendFor(workload);
-  return {
-    run: async () => (await compileForward(model, weights, backend, workload)).release(),
-    release: async () => {},
-  };
+  const cache = new DiskCache({ folder: cacheFolder, maxBytes: Number.POSITIVE_INFINITY });
+  const model = createModel(presetSpec(workload.model));
+  const work = await WORKS[workload.task](model, { ...workload, backend, cache });
+  return { ...work, facts: { onnxruntime: backend.version, ...work.facts } };
 }
 
 /** The merged network on a batch. */
-async function forwardWork(model: Denoiser, workload: Workload): Promise<Work> {
-  const backend = await backendFor(workload);
+async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
+  const { backend, cache, batch, workers } = setting;
   const weights = nonzeroWeights(model);
-  const session = await compileForward(model, weights, backend, workload);
-  const images = drawImages(model, workload.batch / workload.workers);
-  const times = Array.from(uniform(fold(KEY, 't'), images.y.data.length), (draw) => Math.floor(draw * 1000));
+  const count = batch / workers;
+  const { loaded: session, loadSeconds } = await timedLoad(() => {
+    const graph = graphOf({ out: traceForward(model, { batch: count }) });
+    return compileInference(graph, weights, backend, { cache, ...compileOptions(setting) });
+  });
+  const images = drawImages(model, count);
+  const times = Array.from(uniform(fold(KEY, 't'), count), (draw) => Math.floor(draw * 1000));
   const feeds = new Map<string, HostTensor>([
     ['x', images.x],
     ['y', images.y],
-    ['t', tensorOf('f32', [times.length], times)],
+    ['t', tensorOf('f32', [count], times)],
   ]);
   return {
-    run: () => Promise.all(Array.from({ length: workload.workers }, () => session.run(feeds))),
+    run: () => Promise.all(Array.from({ length: workers }, () => session.run(feeds))),
+    loadSeconds,
+    facts: {},
     release: () => session.release(),
   };
 }
 
-function compileForward(
-  model: Denoiser,
-  weights: TensorMap,
-  backend: Backend,
-  workload: Workload,
-): Promise<Session> {
-  const { batch, workers } = workload;
-  const { inChannels, inputSize } = model.config;
-  const count = batch / workers;
-  const x = input('x', [count, inChannels, inputSize, inputSize]) as Unlabelled;
-  const t = input('t', [count]) as Unlabelled;
-  const y = input('y', [count], 'i64') as Unlabelled;
-  return compileInference(
-    graphOf({ out: model.apply(x, { t, y }) }),
-    weights,
-    backend,
-    compileOptions(workload),
-  );
-}
-
 /** Images from noise, with guidance where the model has a null label: what `udit sample` does before it writes files. */
-async function sampleWork(model: Denoiser, workload: Workload): Promise<Work> {
-  const { objective } = resolveTrainConfig([{ model: { preset: workload.model } }]);
+async function sampleWork(model: Denoiser, setting: Setting): Promise<Work> {
+  const { backend, cache, batch, workers, threads, sampling } = setting;
+  const { objective } = resolveTrainConfig([{ model: { preset: setting.model } }]);
   const saved = { model, weights: nonzeroWeights(model), card: { objective } };
-  const { batch, workers, threads, sampling } = workload;
-  const backend = await backendFor(workload);
-  const sampler = await createSampler(saved, {
-    ...sampling,
-    ...{ backend, workers, threads, batchSize: batch / workers },
-  });
+  const { loaded: sampler, loadSeconds } = await timedLoad(() =>
+    createSampler(saved, { ...sampling, backend, cache, workers, threads, batchSize: batch / workers }),
+  );
   const labels = drawClasses(model, batch);
-  const { stepCount, nfe, settings } = sampler;
+  const { settings, stepCount: steps, nfe: evaluations } = sampler;
   return {
     run: () => sampler.generate({ labels, seed: 0 }),
-    facts: { sampler: settings.sampler, steps: stepCount, cfgScale: settings.cfgScale, evaluations: nfe },
+    loadSeconds,
+    facts: { sampler: settings.sampler, steps, evaluations, cfgScale: settings.cfgScale },
     release: () => sampler.release(),
   };
 }
 
 /** The preset's recipe: loss, backward, AdamW and the moving average; workers are shards of the batch. */
-async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
-  const { model: preset, batch: batchSize, workers: shards } = workload;
+async function trainWork(model: Denoiser, setting: Setting): Promise<Work> {
+  const { model: preset, batch: batchSize, workers: shards, backend } = setting;
   const config = resolveTrainConfig([
     { model: { preset }, training: { steps: 1_000_000, batchSize, shards } },
   ]);
@@ -121,9 +108,10 @@ async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
   const weights = nonzeroWeights(model);
   state.layout.fill(state.buffers.parameters, weights);
   state.layout.fill(state.buffers.ema, weights);
-  const backend = await backendFor(workload);
-  const options = { ...compileOptions(workload), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
-  const step = await TrainStep.compile(model, objective, state, config, backend, options);
+  const options = { ...compileOptions(setting), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
+  const { loaded: step, loadSeconds } = await timedLoad(() =>
+    TrainStep.compile(model, objective, state, config, backend, options),
+  );
   const images = drawImages(model, batchSize);
   let count = 0;
   return {
@@ -131,11 +119,13 @@ async function trainWork(model: Denoiser, workload: Workload): Promise<Work> {
       count += 1;
       return step.run(count, drawRandomness(KEY, count, images, model, objective));
     },
+    loadSeconds,
+    facts: {},
     release: () => step.release(),
   };
 }
 
-/** A library is loaded when it is asked for only. */
+/** Each library is loaded when it is asked for only: the other may be large, or not be installed. */
 async function backendFor({ device }: Workload): Promise<Backend> {
   const backends: Readonly<Record<Device, () => Promise<Backend>>> = {
     cpu: async () => (await import('../runtime/ort-node.ts')).cpuBackend,
@@ -151,6 +141,14 @@ function compileOptions({ workers, threads, profilePrefix }: Workload): CompileO
     ...(workers > 1 ? { workers } : {}),
     ...(profilePrefix === undefined ? {} : { profilePrefix }),
   };
+}
+
+async function timedLoad<T>(
+  load: () => Promise<T>,
+): Promise<{ readonly loaded: T; readonly loadSeconds: number }> {
+  const began = performance.now();
+  const loaded = await load();
+  return { loaded, loadSeconds: (performance.now() - began) / 1000 };
 }
 
 /** Images and classes, drawn once. */

@@ -1,5 +1,7 @@
 /** @file `udit bench`: how fast this machine loads, runs, samples and trains a model, also against PyTorch. */
-import { availableParallelism, cpus, totalmem } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type ContestResult, runContest } from '../bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../bench/peer.ts';
@@ -17,7 +19,10 @@ import { contestAsData, contestTitle, formatContest, formatCores } from '../benc
 import { ConfigError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
+import { macsOf, sumMacs, totalMacs } from '../graph/macs.ts';
 import { presetSpec } from '../models/presets.ts';
+import { createModel } from '../models/registry.ts';
+import { traceForward } from '../models/trace.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -63,7 +68,7 @@ export function registerBench(program: Command, terminal: Terminal): void {
   const count = listOf(wholeNumber({ from: 1 }));
   program
     .command('bench')
-    .description('measure speed and memory here: loading, forward, sampling and training')
+    .description('measure speed and memory here: forward, sampling and training, and loading for them')
     .optionsGroup('What to measure:')
     .addOption(
       new Option('--task <list>', `of ${TASKS.join()}`).argParser(listAmong(TASKS)).default(TASKS, 'all'),
@@ -130,6 +135,7 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
   }
   // Whatever ends this function ends the programs that it has started.
   const ended = new AbortController();
+  const scratchFolder = await mkdtemp(join(tmpdir(), 'udit-bench-'));
   const signal = AbortSignal.any([stopped, ended.signal]);
   try {
     if (flags.profile !== undefined)
@@ -141,12 +147,15 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
       for (const note of [...skipped.map((reason) => `left out: ${reason}`), ...notes])
         terminal.out.write(`  ${note}\n`);
     }
+    const forwardMacs = macsOfOneImage(flags.model);
     const results: ContestResult[] = [];
     for (const contest of contests) {
       const title = contestTitle(contest);
       const result = await runContest(contest, {
         rounds,
         version,
+        forwardMacs,
+        scratchFolder,
         rivals: rivals.filter((rival) => rival.layouts(contest).length > 0),
         signal,
         onProgress: (what) => terminal.err.write(`${title}: ${what}\n`),
@@ -161,6 +170,7 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
     }
   } finally {
     ended.abort();
+    await rm(scratchFolder, { recursive: true, force: true });
   }
 }
 
@@ -179,6 +189,10 @@ function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
     profile,
     sampling: { steps, sampler, cfgScale },
   };
+}
+
+function macsOfOneImage(model: string): number {
+  return totalMacs(sumMacs(macsOf([traceForward(createModel(presetSpec(model)))])));
 }
 
 async function peersFor(
