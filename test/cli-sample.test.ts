@@ -59,7 +59,10 @@ describe('weights of another program', () => {
     await writeFile(path, torchStateDict(weights));
   });
   const sampleLatents = (folder: string, ...flags: readonly string[]) =>
-    udit('sample', path, '--image-size', '64', '--steps', '2', '--out', join(root, folder), ...flags);
+    udit(
+      ...['sample', path, '--image-size', '64', '--steps', '2', '--workers', '1'],
+      ...['--out', join(root, folder), ...flags],
+    );
 
   test('are recognised, and draw latents', async () => {
     const { code, out, err } = await sampleLatents(
@@ -77,6 +80,7 @@ describe('weights of another program', () => {
         model    U-DiT for 3 classes, recognised by the shapes of its tensors
         assumed  downFactor 2, downShortcut true, position rope2d, Gaussian diffusion in 1000 linear steps with learned variance
       4 latents by ddpm, 2 steps, cfg scale 1.5, seed 5
+      1 worker of 1 thread, batches of 1
       4 latents in ROOT/latents, #.## s each
       archive  ROOT/latents/latents_4x4x8x8.npz
       "
