@@ -1,6 +1,7 @@
 /** @file What `udit sample` prints about what it draws. */
 import { relative } from 'node:path';
 import { printable } from '../core/printable.ts';
+import { formatBytes } from '../hub/byte-size.ts';
 import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
@@ -12,6 +13,8 @@ export interface DrawnSamples {
   /** The checkpoint's file. */
   readonly path: string;
   readonly sampler: ImageSampler;
+  /** In bytes, at most. */
+  readonly memoryPerWorker: number;
   readonly imageCount: number;
   readonly seed: number;
   readonly folder: string;
@@ -20,7 +23,8 @@ export interface DrawnSamples {
 const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
-export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnSamples): string {
+export function describeStart(drawn: DrawnSamples): string {
+  const { saved, path, sampler, imageCount, seed } = drawn;
   const { name, step } = saved.card;
   const { settings, stepCount, workers, threads } = sampler;
   const steps = step === 0 ? '' : `step ${step}, `;
@@ -29,7 +33,8 @@ export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnS
     `${name}, ${steps}${WEIGHTS_IN_WORDS[saved.source]} (${shortest(path)})\n${findings.join('')}` +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n` +
-    `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}\n`
+    `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
+    `at most ${formatBytes(drawn.memoryPerWorker)} each\n`
   );
 }
 
@@ -46,7 +51,7 @@ export function describeResult({ saved, imageCount, folder }: DrawnSamples, file
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, imageCount, seed }: DrawnSamples,
+  { saved, path, sampler, memoryPerWorker, imageCount, seed }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -64,6 +69,7 @@ export function describeAsJson(
     batchSize: sampler.batchSize,
     workers: sampler.workers,
     threads: sampler.threads,
+    memoryPerWorker,
     images: files.images,
     grid: files.gridPath ?? null,
     previews: files.previewsPath ?? null,
