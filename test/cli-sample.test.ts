@@ -59,7 +59,10 @@ describe('weights of another program', () => {
     await writeFile(path, torchStateDict(weights));
   });
   const sampleLatents = (folder: string, ...flags: readonly string[]) =>
-    udit('sample', path, '--image-size', '64', '--steps', '2', '--out', join(root, folder), ...flags);
+    udit(
+      ...['sample', path, '--image-size', '64', '--steps', '2', '--workers', '1'],
+      ...['--out', join(root, folder), ...flags],
+    );
 
   test('are recognised, and draw latents', async () => {
     const { code, out, err } = await sampleLatents(
@@ -77,6 +80,7 @@ describe('weights of another program', () => {
         model    U-DiT for 3 classes, recognised by the shapes of its tensors
         assumed  downFactor 2, downShortcut true, position rope2d, Gaussian diffusion in 1000 linear steps with learned variance
       4 latents by ddpm, 2 steps, cfg scale 1.5, seed 5
+      1 worker of 1 thread, batches of 1, at most 81.4 MB each
       4 latents in ROOT/latents, #.## s each
       archive  ROOT/latents/latents_4x4x8x8.npz
       "
@@ -148,7 +152,7 @@ describe('sampling', () => {
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       6 images by dpm++2m, 2 steps, cfg scale 3, seed 5
-      1 worker of 1 thread, batches of 1
+      1 worker of 1 thread, batches of 1, at most 81.4 MB each
       6 images in ROOT/plain, #.## s each
       grid     ROOT/plain/grid.png
       "
@@ -255,6 +259,7 @@ describe('sampling', () => {
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       3 images by dpm++2m, 5 steps, cfg scale 3 at times 0.2 to 0.8, seed 0
+      1 worker of 1 thread, batches of 1, at most 81.4 MB each
       3 images in ROOT/previews, #.## s each
       previews ROOT/previews/previews.png
       archive  ROOT/previews/samples_3x8x8x3.npz
@@ -286,6 +291,7 @@ describe('sampling', () => {
             "path": "ROOT/json/owl-0-0.png",
           },
         ],
+        "memoryPerWorker": 81375480,
         "model": "U-DiT-XS",
         "networkRuns": 4,
         "nfe": 2,

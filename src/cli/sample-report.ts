@@ -1,4 +1,5 @@
 /** @file What `udit sample` prints about what it draws. */
+import { formatBytes } from '../hub/byte-size.ts';
 import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
@@ -11,19 +12,23 @@ export interface DrawnSamples {
   /** The checkpoint's file. */
   readonly path: string;
   readonly sampler: ImageSampler;
+  /** In bytes, at most. */
+  readonly memoryPerWorker: number;
   readonly imageCount: number;
   readonly seed: number;
   readonly folder: string;
 }
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
-export function describeStart({ saved, path, sampler, imageCount, seed }: DrawnSamples): string {
+export function describeStart(drawn: DrawnSamples): string {
+  const { saved, path, sampler, imageCount, seed } = drawn;
   const { settings, stepCount, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n` +
-    `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}\n`
+    `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
+    `at most ${formatBytes(drawn.memoryPerWorker)} each\n`
   );
 }
 
@@ -40,7 +45,7 @@ export function describeResult({ saved, imageCount, folder }: DrawnSamples, file
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, imageCount, seed }: DrawnSamples,
+  { saved, path, sampler, memoryPerWorker, imageCount, seed }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -58,6 +63,7 @@ export function describeAsJson(
     batchSize: sampler.batchSize,
     workers: sampler.workers,
     threads: sampler.threads,
+    memoryPerWorker,
     images: files.images,
     grid: files.gridPath ?? null,
     previews: files.previewsPath ?? null,

@@ -5,10 +5,11 @@ import { physicalCores } from '../runtime/physical-cores-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
 import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
-import { chooseParallelism, mostWorkers } from '../sampling/parallelism.ts';
+import { chooseParallelism } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
+import { workerBytes } from '../sampling/worker-memory.ts';
 import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
@@ -110,19 +111,22 @@ async function sample(
   const imageCount = labels.length * flags.count;
   const batchSize = evenBatchSize(imageCount, flags.batchSize);
   const batchCount = Math.ceil(imageCount / batchSize);
+  const memoryPerWorker = workerBytes(saved.model, batchSize);
   const sampler = await createSampler(saved, {
     ...requestedSettings(flags),
     backend: await loadBackend(flags.backend),
     batchSize,
     ...chooseParallelism({
-      ...flags,
+      cores: flags.backend === 'cpu' ? physicalCores() : 1,
+      workers: flags.workers,
+      threads: flags.threads,
       batchCount,
-      cores: physicalCores(),
-      mostWorkers: flags.backend === 'cpu' ? mostWorkers(saved.weights, process.availableMemory()) : 1,
+      freeBytes: process.availableMemory(),
+      workerBytes: memoryPerWorker,
     }),
     cache: flags.cache ? compileCache() : undefined,
   }).finally(saved.close);
-  const drawn = { saved, path, sampler, imageCount, seed: flags.seed, folder: flags.out };
+  const drawn = { saved, path, sampler, memoryPerWorker, imageCount, seed: flags.seed, folder: flags.out };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));
   const progress = startProgress(terminal, {
     title: 'sampling',

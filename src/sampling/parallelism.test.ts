@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
+import { chooseParallelism } from './parallelism.ts';
 
-import { chooseParallelism, mostWorkers } from './parallelism.ts';
-
-const machine = { cores: 8, mostWorkers: 100 };
+const machine = { cores: 8, freeBytes: 8e9, workerBytes: 1e8 };
 
 test.each([
   ['a worker per core', { batchCount: 100 }, { workers: 8, threads: 1 }],
@@ -12,17 +11,16 @@ test.each([
     { workers: 3, threads: 2 },
   ],
   ['one image: all threads in one session', { batchCount: 1 }, { workers: 1, threads: 8 }],
-  ['no more than memory suffices for', { batchCount: 100, mostWorkers: 2 }, { workers: 2, threads: 4 }],
+  ['no more than memory suffices for', { batchCount: 100, workerBytes: 3e9 }, { workers: 2, threads: 4 }],
+  [
+    'one even where memory does not suffice',
+    { batchCount: 9, workerBytes: 1e10 },
+    { workers: 1, threads: 8 },
+  ],
   ['workers as asked for have one thread', { batchCount: 1, workers: 3 }, { workers: 3, threads: 1 }],
   ['threads as asked for leave fewer workers', { batchCount: 100, threads: 3 }, { workers: 2, threads: 3 }],
   ['more threads than cores', { batchCount: 100, threads: 12 }, { workers: 1, threads: 12 }],
   ['both as asked for', { batchCount: 1, workers: 20, threads: 2 }, { workers: 20, threads: 2 }],
 ])('%s', (_, request, expected) => {
   expect(chooseParallelism({ ...machine, ...request })).toEqual(expected);
-});
-
-test('memory suffices for the threads, and for three copies of the weights in each', () => {
-  const weights = { infos: new Map([['weight', { dtype: 'f32', shape: [25_000_000] } as const]]) }; // 100 MB
-  expect(mostWorkers(weights, 2.1e9)).toBe(4);
-  expect(mostWorkers(weights, 1e6)).toBe(1);
 });

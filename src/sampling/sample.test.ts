@@ -252,16 +252,22 @@ describe('several workers', () => {
     expect(images[2]).toEqual(images[0]);
   });
 
-  test('work ahead, and hand over batches in order', async () => {
+  test('work ahead of who takes the images, but not without end, and hand over batches in order', async () => {
     const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
-    const stepped = new Set<number>();
+    const finished = new Set<number>();
+    const onStep = ({ step, first }: { readonly step: number; readonly first: number }) => {
+      if (step === settings.steps) finished.add(first);
+    };
     const firsts: number[] = [];
-    const onStep = ({ first }: { readonly first: number }) => stepped.add(first);
-    for await (const { first } of sampler.batches({ ...request, onStep })) {
-      if (first === 0) await expect.poll(() => [...stepped].sort()).toEqual([0, 1, 2, 3]);
+    for await (const { first } of sampler.batches({ labels: [0, 1, 2, 0, 1, 2, 0, 1], seed: 4, onStep })) {
+      if (first === 0) {
+        await expect.poll(() => finished.size).toBe(5);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect([...finished].sort()).toEqual([0, 1, 2, 3, 4]);
+      }
       firsts.push(first);
     }
-    expect(firsts).toEqual([0, 1, 2, 3, 4]);
+    expect(firsts).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   });
 
   test('stop when they are told to, and draw again', async () => {

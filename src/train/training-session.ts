@@ -1,7 +1,6 @@
 /** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
 import { readFile } from 'node:fs/promises';
 import { readSafetensors } from '../checkpoint/file-node.ts';
-import { sourceOf } from '../core/tensor-source.ts';
 import { openEmoji } from '../data/emoji-node.ts';
 import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
 import { toPixels } from '../data/pixels.ts';
@@ -11,9 +10,10 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
-import { chooseParallelism, mostWorkers } from '../sampling/parallelism.ts';
+import { chooseParallelism } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { DEFAULT_BATCH_SIZE } from '../sampling/settings.ts';
+import { workerBytes } from '../sampling/worker-memory.ts';
 import { openSavedModel } from '../saved-model/open-model.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { modelForData } from './model-for-data.ts';
@@ -125,7 +125,8 @@ async function drawClassGrid(
   const parallelism = chooseParallelism({
     batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
     cores: threads,
-    mostWorkers: mostWorkers(sourceOf(saved.weights), process.availableMemory()),
+    freeBytes: process.availableMemory(),
+    workerBytes: workerBytes(saved.model, DEFAULT_BATCH_SIZE),
   });
   const sampler = await createSampler(saved, { backend: cpuBackend, ...parallelism, steps });
   try {

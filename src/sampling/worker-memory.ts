@@ -1,0 +1,27 @@
+/** @file How much memory a worker takes, from what it will compute. */
+import { graphOf } from '../graph/graph.ts';
+import { peakLiveBytes } from '../graph/liveness.ts';
+import { input } from '../graph/operators.ts';
+import type { Unlabelled } from '../graph/tensor.ts';
+import type { Denoiser } from '../models/denoiser.ts';
+import { countParameters } from '../nn/module.ts';
+
+// Measured (LOG.md), rounded up.
+
+/** A thread with the runtime in it, before it has a model. */
+const THREAD_BYTES = 80e6;
+/** While it loads, a worker holds weights as they were sent and as it will use them. */
+const COPIES_OF_WEIGHTS = 2;
+/** ONNX Runtime keeps what the first run took beside what it planned for the others, and copies between layouts. */
+const RUNTIME_OVERHEAD = 6.5;
+
+/** The most that a worker takes which draws `batchSize` images at once with guidance, in bytes. */
+export function workerBytes(model: Denoiser, batchSize: number): number {
+  const { inChannels, inputSize } = model.config;
+  const rows = 2 * batchSize; // guidance evaluates each image with and without its class
+  const x = input('x', [rows, inChannels, inputSize, inputSize]) as Unlabelled;
+  const condition = { t: input('t', [rows]) as Unlabelled, y: input('y', [rows], 'i64') as Unlabelled };
+  const activations = peakLiveBytes(graphOf({ out: model.apply(x, condition) }));
+  const weightBytes = Float32Array.BYTES_PER_ELEMENT * countParameters(model.parameters());
+  return Math.round(THREAD_BYTES + COPIES_OF_WEIGHTS * weightBytes + RUNTIME_OVERHEAD * activations);
+}
