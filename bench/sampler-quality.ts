@@ -1,7 +1,7 @@
 /**
  * @file Which sampler draws best with how many runs of the network: every contender draws from the bundled model, and
  * the table of a guide is written. What has been measured is kept in a file by the weights' hash, so that the same
- * command goes on where it was stopped; other weights are measured anew. Takes about half an hour of two cores.
+ * command goes on where it was stopped; other weights are measured anew. Takes a quarter of an hour on two idle cores.
  *
  *     npx tsx bench/sampler-quality.ts
  */
@@ -27,7 +27,6 @@ import {
   drawOf,
   MOSAIC_FEATURES,
   mosaics,
-  pick,
   rmsDistance,
   shown,
 } from './samplers/measures.ts';
@@ -106,57 +105,60 @@ async function readResults(path: string): Promise<Results> {
 }
 
 async function main(): Promise<void> {
-  const hash = createHash('sha256')
-    .update(await readFile(BUNDLED_CHECKPOINT))
-    .digest('hex')
-    .slice(0, 12);
+  const weights = await readFile(BUNDLED_CHECKPOINT);
+  const hash = createHash('sha256').update(weights).digest('hex').slice(0, 12);
   const folder = join(RESULTS, hash);
   await mkdir(folder, { recursive: true });
   const resultsPath = join(folder, 'results.json');
   const saved = await openCheckpoint(BUNDLED_CHECKPOINT);
   const truth = await readTruth(saved.model.config.inputSize);
-  const distanceDraw = drawOf(truth.classCounts.map(() => DISTANCE_PER_CLASS));
-  const frechetDraw = drawInProportion(truth.classCounts, FRECHET_COUNT);
-  const reference = await referencePictures(saved, distanceDraw, join(folder, 'reference.safetensors'));
+  const few = drawOf(truth.classCounts.map(() => DISTANCE_PER_CLASS));
+  const many = drawInProportion(truth.classCounts, FRECHET_COUNT);
+  const reference = await referencePictures(saved, few, join(folder, 'reference.safetensors'));
   const results = await readResults(resultsPath);
-  // Distances first, which are soon there.
-  for (const contender of CONTENDERS.toSorted(
-    (a, b) => Number(a.frechet === true) - Number(b.frechet === true),
-  )) {
-    const key = JSON.stringify(contender);
-    results[key] ??= await measure(contender);
-    await writeFileAtomic(resultsPath, [Buffer.from(JSON.stringify(results, null, 1))]);
-    console.log(formatTable([results[key]]).split('\n').at(-1));
-  }
-  const measurements = CONTENDERS.map((contender) => results[JSON.stringify(contender)]!);
-  const table = `${formatTable(measurements)}\n\n${introduction(saved, truth, hash)}`;
-  const document = await readFile(DOCUMENT, 'utf8');
-  await writeFileAtomic(DOCUMENT, [Buffer.from(withTable(document, table, DOCUMENT))]);
 
-  async function measure(contender: Contender): Promise<Measurement> {
-    const draw = contender.frechet ? frechetDraw : distanceDraw;
-    const { images, networkRuns } = await drawWith(saved, contender, draw);
-    return {
-      contender,
-      networkRuns,
-      ...(followsFlow(contender)
-        ? { distance: rmsDistance(pick(draw, images, distanceDraw), reference) }
-        : {}),
-      ...(contender.frechet
-        ? { frechet: frechetDistance(featureStatistics(mosaics(images), MOSAIC_FEATURES), truth.statistics) }
-        : {}),
-    };
+  for (const contender of CONTENDERS) {
+    await measureOnce(contender, 'networkRuns', async () => {
+      const { images, networkRuns } = await drawWith(saved, contender, few);
+      return { networkRuns, ...(followsFlow(contender) ? { distance: rmsDistance(images, reference) } : {}) };
+    });
+  }
+  for (const contender of CONTENDERS.filter(({ frechet }) => frechet)) {
+    await measureOnce(contender, 'frechet', async () => {
+      const { images } = await drawWith(saved, contender, many);
+      const statistics = featureStatistics(mosaics(images), MOSAIC_FEATURES);
+      return { frechet: frechetDistance(statistics, truth.statistics) };
+    });
+  }
+
+  /** Adds to what is known of a contender, unless it is known already, and brings the guide up to date. */
+  async function measureOnce(
+    contender: Contender,
+    what: keyof Measurement,
+    measure: () => Promise<Measurement>,
+  ): Promise<void> {
+    const key = JSON.stringify(contender);
+    if (results[key]?.[what] === undefined) {
+      results[key] = { ...results[key], ...(await measure()) };
+      await writeFileAtomic(resultsPath, [Buffer.from(JSON.stringify(results, null, 1))]);
+      console.log(key, JSON.stringify(results[key]));
+    }
+    const rows = CONTENDERS.map((row) => ({ contender: row, ...results[JSON.stringify(row)] }));
+    const table = `${formatTable(rows)}\n\n${introduction(saved, truth, hash)}`;
+    const document = await readFile(DOCUMENT, 'utf8');
+    await writeFileAtomic(DOCUMENT, [Buffer.from(withTable(document, table, DOCUMENT))]);
   }
 }
 
 function introduction({ card }: SavedModel, { floor, classCounts }: Truth, hash: string): string {
   const pictures = classCounts.reduce((sum, count) => sum + count, 0);
-  return (
-    `Model ${card.name}, ${card.nimg.toLocaleString('en')} pictures seen (sha256 ${hash}…), cfg scale ${CFG_SCALE}, ` +
-    `seed ${SEED}. Distances: ${DISTANCE_PER_CLASS * classCounts.length} pictures. Fréchet distances: ${FRECHET_COUNT} ` +
-    `pictures against all ${pictures} emoji; ${FRECHET_COUNT} of the emoji themselves are at ${floor.toFixed(2)} from ` +
-    'the others.'
-  );
+  const [seen, all] = [card.nimg, pictures].map((count) => count.toLocaleString('en'));
+  return [
+    `Model ${card.name}, ${seen} pictures seen (sha256 ${hash}…), cfg scale ${CFG_SCALE}, seed ${SEED}.`,
+    `Distances: ${DISTANCE_PER_CLASS * classCounts.length} pictures.`,
+    `Fréchet distances: ${FRECHET_COUNT} pictures against all ${all} emoji, seen in training or not;`,
+    `${FRECHET_COUNT} of the emoji themselves are at ${floor.toFixed(2)} from the others.`,
+  ].join('\n');
 }
 
 await main();

@@ -31,6 +31,7 @@ export const CONTENDERS: readonly Contender[] = [
   { sampler: 'dpm++2m', shift: 3, steps: 16, frechet: true },
   { sampler: 'dpm++2m', shift: 3, steps: 25 },
   { sampler: 'dpm++2m', shift: 4, steps: 16 },
+  { sampler: 'dpm++2m', shift: 6, steps: 16 },
   { sampler: 'dpm++2m', shift: 3, steps: 16, cfgInterval: [0.05, 0.8], frechet: true },
   { sampler: 'dpm++2m-sde', shift: 3, steps: 16, frechet: true },
 ];

@@ -29,17 +29,6 @@ export function drawOf(counts: readonly number[]): Draw {
   };
 }
 
-/** The pictures of `part` among those of `all`. */
-export function pick(all: Draw, images: HostTensor<'f32'>, part: Draw): HostTensor<'f32'> {
-  const size = images.data.length / images.shape[0]!;
-  const picked = new Float32Array(part.indices.length * size);
-  part.indices.forEach((index, n) => {
-    const place = all.indices.indexOf(index);
-    picked.set(images.data.subarray(place * size, (place + 1) * size), n * size);
-  });
-  return hostTensor('f32', [part.indices.length, ...images.shape.slice(1)], picked);
-}
-
 /** As they would be shown: nothing beyond black and white. */
 export function shown({ shape, data }: HostTensor<'f32'>): HostTensor<'f32'> {
   return hostTensor(

@@ -3,31 +3,35 @@ import { DataError } from '../../src/core/errors.ts';
 import type { Contender } from './contenders.ts';
 
 export interface Measurement {
-  readonly contender: Contender;
   /** Runs of the network per picture; a guided evaluation is two. */
-  readonly networkRuns: number;
+  readonly networkRuns?: number;
   /** Root mean square distance from the exact flow, where the contender follows it. */
   readonly distance?: number;
   readonly frechet?: number;
 }
 
+/** A contender with what is known of it so far. */
+export interface Row extends Measurement {
+  readonly contender: Contender;
+}
+
 const BEGIN = '<!-- begin: bench/sampler-quality.ts -->';
 const END = '<!-- end -->';
 
-export function formatTable(measurements: readonly Measurement[]): string {
-  const rows = measurements.map(({ contender, networkRuns, distance, frechet }) => [
+export function formatTable(rows: readonly Row[]): string {
+  const cells = rows.map(({ contender, networkRuns, distance, frechet }) => [
     `\`${contender.sampler}\``,
     String(contender.steps),
     String(contender.shift),
     contender.cfgInterval?.join(' to ') ?? 'all',
-    String(networkRuns),
+    String(networkRuns ?? ''),
     distance?.toFixed(3) ?? '',
     frechet?.toFixed(2) ?? '',
   ]);
   return [
     '| sampler | steps | shift | guided times | runs of the network | distance from the flow | Fréchet distance |',
     '| --- | ---: | ---: | --- | ---: | ---: | ---: |',
-    ...rows.map((row) => `| ${row.join(' | ')} |`),
+    ...cells.map((row) => `| ${row.join(' | ')} |`),
   ].join('\n');
 }
 

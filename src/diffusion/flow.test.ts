@@ -6,7 +6,14 @@ import { normal, randomKey } from '../core/random.ts';
 import { cos, input, mul, neg, reshape, sin } from '../graph/operators.ts';
 import type { Denoise } from './denoise.ts';
 import { eulerStep, flowLoss, flowOptions, heunStep, sampleFlowTimes } from './flow.ts';
-import { dataFromVelocity, FLOW_PATHS, type FlowPath, interpolate, pathVelocity } from './flow-path.ts';
+import {
+  dataFromVelocity,
+  FLOW_PATHS,
+  type FlowPath,
+  type FlowPathName,
+  interpolate,
+  pathVelocity,
+} from './flow-path.ts';
 
 const [float64] = ENGINES as [(typeof ENGINES)[0]];
 
@@ -39,6 +46,25 @@ describe.each(ENGINES)('on $name', ({ run }) => {
     );
     expectClose(values.get('found')!, data, { relative: 1e-6 });
   });
+
+  test.each(Object.keys(FLOW_PATHS) as FlowPathName[])(
+    'levels of the %s path on the host are those of the graph',
+    async (name) => {
+      const [path, { t }] = [FLOW_PATHS[name], leaves()];
+      const values = await run({ alpha: mul(path.alpha(t), 1), sigma: mul(path.sigma(t), 1) }, feeds);
+      const levels = TIMES.map((time) => path.levelAt(time));
+      expectClose(
+        values.get('alpha')!,
+        levels.map(({ alpha }) => alpha),
+        { relative: 1e-6 },
+      );
+      expectClose(
+        values.get('sigma')!,
+        levels.map(({ sigma }) => sigma),
+        { relative: 1e-6 },
+      );
+    },
+  );
 
   test('the loss is the mean squared error of the velocity', async () => {
     const leaf = leaves();
