@@ -2,11 +2,11 @@
 import type { Agreement } from '../export/export-check.ts';
 import type { WrittenExport } from '../export/export-file-node.ts';
 import type { ModelValue } from '../onnx/model-writer.ts';
-import type { SavedModel } from '../saved-model/saved-model.ts';
+import type { FoundModel } from '../saved-model/open-model.ts';
 import { modelLines, plural, shortest } from './wording.ts';
 
 export interface ExportReport {
-  readonly saved: SavedModel;
+  readonly saved: Pick<FoundModel, 'card' | 'source' | 'findings' | 'weights'>;
   /** The file that it was made of. */
   readonly checkpoint: string;
   /** The written file, and the one beside it that holds its weights if there is one. */
@@ -21,7 +21,8 @@ export interface ExportReport {
 export function describeExport({ saved, checkpoint, paths, bytes, onnx }: ExportReport): string {
   const lines = [`${paths.map(shortest).join(' and ')}, ${(bytes / 1e6).toFixed(1)} MB`];
   if (onnx === undefined) {
-    lines.push(`  ${plural(saved.weights.size, 'tensor')} under PyTorch's names, read back and compared`);
+    const tensors = plural(saved.weights.infos.size, 'tensor');
+    lines.push(`  ${tensors} under PyTorch's names, read back and compared`);
   } else {
     const { inputs, outputs, drawing } = onnx.exported;
     if (drawing !== undefined) {

@@ -1,17 +1,19 @@
 /** @file `udit export`: a checkpoint as ONNX or as plain weights, for programs that are not this one. */
 
-import { availableParallelism } from 'node:os';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
+import { readTensors } from '../core/tensor-source.ts';
 import { writeOnnxExport, writeWeightsExport } from '../export/export-file-node.ts';
 import type { ExportedPart } from '../export/onnx-export.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { sha256OfFile } from '../hub/digest-node.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
-import type { SavedModel } from '../saved-model/saved-model.ts';
-import { locateCheckpoint, openCheckpoint } from './checkpoint-argument.ts';
+import { physicalCores } from '../runtime/physical-cores-node.ts';
+import type { FoundModel } from '../saved-model/open-model.ts';
+import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
 import { termsOf } from './checkpoint-terms.ts';
+import { compileCache } from './compile-cache.ts';
 import { describeExport, describeExportAsJson, type ExportReport } from './export-report.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
@@ -69,7 +71,7 @@ export function registerExport(program: Command, terminal: Terminal): void {
   withModelFlags(command).optionsGroup('How it draws (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('Where to check it:')
-    .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .option('--threads <n>', 'CPU threads (default: one per physical core)', wholeNumber({ from: 1 }))
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: ExportFlags) =>
       interruptible((signal) => runExport(run, flags, terminal, signal)),
@@ -85,37 +87,42 @@ async function runExport(
   const format = flags.format ?? formatOf(flags.out);
   expectMeaningful(flags, format);
   const checkpoint = await locateCheckpoint(run);
-  const saved = await openCheckpoint(checkpoint, modelRequest(flags));
   const path = resolve(flags.out);
-  await makeFolder(dirname(path), { fix: 'choose another place with --out' });
-  const sha256 = await sha256OfFile(checkpoint, { signal });
-  const metadata = {
-    udit_version: version,
-    checkpoint: basename(checkpoint),
-    checkpoint_sha256: sha256,
-    ...termsOf(checkpoint, sha256),
-  };
-  const written =
-    format === 'onnx'
-      ? await exportModel(path, saved, flags, metadata, terminal, signal)
-      : await exportWeights(path, saved, metadata);
-  const report: ExportReport = { saved, checkpoint, ...written };
-  terminal.out.write(flags.json === true ? describeExportAsJson(report) : describeExport(report));
+  const saved = await findCheckpoint(checkpoint, modelRequest(flags));
+  try {
+    await makeFolder(dirname(path), { fix: 'choose another place with --out' });
+    const sha256 = await sha256OfFile(checkpoint, { signal });
+    const metadata = {
+      udit_version: version,
+      checkpoint: basename(checkpoint),
+      checkpoint_sha256: sha256,
+      ...termsOf(checkpoint, sha256),
+    };
+    const written =
+      format === 'onnx'
+        ? await exportModel(path, saved, flags, metadata, terminal, signal)
+        : await exportWeights(path, saved, metadata);
+    const report: ExportReport = { saved, checkpoint, ...written };
+    terminal.out.write(flags.json === true ? describeExportAsJson(report) : describeExport(report));
+  } finally {
+    await saved.close();
+  }
 }
 
 type Written = Pick<ExportReport, 'paths' | 'bytes' | 'onnx'>;
 
 async function exportWeights(
   path: string,
-  saved: SavedModel,
+  saved: FoundModel,
   metadata: Record<string, string>,
 ): Promise<Written> {
-  return { paths: [path], bytes: await writeWeightsExport(path, saved, metadata) };
+  const weights = await readTensors(saved.weights);
+  return { paths: [path], bytes: await writeWeightsExport(path, { ...saved, weights }, metadata) };
 }
 
 async function exportModel(
   path: string,
-  saved: SavedModel,
+  saved: FoundModel,
   flags: ExportFlags,
   metadata: Record<string, string>,
   terminal: Terminal,
@@ -130,7 +137,8 @@ async function exportModel(
       externalData: flags.externalData,
       metadata,
       backend: cpuBackend,
-      threads: flags.threads ?? availableParallelism(),
+      threads: flags.threads ?? physicalCores(),
+      cache: compileCache(),
       signal,
       onProgress: (done, note) => progress.update(done, note),
     });

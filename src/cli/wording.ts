@@ -6,7 +6,10 @@ import type { SavedModel } from '../saved-model/saved-model.ts';
 const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
 
 /** Which model of which file: one line, and below it what was found out about a file of another program. */
-export function modelLines({ card, source, findings }: Omit<SavedModel, 'weights'>, path: string): string {
+export function modelLines(
+  { card, source, findings }: Omit<SavedModel, 'weights' | 'model'>,
+  path: string,
+): string {
   const steps = card.step === 0 ? '' : `step ${card.step}, `;
   const lines = [
     `${card.name}, ${steps}${WEIGHTS_IN_WORDS[source]} (${shortest(path)})`,

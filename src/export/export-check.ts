@@ -1,4 +1,5 @@
 /** @file Does an exported file compute what the model here computes? Both are run on the same inputs. */
+import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
 import { NumericsError } from '../core/errors.ts';
 import {
@@ -14,6 +15,7 @@ import { sizeOf } from '../core/shape.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { Backend, Session } from '../runtime/session.ts';
+import { guidedSteps } from '../sampling/guidance-interval.ts';
 import { imageKey, imageNoise } from '../sampling/image-noise.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { buildStepGraph } from '../sampling/step-graph.ts';
@@ -26,6 +28,8 @@ export interface CheckOptions {
   /** Runs the model as it is used here. */
   readonly backend: Backend;
   readonly threads?: number | undefined;
+  /** Where compiled models are kept; by default nowhere. */
+  readonly cache?: CompileCache | undefined;
   readonly signal?: AbortSignal | undefined;
   /** @param done - share of the work, from 0 to 1 */
   readonly onProgress?: ((done: number, note: string) => void) | undefined;
@@ -136,31 +140,37 @@ function networkTimes({ card }: ExportedModel, count: number): HostTensor<'f32'>
 
 /** The first, a middle and the last step; each starts from noise. */
 async function checkStep(check: BatchCheck, { plan, settings }: Drawing): Promise<void> {
-  const { saved, session, inputs, difference, options } = check;
+  const { saved, inputs, difference, options } = check;
   const { labels, keys, imageShape } = inputs;
   const last = plan.steps.length - 1;
-  const graph = buildStepGraph(saved.model, plan, settings, keys.length);
-  await withLive(graph, saved, options, async (live) => {
-    for (const step of new Set([0, last >> 1, last])) {
-      const shared: [string, HostTensor][] = [
-        ['x', imageNoise(keys, imageShape, 'start')],
-        ['labels', labels],
-        ['cfgScale', scalar('f32', settings.cfgScale)],
-        ['noise', imageNoise(keys, imageShape, step)],
-        ...plan.memory.map((name): [string, HostTensor] => [name, imageNoise(keys, imageShape, step + 1)]),
-      ];
-      const actual = await session.run(new Map([...shared, [STEP_INPUT, scalar('i64', step)]]));
-      difference.add(actual, await live.run(new Map([...shared, ...plan.steps[step]!])));
-    }
-  });
+  const isGuided = guidedSteps(plan, settings);
+  const shared: [string, HostTensor][] = [
+    ['x', imageNoise(keys, imageShape, 'start')],
+    ['labels', labels],
+    ['cfgScale', scalar('f32', settings.cfgScale)],
+    ...plan.memory.map((name, i) => [name, imageNoise(keys, imageShape, i)] as [string, HostTensor]),
+  ];
+  for (const guided of new Set(isGuided)) {
+    const live = { ...settings, cfgScale: guided ? settings.cfgScale : 1 };
+    const graph = buildStepGraph(saved.model, plan, live, keys.length);
+    await withLive(graph, saved, options, async (session) => {
+      for (const step of new Set([0, last >> 1, last])) {
+        if (isGuided[step] !== guided) continue;
+        const feeds = new Map([...shared, ['noise', imageNoise(keys, imageShape, step)] as const]);
+        const actual = await check.session.run(new Map([...feeds, [STEP_INPUT, scalar('i64', step)]]));
+        difference.add(actual, await session.run(new Map([...feeds, ...plan.steps[step]!])));
+      }
+    });
+  }
 }
 
 /** Whole images, as `udit sample` draws them. */
 async function checkSampler(check: BatchCheck, { plan, settings }: Drawing): Promise<void> {
   const { saved, session, inputs, difference, options } = check;
   const { labels, keys, imageShape } = inputs;
-  const { backend, threads, signal, onProgress } = options;
-  const sampler = await createSampler(saved, { ...settings, backend, threads, batchSize: keys.length });
+  const { backend, threads, cache, signal, onProgress } = options;
+  const batchSize = keys.length;
+  const sampler = await createSampler(saved, { ...settings, backend, threads, cache, batchSize });
   let images: HostTensor;
   try {
     images = await sampler.generate({
@@ -199,10 +209,10 @@ export function noiseOfSteps(
 async function withLive(
   graph: Graph,
   { weights }: ExportedModel,
-  { backend, threads }: CheckOptions,
+  { backend, threads = 1, cache }: CheckOptions,
   use: (live: Session) => Promise<void>,
 ): Promise<void> {
-  const live = await compileInference(graph, weights, backend, threads === undefined ? {} : { threads });
+  const live = await compileInference(graph, weights, backend, { threads, cache });
   try {
     await use(live);
   } finally {

@@ -1,4 +1,5 @@
 /** @file Exports as files: they take their place after they have been read back and found to be right. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openTensorFile } from '../checkpoint/file-node.ts';
@@ -6,7 +7,7 @@ import { serialiseSafetensors } from '../checkpoint/safetensors.ts';
 import { CheckpointError, NumericsError } from '../core/errors.ts';
 import { contentOf, type FileContent, writeFilesAtomic } from '../files/atomic-write-node.ts';
 import { serialiseModel } from '../onnx/model-writer.ts';
-import type { LoadableModel } from '../runtime/session.ts';
+import type { Backend, LoadableModel } from '../runtime/session.ts';
 import { cardMetadata, type SavedModel } from '../saved-model/saved-model.ts';
 import { type Agreement, type CheckOptions, checkExport } from './export-check.ts';
 import {
@@ -90,18 +91,27 @@ async function checkFile(
   exported: OnnxExport,
   options: CheckOptions,
 ): Promise<Agreement> {
-  const { backend, threads } = options;
-  const model: LoadableModel =
-    backend.optimise !== undefined ? { path, isOptimised: false } : { bytes: await readFile(path) };
-  const session = await backend.createSession(model, {
+  const { backend, threads = 1 } = options;
+  const session = await backend.createSession(await loadable(path, backend), {
     purpose: 'inference',
-    ...(threads === undefined ? {} : { threads }),
+    threads,
+    // All steps in one run take a while: a thread of their own leaves this one free, for Ctrl-C.
+    ...(exported.what === 'sampler' ? { workers: 1 } : {}),
   });
   try {
     return await checkExport(saved, exported, session, options);
   } finally {
     await session.release();
   }
+}
+
+async function loadable(path: string, { optimise }: Backend): Promise<LoadableModel> {
+  if (optimise !== undefined) return { path, isOptimised: false };
+  const dataPath = `${path}.data`;
+  const bytes = await readFile(path);
+  return existsSync(dataPath)
+    ? { bytes, data: { name: basename(dataPath), bytes: await readFile(dataPath) } }
+    : { bytes };
 }
 
 /**

@@ -1,12 +1,13 @@
 /** @file What can be exported, as graphs: the network alone, one guided step of a sampler, and all of its steps. */
-import { hostTensor } from '../core/host-tensor.ts';
-import { sizeOf } from '../core/shape.ts';
+import { type HostTensor, hostTensor, tensorOf } from '../core/host-tensor.ts';
+import { type Shape, sizeOf } from '../core/shape.ts';
 import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
-import { constant, input, reshape, takeRows } from '../graph/operators.ts';
+import { add, constant, input, mul, reshape, sub, takeRows } from '../graph/operators.ts';
 import { bindInputs } from '../graph/rewrite.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { Denoiser } from '../models/denoiser.ts';
+import { guidedSteps } from '../sampling/guidance-interval.ts';
 import type { SamplingSettings } from '../sampling/settings.ts';
 import { buildStepGraph } from '../sampling/step-graph.ts';
 
@@ -38,20 +39,27 @@ export function numberedStepGraph(
 ): Graph {
   const graph = buildStepGraph(model, plan, settings, batchSize);
   const row = reshape(input(STEP_INPUT, [], 'i64'), [1]);
+  const rowOf = (table: Tensor, shape: Shape): Tensor => reshape(takeRows(table, row), shape);
   const values = new Map<string, Tensor>();
   for (const [name, { shape }] of plan.steps[0]!) {
-    values.set(name, reshape(takeRows(constant(tableOf(plan, name)), row), shape));
+    values.set(name, rowOf(constant(tableOf(plan, name)), shape));
+  }
+  const isGuided = guidedSteps(plan, settings);
+  if (isGuided.includes(true) && isGuided.includes(false)) {
+    // A step that is not guided is one of scale 1.
+    const share = rowOf(constant(tensorOf('f32', [isGuided.length], isGuided.map(Number))), []);
+    values.set('cfgScale', add(1, mul(share, sub(input('cfgScale', []), 1))));
   }
   if (plan.usesNoise && allNoise) {
     const { inChannels, inputSize } = model.config;
     const shape = [batchSize, inChannels, inputSize, inputSize];
-    values.set('noise', reshape(takeRows(input('stepNoise', [plan.steps.length, ...shape]), row), shape));
+    values.set('noise', rowOf(input('stepNoise', [plan.steps.length, ...shape]), shape));
   }
   return bindInputs(graph, values);
 }
 
 /** What the steps are fed under one name, a row per step. */
-function tableOf({ steps }: SamplingPlan, name: string) {
+function tableOf({ steps }: SamplingPlan, name: string): HostTensor<'f32'> {
   const rows = steps.map((step) => step.get(name)!);
   const { shape } = rows[0]!;
   const data = new Float32Array(steps.length * sizeOf(shape));

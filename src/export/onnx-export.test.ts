@@ -3,7 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
 import { randomWeights, tinyCard, tinySpec } from '../../test/support/tiny-checkpoint.ts';
-import { type HostTensor, tensorOf, toNumbers } from '../core/host-tensor.ts';
+import { type HostTensor, type TensorMap, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { normal, randomKey } from '../core/random.ts';
 import { graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
@@ -20,7 +20,9 @@ import { type ExportedModel, type ExportedPart, exportOnnx, serialiseExport } fr
 const DIT: ModelSpec = presetSpec('DiT-S/2', { inputSize: 8, width: 8, depth: 2, heads: 2, numClasses: 3 });
 const GAUSSIAN: ModelCard['objective'] = { kind: 'gaussian', variance: 'fixed-large' };
 
-function saved(spec: ModelSpec = tinySpec(), objective = tinyCard().objective, seed = 1): ExportedModel {
+type TinyModel = ExportedModel & { readonly weights: TensorMap };
+
+function saved(spec: ModelSpec = tinySpec(), objective = tinyCard().objective, seed = 1): TinyModel {
   const card = tinyCard({ name: 'tiny', spec, objective });
   return { card, model: createModel(spec), weights: randomWeights(spec, seed), source: 'ema' };
 }
@@ -51,6 +53,12 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { name: 'U-DiT, flow', model: saved(), settings: { steps: 3 } },
+  { name: 'U-DiT, flow by euler', model: saved(), settings: { sampler: 'euler', steps: 2 } },
+  {
+    name: 'U-DiT, flow guided at some steps, with noise',
+    model: saved(),
+    settings: { sampler: 'dpm++2m-sde', steps: 4, cfgInterval: [0.2, 0.8] },
+  },
   {
     name: 'U-DiT, flow by heun without guidance',
     model: saved(),
@@ -117,6 +125,7 @@ test('a file for one batch size, and what it says of itself', async () => {
     'x f32[2,3,8,8]',
     'labels i64[2]',
     'cfgScale f32[]',
+    'previousX0 f32[2,3,8,8]',
     'step i64[]',
   ]);
   expect(await checkExport(saved(), file, session, { backend: cpuBackend })).toMatchObject({

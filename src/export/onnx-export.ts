@@ -1,6 +1,5 @@
 /** @file A saved model as standard ONNX: the network alone, one guided step of a sampler, or all of its steps. */
 import { computeWeights, splitForInference, type WriteWeight } from '../compile/inference.ts';
-import { ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { sourceOf, type TensorSource } from '../core/tensor-source.ts';
 import { createObjective } from '../diffusion/objectives.ts';
@@ -55,7 +54,9 @@ export interface Drawing {
 }
 
 /** What is exported of a saved model. */
-export type ExportedModel = Pick<SavedModel, 'card' | 'model' | 'weights' | 'source'>;
+export interface ExportedModel extends Pick<SavedModel, 'card' | 'model' | 'source'> {
+  readonly weights: TensorMap | TensorSource;
+}
 
 const FORMAT = 'udit-onnx-1';
 
@@ -115,13 +116,6 @@ function planDrawing(
 ): Drawing {
   const objective = createObjective(card.objective);
   const settings = chooseSettings(objective.kind, model.config, requested);
-  if (settings.cfgInterval !== undefined) {
-    throw new ConfigError({
-      where: 'export',
-      problem: `guidance at times ${settings.cfgInterval.join(' to ')} only is asked for, and one graph guides every step`,
-      fix: 'leave the interval out',
-    });
-  }
   return { settings, plan: planSampling(objective, settings.sampler, settings) };
 }
 
@@ -144,9 +138,11 @@ function describeExport(
     format: FORMAT,
     what,
     weights: source,
-    ...(drawing === undefined
-      ? {}
-      : { sampler: JSON.stringify({ ...drawing.settings, stepCount: drawing.plan.steps.length }) }),
+    ...(drawing === undefined ? {} : { sampler: JSON.stringify(describeDrawing(drawing)) }),
     ...further,
   };
+}
+
+function describeDrawing({ settings, plan }: Drawing) {
+  return { ...settings, stepCount: plan.steps.length, memory: plan.memory };
 }

@@ -1,6 +1,7 @@
 /** @file A graph that is run again and again inside one ONNX model: its body is the graph, values are carried on. */
 import { scalar } from '../core/host-tensor.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
+import type { Tensor } from '../graph/tensor.ts';
 import { writeGraph } from './lower.ts';
 import type { LowerOptions } from './lowering.ts';
 import { type ModelInParts, ModelWriter } from './model-writer.ts';
@@ -18,9 +19,9 @@ export interface CarriedValue {
   readonly input: string;
   /** Name of the graph's output that it is at the next run. */
   readonly output: string;
-  /** Input of the model that it is at the first run. By default it is zeros in the shape of the first carried value. */
+  /** Input of the model that it is at the first run. Default: zeros. */
   readonly first?: string;
-  /** Output of the model that is the last run's output; by default none. */
+  /** Output of the model that is the last run's output. Default: none. */
   readonly last?: string;
 }
 
@@ -41,9 +42,9 @@ export function lowerLoop(graph: Graph, options: LoopOptions): ModelInParts {
     const { name } = params;
     if (name === index) continue;
     const value = inputOf.get(name);
-    const given = value === undefined ? name : value.first;
-    if (given !== undefined) around.addInput(given, dtype, shape);
     bound.set(name, value === undefined ? name : `step/${name}`);
+    if (value === undefined) around.addInput(name, dtype, shape);
+    else if (value.first !== undefined) around.addInput(value.first, dtype, shape);
   }
   for (const { input, output, last } of carried) {
     const { dtype, shape } = graph.get(output)!;
@@ -55,11 +56,14 @@ export function lowerLoop(graph: Graph, options: LoopOptions): ModelInParts {
   writeGraph(outputs, options, { writer: body, bound });
 
   const trips = around.constant(scalar('i64', count));
-  const zeros = () => around.emit('Mul', [carried[0]!.first!, around.constant(scalar('f32', 0))]);
-  const starts = carried.map(({ first }) => first ?? zeros());
+  const starts = carried.map(({ first, output }) => first ?? zerosLike(around, graph.get(output)!));
   const results = around.emitMany('Loop', [trips, '', ...starts], carried.length, { body: { graph: body } });
   carried.forEach(({ last }, i) => {
     if (last !== undefined) around.emit('Identity', [results[i]!], {}, { output: last });
   });
   return around.toParts(metadata, body);
+}
+
+function zerosLike(writer: ModelWriter, { dtype, shape }: Tensor): string {
+  return writer.emit('Expand', [writer.constant(scalar(dtype, 0)), writer.integers(shape)]);
 }
