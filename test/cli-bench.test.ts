@@ -50,7 +50,7 @@ test('measures every task, and says so as JSON', async () => {
   }
   expect(forward.ours[0].secondsPerImage).toBe(forward.ours[0].medianSeconds / 2);
   expect(sampling.ours[0].versions).toMatchObject({
-    sampler: 'euler',
+    sampler: 'dpm++2m',
     steps: 1,
     cfgScale: 3,
     evaluations: 1,
