@@ -10,7 +10,7 @@ import { createSampler } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
 import { workerBytes } from '../sampling/worker-memory.ts';
-import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
+import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
@@ -91,14 +91,8 @@ export function registerSample(program: Command, terminal: Terminal): void {
     );
 }
 
-async function sample(
-  run: string | undefined,
-  flags: SampleFlags,
-  terminal: Terminal,
-  signal: AbortSignal,
-): Promise<void> {
-  const path = await locateCheckpoint(run);
-  const saved = await findCheckpoint(path, modelRequest(flags));
+/** What is to be drawn, and the sampler that draws it; the weights are not needed any more. */
+async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   if (flags.previews === true && !drawsPixels(saved.model.config)) {
     throw new ConfigError({
       where: '--previews',
@@ -125,7 +119,22 @@ async function sample(
       workerBytes: memoryPerWorker,
     }),
     cache: flags.cache ? compileCache() : undefined,
-  }).finally(saved.close);
+  });
+  return { sampler, classes, labels, imageCount, batchCount, memoryPerWorker };
+}
+
+async function sample(
+  run: string | undefined,
+  flags: SampleFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const path = await locateCheckpoint(run);
+  const saved = await findCheckpoint(path, modelRequest(flags));
+  const { sampler, classes, labels, imageCount, batchCount, memoryPerWorker } = await compileSampler(
+    saved,
+    flags,
+  ).finally(saved.close);
   const drawn = { saved, path, sampler, memoryPerWorker, imageCount, seed: flags.seed, folder: flags.out };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));
   const progress = startProgress(terminal, {
