@@ -1,5 +1,6 @@
 /** @file Flags for what a checkpoint does not say itself: which weights of it are meant, and which model they are of. */
 import { type Command, Option } from 'commander';
+import type { DiTConfig } from '../models/dit.ts';
 import type { ModelRequest } from '../saved-model/open-model.ts';
 import type { WeightSet } from '../saved-model/saved-model.ts';
 import { wholeNumber } from './flags.ts';
@@ -9,6 +10,8 @@ export interface ModelFlags {
   readonly model?: string;
   readonly numClasses?: number;
   readonly imageSize?: number;
+  readonly tokens?: DiTConfig['tokens'];
+  readonly downFactor?: number;
 }
 
 export function withModelFlags(command: Command): Command {
@@ -27,9 +30,17 @@ export function withModelFlags(command: Command): Command {
       '--image-size <n>',
       'pixels of the images it was trained on, of which latents are an eighth',
       count,
-    );
+    )
+    .addOption(
+      new Option(
+        '--tokens <which>',
+        'DiT and SiT, without training: let attention downsample kv (ToDo), qkv, or none',
+      ).choices(['kv', 'qkv', 'none']),
+    )
+    .option('--down-factor <n>', 'by how much along each side (default: 2)', count);
 }
 
-export function modelRequest({ weights, model, numClasses, imageSize }: ModelFlags): ModelRequest {
-  return { weights, preset: model, numClasses, imageSize };
+export function modelRequest({ model, ...flags }: ModelFlags): ModelRequest {
+  const { weights, numClasses, imageSize, tokens, downFactor } = flags;
+  return { weights, preset: model, numClasses, imageSize, tokens, downFactor };
 }

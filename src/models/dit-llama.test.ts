@@ -5,7 +5,7 @@ import { graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
 import { topologicalOrder } from '../graph/traverse.ts';
 import { evaluate } from '../interp/evaluate.ts';
-import type { DiTConfig } from './dit.ts';
+import { type DiTConfig, FULL_ATTENTION } from './dit.ts';
 import { DiTLlama } from './dit-llama.ts';
 import { traceForward } from './trace.ts';
 
@@ -22,6 +22,7 @@ const TINY: DiTConfig = {
   heads: 3,
   mlpRatio: 4,
   discardSigma: false,
+  ...FULL_ATTENTION,
 };
 
 test('has the parameters of the official checkpoint, in its order', () => {

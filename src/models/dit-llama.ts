@@ -62,7 +62,7 @@ class LlamaBlock extends Module {
   constructor(config: DiTConfig, rope: () => RotaryTables) {
     super();
     this.adaLN_modulation = adaLNModulation(config.width, 6);
-    this.attn = new Attention(config.width, config.heads, rope);
+    this.attn = new Attention(config, rope);
     this.mlp = new GatedFeedForward(config);
   }
 

@@ -7,7 +7,7 @@ import { input } from '../graph/operators.ts';
 import { evaluate } from '../interp/evaluate.ts';
 import { initialise, normalWith } from '../nn/initialise.ts';
 import { sinCosPositions } from '../nn/position.ts';
-import { DiT, type DiTConfig, unpatchify } from './dit.ts';
+import { DiT, type DiTConfig, FULL_ATTENTION, unpatchify } from './dit.ts';
 import { presetSpec } from './presets.ts';
 import { createModel } from './registry.ts';
 import { traceForward } from './trace.ts';
@@ -24,6 +24,7 @@ const TINY: DiTConfig = {
   heads: 2,
   mlpRatio: 4,
   discardSigma: false,
+  ...FULL_ATTENTION,
 };
 
 const condition = (count: number) => ({ t: input('t', [count]), y: input('y', [count], 'i64') });
@@ -113,6 +114,13 @@ test('SiT throws away the channels of a variance: what is left is the first half
 
 describe('errors', () => {
   const build = (change: Partial<DiTConfig>) => () => new DiT({ ...TINY, ...change });
+
+  test('down factor', () => {
+    expect(build({ tokens: 'kv', downFactor: 3 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: DiT: down factor 3 does not divide the 4 tokens along a side
+        fix: use input size 12 or a factor such as 2]
+    `);
+  });
 
   test('input size', () => {
     expect(build({ inputSize: 10, patchSize: 4 })).toThrowErrorMatchingInlineSnapshot(`

@@ -31,6 +31,7 @@ import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import { sinCosPositions } from '../nn/position.ts';
 import type { RotaryTables } from '../nn/rotary.ts';
+import { everyNth, fromSubGrids, toSubGrids } from '../nn/sub-grids.ts';
 import { type Condition, Denoiser, type DenoiserConfig, type Stage } from './denoiser.ts';
 
 // Configuration
@@ -47,14 +48,25 @@ export interface DiTConfig extends DenoiserConfig {
   readonly mlpRatio: number;
   /** The last layer has channels for a variance that the prediction leaves out (SiT). */
   readonly discardSigma: boolean;
+  /**
+   * Which tokens attention downsamples; no parameter depends on it, so a trained model can draw with any. none: full
+   * attention, as in the papers. kv: all tokens ask, one in `downFactor`² answers (ToDo, Smith et al., arXiv 2402.13573).
+   * qkv: interleaved sub-grids attend apart from each other, which is U-DiT's without its convolution.
+   */
+  readonly tokens: 'qkv' | 'kv' | 'none';
+  /** Side factor by which tokens are downsampled, unless `tokens` is none. */
+  readonly downFactor: number;
 }
+
+/** As the papers have it; the factor is for whoever asks for fewer tokens. */
+export const FULL_ATTENTION = { tokens: 'none', downFactor: 2 } as const;
 
 /**
  * @param family - the model's, for the error
  * @throws ConfigError for the first combination that cannot work
  */
 export function checkPatchConfig(family: string, config: DiTConfig): void {
-  const { inputSize, patchSize, width, heads } = config;
+  const { inputSize, patchSize, width, heads, tokens, downFactor } = config;
   const fail = (problem: string, fix: string) => new ConfigError({ where: family, problem, fix });
   if (config.learnSigma && config.discardSigma) {
     throw fail(
@@ -66,6 +78,13 @@ export function checkPatchConfig(family: string, config: DiTConfig): void {
     throw fail(
       `input size ${inputSize} is not a multiple of the patch size ${patchSize}`,
       `use input size ${Math.ceil(inputSize / patchSize) * patchSize} or another patch size`,
+    );
+  }
+  const side = inputSize / patchSize;
+  if (tokens !== 'none' && side % downFactor !== 0) {
+    throw fail(
+      `down factor ${downFactor} does not divide the ${side} tokens along a side`,
+      `use input size ${Math.ceil(side / downFactor) * downFactor * patchSize} or a factor such as 2`,
     );
   }
   const unit = leastCommonMultiple(4, heads);
@@ -132,31 +151,47 @@ export function unpatchify(tokens: Tensor<'N T PPC'>, patchSize: number): Unlabe
 
 // Blocks
 
-/** Multi-head self-attention among all tokens; with tables, queries and keys are rotated by their positions. */
+/** Multi-head self-attention; with tables, queries and keys are rotated by their positions. */
 export class Attention extends Module {
   readonly qkv: Linear;
   readonly proj: Linear;
-  private readonly heads: number;
+  private readonly config: DiTConfig;
   private readonly rope: (() => RotaryTables) | undefined;
 
-  constructor(width: number, heads: number, rope?: () => RotaryTables) {
+  constructor(config: DiTConfig, rope?: () => RotaryTables) {
     super();
-    this.qkv = new Linear(width, 3 * width);
-    this.proj = new Linear(width, width);
-    this.heads = heads;
+    this.qkv = new Linear(config.width, 3 * config.width);
+    this.proj = new Linear(config.width, config.width);
+    this.config = config;
     this.rope = rope;
   }
 
   forward(x: Tensor<'N T D'>): Unlabelled {
+    const { heads, width, tokens, downFactor } = this.config;
     let [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
     if (this.rope !== undefined) {
       const { cos, sin } = this.rope();
-      q = rotary(q, cos, sin, this.heads);
-      k = rotary(k, cos, sin, this.heads);
+      q = rotary(q, cos, sin, heads);
+      k = rotary(k, cos, sin, heads);
     }
-    const headDim = x.shape[2]! / this.heads;
-    return this.proj.apply(attention(q, k, v, { heads: this.heads, scale: headDim ** -0.5 }));
+    // After positions are in, so that a token keeps its own whatever else it sees.
+    const attend = (...[ask, answer, value]: readonly [Unlabelled, Unlabelled, Unlabelled]) =>
+      attention(ask, answer, value, { heads, scale: (width / heads) ** -0.5 });
+    if (tokens === 'none') return this.proj.apply(attend(q, k, v));
+    if (tokens === 'kv') {
+      return this.proj.apply(attend(q, everyNth(asMap(k), downFactor), everyNth(asMap(v), downFactor)));
+    }
+    const parts = [q, k, v].map((all) => toSubGrids(asMap(all), downFactor));
+    const y = attend(...(parts as unknown as [Unlabelled, Unlabelled, Unlabelled]));
+    return this.proj.apply(reshape(fromSubGrids(y, downFactor, Math.sqrt(x.shape[1]!)), x.shape));
   }
+}
+
+/** Tokens [N, T, D] as the square map [N, H, W, D] that they were cut from. */
+function asMap(tokens: Tensor<'N T D'>): Unlabelled {
+  const [n, count, width] = tokens.shape as [number, number, number];
+  const side = Math.sqrt(count);
+  return reshape(tokens, [n, side, side, width]);
 }
 
 /** Attention and MLP, each with a shift, scale and gate from the condition (adaLN-Zero). */
@@ -165,9 +200,10 @@ class DiTBlock extends Module {
   readonly mlp: Mlp;
   readonly adaLN_modulation: Sequential;
 
-  constructor({ width, heads, mlpRatio }: DiTConfig) {
+  constructor(config: DiTConfig) {
     super();
-    this.attn = new Attention(width, heads);
+    const { width, mlpRatio } = config;
+    this.attn = new Attention(config);
     this.mlp = new Mlp(Linear, width, width * mlpRatio, 'tanh');
     this.adaLN_modulation = adaLNModulation(width, 6);
   }

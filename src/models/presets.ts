@@ -2,7 +2,7 @@
 import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../core/errors.ts';
 import type { DenoiserConfig } from './denoiser.ts';
-import type { DiTConfig } from './dit.ts';
+import { type DiTConfig, FULL_ATTENTION } from './dit.ts';
 import type { ModelSpec } from './registry.ts';
 import type { UDiTConfig } from './udit.ts';
 
@@ -75,7 +75,14 @@ function patchPresets(variant: PatchVariant, models: readonly PatchModel[]): Rec
   const presets = models.map((model) => {
     const [size, patch] = model.split('/') as [keyof typeof DIT_SIZES, string];
     const patchSize = Number(patch) as DiTConfig['patchSize'];
-    const config = { ...IMAGENET_LATENTS, ...sigma, patchSize, ...DIT_SIZES[size], mlpRatio: 4 };
+    const config = {
+      ...IMAGENET_LATENTS,
+      ...sigma,
+      ...FULL_ATTENTION,
+      patchSize,
+      ...DIT_SIZES[size],
+      mlpRatio: 4,
+    };
     return [`${variant}-${model}`, { family, config }] as const;
   });
   return Object.fromEntries(presets);

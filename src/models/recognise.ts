@@ -1,7 +1,7 @@
 /** @file Which model a checkpoint belongs to, from the names and shapes of its tensors alone. */
 import type { Shape } from '../core/shape.ts';
 import type { DenoiserConfig } from './denoiser.ts';
-import type { DiTConfig } from './dit.ts';
+import { type DiTConfig, FULL_ATTENTION } from './dit.ts';
 import { gatedHiddenWidth } from './dit-llama.ts';
 import { PRESETS } from './presets.ts';
 import type { Family, ModelSpec } from './registry.ts';
@@ -176,7 +176,11 @@ function recognisePatches(
   return {
     data: dataOptions(side, inChannels, values / patchSize ** 2, rows),
     shown: { width, patchSize, depth, mlpRatio: mlpRatioAt(width) },
-    usual: { heads: headsOfPreset(family, width) ?? Math.ceil(width / 64), discardSigma: false },
+    usual: {
+      heads: headsOfPreset(family, width) ?? Math.ceil(width / 64),
+      discardSigma: false,
+      ...FULL_ATTENTION,
+    },
     assumedData: [],
   };
 }

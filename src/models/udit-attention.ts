@@ -15,12 +15,12 @@ import {
   reshape,
   rotary,
   slice,
-  transpose,
 } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import { centreTap, DepthwiseConv2d, Linear, PointwiseConv2d } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
+import { everyNth, fromSubGrids, toSubGrids } from '../nn/sub-grids.ts';
 import type { TraceOptions } from './denoiser.ts';
 
 /** What is the same at all levels. */
@@ -46,31 +46,6 @@ export interface AttentionLevel extends AttentionOptions {
   readonly side: number; // H = W of this level
   /** Side factor by which tokens are downsampled; 1 is full attention. */
   readonly downFactor: number;
-}
-
-/** [N, H, W, C] → [N·G, T, C]: pixel (h·f + i, w·f + j) becomes token (h, w) of sub-grid (i, j). */
-function toSubGrids(x: Tensor<'N H W C'>, factor: number): Unlabelled {
-  const [n, height, width, channels] = x.shape as [number, number, number, number];
-  const [h, w] = [height / factor, width / factor];
-  const split = reshape(x, [n, h, factor, w, factor, channels]);
-  return reshape(transpose(split, [0, 2, 4, 1, 3, 5]), [n * factor * factor, h * w, channels]);
-}
-
-/** The inverse of {@link toSubGrids}. */
-function fromSubGrids(tokens: Tensor<'NG T C'>, factor: number, side: number): Unlabelled {
-  const channels = tokens.shape[2]!;
-  const n = tokens.shape[0]! / (factor * factor);
-  const part = side / factor;
-  const split = reshape(tokens, [n, factor, factor, part, part, channels]);
-  return reshape(transpose(split, [0, 3, 1, 4, 2, 5]), [n, side, side, channels]);
-}
-
-/** [N, H, W, C] → [N, T, C]: every pixel of rows and columns that are multiples of the factor. */
-function everyNth(x: Tensor<'N H W C'>, factor: number): Unlabelled {
-  const [n, height, width, channels] = x.shape as [number, number, number, number];
-  const [h, w] = [height / factor, width / factor];
-  const rows = slice(reshape(x, [n, h, factor, w, factor * channels]), 2, 0, 1);
-  return reshape(slice(rows, 4, 0, channels), [n, h * w, channels]);
 }
 
 /** Depthwise convolution with an optional shortcut: what pixels know reaches their neighbours in other sub-grids. */

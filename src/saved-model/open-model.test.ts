@@ -222,6 +222,51 @@ describe('a checkpoint of another program', () => {
   });
 });
 
+describe('token downsampling that was not trained', () => {
+  const spec = presetSpec('DiT-S/4', { width: 24, heads: 2, depth: 1, inputSize: 16, numClasses: 3 });
+  const file = fileOf(randomWeights(spec, 4));
+
+  test('changes attention, and is told', () => {
+    const { card: drawn, findings } = findModel(file, 'dit.pt', { tokens: 'kv' });
+    expect(drawn.spec.config).toMatchObject({ tokens: 'kv', downFactor: 2 });
+    expect(findings.at(-1)).toEqual(['tokens', 'keys and values downsampled by 2 along each side']);
+    const apart = findModel(file, 'dit.pt', { tokens: 'qkv', downFactor: 4 });
+    expect(apart.findings.at(-1)).toEqual([
+      'tokens',
+      'queries, keys and values downsampled by 4 along each side',
+    ]);
+  });
+
+  test('a factor for nothing', () => {
+    expect(() => findModel(file, 'dit.pt', { downFactor: 4 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --down-factor: a factor of 4 is given, but no tokens are downsampled
+        fix: say which: --tokens kv (ToDo) or --tokens qkv]
+    `);
+  });
+
+  test('a factor that does not divide', () => {
+    expect(() =>
+      findModel(file, 'dit.pt', { tokens: 'kv', downFactor: 3 }),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: DiT: down factor 3 does not divide the 4 tokens along a side
+        fix: use input size 24 or a factor such as 2]
+    `);
+  });
+
+  test('U-DiT learned its own', () => {
+    const { tensors, metadata } = checkpoint;
+    const own = { ...sourceOf(tensors), format: 'safetensors', metadata };
+    expect(() => findModel(own, 'file', { tokens: 'kv' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --tokens: kv is asked for, but U-DiT learned its own token downsampling (qkv)
+        fix: leave --tokens out; it is for DiT, SiT and their LLaMA variants]
+    `);
+    expect(() => findModel(own, 'file', { downFactor: 4 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --down-factor: 4 is asked for, but U-DiT learned its own token downsampling (qkv)
+        fix: leave --down-factor out; it is for DiT, SiT and their LLaMA variants]
+    `);
+  });
+});
+
 describe('refusals', () => {
   test('no tensors of a model', () => {
     expect(messageOf(fileOf([['a', tensorOf('f32', [], [1])]]))).toMatchInlineSnapshot(`

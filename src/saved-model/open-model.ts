@@ -18,9 +18,14 @@ import type { Denoiser } from '../models/denoiser.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
 import { FORMAT, readCard, type SavedModel, type WeightSet } from './saved-model.ts';
+import {
+  describeSparseAttention,
+  type SparseAttentionRequest,
+  withSparseAttention,
+} from './sparse-attention.ts';
 import { type ChosenWeights, chooseOwnWeights, chooseWeights } from './weight-sets.ts';
 
-export interface ModelRequest extends PublishedRequest {
+export interface ModelRequest extends PublishedRequest, SparseAttentionRequest {
   /** Preferred where there are both. Default: `ema`. */
   readonly weights?: WeightSet | undefined;
 }
@@ -86,9 +91,10 @@ function locate(file: TensorFile, where: string, request: ModelRequest): Located
   const chosen = isOwn ? chooseOwnWeights(allNames, prefer, file.metadata) : chooseWeights(allNames, prefer);
   if (chosen === undefined) throw noModel(file, where);
   const infos = new Map([...chosen.names].map(([name, inFile]) => [name, file.infos.get(inFile)!]));
-  const { card, findings, advice } = isOwn
+  const { findings, advice, ...described } = isOwn
     ? describeOwn(file, infos, where, request)
     : describePublished(infos, file.metadata, where, request);
+  const card = { ...described.card, spec: withSparseAttention(described.card.spec, request) };
   const model = build(card.spec, where, request);
   const expected = [...model.parameters()];
   fitParameters(expected, infos, { where, model: card.name, advice });
@@ -96,7 +102,7 @@ function locate(file: TensorFile, where: string, request: ModelRequest): Located
     card,
     model,
     source: chosen.source,
-    findings: [...describeChoice(chosen), ...findings],
+    findings: [...describeChoice(chosen), ...findings, ...describeSparseAttention(card.spec)],
     names: new Map(expected.map(({ name }) => [name, chosen.names.get(name)!])),
   };
 }
@@ -122,11 +128,12 @@ function describeOwn(
 }
 
 /** What a file says is wrong is its own fault; what the user says of it is a question of flags. */
-function build(spec: ModelSpec, where: string, { preset, imageSize, numClasses }: ModelRequest): Denoiser {
+function build(spec: ModelSpec, where: string, request: ModelRequest): Denoiser {
   try {
     return createModel(spec);
   } catch (cause) {
-    const isAsked = [preset, imageSize, numClasses].some((flag) => flag !== undefined);
+    const { preset, imageSize, numClasses, tokens, downFactor } = request;
+    const isAsked = [preset, imageSize, numClasses, tokens, downFactor].some((flag) => flag !== undefined);
     if (isAsked || !(cause instanceof ConfigError)) throw cause;
     throw new CheckpointError({
       where,

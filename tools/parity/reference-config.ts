@@ -5,7 +5,7 @@ import { DataError } from '../../src/core/errors.ts';
 import type { TensorMap } from '../../src/core/host-tensor.ts';
 import type { GaussianOptions } from '../../src/diffusion/gaussian.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
-import type { DiTConfig } from '../../src/models/dit.ts';
+import { type DiTConfig, FULL_ATTENTION } from '../../src/models/dit.ts';
 import { PRESETS } from '../../src/models/presets.ts';
 import type { ModelSpec } from '../../src/models/registry.ts';
 import type { UDiTConfig } from '../../src/models/udit.ts';
@@ -98,6 +98,7 @@ function patchConfigOf(config: Parsed<typeof patchSchema>, isSiT: boolean): DiTC
     patchSize: config.patch_size,
     learnSigma: config.learn_sigma && !isSiT,
     discardSigma: config.learn_sigma && isSiT,
+    ...FULL_ATTENTION,
   };
 }
 
