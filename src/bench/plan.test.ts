@@ -7,7 +7,7 @@ const request = (changes: Partial<BenchRequest> = {}): BenchRequest => ({
   batches: [8],
   workers: [1],
   threads: [1],
-  precisions: ['fp32'],
+  precisions: ['f32'],
   devices: ['cpu'],
   sampling: { steps: 10 },
   ...changes,

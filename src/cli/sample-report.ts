@@ -22,11 +22,11 @@ export interface DrawnSamples {
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart(drawn: DrawnSamples): string {
   const { saved, path, sampler, imageCount, seed } = drawn;
-  const { settings, stepCount, workers, threads } = sampler;
+  const { settings, precision, stepCount, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
-    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n` +
+    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
     `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(drawn.memoryPerWorker)} each\n`
   );
@@ -60,6 +60,7 @@ export function describeAsJson(
     nfe: sampler.nfe,
     networkRuns: sampler.networkRuns,
     seed,
+    precision: sampler.precision,
     batchSize: sampler.batchSize,
     workers: sampler.workers,
     threads: sampler.threads,

@@ -1,6 +1,7 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
+import { PRECISIONS, type Precision } from '../models/precision.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
@@ -29,6 +30,7 @@ interface SampleFlags extends ModelFlags, SamplingFlags {
   readonly previews?: true;
   readonly json?: true;
   readonly backend: Backend['name'];
+  readonly precision: Precision;
   readonly batchSize?: number;
   readonly workers?: number;
   readonly threads?: number;
@@ -68,6 +70,11 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .optionsGroup('Where to run it:')
     .addOption(
       new Option('--backend <name>', 'native code or WebAssembly').choices(['cpu', 'wasm']).default('cpu'),
+    )
+    .addOption(
+      new Option('--precision <name>', 'int8: linear layers in bytes, faster and a little off')
+        .choices(PRECISIONS)
+        .default('f32'),
     )
     .option(
       '--workers <n>',
@@ -109,6 +116,7 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   const sampler = await createSampler(saved, {
     ...requestedSettings(flags),
     backend: await loadBackend(flags.backend),
+    precision: flags.precision,
     batchSize,
     ...chooseParallelism({
       cores: flags.backend === 'cpu' ? physicalCores() : 1,

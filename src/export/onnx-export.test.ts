@@ -141,6 +141,7 @@ test('a file for one batch size, and what it says of itself', async () => {
       "name": "tiny",
       "nimg": "640",
       "objective": "{"kind":"flow","timeScale":1000}",
+      "precision": "f32",
       "sampler": "{"sampler":"dpm++2m","steps":4,"cfgScale":2,"cfgChannels":3,"shift":3,"stepCount":4,"memory":["previousX0"]}",
       "step": "20",
       "weights": "ema",

@@ -11,6 +11,7 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { planSampling } from '../diffusion/samplers.ts';
 import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
+import { inPrecision, type Precision } from '../models/precision.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { guidedSteps } from './guidance-interval.ts';
@@ -27,6 +28,8 @@ import { buildStepGraph, memoryOutput } from './step-graph.ts';
 
 export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
+  /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
+  readonly precision?: Precision | undefined;
   /** Images that a worker draws at once, B; see {@link evenBatchSize}. Default 1; with guidance the network sees two. */
   readonly batchSize?: number | undefined;
   /**
@@ -74,6 +77,7 @@ export interface SampledBatch {
 
 export interface ImageSampler {
   readonly settings: SamplingSettings;
+  readonly precision: Precision;
   readonly batchSize: number;
   readonly workers: number;
   readonly threads: number;
@@ -105,7 +109,8 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
-  const { backend, batchSize = DEFAULT_BATCH_SIZE, workers = 1, threads = 1, cache, ...requested } = options;
+  const { backend, precision = 'f32', cache, ...placed } = options;
+  const { batchSize = DEFAULT_BATCH_SIZE, workers = 1, threads = 1, ...requested } = placed;
   for (const [name, value] of Object.entries({ batchSize, workers, threads })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
@@ -121,8 +126,9 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const sessions = new Map<boolean, Session>();
   for (const guided of new Set(isGuided)) {
     const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize);
+    const program = inPrecision(graph, saved.model, precision);
     const options = { workers, threads, cache };
-    sessions.set(guided, await compileInference(graph, saved.weights, backend, options));
+    sessions.set(guided, await compileInference(program, saved.weights, backend, options));
   }
   const compiled: CompiledStep = {
     model: saved.model.config,
@@ -134,6 +140,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   };
   return {
     settings,
+    precision,
     batchSize,
     workers,
     threads,
