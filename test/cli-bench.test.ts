@@ -88,6 +88,17 @@ test('a profile tells where the time goes', async () => {
   expect((await readdir(profiles))[0]).toMatch(/^forward-2-cpu-1x1-f32_.*\.json$/);
 });
 
+test('int8 is measured beside f32, with its error', async () => {
+  const { out } = await bench(...TINY, '--task', 'forward,train', '--precision', 'f32,int8', '--json');
+  const { contests, skipped } = JSON.parse(out);
+  expect(skipped).toEqual(['training is in f32, not in int8']);
+  const [exact, int8] = contests[0].ours;
+  expect([exact.precision, int8.precision]).toEqual(['f32', 'int8']);
+  expect(exact).not.toHaveProperty('error');
+  expect(int8.error).toBeGreaterThan(1e-3);
+  expect(int8.error).toBeLessThan(5e-2);
+});
+
 describe('what cannot be measured', () => {
   test('more cores than there are', async () => {
     const { code, err } = await bench('--workers', '2', '--threads', '4000', '--no-peer');

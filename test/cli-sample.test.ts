@@ -297,6 +297,7 @@ describe('sampling', () => {
         "nfe": 2,
         "nimg": 640,
         "npz": null,
+        "precision": "f32",
         "previews": null,
         "sampler": "dpm++2m",
         "seed": 0,
@@ -355,6 +356,18 @@ describe('bad input ends with a message and the right exit code', () => {
       {
         "code": 2,
         "err": "error: option '--sampler <name>' argument 'dpm' is invalid. Allowed choices are ddpm, ddim, euler, heun, dpm++2m, dpm++2m-sde.
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('an unknown precision', async () => {
+    expect(await sample('none', '--precision', 'int4')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: option '--precision <name>' argument 'int4' is invalid. Allowed choices are f32, int8.
       (add --help for all options)
       ",
         "out": "",

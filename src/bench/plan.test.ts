@@ -60,6 +60,9 @@ test('says what is left out, and why', () => {
       ],
     }
   `);
+  expect(shortly({ tasks: ['train'], precisions: ['int8'] }, 1).skipped).toEqual([
+    'training is in f32, not in int8',
+  ]);
   expect(shortly({ devices: ['wasm'], workers: [2] }, 2)).toMatchInlineSnapshot(`
     {
       "names": [],

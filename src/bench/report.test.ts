@@ -81,7 +81,7 @@ test('a contest is a table of measurements, one of ratios, and versions below', 
 
 test('without a rival there are no ratios, and no column without values', () => {
   const train = { ...contest, task: 'train', cores: 1 } as const;
-  const alone = { ...measurement('udit 0.1.0', [5], 300), loadSeconds: { cold: 4 } };
+  const alone = { ...measurement('udit 0.1.0', [5], 300), loadSeconds: { cold: 4 }, error: 0.0123 };
   const operations = new Map([
     ['Gemm', 0.75],
     ['Mul', 0.25],
@@ -94,8 +94,8 @@ test('without a rival there are no ratios, and no column without values', () => 
   };
   expect(formatContest(result)).toMatchInlineSnapshot(`
     "train, batch 4, cpu, 1 core
-                  workers×threads  precision  median s  min s  s/image  images/s  peak MB  per process  cold load s
-      udit 0.1.0              1×2        f32     5.000  5.000    1.250      0.80      300          300         4.00
+                  workers×threads  precision  median s  min s  s/image  images/s  peak MB  per process  cold load s   error
+      udit 0.1.0              1×2        f32     5.000  5.000    1.250      0.80      300          300         4.00  1.2e-2
 
       udit 0.1.0: version 1.0, blas null
       udit 0.1.0 1×2 f32: products 75 %: Gemm 75 %; beside them Mul 25 %"

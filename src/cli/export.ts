@@ -44,7 +44,7 @@ Examples:
   udit export --out emoji.onnx                                noise and labels in, images out
   udit export runs/mine --what denoiser --out net.onnx        the network alone
   udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
-  udit export --precision int8 --out emoji-int8.onnx          a third of the size
+  udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, a little off
   udit export runs/mine --out mine.safetensors                weights under PyTorch's names
 `;
 

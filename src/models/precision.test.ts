@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { DiskCache } from '../compile/disk-cache-node.ts';
 import { compileInference, type InferenceOptions } from '../compile/inference.ts';
 import { Difference } from '../core/difference.ts';
-import { hostTensor, type HostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
 import { sizeOf } from '../core/shape.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';

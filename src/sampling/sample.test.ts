@@ -318,6 +318,19 @@ describe('several workers', () => {
   });
 });
 
+test('in int8 images are nearly those in f32, the same from any number of workers', async () => {
+  const request = { labels: [0, 2], seed: 3 };
+  const options = { sampler: 'euler', steps: 3 } as const;
+  const f32 = await (await openSampler(flowUDiT, options)).generate(request);
+  const sampler = await openSampler(flowUDiT, { ...options, precision: 'int8' });
+  const int8 = await sampler.generate(request);
+  expect(sampler.precision).toBe('int8');
+  expect(int8.data).not.toEqual(f32.data);
+  expectClose(int8.data, f32.data, { relative: 0.1 });
+  const shared = await openSampler(flowUDiT, { ...options, precision: 'int8', workers: 2 });
+  expect(await shared.generate(request)).toEqual(int8);
+});
+
 test('the settings that were chosen can be read', async () => {
   const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
   expect(sampler.settings).toEqual({ sampler: 'heun', steps: 12, shift: 3, cfgScale: 3, cfgChannels: 3 });
