@@ -109,8 +109,15 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
-  const { backend, precision = 'f32', cache, ...placed } = options;
-  const { batchSize = DEFAULT_BATCH_SIZE, workers = 1, threads = 1, ...requested } = placed;
+  const {
+    backend,
+    precision = 'f32',
+    batchSize = DEFAULT_BATCH_SIZE,
+    workers = 1,
+    threads = 1,
+    cache,
+    ...requested
+  } = options;
   for (const [name, value] of Object.entries({ batchSize, workers, threads })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
