@@ -145,7 +145,7 @@ async function finish(
   const { workers, threads, precision, profilePrefix } = workload;
   const {
     name,
-    introduction: { loadSeconds: _, error: __, ...introduction },
+    introduction: { loadSeconds: _, outputError: __, ...introduction },
   } = contestant;
   const memory = await contestant.quit();
   return {
@@ -207,7 +207,7 @@ async function startOurs(workload: Workload, options: ContestOptions): Promise<S
   const measureError = workload.precision !== 'f32';
   const first = await startProcess({ workload, cacheFolder, warmUp: !keepsModels, measureError }, options);
   const cold = Number(first.introduction.loadSeconds);
-  const error = first.introduction.error as number | undefined;
+  const error = first.introduction.outputError as number | undefined;
   if (!keepsModels) return { workload, contestant: first, loadSeconds: { cold }, error };
   await first.quit();
   const again = { workload, cacheFolder, warmUp: true, measureError: false };

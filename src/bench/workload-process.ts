@@ -27,7 +27,7 @@ const { workload, cacheFolder, warmUp, measureError } = JSON.parse(process.argv[
 const work = await createWork(workload, cacheFolder);
 for (let i = 0; warmUp && i < WARM_UP_ITERATIONS[workload.task]; i++) await work.run();
 const { loadSeconds, facts } = work;
-const error = measureError ? { error: await work.error?.() } : {};
+const error = measureError ? { outputError: await work.error?.() } : {};
 say({ ready: true, loadSeconds, ...error, node: process.versions.node, ...facts });
 
 for await (const line of createInterface({ input: process.stdin })) {
