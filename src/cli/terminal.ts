@@ -80,7 +80,7 @@ function progressBar(stream: TextStream, { title, total, from = 0 }: ProgressOpt
 }
 
 /** `45 s`, `12 min`, `3.4 h` */
-function formatSeconds(seconds: number): string {
+export function formatSeconds(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`;
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
