@@ -21,7 +21,7 @@ export function formatCommands(
   });
   return `${[
     `# Commands of ${grid.name}`,
-    `udit ${version}. The whole table; what is finished is recognised, so the same command goes on after an interruption:`,
+    `Made by udit ${version}. The whole table; what is finished is recognised, so the same command goes on after an interruption:`,
     fenced(`udit ablate ${quoted(gridPath)} --out ${quoted(folder)}`),
     'Each cell is a run like any other. This goes on training it, or says that it is finished:',
     fenced(cellCommands.join('\n')),

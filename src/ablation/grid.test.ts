@@ -117,7 +117,7 @@ describe('refuses', () => {
     `);
     expect(failure({ variants: [{ set: {} }] })).toMatchInlineSnapshot(`
       "ConfigError: grid.json: variants.0.name: it is missing
-        fix: use name"
+        fix: add it: docs/guides/ablations.md shows a grid"
     `);
     expect(failure({ variants: { a: {} } })).toMatchInlineSnapshot(`
       "ConfigError: grid.json: variants: {"a":{}} is not valid
@@ -125,7 +125,7 @@ describe('refuses', () => {
     `);
     expect(failure({ budget: undefined })).toMatchInlineSnapshot(`
       "ConfigError: grid.json: budget: it is missing
-        fix: use an object with keys"
+        fix: add it: docs/guides/ablations.md shows a grid"
     `);
   });
 

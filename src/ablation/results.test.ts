@@ -56,7 +56,6 @@ test('a table with finished, half finished and future rows', () => {
     - held-out loss: the training objective on pictures that training never sees, at fixed, evenly spread times with fixed noise.
     - Fréchet 8×8 RGB (proxy): the Fréchet distance of drawn pictures from the data, both reduced to the mean colours of 8×8 tiles: a small-scale proxy for FID, good for comparing rows of this table and for nothing else.
     - Each held-out picture at 16 times; 504 drawn pictures, cfg scale 1.
-
     "
   `);
 });

@@ -11,8 +11,8 @@ import { formatSeconds, type Progress, startProgress, type Terminal } from './te
 import { preparationProgress } from './train-report.ts';
 import { plural } from './wording.ts';
 
-/** What two cores of an AMD Zen 3 did of a small U-DiT's training, in multiply-accumulates per second (LOG.md). */
-const LAPTOP_MACS_PER_SECOND = 50e9;
+/** What two cores of an AMD Zen 5 make of the small networks of recipes/, in training (LOG.md). */
+const LAPTOP_MACS_PER_SECOND = 40e9;
 
 /** The cells of a grid and what they cost. */
 export function describeGrid(grid: Grid, planned: readonly PlannedVariant[], folder: string): string {
