@@ -141,7 +141,7 @@ function formatTick(value: number): string {
 
 /** Without the digits that arithmetic adds. */
 function shortest(value: number): string {
-  return String(Number(value.toPrecision(6)));
+  return String(Number(value.toPrecision(4)));
 }
 
 function drawLegend(names: readonly string[], { places }: LegendLayout, document: Document): string {
