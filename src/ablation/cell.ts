@@ -1,13 +1,11 @@
 /** @file One cell of a grid: a run folder like any other, with what it was found to be worth beside it. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { writeFileAtomic } from '../files/atomic-write-node.ts';
-import { isLayer } from '../train/config-layer.ts';
 import type { TrainConfig } from '../train/train-config.ts';
 import type { CellMetrics } from './evaluate.ts';
 import type { Variant } from './grid.ts';
 import type { EvaluationSettings } from './grid-schema.ts';
+import { readRecord, writeRecord } from './record.ts';
 
 export interface Cell {
   readonly variant: Variant;
@@ -34,10 +32,8 @@ export async function readMetrics(
   cell: Cell,
   evaluation: EvaluationSettings,
 ): Promise<CellMetrics | undefined> {
-  const text = await readFile(join(cell.runPath, RECORD), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  const record: unknown = JSON.parse(text);
-  if (!isLayer(record) || !isDeepStrictEqual(record.conditions, conditions(cell, evaluation)))
+  const record = await readRecord(join(cell.runPath, RECORD));
+  if (record === undefined || !isDeepStrictEqual(record.conditions, conditions(cell, evaluation)))
     return undefined;
   return record.metrics as CellMetrics;
 }
@@ -47,7 +43,5 @@ export async function writeMetrics(
   evaluation: EvaluationSettings,
   metrics: CellMetrics,
 ): Promise<void> {
-  const record = { metrics, conditions: conditions(cell, evaluation) };
-  const text = `${JSON.stringify(record, null, 2)}\n`;
-  await writeFileAtomic(join(cell.runPath, RECORD), [new TextEncoder().encode(text)]);
+  await writeRecord(join(cell.runPath, RECORD), { metrics, conditions: conditions(cell, evaluation) });
 }

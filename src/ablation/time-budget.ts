@@ -1,11 +1,10 @@
 /** @file A budget of wall time, turned into steps once and for all: training then depends on no clock. */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../files/atomic-write-node.ts';
-import { isLayer } from '../train/config-layer.ts';
 import type { TrainConfig } from '../train/train-config.ts';
 import { planTraining, type SessionOptions, trainInFolder } from '../train/training-session.ts';
 import type { Variant } from './grid.ts';
+import { readRecord, writeRecord } from './record.ts';
 
 /** The measurement takes this share of the budget, within bounds: enough for the pace to settle. */
 const MEASURED_SHARE = 0.05;
@@ -26,8 +25,8 @@ export async function stepsInTime(
   options: MeasurementOptions,
 ): Promise<number> {
   const path = join(folder, 'cells', variant.folder, 'pace.json');
-  const known = await readPace(path, minutes);
-  if (known !== undefined) return known;
+  const known = await readRecord(path);
+  if (known?.minutes === minutes) return Number(known.steps);
   const runPath = join(folder, 'cells', variant.folder, 'pace');
   const { batchSize } = config.training;
   let imagesPerSecond = 0;
@@ -46,14 +45,6 @@ export async function stepsInTime(
   await rm(runPath, { recursive: true, force: true });
   options.signal?.throwIfAborted();
   const steps = Math.max(1, Math.round((minutes * 60 * imagesPerSecond) / batchSize));
-  const record = { minutes, imagesPerSecond, steps };
-  await writeFileAtomic(path, [new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`)]);
+  await writeRecord(path, { minutes, imagesPerSecond, steps });
   return steps;
-}
-
-async function readPace(path: string, minutes: number): Promise<number | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  const record: unknown = JSON.parse(text);
-  return isLayer(record) && record.minutes === minutes ? Number(record.steps) : undefined;
 }

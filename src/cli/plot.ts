@@ -3,7 +3,7 @@ import { basename, dirname, extname, resolve, sep } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
-import { drawChart } from '../plot/chart.ts';
+import { drawChart, type Series } from '../plot/chart.ts';
 import { writeDrawing } from '../plot/png-node.ts';
 import { type CurveAxis, readCurve } from '../train/curve.ts';
 import type { Terminal } from './terminal.ts';
@@ -56,9 +56,11 @@ async function plot(
 ): Promise<void> {
   const extension = expectKnownExtension(out);
   const names = shortestNames(runs);
-  const series = await Promise.all(
-    runs.map(async (run, i) => ({ name: names[i]!, points: await readCurve(run, metric, x) })),
-  );
+  const series: Series[] = [];
+  // One after another, so that of several bad ones the first is named.
+  for (const [i, run] of runs.entries()) {
+    series.push({ name: names[i]!, points: await readCurve(run, metric, x) });
+  }
   if (log === true) expectPositive(series);
   const label = METRIC_LABELS[metric] ?? metric;
   const panel = {
@@ -89,9 +91,7 @@ function expectKnownExtension(out: string): '' | '.svg' | '.png' {
   });
 }
 
-function expectPositive(
-  series: readonly { readonly name: string; readonly points: readonly { readonly y: number }[] }[],
-): void {
+function expectPositive(series: readonly Series[]): void {
   for (const { name, points } of series) {
     const low = points.find(({ y }) => y <= 0);
     if (low === undefined) continue;
