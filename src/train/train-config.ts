@@ -6,6 +6,7 @@ import { count, countOrOff, fraction, positive } from '../core/values.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { Family } from '../models/registry.ts';
+import { expectedValue, isUnknownKey } from './config-issue.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
@@ -100,7 +101,7 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
 function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: ConfigSchema): ConfigError {
   const path = (issue.path ?? []).map((item) => String(item.key));
   const key = path.join('.');
-  if (issue.type === 'strict_object' && issue.expected === 'never') {
+  if (isUnknownKey(issue)) {
     return new ConfigError({
       where: 'configuration',
       problem: `unknown key ${key}`,
@@ -110,7 +111,7 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
   return new ConfigError({
     where: `configuration: ${key}`,
     problem: `${JSON.stringify(issue.input) ?? 'nothing'} is not valid`,
-    fix: `use ${describe(issue)}`,
+    fix: `use ${expectedValue(issue)}`,
   });
 }
 
@@ -129,26 +130,4 @@ function keysOf(section: string, config: ConfigLayer, { entries }: ConfigSchema)
   const kind = isLayer(config[section]) ? config[section].kind : undefined;
   const option = schema.options.find((candidate) => candidate.entries.kind.literal === kind);
   return Object.keys(option?.entries ?? {});
-}
-
-/** Kinds of values as people call them. */
-const KIND_NAMES: Readonly<Record<string, string>> = {
-  Object: 'an object with keys',
-  Array: 'a list, as in [1,2]',
-  number: 'a number',
-  string: 'text',
-  boolean: 'true or false',
-};
-
-function describe({ expected, requirement, type }: v.BaseIssue<unknown>): string {
-  if (type === 'min_value') return `${requirement} or more`;
-  if (type === 'max_value') return `${requirement} or less`;
-  if (type === 'gt_value') return `a number above ${requirement}`;
-  if (type === 'lt_value') return `a number below ${requirement}`;
-  if (type === 'safe_integer') return 'a whole number';
-  return (expected ?? 'another value')
-    .replace(/^\((.*)\)$/, '$1')
-    .split(' | ')
-    .map((kind) => KIND_NAMES[kind] ?? kind.replaceAll('"', ''))
-    .join(' or ');
 }
