@@ -88,7 +88,7 @@ async function sampleWork(model: Denoiser, setting: Setting): Promise<Work> {
     createSampler(saved, { ...sampling, backend, cache, workers, threads, batchSize: batch / workers }),
   );
   const labels = drawClasses(model, batch);
-  const { settings, stepCount: steps, nfe: evaluations } = sampler;
+  const { settings, stepCount: steps = 'chosen on the way', nfe: evaluations = steps } = sampler;
   return {
     run: () => sampler.generate({ labels, seed: 0 }),
     loadSeconds,

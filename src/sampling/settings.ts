@@ -26,11 +26,18 @@ const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 's
   flow: { sampler: 'dpm++2m', cfgScale: 3 },
 };
 
-const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = {
+/** Without a number: the sampler chooses its steps on the way. */
+const DEFAULT_STEPS: Readonly<Record<SamplerName, number | undefined>> = {
   ddpm: 250,
   ddim: 50,
   euler: 25,
+  midpoint: 12,
   heun: 12,
+  heun3: 8,
+  rk4: 6,
+  dopri5: undefined,
+  'sde-euler': 250,
+  'sde-heun': 125,
   'dpm++2m': 16,
   'dpm++2m-sde': 16,
 };
@@ -82,6 +89,12 @@ export function chooseSettings(
     eta,
     clip = accepts.includes('clip') ? drawsPixels(model) : undefined,
     shift = accepts.includes('shift') ? DEFAULT_SHIFT : undefined,
+    atol,
+    rtol,
+    diffusionForm,
+    diffusionNorm,
+    lastStep,
+    lastStepSize,
   } = requested;
   if (!Number.isFinite(cfgScale)) {
     throw new ConfigError({
@@ -98,14 +111,26 @@ export function chooseSettings(
     });
   }
   if (cfgInterval !== undefined) expectUsableInterval(cfgInterval, cfgScale);
-  return {
-    sampler,
+  const optional = {
     steps,
-    cfgScale,
-    cfgChannels,
-    ...(cfgInterval === undefined ? {} : { cfgInterval }),
-    ...(eta === undefined ? {} : { eta }),
-    ...(clip === undefined ? {} : { clip }),
-    ...(shift === undefined ? {} : { shift }),
+    cfgInterval,
+    eta,
+    clip,
+    shift,
+    atol,
+    rtol,
+    diffusionForm,
+    diffusionNorm,
+    lastStep,
+    lastStepSize,
   };
+  return { sampler, cfgScale, cfgChannels, ...withoutUndefined(optional) };
+}
+
+/** What is left open is absent, not undefined, so that settings can be compared and written down. */
+function withoutUndefined<T extends object>(
+  values: T,
+): { readonly [K in keyof T]?: Exclude<T[K], undefined> } {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as { readonly [K in keyof T]?: Exclude<T[K], undefined> };
 }
