@@ -146,7 +146,7 @@ class Reached {
   }
 
   get partsDone(): number {
-    return Math.round(this.parts * this.#shares.values().reduce((sum, share) => sum + share, 0));
+    return Math.round(this.parts * [...this.#shares.values()].reduce((sum, share) => sum + share, 0));
   }
 
   /** Of a batch, on average. */

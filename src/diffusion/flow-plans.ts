@@ -1,6 +1,6 @@
 /** @file Plans of the samplers of flows: at which times they stop, and what each step is fed. */
 import { ConfigError } from '../core/errors.ts';
-import { scalar, type TensorMap } from '../core/host-tensor.ts';
+import { type HostTensor, scalar, type TensorMap } from '../core/host-tensor.ts';
 import { input } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import { CoefficientTable } from './coefficients.ts';
@@ -37,7 +37,7 @@ export function planOde(
   const times = flowTimes(spacing, samplingInterval(options));
   const tableau = FIXED_METHODS[method];
   return {
-    steps: intervalsOf(times),
+    steps: intervalsOf(times).map((interval) => new Map(Object.entries(interval))),
     nfe: tableau.nodes.length * (times.length - 1),
     usesNoise: false,
     memory: [],
@@ -114,7 +114,10 @@ export function planSde({ options }: FlowObjective, method: SdeMethod, given: Sa
     >,
   );
   return {
-    steps: intervalsOf(times).map((interval, i) => new Map([...interval, ['weights', table.row(i)]])),
+    steps: intervalsOf(times).map(({ time, nextTime }, i) => {
+      const fed = { time, weights: table.row(i), ...(method === 'sde-heun' ? { nextTime } : {}) };
+      return new Map(Object.entries(fed));
+    }),
     nfe: count * (method === 'sde-heun' ? 2 : 1),
     usesNoise: true,
     memory: [],
@@ -188,15 +191,12 @@ export function planFlowDpmSolver(
   };
 }
 
-/** What steps from each of the times to the next are fed of them. */
-function intervalsOf(times: readonly number[]): TensorMap[] {
-  return times.slice(0, -1).map(
-    (time, i): TensorMap =>
-      new Map([
-        ['time', scalar('f32', time)],
-        ['nextTime', scalar('f32', times[i + 1]!)],
-      ]),
-  );
+/** From each of the times to the next. */
+function intervalsOf(times: readonly number[]): Record<'time' | 'nextTime', HostTensor>[] {
+  return times.slice(0, -1).map((time, i) => ({
+    time: scalar('f32', time),
+    nextTime: scalar('f32', times[i + 1]!),
+  }));
 }
 
 /**

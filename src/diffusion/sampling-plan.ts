@@ -3,8 +3,8 @@ import { ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import type { Unlabelled } from '../graph/tensor.ts';
 import type { Denoise, Images } from './denoise.ts';
-import type { DiffusionForm, LastStep } from './flow-sde.ts';
 import type { Interval } from './flow.ts';
+import type { DiffusionForm, LastStep } from './flow-sde.ts';
 import type { OdeTolerances } from './ode-solver.ts';
 
 export interface SamplingOptions {

@@ -3,7 +3,7 @@ import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
 import { ConfigError, ShapeError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, scalar } from '../core/host-tensor.ts';
-import { fold, randomBits, type RandomKey, randomKey } from '../core/random.ts';
+import { fold, type RandomKey, randomBits, randomKey } from '../core/random.ts';
 import { formatShape, sameShape, sizeOf } from '../core/shape.ts';
 import { samplingInterval } from '../diffusion/flow.ts';
 import {

@@ -1,7 +1,7 @@
 /** @file The likelihood of data under SiT's ODE, with the recorded signs of every evaluation. */
 import * as v from 'valibot';
 import { compileTraining } from '../../src/compile/training.ts';
-import { hostTensor, scalar, type HostTensor } from '../../src/core/host-tensor.ts';
+import { type HostTensor, hostTensor, scalar } from '../../src/core/host-tensor.ts';
 import { samplingInterval } from '../../src/diffusion/flow.ts';
 import { dataLikelihood, velocityAndDivergence } from '../../src/diffusion/flow-likelihood.ts';
 import { flowObjective } from '../../src/diffusion/flow-objective.ts';

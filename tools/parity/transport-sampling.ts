@@ -18,8 +18,8 @@ import { planAnySampling, planSampling, type SamplerName } from '../../src/diffu
 import type { AdaptivePlan, SamplingOptions } from '../../src/diffusion/sampling-plan.ts';
 import { type Graph, graphOf } from '../../src/graph/graph.ts';
 import { add, cos, input, mul, reshape, sin, sub } from '../../src/graph/operators.ts';
-import { createModel } from '../../src/models/registry.ts';
 import { evaluate } from '../../src/interp/evaluate.ts';
+import { createModel } from '../../src/models/registry.ts';
 import type { Session } from '../../src/runtime/session.ts';
 import { type Comparison, compareExactly, compareNumbers, isWithin } from './comparison.ts';
 import { entryOf, type Fixture, readBeside, requireTensor } from './fixture.ts';
