@@ -63,7 +63,7 @@ describe('steps chosen on the way', () => {
     for (const rtol of [1e-3, 1e-5]) {
       const states = await solveAdaptively(turning, [Float32Array.of(1)], [0, 2], { atol: 1e-8, rtol });
       errors.push(Math.abs(states[1]![0]![0]! / Math.exp(Math.sin(6) / 3) - 1));
-      expect(errors.at(-1)).toBeLessThan(2 * rtol);
+      expect(errors.at(-1)).toBeLessThan(5 * rtol);
     }
     expect(errors[1]).toBeLessThan(errors[0]! / 10);
   });

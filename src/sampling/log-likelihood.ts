@@ -41,6 +41,8 @@ export interface ImageLikelihoods {
   readonly bitsPerDimension: Float32Array;
   /** The noise that each image comes from, `f32[N,C,H,W]`. */
   readonly noise: HostTensor<'f32'>;
+  /** The random signs that divergences were estimated with, like `noise`. */
+  readonly signs: HostTensor<'f32'>;
   /** Evaluations of the network with their gradients. */
   readonly nfe: number;
 }
@@ -105,6 +107,7 @@ export async function logLikelihood(
       logLikelihood: found.logLikelihood,
       bitsPerDimension: found.logLikelihood.map((nats) => -nats / (dimensions * Math.LN2)),
       noise: hostTensor('f32', images.shape, found.noise),
+      signs,
       nfe,
     };
   } finally {

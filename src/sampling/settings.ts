@@ -112,7 +112,6 @@ export function chooseSettings(
   }
   if (cfgInterval !== undefined) expectUsableInterval(cfgInterval, cfgScale);
   const optional = {
-    steps,
     cfgInterval,
     eta,
     clip,
@@ -124,7 +123,7 @@ export function chooseSettings(
     lastStep,
     lastStepSize,
   };
-  return { sampler, cfgScale, cfgChannels, ...withoutUndefined(optional) };
+  return { sampler, ...withoutUndefined({ steps }), cfgScale, cfgChannels, ...withoutUndefined(optional) };
 }
 
 /** What is left open is absent, not undefined, so that settings can be compared and written down. */
