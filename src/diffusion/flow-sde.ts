@@ -9,7 +9,6 @@ import type { Coefficients } from './coefficients.ts';
 import type { Images } from './denoise.ts';
 import { type FlowPath, levelAt, noisingRateAt } from './flow-path.ts';
 import { type FlowPrediction, predictData, predictScore, predictVelocity } from './flow-prediction.ts';
-import type { SamplerStep } from './sampling-plan.ts';
 
 /** w(t) at norm 1. `sbdm` is the path's own g, which is infinite where the path begins with noise alone. */
 export type DiffusionForm = 'constant' | 'sbdm' | 'sigma' | 'linear' | 'decreasing' | 'increasing-decreasing';
@@ -104,7 +103,7 @@ export function sdeStep(
   x: Images,
   noise: Images,
   { time, nextTime, weights: c }: SdeStep,
-): SamplerStep {
+): { readonly x: Unlabelled; readonly x0: Unlabelled } {
   const renewed = mul(c.newNoise, noise);
   const from = method === 'sde-heun' ? add(x, renewed) : x;
   const prediction = predict(from, time);

@@ -8,7 +8,6 @@ import type { AdaptivePlan, SamplingPlan } from '../diffusion/sampling-plan.ts';
 import type { Session } from '../runtime/session.ts';
 import { guidedSteps, isGuidedAt } from './guidance-interval.ts';
 import { imageNoise } from './image-noise.ts';
-import type { ImageSampler, StepProgress } from './sample.ts';
 import type { SamplingSettings } from './settings.ts';
 import { memoryOutput } from './step-graph.ts';
 
@@ -21,14 +20,37 @@ export interface BatchInputs {
   readonly keys: readonly RandomKey[];
 }
 
+export interface BatchProgress {
+  /** Steps done in this batch, from 1. */
+  readonly step: number;
+  /** Undefined where steps are chosen on the way. */
+  readonly steps: number | undefined;
+  /** How much of the way is done, up to 1: of the steps, or of the time where their number is not known. */
+  readonly share: number;
+  /** Evaluations of the network so far. */
+  readonly nfe: number;
+  /** The finished images as the network sees them now, `f32[≤B,C,H,W]`. */
+  readonly x0: HostTensor<'f32'>;
+}
+
+/** Undefined where steps are chosen on the way. */
+export interface DrawingCost {
+  /** Steps from noise to image. */
+  readonly stepCount: number | undefined;
+  /** Evaluations of the network per image, not counting guidance twice. */
+  readonly nfe: number | undefined;
+  /** Runs of the network per image: with guidance, two for each evaluation. */
+  readonly networkRuns: number | undefined;
+}
+
 /** @returns the finished images, `f32[B,C,H,W]` */
 export type DrawBatch = (
   inputs: BatchInputs,
   signal: AbortSignal | undefined,
-  onStep: (progress: Omit<StepProgress, 'first'>) => void,
+  onStep: (progress: BatchProgress) => void,
 ) => Promise<HostTensor<'f32'>>;
 
-export interface CompiledDrawing extends Pick<ImageSampler, 'stepCount' | 'nfe' | 'networkRuns'> {
+export interface CompiledDrawing extends DrawingCost {
   readonly draw: DrawBatch;
   readonly sessions: readonly Session[];
 }

@@ -11,7 +11,14 @@ import { planAnySampling } from '../diffusion/samplers.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
-import { type BatchInputs, compileAdaptive, compileSteps, type DrawBatch } from './draw-batch.ts';
+import {
+  type BatchInputs,
+  type BatchProgress,
+  compileAdaptive,
+  compileSteps,
+  type DrawBatch,
+  type DrawingCost,
+} from './draw-batch.ts';
 import { imageKey } from './image-noise.ts';
 import {
   chooseSettings,
@@ -53,19 +60,9 @@ export interface SampleRequest {
   readonly onStep?: ((progress: StepProgress) => void) | undefined;
 }
 
-export interface StepProgress {
-  /** Steps done in this batch, from 1. */
-  readonly step: number;
-  /** Undefined where steps are chosen on the way. */
-  readonly steps: number | undefined;
-  /** How much of the way is done, up to 1: of the steps, or of the time where their number is not known. */
-  readonly share: number;
-  /** Evaluations of the network so far. */
-  readonly nfe: number;
+export interface StepProgress extends BatchProgress {
   /** Position of the batch's first image among the N. */
   readonly first: number;
-  /** The finished images as the network sees them now, `f32[≤B,C,H,W]`. */
-  readonly x0: HostTensor<'f32'>;
 }
 
 export interface SampledBatch {
@@ -75,17 +72,11 @@ export interface SampledBatch {
   readonly images: HostTensor<'f32'>;
 }
 
-export interface ImageSampler {
+export interface ImageSampler extends DrawingCost {
   readonly settings: SamplingSettings;
   readonly batchSize: number;
   readonly workers: number;
   readonly threads: number;
-  /** Steps from noise to image; like the two numbers below undefined where the sampler chooses its steps on the way. */
-  readonly stepCount: number | undefined;
-  /** Evaluations of the network per image, not counting guidance twice. */
-  readonly nfe: number | undefined;
-  /** Runs of the network per image: with guidance, two for each evaluation. */
-  readonly networkRuns: number | undefined;
   /** The images in their order, each batch as soon as it and those before it are finished. */
   batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
   /** All images, `f32[N,C,H,W]`. */

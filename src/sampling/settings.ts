@@ -79,23 +79,16 @@ export function chooseSettings(
   requested: RequestedSettings = {},
 ): SamplingSettings {
   const hasNullLabel = model.classDropoutProb > 0;
-  const { sampler = DEFAULTS[kind].sampler } = requested;
+  const { sampler = DEFAULTS[kind].sampler, ...open } = requested;
   const accepts = SAMPLERS[sampler][kind]?.accepts ?? [];
   const {
     steps = DEFAULT_STEPS[sampler],
     cfgScale = hasNullLabel ? DEFAULTS[kind].cfgScale : 1,
     cfgChannels = model.inChannels < 3 ? 'all' : 3,
-    cfgInterval,
-    eta,
     clip = accepts.includes('clip') ? drawsPixels(model) : undefined,
     shift = accepts.includes('shift') ? DEFAULT_SHIFT : undefined,
-    atol,
-    rtol,
-    diffusionForm,
-    diffusionNorm,
-    lastStep,
-    lastStepSize,
-  } = requested;
+    ...others
+  } = open;
   if (!Number.isFinite(cfgScale)) {
     throw new ConfigError({
       where: 'sampling',
@@ -110,20 +103,11 @@ export function chooseSettings(
       fix: 'use cfg scale 1',
     });
   }
-  if (cfgInterval !== undefined) expectUsableInterval(cfgInterval, cfgScale);
-  const optional = {
-    cfgInterval,
-    eta,
-    clip,
-    shift,
-    atol,
-    rtol,
-    diffusionForm,
-    diffusionNorm,
-    lastStep,
-    lastStepSize,
+  if (others.cfgInterval !== undefined) expectUsableInterval(others.cfgInterval, cfgScale);
+  return {
+    ...{ sampler, ...withoutUndefined({ steps }), cfgScale, cfgChannels },
+    ...withoutUndefined({ ...others, clip, shift }),
   };
-  return { sampler, ...withoutUndefined({ steps }), cfgScale, cfgChannels, ...withoutUndefined(optional) };
 }
 
 /** What is left open is absent, not undefined, so that settings can be compared and written down. */
