@@ -82,7 +82,7 @@ async function drawWith(
   });
   const images = shown(await sampler.generate({ labels, indices, seed: SEED }));
   await sampler.release();
-  return { images, networkRuns: sampler.networkRuns };
+  return { images, networkRuns: sampler.networkRuns! };
 }
 
 /** The pictures of the exact flow, drawn once for these weights. */

@@ -103,7 +103,7 @@ async function sampleWork(model: Denoiser, setting: Setting): Promise<Work> {
     }),
   );
   const labels = drawClasses(model, batch);
-  const { settings, stepCount: steps, nfe: evaluations } = sampler;
+  const { settings, stepCount: steps = 'chosen on the way', nfe: evaluations = steps } = sampler;
   return {
     run: () => sampler.generate({ labels, seed: 0 }),
     loadSeconds,

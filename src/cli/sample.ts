@@ -7,7 +7,7 @@ import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
 import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { chooseParallelism } from '../sampling/parallelism.ts';
-import { createSampler } from '../sampling/sample.ts';
+import { createSampler, type StepProgress } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
 import { workerBytes } from '../sampling/worker-memory.ts';
@@ -43,6 +43,8 @@ Examples:
   udit sample --classes flags,food --count 8       eight each of two classes
   udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
   udit sample --sampler dpm++2m --steps 12         another way from noise to image
+  udit sample --sampler dopri5 --rtol 1e-4         steps as long as this error allows
+  udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
   udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
@@ -131,6 +133,36 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   return { sampler, classes, labels, imageCount, batchCount, memoryPerWorker };
 }
 
+/** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
+const ADAPTIVE_PARTS = 100;
+
+/** How far all batches together are. */
+class Reached {
+  imagesDone = 0;
+  /** Evaluations of the network, of all batches. */
+  nfe = 0;
+  readonly #shares = new Map<number, number>();
+
+  /** @param parts - of the way of one batch */
+  constructor(readonly parts: number) {}
+
+  add({ first, share, nfe, x0 }: StepProgress): void {
+    this.#shares.set(first, share);
+    if (share < 1) return;
+    this.imagesDone += x0.shape[0]!;
+    this.nfe += nfe;
+  }
+
+  get partsDone(): number {
+    return Math.round(this.parts * [...this.#shares.values()].reduce((sum, share) => sum + share, 0));
+  }
+
+  /** Of a batch, on average. */
+  get meanNfe(): number {
+    return this.nfe / this.#shares.size;
+  }
+}
+
 async function sample(
   run: string | undefined,
   flags: SampleFlags,
@@ -143,14 +175,22 @@ async function sample(
     saved,
     flags,
   ).finally(saved.close);
-  const drawn = { saved, path, sampler, memoryPerWorker, imageCount, seed: flags.seed, folder: flags.out };
+  const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
+  const drawn = {
+    saved,
+    path,
+    sampler,
+    memoryPerWorker,
+    imageCount,
+    seed: flags.seed,
+    folder: flags.out,
+    reached,
+  };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));
   const progress = startProgress(terminal, {
     title: 'sampling',
-    total: batchCount * sampler.stepCount,
+    total: batchCount * reached.parts,
   });
-  let stepsDone = 0;
-  let imagesDone = 0;
   try {
     const isPixels = drawsPixels(saved.model.config);
     const files = await (isPixels ? drawToFolder : drawLatentsToFolder)({
@@ -164,10 +204,9 @@ async function sample(
       npz: flags.npz === true,
       previews: flags.previews === true,
       signal,
-      onStep: ({ step, steps, x0 }) => {
-        stepsDone += 1;
-        if (step === steps) imagesDone += x0.shape[0]!;
-        progress.update(stepsDone, `${imagesDone} of ${imageCount} images`);
+      onStep: (step) => {
+        reached.add(step);
+        progress.update(reached.partsDone, `${reached.imagesDone} of ${imageCount} images`);
       },
     });
     progress.stop();

@@ -8,7 +8,8 @@ import type { Unlabelled } from '../graph/tensor.ts';
 import type { Denoise, Images, PerSample } from './denoise.ts';
 import type { FlowOptions } from './flow.ts';
 import type { FlowObjective } from './flow-objective.ts';
-import { dataFromVelocity, FLOW_PATHS, type FlowPath, interpolate } from './flow-path.ts';
+import { FLOW_PATHS, type FlowPath, interpolate, levelAt, pathAt } from './flow-path.ts';
+import { predictData } from './flow-prediction.ts';
 import { addNoise, type GaussianDiffusion, networkTimes, splitPrediction } from './gaussian.ts';
 import { boundTermBits, priorBits } from './gaussian-loss.ts';
 import type { GaussianObjective } from './gaussian-objective.ts';
@@ -75,9 +76,10 @@ function flowBound(options: FlowOptions): MeasuredObjective {
     buildLoss: (denoise, x0, noise, t) => {
       const perImage = reshape(t, [t.shape[0]!, 1, 1, 1]);
       const x = interpolate(path, x0, noise, perImage);
-      const velocity = denoise(x, mul(t, options.timeScale));
-      const signalToNoise = square(div(path.alpha(perImage), path.sigma(perImage)));
-      const error = square(sub(x0, dataFromVelocity(path, x, velocity, perImage)));
+      const point = pathAt(path, perImage);
+      const output = denoise(x, mul(t, options.timeScale));
+      const error = square(sub(x0, predictData({ name: options.prediction, output, x, point })));
+      const signalToNoise = square(div(point.alpha, point.sigma));
       const diffusion = mul(bitsPerDimension(mul(error, signalToNoise)), range / 2);
       return { perSample: add(diffusion, endBits(path, x0, noise)), terms: {} };
     },
@@ -86,7 +88,7 @@ function flowBound(options: FlowOptions): MeasuredObjective {
 
 /** What both ends of the flow add: prior and pixels. */
 function endBits(path: FlowPath, x0: Images, noise: Images): Unlabelled {
-  const { alpha, sigma } = path.levelAt(timeOfRatio(path, FIRST_RATIO));
+  const { alpha, sigma } = levelAt(path, timeOfRatio(path, FIRST_RATIO));
   const first = { mean: mul(x0, alpha), logVariance: 2 * Math.log(sigma) };
   const prior = bitsPerDimension(gaussianKl(first, { mean: 0, logVariance: 0 }));
   const deviation = 1 / LAST_RATIO;
@@ -100,7 +102,7 @@ function timeOfRatio(path: FlowPath, ratio: number): number {
   let [early, late] = [0, 1];
   for (let i = 0; i < 60; i++) {
     const middle = (early + late) / 2;
-    const { alpha, sigma } = path.levelAt(middle);
+    const { alpha, sigma } = levelAt(path, middle);
     if (alpha < ratio * sigma) early = middle;
     else late = middle;
   }

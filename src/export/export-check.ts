@@ -179,7 +179,7 @@ async function checkSampler(check: BatchCheck, { plan, settings }: Drawing): Pro
       labels: Array.from(labels.data, Number),
       seed: SEED,
       signal,
-      onStep: ({ step, steps }) => onProgress?.(step / steps / 2, ''),
+      onStep: ({ share }) => onProgress?.(share / 2, ''),
     });
   } finally {
     await sampler.release();

@@ -102,6 +102,15 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
   const path = (issue.path ?? []).map((item) => String(item.key));
   const key = path.join('.');
   if (isUnknownKey(issue)) {
+    const kind = kindWithKey(path, schema);
+    if (kind !== undefined) {
+      const section = path[0]!;
+      return new ConfigError({
+        where: 'configuration',
+        problem: `${key} is of ${section}.kind ${kind}, here it is ${kindOf(section, config)}`,
+        fix: `add --set ${section}.kind=${kind}, or leave ${key} out`,
+      });
+    }
     return new ConfigError({
       where: 'configuration',
       problem: `unknown key ${key}`,
@@ -113,6 +122,17 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
     problem: `${JSON.stringify(issue.input) ?? 'nothing'} is not valid`,
     fix: `use ${expectedValue(issue)}`,
   });
+}
+
+/** Which other kind of its section has this key? */
+function kindWithKey([section, name]: readonly string[], { entries }: ConfigSchema): string | undefined {
+  const schema = entries[section as keyof typeof entries];
+  if (schema?.type !== 'variant' || name === undefined) return undefined;
+  return schema.options.find((option) => name in option.entries)?.entries.kind.literal;
+}
+
+function kindOf(section: string, config: ConfigLayer): unknown {
+  return isLayer(config[section]) ? config[section].kind : undefined;
 }
 
 /** The most similar key of the same section; a key that only lacks its section is given one. */
@@ -127,7 +147,7 @@ function nearestKey(path: readonly string[], config: ConfigLayer, schema: Config
 function keysOf(section: string, config: ConfigLayer, { entries }: ConfigSchema): string[] {
   const schema = entries[section as keyof typeof entries];
   if (schema.type !== 'variant') return Object.keys(schema.entries);
-  const kind = isLayer(config[section]) ? config[section].kind : undefined;
+  const kind = kindOf(section, config);
   const option = schema.options.find((candidate) => candidate.entries.kind.literal === kind);
   return Object.keys(option?.entries ?? {});
 }
