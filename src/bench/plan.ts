@@ -1,11 +1,9 @@
 /** @file What is measured: every combination of what was asked for that can be run here. */
 import type { SamplerName } from '../diffusion/samplers.ts';
+import type { BackendName } from '../runtime/session.ts';
 
 export const TASKS = ['forward', 'sample', 'train'] as const;
 export type Task = (typeof TASKS)[number];
-
-export const DEVICES = ['cpu', 'wasm'] as const;
-export type Device = (typeof DEVICES)[number];
 
 export const PRECISIONS = ['fp32'] as const;
 export type Precision = (typeof PRECISIONS)[number];
@@ -28,7 +26,7 @@ export interface Workload {
   /** Of each worker. */
   readonly threads: number;
   readonly precision: Precision;
-  readonly device: Device;
+  readonly device: BackendName;
   readonly sampling: SamplingRequest;
   /** ONNX Runtime writes a profile under this prefix: forward and train. */
   readonly profilePrefix?: string;
@@ -41,7 +39,7 @@ export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
   readonly workers: readonly number[];
   readonly threads: readonly number[];
   readonly precisions: readonly Precision[];
-  readonly devices: readonly Device[];
+  readonly devices: readonly BackendName[];
   /** Folder of profiles; none are written by default. */
   readonly profile?: string | undefined;
 }
@@ -50,7 +48,7 @@ export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
 export interface Contest {
   readonly task: Task;
   readonly batch: number;
-  readonly device: Device;
+  readonly device: BackendName;
   readonly cores: number;
   readonly workloads: readonly Workload[];
 }
@@ -106,6 +104,6 @@ function obstacleTo({ batch, device, workers, threads }: Workload, coreCount: nu
   }
   if (batch % workers !== 0)
     return `a batch of ${batch} cannot be shared out evenly among ${workers} workers`;
-  if (device === 'wasm' && workers * threads > 1) return 'WebAssembly has one worker of one thread';
+  if (device !== 'cpu' && workers * threads > 1) return `${device} has one worker of one thread`;
   return undefined;
 }

@@ -5,16 +5,7 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type ContestResult, runContest } from '../bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../bench/peer.ts';
-import {
-  type BenchRequest,
-  DEVICES,
-  type Device,
-  PRECISIONS,
-  type Precision,
-  planBench,
-  TASKS,
-  type Task,
-} from '../bench/plan.ts';
+import { type BenchRequest, PRECISIONS, type Precision, planBench, TASKS, type Task } from '../bench/plan.ts';
 import { contestAsData, contestTitle, formatContest, formatCores } from '../bench/report.ts';
 import { ConfigError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
@@ -23,6 +14,7 @@ import { macsOf, sumMacs, totalMacs } from '../graph/macs.ts';
 import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
 import { traceForward } from '../models/trace.ts';
+import { DEVICE_REQUESTS, type DeviceRequest, findDevice } from '../runtime/devices-node.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -38,7 +30,7 @@ interface BenchFlags {
   readonly workers: readonly number[];
   readonly threads: readonly number[];
   readonly precision: readonly Precision[];
-  readonly device: readonly Device[];
+  readonly device: readonly DeviceRequest[];
   readonly peer: boolean;
   readonly peerPython?: readonly string[];
   readonly peerMode: readonly PeerMode[];
@@ -95,8 +87,8 @@ export function registerBench(program: Command, terminal: Terminal): void {
         .default(['fp32'], 'fp32'),
     )
     .addOption(
-      new Option('--device <list>', `of ${DEVICES.join()}`)
-        .argParser(listAmong(DEVICES))
+      new Option('--device <list>', `of ${DEVICE_REQUESTS.join()}`)
+        .argParser(listAmong(DEVICE_REQUESTS))
         .default(['cpu'], 'cpu'),
     )
     .optionsGroup('Against PyTorch:')
@@ -125,7 +117,7 @@ export function registerBench(program: Command, terminal: Terminal): void {
 async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
   const { rounds, json = false } = flags;
   const coreCount = availableParallelism();
-  const { contests, skipped } = planBench(requestOf(flags), coreCount);
+  const { contests, skipped } = planBench(await requestOf(flags), coreCount);
   if (contests.length === 0) {
     throw new ConfigError({
       where: 'udit bench',
@@ -174,8 +166,11 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
   }
 }
 
-/** @throws ConfigError for an unknown preset */
-function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
+/**
+ * @throws ConfigError for an unknown preset
+ * @throws RuntimeUnavailableError for a device that is not there
+ */
+async function requestOf({ model, task, batch, ...flags }: BenchFlags): Promise<BenchRequest> {
   presetSpec(model);
   const { steps, sampler, cfgScale, workers, threads, precision, device, profile } = flags;
   return {
@@ -185,7 +180,7 @@ function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
     workers,
     threads,
     precisions: precision,
-    devices: device,
+    devices: [...new Set(await Promise.all(device.map(findDevice)))],
     profile,
     sampling: { steps, sampler, cfgScale },
   };
