@@ -60,7 +60,7 @@ describe('what is missing is named, with the step that adds it', () => {
     arch: 'x64',
     installer: 'node_modules/onnxruntime-node/script/install.js',
   };
-  // As ONNX Runtime 1.30 throws and prints it, with shorter paths.
+  // What ONNX Runtime 1.30 throws and prints, with shorter paths. cuDNN and GPU missing are in the form of its sources.
   const noSharedLibrary = 'OrtSessionOptionsAppendExecutionProvider_Cuda: Failed to load shared library';
   const notLoaded = (library: string, reason: string) =>
     `[E:onnxruntime:onnxruntime-node, provider_bridge_ort.cc:2146 Create] Failed to load library /bin/${library} with error: ${reason}: cannot open shared object file: No such file or directory\n`;
