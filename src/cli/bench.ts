@@ -7,7 +7,7 @@ import { type ContestResult, runContest } from '../bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../bench/peer.ts';
 import { type BenchRequest, PRECISIONS, type Precision, planBench, TASKS, type Task } from '../bench/plan.ts';
 import { contestAsData, contestTitle, formatContest, formatCores } from '../bench/report.ts';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, RuntimeUnavailableError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { macsOf, sumMacs, totalMacs } from '../graph/macs.ts';
@@ -15,6 +15,7 @@ import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
 import { traceForward } from '../models/trace.ts';
 import { DEVICE_REQUESTS, type DeviceRequest, findDevice } from '../runtime/devices-node.ts';
+import type { BackendName } from '../runtime/session.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -117,7 +118,9 @@ export function registerBench(program: Command, terminal: Terminal): void {
 async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
   const { rounds, json = false } = flags;
   const coreCount = availableParallelism();
-  const { contests, skipped } = planBench(await requestOf(flags), coreCount);
+  const { devices, missing } = await findDevices(flags.device);
+  const { contests, ...plan } = planBench(requestOf(flags, devices), coreCount);
+  const skipped = [...missing, ...plan.skipped];
   if (contests.length === 0) {
     throw new ConfigError({
       where: 'udit bench',
@@ -167,12 +170,32 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
 }
 
 /**
- * @throws ConfigError for an unknown preset
- * @throws RuntimeUnavailableError for a device that is not there
+ * Those that are there, and why the others are not.
+ *
+ * @throws RuntimeUnavailableError if none is
  */
-async function requestOf({ model, task, batch, ...flags }: BenchFlags): Promise<BenchRequest> {
+async function findDevices(requests: readonly DeviceRequest[]) {
+  const devices = new Set<BackendName>();
+  const missing: RuntimeUnavailableError[] = [];
+  for (const request of requests) {
+    try {
+      devices.add(await findDevice(request));
+    } catch (error) {
+      if (!(error instanceof RuntimeUnavailableError)) throw error;
+      missing.push(error);
+    }
+  }
+  if (devices.size === 0) throw missing[0];
+  return { devices: [...devices], missing: missing.map(({ where, problem }) => `${where}: ${problem}`) };
+}
+
+/** @throws ConfigError for an unknown preset */
+function requestOf(
+  { model, task, batch, ...flags }: BenchFlags,
+  devices: readonly BackendName[],
+): BenchRequest {
   presetSpec(model);
-  const { steps, sampler, cfgScale, workers, threads, precision, device, profile } = flags;
+  const { steps, sampler, cfgScale, workers, threads, precision, profile } = flags;
   return {
     model,
     tasks: task,
@@ -180,7 +203,7 @@ async function requestOf({ model, task, batch, ...flags }: BenchFlags): Promise<
     workers,
     threads,
     precisions: precision,
-    devices: [...new Set(await Promise.all(device.map(findDevice)))],
+    devices,
     profile,
     sampling: { steps, sampler, cfgScale },
   };
