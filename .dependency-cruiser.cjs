@@ -17,6 +17,7 @@ const LAYERS_BELOW = {
   data: ['core', 'files'],
   hub: ['core', 'files', 'data'],
   metrics: ['core'],
+  plot: ['core', 'files'],
   'saved-model': ['core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
   inspect: ['core', 'graph', 'nn', 'models'],
 };
@@ -24,18 +25,21 @@ const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);
 LAYERS_BELOW.sampling = LIBRARY_LAYERS;
 LAYERS_BELOW.train = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.export = [...LIBRARY_LAYERS, 'sampling'];
+LAYERS_BELOW.ablation = [...LIBRARY_LAYERS, 'sampling', 'train'];
 LAYERS_BELOW.bench = [...LIBRARY_LAYERS, 'sampling', 'train'];
-LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'export', 'train', 'bench'];
+LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'export', 'train', 'ablation', 'bench'];
 
 /** Layers that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
-const NODE_LAYERS = ['train', 'bench', 'cli'];
+const NODE_LAYERS = ['train', 'ablation', 'bench', 'cli'];
 const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`];
 
 /** Packages that run in a browser as they do in Node. A package is added here only after a look at what it imports. */
 const PORTABLE_PACKAGES = [
   '@bufbuild/protobuf',
+  '@observablehq/plot',
   'fastest-levenshtein',
   'fflate',
+  'linkedom',
   'ml-matrix',
   'onnxruntime-common',
   'onnxruntime-web',

@@ -17,19 +17,13 @@ import { loadBatch } from '../src/data/dataset.ts';
 import { openEmoji } from '../src/data/emoji-node.ts';
 import { writeFileAtomic } from '../src/files/atomic-write-node.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from '../src/metrics/frechet.ts';
+import { mosaicStatistics, mosaics } from '../src/metrics/mosaic.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { type Draw, drawInProportion, drawOf, shown } from '../src/sampling/draw.ts';
 import { createSampler } from '../src/sampling/sample.ts';
 import type { SavedModel } from '../src/saved-model/saved-model.ts';
 import { CONTENDERS, type Contender, followsFlow, REFERENCE } from './samplers/contenders.ts';
-import {
-  type Draw,
-  drawInProportion,
-  drawOf,
-  MOSAIC_FEATURES,
-  mosaics,
-  rmsDistance,
-  shown,
-} from './samplers/measures.ts';
+import { rmsDistance } from './samplers/rms-distance.ts';
 import { formatTable, type Measurement, withTable } from './samplers/table.ts';
 
 const DOCUMENT = fileURLToPath(new URL('../docs/guides/choosing-a-sampler.md', import.meta.url));
@@ -57,17 +51,18 @@ async function readTruth(imageSize: number): Promise<Truth> {
     (_, label) => Array.from(emoji.labels).filter((other) => other === label).length,
   );
   const features = mosaics(x);
+  const width = features.length / emoji.length;
   // Every so many-th picture: they are sorted by class, so each class has its share.
   const chosen = new Set(
     Array.from({ length: FRECHET_COUNT }, (_, i) => Math.floor((i * emoji.length) / FRECHET_COUNT)),
   );
   const side = (isChosen: boolean) =>
     featureStatistics(
-      features.filter((__, i) => chosen.has(Math.floor(i / MOSAIC_FEATURES)) === isChosen),
-      MOSAIC_FEATURES,
+      features.filter((__, i) => chosen.has(Math.floor(i / width)) === isChosen),
+      width,
     );
   return {
-    statistics: featureStatistics(features, MOSAIC_FEATURES),
+    statistics: featureStatistics(features, width),
     floor: frechetDistance(side(true), side(false)),
     classCounts,
   };
@@ -87,7 +82,7 @@ async function drawWith(
   });
   const images = shown(await sampler.generate({ labels, indices, seed: SEED }));
   await sampler.release();
-  return { images, networkRuns: sampler.networkRuns };
+  return { images, networkRuns: sampler.networkRuns! };
 }
 
 /** The pictures of the exact flow, drawn once for these weights. */
@@ -126,8 +121,7 @@ async function main(): Promise<void> {
   for (const contender of CONTENDERS.filter(({ frechet }) => frechet)) {
     await measureOnce(contender, 'frechet', async () => {
       const { images } = await drawWith(saved, contender, many);
-      const statistics = featureStatistics(mosaics(images), MOSAIC_FEATURES);
-      return { frechet: frechetDistance(statistics, truth.statistics) };
+      return { frechet: frechetDistance(mosaicStatistics(images), truth.statistics) };
     });
   }
 

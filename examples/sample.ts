@@ -21,8 +21,8 @@ const labels = classNames.flatMap((_, label) => new Array<number>(COLUMNS).fill(
 const images = await sampler.generate({
   labels,
   seed: 1,
-  onStep: ({ step, steps, first }) => {
-    if (step === steps && first % COLUMNS === COLUMNS - 1) console.log(`${classNames[labels[first]!]}: done`);
+  onStep: ({ share, first }) => {
+    if (share === 1 && first % COLUMNS === COLUMNS - 1) console.log(`${classNames[labels[first]!]}: done`);
   },
 });
 await sampler.release();

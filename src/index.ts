@@ -33,6 +33,7 @@ export type { ModelCard, SavedModel, WeightSet, WeightSource } from './saved-mod
 export { toPixels } from './data/pixels.ts';
 export { createObjective, type ObjectiveSpec } from './diffusion/objectives.ts';
 export { SAMPLERS, type SamplerName } from './diffusion/samplers.ts';
+export { type ImageLikelihoods, type LikelihoodOptions, logLikelihood } from './sampling/log-likelihood.ts';
 export {
   createSampler,
   type ImageSampler,

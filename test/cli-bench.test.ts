@@ -27,7 +27,7 @@ test('measures every task, and says so as JSON', async () => {
   for (const { ours, rivals } of report.contests) {
     expect(rivals).toEqual([]);
     expect(ours).toMatchObject([
-      { workers: 1, threads: 1, precision: 'fp32', versions: { node: process.versions.node } },
+      { workers: 1, threads: 1, precision: 'f32', versions: { node: process.versions.node } },
     ]);
     expect(ours[0].seconds).toHaveLength(1);
     expect(ours[0].seconds[0]).toBeGreaterThan(0);
@@ -65,14 +65,14 @@ test.skipIf(availableParallelism() < 2)(
     const anonymous = out
       .replace(/on .*, \d+ cores/, 'on CPU, n cores')
       .replaceAll(/(node|onnxruntime) [\d.]+/g, '$1 #')
-      .replaceAll(/(fp32) .*/g, '$1 …')
+      .replaceAll(/(f32) .*/g, '$1 …')
       .replaceAll(/ +/g, ' ');
     expect(anonymous).toMatchInlineSnapshot(`
       "U-DiT-XS on CPU, n cores, rounds: 1
 
       forward, batch 2, cpu, 2 cores
        workers×threads precision median s min s s/image images/s GFLOP/s peak MB per process cold load s warm load s
-       udit 0.1.0 2×1 fp32 …
+       udit 0.1.0 2×1 f32 …
 
        udit 0.1.0: node #, onnxruntime #
       "
@@ -85,7 +85,18 @@ test('a profile tells where the time goes', async () => {
   const { out } = await bench(...TINY, '--task', 'forward', '--profile', profiles, '--json');
   const shares = Object.values<number>(JSON.parse(out).contests[0].ours[0].operations);
   expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 9);
-  expect((await readdir(profiles))[0]).toMatch(/^forward-2-cpu-1x1-fp32_.*\.json$/);
+  expect((await readdir(profiles))[0]).toMatch(/^forward-2-cpu-1x1-f32_.*\.json$/);
+});
+
+test('int8 is measured beside f32, with its error', async () => {
+  const { out } = await bench(...TINY, '--task', 'forward,train', '--precision', 'f32,int8', '--json');
+  const { contests, skipped } = JSON.parse(out);
+  expect(skipped).toEqual(['training is in f32, not in int8']);
+  const [exact, int8] = contests[0].ours;
+  expect([exact.precision, int8.precision]).toEqual(['f32', 'int8']);
+  expect(exact).not.toHaveProperty('error');
+  expect(int8.error).toBeGreaterThan(1e-3);
+  expect(int8.error).toBeLessThan(5e-2);
 });
 
 describe('what cannot be measured', () => {

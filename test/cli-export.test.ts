@@ -75,6 +75,17 @@ describe('ONNX', () => {
     expect(await readdir(join(out, 'new'))).toEqual(['model.onnx']);
   });
 
+  test('in int8, compared with the live model in int8', async () => {
+    const flags = ['--what', 'denoiser', '--precision', 'int8', '--json'];
+    const { code, out: printed } = await exportTo('int8.onnx', ...flags);
+    expect(code).toBe(0);
+    const { precision, check } = JSON.parse(printed);
+    expect([precision, check.tolerance]).toEqual(['int8', 5e-3]);
+    const { graph, metadataProps } = fromBinary(ModelProtoSchema, await readFile(join(out, 'int8.onnx')));
+    expect(graph!.node.some(({ opType }) => opType === 'MatMulInteger')).toBe(true);
+    expect(metadataProps.find(({ key }) => key === 'precision')?.value).toBe('int8');
+  });
+
   test('metadata names version and source', async () => {
     await exportTo('model.onnx', '--what', 'denoiser', '--weights', 'model');
     const { metadataProps } = fromBinary(ModelProtoSchema, await readFile(join(out, 'model.onnx')));
@@ -175,6 +186,7 @@ describe('ONNX', () => {
           },
         ],
         "path": "ROOT/out/step.bin",
+        "precision": "f32",
         "sampler": {
           "cfgChannels": 3,
           "cfgScale": 3,
@@ -250,7 +262,7 @@ describe('nothing is written', () => {
 
   test('for weights with the steps of a sampler', async () => {
     expect(await refusal('w.safetensors', '--steps', '3')).toMatchInlineSnapshot(`
-      "ConfigError: udit export: a file of weights says nothing of parts, batches or how images are drawn
+      "ConfigError: udit export: a file of weights says nothing of parts, batches, precision or how images are drawn
         fix: leave those flags out
       "
     `);
@@ -258,7 +270,7 @@ describe('nothing is written', () => {
 
   test('for a part of weights', async () => {
     expect(await refusal('w.safetensors', '--what', 'denoiser')).toMatchInlineSnapshot(`
-      "ConfigError: udit export: a file of weights says nothing of parts, batches or how images are drawn
+      "ConfigError: udit export: a file of weights says nothing of parts, batches, precision or how images are drawn
         fix: leave those flags out
       "
     `);
@@ -272,10 +284,18 @@ describe('nothing is written', () => {
     `);
   });
 
+  test('for a sampler that chooses its steps on the way', async () => {
+    expect(await refusal('m.onnx', '--sampler', 'dopri5')).toMatchInlineSnapshot(`
+      "ConfigError: sampler dopri5: it chooses its steps on the way, and here they must be known beforehand
+        fix: use euler, midpoint, heun, heun3, rk4, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
+      "
+    `);
+  });
+
   test('for a sampler of another objective', async () => {
     expect(await refusal('m.onnx', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
       "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
-        fix: use euler, heun, dpm++2m or dpm++2m-sde
+        fix: use euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
       "
     `);
   });
@@ -283,6 +303,14 @@ describe('nothing is written', () => {
   test('for a part that does not exist', async () => {
     expect(await refusal('m.onnx', '--what', 'decoder')).toMatchInlineSnapshot(`
       "error: option '--what <part>' argument 'decoder' is invalid. Allowed choices are sampler, guided-step, denoiser.
+      (add --help for all options)
+      "
+    `);
+  });
+
+  test('for a precision that does not exist', async () => {
+    expect(await refusal('m.onnx', '--precision', 'int4')).toMatchInlineSnapshot(`
+      "error: option '--precision <name>' argument 'int4' is invalid. Allowed choices are f32, int8.
       (add --help for all options)
       "
     `);

@@ -1,6 +1,6 @@
 /** @file `udit sample` from the command line to the files, on a tiny model; and the help of every command. */
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -252,6 +252,37 @@ describe('sampling', () => {
     }
   });
 
+  test('steps chosen on the way, and what they cost', async () => {
+    const flags = ['--classes', 'owl', '--count', '1', '--sampler', 'dopri5', '--rtol', '0.01'];
+    const { code, out } = await udit('sample', run, ...flags, '--out', join(root, 'dopri5'), '--json');
+    expect(code).toBe(0);
+    const result = JSON.parse(out) as { readonly nfe: number; readonly networkRuns: null };
+    expect(result.nfe % 6).toBe(2);
+    expect(result.networkRuns).toBeNull();
+    const previews = ['--previews', '--out', join(root, 'no previews')];
+    expect(await udit('sample', run, ...flags, ...previews)).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: --previews: dopri5 chooses its steps on the way, and a column is a step
+        fix: leave --previews out, or use a sampler with given steps such as heun
+      ",
+        "out": "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
+      1 image by dopri5, steps chosen on the way, cfg scale 3, seed 0
+      1 worker of 2 threads, batches of 1, at most 81.4 MB each
+      ",
+      }
+    `);
+    await expect(stat(join(root, 'no previews'))).rejects.toThrow('ENOENT');
+  });
+
+  test('an SDE of any form and end', async () => {
+    const flags = ['--classes', 'owl', '--count', '1', '--json', '--diffusion-form', 'sbdm'];
+    const { code, out } = await sample('sde', '--sampler', 'sde-heun', '--last-step', 'tweedie', ...flags);
+    expect(code).toBe(0);
+    const options = { diffusionForm: 'sbdm', lastStep: 'tweedie', nfe: 4 };
+    expect(JSON.parse(out)).toMatchObject(options);
+  });
+
   test('guidance at some times, and previews of the steps', async () => {
     const flags = ['--cfg-interval', '0.2,0.8', '--previews', '--no-png', '--npz', '--steps', '5'];
     const { code, out } = await sample('previews', '--count', '1', ...flags);
@@ -298,6 +329,7 @@ describe('sampling', () => {
         "nfe": 2,
         "nimg": 640,
         "npz": null,
+        "precision": "f32",
         "previews": null,
         "sampler": "dpm++2m",
         "seed": 0,
@@ -355,7 +387,19 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--sampler', 'dpm')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "error: option '--sampler <name>' argument 'dpm' is invalid. Allowed choices are ddpm, ddim, euler, heun, dpm++2m, dpm++2m-sde.
+        "err": "error: option '--sampler <name>' argument 'dpm' is invalid. Allowed choices are ddpm, ddim, euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m, dpm++2m-sde.
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+  });
+
+  test('an unknown precision', async () => {
+    expect(await sample('none', '--precision', 'int4')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: option '--precision <name>' argument 'int4' is invalid. Allowed choices are f32, int8.
       (add --help for all options)
       ",
         "out": "",
@@ -368,7 +412,7 @@ describe('bad input ends with a message and the right exit code', () => {
       {
         "code": 2,
         "err": "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
-        fix: use euler, heun, dpm++2m or dpm++2m-sde
+        fix: use euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
       ",
         "out": "",
       }

@@ -308,7 +308,7 @@ describe('what goes wrong in a run', () => {
     const { code, err } = await train('damaged', '--ckpt-every', '4');
     expect(code).toBe(0);
     expect(err.split('\n').slice(0, 2).join('\n')).toMatchInlineSnapshot(`
-      "warning: ROOT/my runs/damaged/checkpoints/step-0000012.safetensors: the header ends at byte 8888, but the file has 1000 bytes; an earlier checkpoint is used, if there is one
+      "warning: ROOT/my runs/damaged/checkpoints/step-0000012.safetensors: the header ends at byte 8920, but the file has 1000 bytes; an earlier checkpoint is used, if there is one
       continuing at step 8 from ROOT/my runs/damaged/checkpoints/step-0000008.safetensors"
     `);
     await expectSameCheckpoint(20, 'damaged', 'whole');

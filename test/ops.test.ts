@@ -26,6 +26,7 @@ const TOLERANCE: Readonly<Record<DType, Tolerance>> = {
   i32: { relative: 0 },
   i64: { relative: 0 },
   u8: { relative: 0 },
+  i8: { relative: 0 },
   bool: { relative: 0 },
 };
 

@@ -37,6 +37,9 @@ const EXPECTED = {
   respacing: ['diffusion/respacing'],
   'sampling loop': ['diffusion/loop_ddpm10_nocfg_clip'],
   schedule: ['diffusion/schedule_cosine1000', 'diffusion/schedule_linear1000'],
+  'transport likelihood': ['sit/likelihood'],
+  'transport losses and conversions': ['sit/losses_and_conversions_gvp'],
+  'transport sampling': ['sit/sampling_part'],
   training: ['training/dit_drop/expected', 'training/udit_drop/expected'],
 };
 

@@ -32,7 +32,7 @@ test.skipIf(!hasTorch)('it works when udit tells it to', async () => {
   expect(notes).toEqual([]);
   const request = { model: 'DiT-S/8', tasks: ['sample'], batches: [2], workers: [1], threads: [1] } as const;
   const { contests } = planBench(
-    { ...request, precisions: ['fp32'], devices: ['cpu'], sampling: { steps: 1 } },
+    { ...request, precisions: ['f32'], devices: ['cpu'], sampling: { steps: 1 } },
     1,
   );
   const contestant = await rivals[0]!.start(contests[0]!, { workers: 2, threads: 1 }, ended.signal);

@@ -29,7 +29,7 @@ const secondsOf = (workers: number, threads: number) => (workers === 2 ? 1 : thr
 
 const fakeRival = (name: string, start: Rival['start']): Rival => ({
   name,
-  precision: 'fp32',
+  precision: 'f32',
   layouts: () => [
     { workers: 1, threads: 2 },
     { workers: 2, threads: 1 },
@@ -51,7 +51,7 @@ test('a rival is measured in its fastest layout; one that cannot start is a note
     batch: 1,
     workers: 1,
     threads: 1,
-    precision: 'fp32',
+    precision: 'f32',
     device: 'cpu',
     sampling: { steps: 1 },
   };

@@ -36,6 +36,8 @@ export interface Measurement extends Layout {
   readonly memory: PeakMemory;
   /** Of our workloads. */
   readonly loadSeconds?: LoadSeconds;
+  /** Relative L2 of the network's output to that in f32: forward, where it is in another precision. */
+  readonly error?: number;
   /** Where the time went, if a profile was asked for. */
   readonly operations?: OperationShares;
 }
@@ -137,17 +139,18 @@ function macsOf(
 }
 
 async function finish(
-  { workload, contestant, loadSeconds }: StartedWorkload,
+  { workload, contestant, loadSeconds, error }: StartedWorkload,
   seconds: readonly number[],
 ): Promise<Measurement> {
   const { workers, threads, precision, profilePrefix } = workload;
   const {
     name,
-    introduction: { loadSeconds: _, ...introduction },
+    introduction: { loadSeconds: _, outputError: __, ...introduction },
   } = contestant;
   const memory = await contestant.quit();
   return {
     ...{ name, workers, threads, precision, introduction, seconds, memory, loadSeconds },
+    ...(error === undefined ? {} : { error }),
     ...(profilePrefix === undefined ? {} : { operations: await readOperationShares(profilePrefix) }),
   };
 }
@@ -191,18 +194,26 @@ interface StartedWorkload {
   readonly workload: Workload;
   readonly contestant: Contestant;
   readonly loadSeconds: LoadSeconds;
+  readonly error: number | undefined;
 }
 
-/** Where compiled models are kept it is started twice: what is timed runs as it does from the second start on. */
+/**
+ * Where compiled models are kept it is started twice: what is timed runs as it does from the second start on. The error
+ * is measured in the first process.
+ */
 async function startOurs(workload: Workload, options: ContestOptions): Promise<StartedWorkload> {
   const cacheFolder = await mkdtemp(join(options.scratchFolder, 'models-'));
   const keepsModels = workload.task !== 'train' && workload.device === 'cpu';
-  const first = await startProcess({ workload, cacheFolder, warmUp: !keepsModels }, options);
+  const measureError = workload.precision !== 'f32';
+  const first = await startProcess({ workload, cacheFolder, warmUp: !keepsModels, measureError }, options);
   const cold = Number(first.introduction.loadSeconds);
-  if (!keepsModels) return { workload, contestant: first, loadSeconds: { cold } };
+  const error = first.introduction.outputError as number | undefined;
+  if (!keepsModels) return { workload, contestant: first, loadSeconds: { cold }, error };
   await first.quit();
-  const contestant = await startProcess({ workload, cacheFolder, warmUp: true }, options);
-  return { workload, contestant, loadSeconds: { cold, warm: Number(contestant.introduction.loadSeconds) } };
+  const again = { workload, cacheFolder, warmUp: true, measureError: false };
+  const contestant = await startProcess(again, options);
+  const warm = Number(contestant.introduction.loadSeconds);
+  return { workload, contestant, loadSeconds: { cold, warm }, error };
 }
 
 /** In a checkout the new process has to be taught TypeScript; the package has JavaScript. */

@@ -48,7 +48,7 @@ const contest = (changes: Partial<Workload> = {}, cores = 2): Contest => {
     batch: 8,
     workers: 1,
     threads: 1,
-    precision: 'fp32',
+    precision: 'f32',
     device: 'cpu',
     sampling: { steps: 2 },
     ...changes,
@@ -59,7 +59,7 @@ const contest = (changes: Partial<Workload> = {}, cores = 2): Contest => {
 
 test('a mode is a rival; one that this PyTorch lacks is a note', async () => {
   const { rivals, notes } = await find(['eager', 'bf16']);
-  expect(rivals.map(({ name, precision }) => [name, precision])).toEqual([['PyTorch 9.0 eager', 'fp32']]);
+  expect(rivals.map(({ name, precision }) => [name, precision])).toEqual([['PyTorch 9.0 eager', 'f32']]);
   expect(notes).toEqual(['PyTorch 9.0 has no mode bf16 here']);
 });
 

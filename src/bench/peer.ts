@@ -151,7 +151,7 @@ function rivalOf({ python, version, env }: InstalledTorch, mode: PeerMode, spec:
   const isChecked = new Map<Contest['task'], Promise<void>>();
   return {
     name,
-    precision: mode.endsWith('bf16') ? 'bf16' : 'fp32',
+    precision: mode.endsWith('bf16') ? 'bf16' : 'f32',
     layouts: (contest) => (canDo(contest, mode) ? layoutsOf(contest) : []),
     async start(contest, { workers, threads }, signal) {
       const { task, batch, sampling } = contest.workloads[0]!;

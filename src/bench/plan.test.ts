@@ -7,7 +7,7 @@ const request = (changes: Partial<BenchRequest> = {}): BenchRequest => ({
   batches: [8],
   workers: [1],
   threads: [1],
-  precisions: ['fp32'],
+  precisions: ['f32'],
   devices: ['cpu'],
   sampling: { steps: 10 },
   ...changes,
@@ -60,6 +60,9 @@ test('says what is left out, and why', () => {
       ],
     }
   `);
+  expect(shortly({ tasks: ['train'], precisions: ['int8'] }, 1).skipped).toEqual([
+    'training is in f32, not in int8',
+  ]);
   expect(shortly({ devices: ['wasm'], workers: [2] }, 2)).toMatchInlineSnapshot(`
     {
       "names": [],

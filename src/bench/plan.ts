@@ -1,12 +1,10 @@
 /** @file What is measured: every combination of what was asked for that can be run here. */
 import type { SamplerName } from '../diffusion/samplers.ts';
+import type { Precision } from '../models/precision.ts';
 import type { BackendName } from '../runtime/session.ts';
 
 export const TASKS = ['forward', 'sample', 'train'] as const;
 export type Task = (typeof TASKS)[number];
-
-export const PRECISIONS = ['fp32'] as const;
-export type Precision = (typeof PRECISIONS)[number];
 
 /** How images are drawn; what is left open is chosen as for `udit sample`. */
 export interface SamplingRequest {
@@ -98,12 +96,15 @@ function profiled(folder: string | undefined, workload: Workload): Workload {
   return { ...workload, profilePrefix: `${folder}/${name}` };
 }
 
-function obstacleTo({ batch, device, workers, threads }: Workload, coreCount: number): string | undefined {
+function obstacleTo(workload: Workload, coreCount: number): string | undefined {
+  const { task, batch, device, workers, threads, precision } = workload;
   if (workers * threads > coreCount) {
     return `${workers} workers of ${threads} threads need ${workers * threads} cores, there are ${coreCount}`;
   }
   if (batch % workers !== 0)
     return `a batch of ${batch} cannot be shared out evenly among ${workers} workers`;
   if (device !== 'cpu' && workers * threads > 1) return `${device} has one worker of one thread`;
+  if ((device === 'webgpu' || device === 'cuda') && precision !== 'f32') return `${precision} is for CPUs`;
+  if (task === 'train' && precision !== 'f32') return `training is in f32, not in ${precision}`;
   return undefined;
 }

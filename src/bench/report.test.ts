@@ -6,7 +6,7 @@ const measurement = (name: string, seconds: number[], totalMb: number): Measurem
   name,
   workers: 1,
   threads: 2,
-  precision: 'fp32',
+  precision: 'f32',
   seconds,
   memory: { totalMb, largestMb: totalMb },
   introduction: { version: '1.0', blas: null },
@@ -66,12 +66,12 @@ test('a contest is a table of measurements, one of ratios, and versions below', 
   expect(formatContest(result)).toMatchInlineSnapshot(`
     "forward, batch 4, cpu, 2 cores
                          workers×threads  precision  median s  min s  s/image  images/s  GFLOP/s  peak MB  per process
-      udit 0.1.0                     1×2       fp32     2.000  1.000    0.500      2.00       20      300          300
-      udit 0.1.0                     1×2       fp32     2.000  2.000    0.500      2.00       20      400          400
-      PyTorch 2.0 eager              2×1       fp32     3.000  2.000    0.750      1.33       13      400          250
+      udit 0.1.0                     1×2        f32     2.000  1.000    0.500      2.00       20      300          300
+      udit 0.1.0                     1×2        f32     2.000  2.000    0.500      2.00       20      400          400
+      PyTorch 2.0 eager              2×1        f32     3.000  2.000    0.750      1.33       13      400          250
 
-      our time (memory) / theirs  udit 1×2 fp32  udit 1×2 fp32
-      PyTorch 2.0 eager            0.333 (0.75)   0.667 (1.00)
+      our time (memory) / theirs  udit 1×2 f32  udit 1×2 f32
+      PyTorch 2.0 eager           0.333 (0.75)  0.667 (1.00)
 
       udit 0.1.0: version 1.0, blas null
       PyTorch 2.0 eager: version 1.0, blas null
@@ -81,7 +81,7 @@ test('a contest is a table of measurements, one of ratios, and versions below', 
 
 test('without a rival there are no ratios, and no column without values', () => {
   const train = { ...contest, task: 'train', cores: 1 } as const;
-  const alone = { ...measurement('udit 0.1.0', [5], 300), loadSeconds: { cold: 4 } };
+  const alone = { ...measurement('udit 0.1.0', [5], 300), loadSeconds: { cold: 4 }, error: 0.0123 };
   const operations = new Map([
     ['Gemm', 0.75],
     ['Mul', 0.25],
@@ -94,11 +94,11 @@ test('without a rival there are no ratios, and no column without values', () => 
   };
   expect(formatContest(result)).toMatchInlineSnapshot(`
     "train, batch 4, cpu, 1 core
-                  workers×threads  precision  median s  min s  s/image  images/s  peak MB  per process  cold load s
-      udit 0.1.0              1×2       fp32     5.000  5.000    1.250      0.80      300          300         4.00
+                  workers×threads  precision  median s  min s  s/image  images/s  peak MB  per process  cold load s   error
+      udit 0.1.0              1×2        f32     5.000  5.000    1.250      0.80      300          300         4.00  1.2e-2
 
       udit 0.1.0: version 1.0, blas null
-      udit 0.1.0 1×2 fp32: products 75 %: Gemm 75 %; beside them Mul 25 %"
+      udit 0.1.0 1×2 f32: products 75 %: Gemm 75 %; beside them Mul 25 %"
   `);
 });
 
@@ -117,7 +117,7 @@ test('as data there is everything', () => {
           "name": "udit 0.1.0",
           "peakMemoryMb": 300,
           "peakMemoryPerProcessMb": 300,
-          "precision": "fp32",
+          "precision": "f32",
           "seconds": [
             1,
             1,
@@ -139,7 +139,7 @@ test('as data there is everything', () => {
           "name": "udit 0.1.0",
           "peakMemoryMb": 400,
           "peakMemoryPerProcessMb": 400,
-          "precision": "fp32",
+          "precision": "f32",
           "seconds": [
             2,
             2,
@@ -173,7 +173,7 @@ test('as data there is everything', () => {
           ],
           "peakMemoryMb": 400,
           "peakMemoryPerProcessMb": 250,
-          "precision": "fp32",
+          "precision": "f32",
           "seconds": [
             4,
             2,

@@ -25,7 +25,7 @@ export function ratios(ours: readonly Measurement[], rival: RivalMeasurement): R
 
 /** What is known of a measurement, whatever it is shown as. */
 export function figuresOf(measurement: Measurement, { batch }: Contest, macsPerImage?: number) {
-  const { seconds, memory, loadSeconds } = measurement;
+  const { seconds, memory, loadSeconds, error } = measurement;
   const medianSeconds = median(seconds);
   return {
     medianSeconds,
@@ -36,6 +36,7 @@ export function figuresOf(measurement: Measurement, { batch }: Contest, macsPerI
     peakMemoryMb: memory.totalMb,
     peakMemoryPerProcessMb: memory.largestMb,
     ...(loadSeconds === undefined ? {} : { coldLoadSeconds: loadSeconds.cold }),
+    ...(error === undefined ? {} : { error }),
     ...(loadSeconds?.warm === undefined ? {} : { warmLoadSeconds: loadSeconds.warm }),
   };
 }
@@ -59,6 +60,7 @@ const COLUMNS: readonly (readonly [title: string, cell: Cell])[] = [
   ['per process', fixed('peakMemoryPerProcessMb', 0)],
   ['cold load s', fixed('coldLoadSeconds', 2)],
   ['warm load s', fixed('warmLoadSeconds', 2)],
+  ['error', ({ error }) => error?.toExponential(1) ?? ''],
 ];
 
 export const formatCores = (count: number): string => (count === 1 ? '1 core' : `${count} cores`);

@@ -9,8 +9,10 @@ export interface Assignment {
   readonly workload: Workload;
   /** Where compiled models are kept between processes. */
   readonly cacheFolder: string;
-  /** False where loading is all that is asked for. */
+  /** False where loading is all that is timed. */
   readonly warmUp: boolean;
+  /** Is the error of a low precision asked for? It takes memory. */
+  readonly measureError: boolean;
 }
 
 /** The first iterations are slower: memory is new, and code is compiled. */
@@ -21,11 +23,12 @@ const say = (fields: Readonly<Record<string, unknown>>): void => console.log(JSO
 // Ctrl-C reaches every process of the terminal; this one is ended by the program that started it.
 process.on('SIGINT', () => {});
 
-const { workload, cacheFolder, warmUp } = JSON.parse(process.argv[2]!) as Assignment;
+const { workload, cacheFolder, warmUp, measureError } = JSON.parse(process.argv[2]!) as Assignment;
 const work = await createWork(workload, cacheFolder);
 for (let i = 0; warmUp && i < WARM_UP_ITERATIONS[workload.task]; i++) await work.run();
 const { loadSeconds, facts } = work;
-say({ ready: true, loadSeconds, node: process.versions.node, ...facts });
+const error = measureError ? { outputError: await work.error?.() } : {};
+say({ ready: true, loadSeconds, ...error, node: process.versions.node, ...facts });
 
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === 'quit') {

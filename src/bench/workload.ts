@@ -3,6 +3,7 @@ import type { CompileCache } from '../compile/cache.ts';
 import { DiskCache } from '../compile/disk-cache-node.ts';
 import { compileInference } from '../compile/inference.ts';
 import type { CompileOptions } from '../compile/training.ts';
+import { Difference } from '../core/difference.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
 import { fold, normal, randomKey, uniform } from '../core/random.ts';
 import { sizeOf } from '../core/shape.ts';
@@ -10,6 +11,7 @@ import type { Batch } from '../data/dataset.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { graphOf } from '../graph/graph.ts';
 import type { Denoiser } from '../models/denoiser.ts';
+import { inPrecision, type Precision } from '../models/precision.ts';
 import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
 import { traceForward } from '../models/trace.ts';
@@ -32,6 +34,8 @@ interface Setting extends Workload {
 export interface Work {
   /** One iteration. */
   run(): Promise<unknown>;
+  /** Relative L2 of what comes out to the same in f32, where that is measured: forward. */
+  readonly error?: () => Promise<number>;
   /** It took this long from weights in memory to sessions that are ready. */
   readonly loadSeconds: number;
   /** What a reader of the numbers should know, beside what was asked for. */
@@ -58,13 +62,14 @@ export async function createWork(workload: Workload, cacheFolder: string): Promi
 
 /** The merged network on a batch. */
 async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
-  const { backend, cache, batch, workers } = setting;
+  const { backend, cache, batch, workers, precision } = setting;
   const weights = nonzeroWeights(model);
   const count = batch / workers;
-  const { loaded: session, loadSeconds } = await timedLoad(() => {
-    const graph = graphOf({ out: traceForward(model, { batch: count }) });
-    return compileInference(graph, weights, backend, { cache, ...compileOptions(setting) });
-  });
+  const compile = (chosen: Precision, options: CompileOptions) => {
+    const graph = inPrecision(graphOf({ out: traceForward(model, { batch: count }) }), model, chosen);
+    return compileInference(graph, weights, backend, { cache, ...options });
+  };
+  const { loaded: session, loadSeconds } = await timedLoad(() => compile(precision, compileOptions(setting)));
   const images = drawImages(model, count);
   const times = Array.from(uniform(fold(KEY, 't'), count), (draw) => Math.floor(draw * 1000));
   const feeds = new Map<string, HostTensor>([
@@ -74,6 +79,13 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
   ]);
   return {
     run: () => Promise.all(Array.from({ length: workers }, () => session.run(feeds))),
+    error: async () => {
+      const exact = await compile('f32', {});
+      const difference = new Difference();
+      difference.add(await session.run(feeds), await exact.run(feeds));
+      await exact.release();
+      return difference.relativeL2;
+    },
     loadSeconds,
     facts: {},
     release: () => session.release(),
@@ -82,14 +94,17 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
 
 /** Images from noise, with guidance where the model has a null label: what `udit sample` does before it writes files. */
 async function sampleWork(model: Denoiser, setting: Setting): Promise<Work> {
-  const { backend, cache, batch, workers, threads, sampling } = setting;
+  const { backend, cache, batch, workers, threads, precision, sampling } = setting;
   const { objective } = resolveTrainConfig([{ model: { preset: setting.model } }]);
   const saved = { model, weights: nonzeroWeights(model), card: { objective } };
   const { loaded: sampler, loadSeconds } = await timedLoad(() =>
-    createSampler(saved, { ...sampling, backend, cache, workers, threads, batchSize: batch / workers }),
+    createSampler(saved, {
+      ...sampling,
+      ...{ backend, cache, precision, workers, threads, batchSize: batch / workers },
+    }),
   );
   const labels = drawClasses(model, batch);
-  const { settings, stepCount: steps, nfe: evaluations } = sampler;
+  const { settings, stepCount: steps = 'chosen on the way', nfe: evaluations = steps } = sampler;
   return {
     run: () => sampler.generate({ labels, seed: 0 }),
     loadSeconds,

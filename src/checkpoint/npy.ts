@@ -9,6 +9,7 @@ import { viewOf } from './view.ts';
 /** Element types that are read; `<f2` is widened to f32. */
 const ELEMENT_BYTES = {
   '|u1': 1,
+  '|i1': 1,
   '|b1': 1,
   '<f2': 2,
   '<f4': 4,
@@ -20,6 +21,7 @@ type Descriptor = keyof typeof ELEMENT_BYTES;
 
 const DESCRIPTORS: Readonly<Record<DType, Descriptor>> = {
   u8: '|u1',
+  i8: '|i1',
   bool: '|b1',
   f32: '<f4',
   f64: '<f8',
@@ -132,6 +134,8 @@ function readValues(descriptor: Descriptor, shape: Shape, data: Uint8Array): Hos
   switch (descriptor) {
     case '|u1':
       return hostTensor('u8', shape, viewOf(Uint8Array, data));
+    case '|i1':
+      return hostTensor('i8', shape, viewOf(Int8Array, data));
     case '|b1':
       return hostTensor('bool', shape, viewOf(Uint8Array, data));
     case '<f2':

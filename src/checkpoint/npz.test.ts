@@ -193,7 +193,7 @@ describe('malformed files', () => {
   test('big-endian values', () => {
     expect(npyWithHeader("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }")).toMatchInlineSnapshot(`
       "DataError: x.npy: arrays of element type '>f4' are not supported
-        fix: convert it with astype to one of |u1 |b1 <f2 <f4 <f8 <i4 <i8"
+        fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i4 <i8"
     `);
   });
 
@@ -202,7 +202,7 @@ describe('malformed files', () => {
       npyWithHeader("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,), }"),
     ).toMatchInlineSnapshot(`
       "DataError: x.npy: arrays of element type [('x', '<f4')] are not supported
-        fix: convert it with astype to one of |u1 |b1 <f2 <f4 <f8 <i4 <i8"
+        fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i4 <i8"
     `);
   });
 });

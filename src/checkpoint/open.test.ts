@@ -182,7 +182,7 @@ describe('refusals', () => {
       await messageOf(openBytes(archiveWith(op.global('torch', 'ShortStorage')))),
     ).toMatchInlineSnapshot(`
       "CheckpointError: x.pt: it has tensors of torch.ShortStorage, which are not read
-        fix: convert them in PyTorch to one of DoubleStorage, FloatStorage, HalfStorage, BFloat16Storage, LongStorage, IntStorage, ByteStorage, BoolStorage"
+        fix: convert them in PyTorch to one of DoubleStorage, FloatStorage, HalfStorage, BFloat16Storage, LongStorage, IntStorage, ByteStorage, CharStorage, BoolStorage"
     `);
   });
 

@@ -240,7 +240,7 @@ describe('malformed files', () => {
   test('an element type that is not supported', () => {
     expect(message(fileOf({ w: entry('F8_E4M3', [4], 0, 4) }, 4))).toMatchInlineSnapshot(`
       "CheckpointError: run/x.safetensors: tensor w has the element type F8_E4M3, which is not supported
-        fix: convert it to one of F64, F32, F16, BF16, I64, I32, U8, BOOL"
+        fix: convert it to one of F64, F32, F16, BF16, I64, I32, U8, I8, BOOL"
     `);
   });
 

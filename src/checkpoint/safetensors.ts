@@ -37,6 +37,7 @@ const STORED_AS: Readonly<Record<DType, StoredDType>> = {
   i32: 'I32',
   i64: 'I64',
   u8: 'U8',
+  i8: 'I8',
   bool: 'BOOL',
 };
 

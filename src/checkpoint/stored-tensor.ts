@@ -5,7 +5,17 @@ import type { Shape } from '../core/shape.ts';
 import { bfloatsToFloats, halvesToFloats } from './half.ts';
 import { viewOf } from './view.ts';
 
-export const STORED_BYTES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 } as const;
+export const STORED_BYTES = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  U8: 1,
+  I8: 1,
+  BOOL: 1,
+} as const;
 
 /** As safetensors calls them. */
 export type StoredDType = keyof typeof STORED_BYTES;
@@ -19,6 +29,7 @@ export const READ_AS: Readonly<Record<StoredDType, DType>> = {
   I64: 'i64',
   I32: 'i32',
   U8: 'u8',
+  I8: 'i8',
   BOOL: 'bool',
 };
 
@@ -39,6 +50,8 @@ export function storedTensor(dtype: StoredDType, shape: Shape, bytes: Uint8Array
       return hostTensor('i32', shape, viewOf(Int32Array, bytes));
     case 'U8':
       return hostTensor('u8', shape, viewOf(Uint8Array, bytes));
+    case 'I8':
+      return hostTensor('i8', shape, viewOf(Int8Array, bytes));
     case 'BOOL':
       return hostTensor('bool', shape, viewOf(Uint8Array, bytes));
   }

@@ -55,6 +55,7 @@ const STORAGE_DTYPES: Readonly<Record<string, StoredDType>> = {
   'torch.LongStorage': 'I64',
   'torch.IntStorage': 'I32',
   'torch.ByteStorage': 'U8',
+  'torch.CharStorage': 'I8',
   'torch.BoolStorage': 'BOOL',
 };
 

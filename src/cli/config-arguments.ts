@@ -5,6 +5,13 @@ import { type ConfigLayer, isLayer, layerOf } from '../train/config-layer.ts';
 
 /** @throws ConfigError if there is no JSON object in it */
 export async function readConfigFile(path: string): Promise<ConfigLayer> {
+  // A run's config.json can be given as it is, and a recipe with what it says about itself.
+  const { $schema: _, uditVersion: __, description: ___, ...layer } = await readJsonObject(path);
+  return layer;
+}
+
+/** @throws ConfigError if there is none in it */
+export async function readJsonObject(path: string): Promise<ConfigLayer> {
   const text = await readFile(path, 'utf8').catch((cause: Error) => {
     throw new ConfigError({
       where: path,
@@ -23,9 +30,7 @@ export async function readConfigFile(path: string): Promise<ConfigLayer> {
     const fix = 'write an object such as {"training": {"steps": 1000}}';
     throw new ConfigError({ where: path, problem: 'is not a JSON object', fix });
   }
-  // A run's config.json can be given as it is.
-  const { $schema: _, uditVersion: __, ...layer } = config;
-  return layer;
+  return config;
 }
 
 /** `optimizer.clipNorm=1`: a value that is no JSON is text. */

@@ -65,6 +65,7 @@ export function describeExportAsJson({ saved, checkpoint, paths, bytes, onnx }: 
       ? {}
       : {
           what: onnx.exported.what,
+          precision: onnx.exported.precision,
           sampler: onnx.exported.drawing?.settings ?? null,
           stepCount: onnx.exported.drawing?.plan.steps.length ?? null,
           inputs: onnx.exported.inputs,

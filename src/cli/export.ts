@@ -8,6 +8,7 @@ import { writeOnnxExport, writeWeightsExport } from '../export/export-file-node.
 import type { ExportedPart } from '../export/onnx-export.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { sha256OfFile } from '../hub/digest-node.ts';
+import { PRECISIONS, type Precision } from '../models/precision.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import type { FoundModel } from '../saved-model/open-model.ts';
@@ -29,6 +30,7 @@ interface ExportFlags extends ModelFlags, SamplingFlags {
   readonly format?: Format;
   readonly out: string;
   readonly batchSize?: number;
+  readonly precision?: Precision;
   readonly externalData?: true;
   readonly json?: true;
   readonly threads?: number;
@@ -42,6 +44,7 @@ Examples:
   udit export --out emoji.onnx                                noise and labels in, images out
   udit export runs/mine --what denoiser --out net.onnx        the network alone
   udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
+  udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, a little off
   udit export runs/mine --out mine.safetensors                weights under PyTorch's names
 `;
 
@@ -62,6 +65,9 @@ export function registerExport(program: Command, terminal: Terminal): void {
       ).choices(PARTS),
     )
     .addOption(new Option('--format <name>', 'for names with another ending').choices(FORMATS))
+    .addOption(
+      new Option('--precision <name>', 'int8: linear layers in bytes (default: f32)').choices(PRECISIONS),
+    )
     .option('--batch-size <n>', 'images per run of the file (default: any number)', wholeNumber({ from: 1 }))
     .option(
       '--external-data',
@@ -134,6 +140,7 @@ async function exportModel(
       what: flags.what ?? 'sampler',
       settings: requestedSettings(flags),
       batchSize: flags.batchSize,
+      precision: flags.precision,
       externalData: flags.externalData,
       metadata,
       backend: cpuBackend,
@@ -161,13 +168,13 @@ function formatOf(path: string): Format {
 
 /** Flags that change nothing in what is written are mistakes. */
 function expectMeaningful(flags: ExportFlags, format: Format): void {
-  const { what, batchSize, externalData } = flags;
+  const { what, batchSize, precision, externalData } = flags;
   const settings = Object.values(requestedSettings(flags));
-  const isOfModel = [what, batchSize, externalData].some((value) => value !== undefined);
+  const isOfModel = [what, batchSize, precision, externalData].some((value) => value !== undefined);
   const isOfDrawing = settings.some((value) => value !== undefined);
   const problem =
     format === 'safetensors' && (isOfModel || isOfDrawing)
-      ? 'a file of weights says nothing of parts, batches or how images are drawn'
+      ? 'a file of weights says nothing of parts, batches, precision or how images are drawn'
       : what === 'denoiser' && isOfDrawing
         ? 'the denoiser alone says nothing of how images are drawn'
         : undefined;

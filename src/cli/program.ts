@@ -1,10 +1,12 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
+import { registerAblate } from './ablate.ts';
 import { registerBench } from './bench.ts';
 import { registerExport } from './export.ts';
 import { EXIT_CODES, reportFailure } from './failures.ts';
 import { registerFetch } from './fetch.ts';
 import { registerInspect } from './inspect.ts';
+import { registerPlot } from './plot.ts';
 import { registerSample } from './sample.ts';
 import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
@@ -15,6 +17,8 @@ const AFTER_HELP = `
 Examples:
   udit start                 train on emoji for a few minutes, then look
   udit train                 train in runs/; again: continue
+  udit plot runs/mine        draw its held-out loss against steps
+  udit ablate GRID.json      train and compare the variants of a grid
   udit sample                draw emoji with the bundled model
   udit sample runs/mine      draw from a run's latest checkpoint
   udit fetch --list          published weights that can be downloaded
@@ -46,6 +50,8 @@ export function buildProgram(terminal: Terminal): Command {
     .addHelpText('after', AFTER_HELP);
   registerStart(program, terminal);
   registerTrain(program, terminal);
+  registerAblate(program, terminal);
+  registerPlot(program, terminal);
   registerSample(program, terminal);
   registerFetch(program, terminal);
   registerBench(program, terminal);

@@ -19,25 +19,30 @@ export interface DrawnSamples {
   readonly imageCount: number;
   readonly seed: number;
   readonly folder: string;
+  readonly reached: { readonly meanNfe: number };
 }
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart(drawn: DrawnSamples): string {
   const { saved, path, sampler, device, imageCount, seed } = drawn;
-  const { settings, stepCount, workers, threads } = sampler;
+  const { settings, precision, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
-    `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${plural(stepCount, 'step')}, ` +
-    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}\n` +
+    `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
+    `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(drawn.memoryPerWorker)} each\n`
   );
 }
 
 /** Where the files are and what one took. */
-export function describeResult({ saved, imageCount, folder }: DrawnSamples, files: SampleFiles): string {
+export function describeResult(
+  { saved, sampler, imageCount, folder, reached }: DrawnSamples,
+  files: SampleFiles,
+): string {
   const lines = [
-    `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each`,
+    `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each` +
+      (sampler.nfe === undefined ? `, ${reached.meanNfe.toFixed(1)} evaluations of the network` : ''),
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
   if (files.previewsPath !== undefined) lines.push(`previews ${shortest(files.previewsPath)}`);
@@ -47,7 +52,7 @@ export function describeResult({ saved, imageCount, folder }: DrawnSamples, file
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, device, memoryPerWorker, imageCount, seed }: DrawnSamples,
+  { saved, path, sampler, device, memoryPerWorker, imageCount, seed, reached }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -59,10 +64,11 @@ export function describeAsJson(
     weights: saved.source,
     findings: Object.fromEntries(saved.findings),
     ...sampler.settings,
-    nfe: sampler.nfe,
-    networkRuns: sampler.networkRuns,
+    nfe: sampler.nfe ?? reached.meanNfe,
+    networkRuns: sampler.networkRuns ?? null,
     seed,
     device,
+    precision: sampler.precision,
     batchSize: sampler.batchSize,
     workers: sampler.workers,
     threads: sampler.threads,
@@ -74,6 +80,10 @@ export function describeAsJson(
     secondsPerImage: files.elapsedMs / 1000 / imageCount,
   };
   return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+function stepsOf({ stepCount }: ImageSampler): string {
+  return stepCount === undefined ? 'steps chosen on the way' : plural(stepCount, 'step');
 }
 
 function nounOf({ model }: Pick<SavedModel, 'model'>): string {

@@ -1,12 +1,13 @@
 /** @file `udit sample`: images from a checkpoint. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
+import { PRECISIONS, type Precision } from '../models/precision.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { chooseClasses } from '../sampling/classes.ts';
 import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { chooseParallelism } from '../sampling/parallelism.ts';
-import { createSampler } from '../sampling/sample.ts';
+import { createSampler, type StepProgress } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
 import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
 import { workerBytes } from '../sampling/worker-memory.ts';
@@ -29,6 +30,7 @@ interface SampleFlags extends ModelFlags, SamplingFlags, DeviceFlag {
   readonly npz?: true;
   readonly previews?: true;
   readonly json?: true;
+  readonly precision: Precision;
   readonly batchSize?: number;
   readonly workers?: number;
   readonly threads?: number;
@@ -41,6 +43,8 @@ Examples:
   udit sample --classes flags,food --count 8       eight each of two classes
   udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
   udit sample --sampler dpm++2m --steps 12         another way from noise to image
+  udit sample --sampler dopri5 --rtol 1e-4         steps as long as this error allows
+  udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
   udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
@@ -67,6 +71,11 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .option('--json', 'print the result as JSON')
     .optionsGroup('Where to run it:')
     .addOption(deviceOption())
+    .addOption(
+      new Option('--precision <name>', 'int8: linear layers in bytes, faster and a little off')
+        .choices(PRECISIONS)
+        .default('f32'),
+    )
     .option(
       '--workers <n>',
       'batches drawn at once (default: one per processor core, as far as there are batches)',
@@ -108,6 +117,7 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   const sampler = await createSampler(saved, {
     ...requestedSettings(flags),
     backend,
+    precision: flags.precision,
     batchSize,
     ...chooseParallelism({
       cores: backend.name === 'cpu' ? physicalCores() : 1,
@@ -122,6 +132,36 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   return { sampler, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
 }
 
+/** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
+const ADAPTIVE_PARTS = 100;
+
+/** How far all batches together are. */
+class Reached {
+  imagesDone = 0;
+  /** Evaluations of the network, of all batches. */
+  nfe = 0;
+  readonly #shares = new Map<number, number>();
+
+  /** @param parts - of the way of one batch */
+  constructor(readonly parts: number) {}
+
+  add({ first, share, nfe, x0 }: StepProgress): void {
+    this.#shares.set(first, share);
+    if (share < 1) return;
+    this.imagesDone += x0.shape[0]!;
+    this.nfe += nfe;
+  }
+
+  get partsDone(): number {
+    return Math.round(this.parts * [...this.#shares.values()].reduce((sum, share) => sum + share, 0));
+  }
+
+  /** Of a batch, on average. */
+  get meanNfe(): number {
+    return this.nfe / this.#shares.size;
+  }
+}
+
 async function sample(
   run: string | undefined,
   flags: SampleFlags,
@@ -134,15 +174,23 @@ async function sample(
     saved,
     flags,
   ).finally(saved.close);
-  const { seed, out: folder } = flags;
-  const drawn = { saved, path, sampler, device, memoryPerWorker, imageCount, seed, folder };
+  const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
+  const drawn = {
+    saved,
+    path,
+    sampler,
+    device,
+    memoryPerWorker,
+    imageCount,
+    seed: flags.seed,
+    folder: flags.out,
+    reached,
+  };
   if (flags.json !== true) terminal.out.write(describeStart(drawn));
   const progress = startProgress(terminal, {
     title: 'sampling',
-    total: batchCount * sampler.stepCount,
+    total: batchCount * reached.parts,
   });
-  let stepsDone = 0;
-  let imagesDone = 0;
   try {
     const isPixels = drawsPixels(saved.model.config);
     const files = await (isPixels ? drawToFolder : drawLatentsToFolder)({
@@ -156,10 +204,9 @@ async function sample(
       npz: flags.npz === true,
       previews: flags.previews === true,
       signal,
-      onStep: ({ step, steps, x0 }) => {
-        stepsDone += 1;
-        if (step === steps) imagesDone += x0.shape[0]!;
-        progress.update(stepsDone, `${imagesDone} of ${imageCount} images`);
+      onStep: (step) => {
+        reached.add(step);
+        progress.update(reached.partsDone, `${reached.imagesDone} of ${imageCount} images`);
       },
     });
     progress.stop();

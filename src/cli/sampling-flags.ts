@@ -1,5 +1,6 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw. */
 import { type Command, Option } from 'commander';
+import { DIFFUSION_FORMS, type DiffusionForm, LAST_STEPS, type LastStep } from '../diffusion/flow-sde.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import type { RequestedSettings } from '../sampling/settings.ts';
 import { numberIn, twoNumbers } from './flags.ts';
@@ -13,6 +14,12 @@ export interface SamplingFlags {
   readonly eta?: number;
   readonly shift?: number;
   readonly clip?: boolean;
+  readonly atol?: number;
+  readonly rtol?: number;
+  readonly diffusionForm?: DiffusionForm;
+  readonly diffusionNorm?: number;
+  readonly lastStep?: LastStep;
+  readonly lastStepSize?: number;
 }
 
 /** Adds them to a command. */
@@ -36,11 +43,27 @@ export function withSamplingFlags(command: Command): Command {
     .addOption(
       new Option(
         '--sampler <name>',
-        'euler, heun: flows; ddpm, ddim: Gaussian diffusion; dpm++: both',
+        'euler … sde-heun: flows; ddpm, ddim: Gaussian diffusion; dpm++: both',
       ).choices(Object.keys(SAMPLERS)),
     )
     .option('--shift <s>', 'flows: above 1 spends more of the steps near the noise', numberIn(0.01, 100))
     .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise per step', numberIn(0, 1))
+    .option('--rtol <x>', 'dopri5: error of a step as a share of the values', numberIn(1e-12, 1))
+    .option('--atol <x>', 'dopri5: error of a step beside that', numberIn(1e-12, 1))
+    .addOption(
+      new Option('--diffusion-form <name>', 'sde: how much is renewed at which time').choices(
+        Object.keys(DIFFUSION_FORMS),
+      ),
+    )
+    .option(
+      '--diffusion-norm <x>',
+      'sde: renews this many times as much; 0 follows the flow',
+      numberIn(0, Number.POSITIVE_INFINITY),
+    )
+    .addOption(
+      new Option('--last-step <name>', 'sde: how the way ends, without new noise').choices(LAST_STEPS),
+    )
+    .option('--last-step-size <t>', 'sde: how long before the image', numberIn(0.0001, 0.9))
     .option('--clip', 'Gaussian diffusion: keep predicted images in range')
     .option('--no-clip', 'Gaussian diffusion: let them go beyond it');
 }
@@ -48,6 +71,7 @@ export function withSamplingFlags(command: Command): Command {
 /** What the user asked for; flags that were not given are undefined. */
 export function requestedSettings(flags: SamplingFlags): RequestedSettings {
   const { sampler, cfgScale, cfgInterval, shift, eta, clip, numSamplingSteps: steps, cfgChannels } = flags;
+  const { atol, rtol, diffusionForm, diffusionNorm, lastStep, lastStepSize } = flags;
   return {
     sampler,
     cfgScale,
@@ -55,6 +79,12 @@ export function requestedSettings(flags: SamplingFlags): RequestedSettings {
     shift,
     eta,
     clip,
+    atol,
+    rtol,
+    diffusionForm,
+    diffusionNorm,
+    lastStep,
+    lastStepSize,
     steps: steps !== undefined && /^\d+$/.test(steps) ? Number(steps) : steps,
     cfgChannels: cfgChannels === '3' ? 3 : cfgChannels,
   };

@@ -79,10 +79,12 @@ function progressBar(stream: TextStream, { title, total, from = 0 }: ProgressOpt
   return { update: (done, note) => bar.update(done, { note }), stop: () => bar.stop() };
 }
 
-/** `45 s`, `12 min`, `3.4 h` */
-function formatSeconds(seconds: number): string {
+/** `45 s`, `12 min`, `3.4 h`, `1,200 days` */
+export function formatSeconds(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 72 * 3600) return `${(seconds / 3600).toFixed(1)} h`;
+  return `${Math.round(seconds / 86_400).toLocaleString('en')} days`;
 }
 
 function progressLines(stream: TextStream, options: ProgressOptions): Progress {

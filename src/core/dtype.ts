@@ -1,7 +1,7 @@
 /** @file Element types of tensors and the typed arrays that hold them. */
 
 /** Names follow the printed notation of graphs: `f32[2,384]`. Booleans are stored as bytes 0 and 1. */
-export type DType = 'f32' | 'f64' | 'i32' | 'i64' | 'u8' | 'bool';
+export type DType = 'f32' | 'f64' | 'i32' | 'i64' | 'u8' | 'i8' | 'bool';
 
 export interface TypedArrays {
   f32: Float32Array;
@@ -9,6 +9,7 @@ export interface TypedArrays {
   i32: Int32Array;
   i64: BigInt64Array;
   u8: Uint8Array;
+  i8: Int8Array;
   bool: Uint8Array;
 }
 
@@ -20,6 +21,7 @@ const CONSTRUCTORS: { readonly [D in DType]: new (size: number) => TypedArrays[D
   i32: Int32Array,
   i64: BigInt64Array,
   u8: Uint8Array,
+  i8: Int8Array,
   bool: Uint8Array,
 };
 
@@ -29,6 +31,7 @@ export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = {
   i32: 4,
   i64: 8,
   u8: 1,
+  i8: 1,
   bool: 1,
 };
 

@@ -1,6 +1,12 @@
-/** @file Flow matching as a training objective. */
-import { tensorOf } from '../core/host-tensor.ts';
-import { type FlowOptions, flowLoss, flowOptions, sampleFlowTimes } from './flow.ts';
+/** @file A flow as a training objective. */
+import {
+  type FlowOptions,
+  flowLoss,
+  flowOptions,
+  sampleFlowTimes,
+  timesIn,
+  trainingInterval,
+} from './flow.ts';
 import type { Objective } from './objective.ts';
 
 export interface FlowObjective extends Objective<'f32'> {
@@ -21,9 +27,8 @@ export function flowObjective(options: Partial<FlowOptions> = {}): FlowObjective
     outputsPerChannel: 1,
     sampleTimes: (key, count) => sampleFlowTimes(resolved, key, count),
     evaluationTimes: (count) =>
-      tensorOf(
-        'f32',
-        [count],
+      timesIn(
+        trainingInterval(resolved),
         Array.from({ length: count }, (_, i) => (i + 0.5) / count),
       ),
     buildLoss: (denoise, data, noise, t) => flowLoss(resolved, denoise, data, noise, t),

@@ -1,18 +1,36 @@
-/** @file Flow matching with velocity prediction: the loss, and the steps of its samplers (Ma et al. 2024, SiT). */
+/**
+ * @file Flows, the transport of SiT (Ma et al. 2024): what a network learns of a path from noise to data, at which
+ * times, and what it then says of noisy images. Flow matching with the velocity of the linear path is the default.
+ */
 import { ConfigError, ShapeError } from '../core/errors.ts';
 import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
 import { normal, type RandomKey, uniform } from '../core/random.ts';
 import { formatShape, sameShape } from '../core/shape.ts';
-import { add, broadcastTo, mul, reshape, square, sub } from '../graph/operators.ts';
+import { add, broadcastTo, div, mul, reshape, square, sub } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import type { Denoise, Images, PerSample } from './denoise.ts';
-import { dataFromVelocity, FLOW_PATHS, type FlowPathName, interpolate, pathVelocity } from './flow-path.ts';
+import {
+  FLOW_PATHS,
+  type FlowPathName,
+  interpolate,
+  noisingRate,
+  type PathPoint,
+  pathAt,
+  pathVelocity,
+} from './flow-path.ts';
+import type { FlowPrediction, FlowPredictionName } from './flow-prediction.ts';
 import { meanPerSample } from './likelihood.ts';
 import type { Loss } from './objective.ts';
-import type { SamplerStep } from './sampling-plan.ts';
 
 export interface FlowOptions {
   readonly path: FlowPathName;
+  /** What the network gives. */
+  readonly prediction: FlowPredictionName;
+  /**
+   * Of the squared error of a noise or score: none, or as it counts in the error of the velocity, or in a bound of the
+   * likelihood. The error of a velocity has no weight; the reference ignores one that is asked for.
+   */
+  readonly lossWeight: 'none' | 'velocity' | 'likelihood';
   /** How times are drawn in training: evenly, or as sigmoid(mean + std · normal) (Esser et al. 2024, section 3.1). */
   readonly timeDistribution: 'uniform' | 'logit-normal';
   /** Mean and standard deviation of logit-normal times before the sigmoid. */
@@ -20,18 +38,23 @@ export interface FlowOptions {
   readonly logitStd: number;
   /** The network is told t times this: 1 in SiT; 1000 uses the range of the timestep embedding. */
   readonly timeScale: number;
+  /** How far times of training and of sampling stay from the path's ends; by default as far as is needed. */
+  readonly trainEps?: number;
+  readonly sampleEps?: number;
 }
 
 /** The options of SiT as published. */
 export const REFERENCE_FLOW_OPTIONS: FlowOptions = {
   path: 'linear',
+  prediction: 'velocity',
+  lossWeight: 'none',
   timeDistribution: 'uniform',
   logitMean: 0,
   logitStd: 1,
   timeScale: 1,
 };
 
-/** @throws ConfigError if a number makes no sense */
+/** @throws ConfigError if a number makes no sense, or a weight has nothing to weigh */
 export function flowOptions(options: Partial<FlowOptions> = {}): FlowOptions {
   const resolved = { ...REFERENCE_FLOW_OPTIONS, ...options };
   for (const name of ['logitStd', 'timeScale'] as const) {
@@ -43,85 +66,125 @@ export function flowOptions(options: Partial<FlowOptions> = {}): FlowOptions {
       });
     }
   }
+  for (const name of ['trainEps', 'sampleEps'] as const) {
+    const eps = resolved[name];
+    if (eps === undefined || (eps >= 0 && eps < 0.5)) continue;
+    throw new ConfigError({
+      where: 'flowOptions',
+      problem: `${name} is ${eps}: it must be from 0 to below 0.5`,
+      fix: 'use 0.001, or leave it out',
+    });
+  }
+  if (resolved.prediction === 'velocity' && resolved.lossWeight !== 'none') {
+    throw new ConfigError({
+      where: 'flowOptions',
+      problem: `the loss weight is ${resolved.lossWeight}, but the network predicts a velocity, whose error has no weight`,
+      fix: 'use lossWeight none, or prediction noise or score',
+    });
+  }
   return resolved;
 }
 
-/** Times to train at, in [0, 1): float32 [count]. */
-export function sampleFlowTimes(options: FlowOptions, key: RandomKey, count: number): HostTensor<'f32'> {
-  if (options.timeDistribution === 'uniform') return tensorOf('f32', [count], uniform(key, count));
-  const { logitMean, logitStd } = options;
-  const times = normal(key, count).map((z) => 1 / (1 + Math.exp(-(logitMean + logitStd * z))));
-  return tensorOf('f32', [count], times);
+export type Interval = readonly [from: number, to: number];
+
+/**
+ * The times that a network is trained at. Noise and score do not follow from x where it is all noise or all data, so
+ * they stay 0.001 away. The path `vp` begins with some data in the noise, and its velocity has no limit at the data.
+ */
+export function trainingInterval({ path, prediction, trainEps }: FlowOptions): Interval {
+  if (path === 'vp') return [0, 1 - (trainEps ?? 1e-5)];
+  const eps = trainEps ?? (prediction === 'velocity' ? 0 : 1e-3);
+  return [eps, 1 - eps];
 }
 
-/** Mean squared error of the velocity at times `t` (float32 [N]). */
+/**
+ * The times from which to which images are drawn.
+ *
+ * @param divides - does what draws divide by α or σ, so that it must keep away from the ends for any prediction?
+ */
+export function samplingInterval(
+  { path, prediction, sampleEps }: FlowOptions,
+  { divides = false }: { readonly divides?: boolean } = {},
+): Interval {
+  if (path === 'vp') return [0, 1 - (sampleEps ?? 1e-3)];
+  const eps = sampleEps ?? (prediction === 'velocity' && !divides ? 0 : 1e-3);
+  return [eps, 1 - eps];
+}
+
+/** Times to train at, from the training interval: float32 [count]. */
+export function sampleFlowTimes(options: FlowOptions, key: RandomKey, count: number): HostTensor<'f32'> {
+  return timesIn(trainingInterval(options), sharesOf(options, key, count));
+}
+
+function sharesOf(options: FlowOptions, key: RandomKey, count: number): Float32Array {
+  if (options.timeDistribution === 'uniform') return uniform(key, count);
+  const { logitMean, logitStd } = options;
+  return normal(key, count).map((z) => 1 / (1 + Math.exp(-(logitMean + logitStd * z))));
+}
+
+/** The times at these shares of an interval: float32 [count]. */
+export function timesIn([from, to]: Interval, shares: ArrayLike<number>): HostTensor<'f32'> {
+  return tensorOf(
+    'f32',
+    [shares.length],
+    Array.from(shares, (share) => from + share * (to - from)),
+  );
+}
+
+/** Mean squared error of what the network predicts at times `t` (float32 [N]). */
 export function flowLoss(
-  { path: pathName, timeScale }: FlowOptions,
+  options: FlowOptions,
   denoise: Denoise,
   data: Images,
   noise: Images,
   t: PerSample,
 ): Loss {
-  const path = FLOW_PATHS[pathName];
+  const path = FLOW_PATHS[options.path];
   const perImage = reshape(t, [t.shape[0]!, 1, 1, 1]);
   const x = interpolate(path, data, noise, perImage);
-  const velocity = checkedVelocity(denoise(x, mul(t, timeScale)), x);
-  const mse = meanPerSample(square(sub(velocity, pathVelocity(path, data, noise, perImage))));
+  const output = checkedOutput(options, denoise(x, mul(t, options.timeScale)), x);
+  const point = pathAt(path, perImage);
+  const errors = {
+    velocity: () => sub(output, pathVelocity(path, data, noise, perImage)),
+    noise: () => sub(output, noise),
+    score: () => add(mul(output, point.sigma), noise),
+  };
+  const squaredError = square(errors[options.prediction]());
+  const mse = meanPerSample(weighted(options, squaredError, point));
   return { perSample: mse, terms: { mse } };
 }
 
-/** Times at which a step begins and ends: float32 scalars. */
-export interface FlowInterval {
-  readonly time: Tensor;
-  readonly nextTime: Tensor;
+function weighted(
+  { lossWeight }: FlowOptions,
+  squaredError: Unlabelled,
+  point: PathPoint<Tensor>,
+): Unlabelled {
+  if (lossWeight === 'none') return squaredError;
+  const rate = noisingRate(point);
+  return mul(
+    lossWeight === 'velocity' ? square(div(rate, point.sigma)) : div(rate, square(point.sigma)),
+    squaredError,
+  );
 }
 
-/** x + h v(x, t): first order, one evaluation of the network. */
-export function eulerStep(
-  options: FlowOptions,
-  denoise: Denoise,
-  x: Images,
-  { time, nextTime }: FlowInterval,
-): SamplerStep {
-  const velocity = velocityAt(options, denoise, x, time);
+/** What the network says of `x` at a time (float32 scalar). */
+export function predictAt(options: FlowOptions, denoise: Denoise, x: Images, time: Tensor): FlowPrediction {
+  const output = denoise(x, broadcastTo(mul(time, options.timeScale), [x.shape[0]!]));
   return {
-    x: add(x, mul(sub(nextTime, time), velocity)),
-    x0: dataFromVelocity(FLOW_PATHS[options.path], x, velocity, time),
+    name: options.prediction,
+    output: checkedOutput(options, output, x),
+    x,
+    point: pathAt(FLOW_PATHS[options.path], time),
   };
 }
 
-/** x + h/2 (v(x, t) + v(x + h v, t + h)): second order, two evaluations of the network. */
-export function heunStep(
-  options: FlowOptions,
-  denoise: Denoise,
-  x: Images,
-  { time, nextTime }: FlowInterval,
-): SamplerStep {
-  const duration = sub(nextTime, time);
-  const first = velocityAt(options, denoise, x, time);
-  const second = velocityAt(options, denoise, add(x, mul(duration, first)), nextTime);
-  return {
-    x: add(x, mul(mul(duration, 0.5), add(first, second))),
-    x0: dataFromVelocity(FLOW_PATHS[options.path], x, first, time),
-  };
-}
-
-/** The data that the network sees in `x` at a time (float32 scalar). */
-export function predictData(options: FlowOptions, denoise: Denoise, x: Images, time: Tensor): Unlabelled {
-  return dataFromVelocity(FLOW_PATHS[options.path], x, velocityAt(options, denoise, x, time), time);
-}
-
-function velocityAt({ timeScale }: FlowOptions, denoise: Denoise, x: Images, time: Tensor): Unlabelled {
-  return checkedVelocity(denoise(x, broadcastTo(mul(time, timeScale), [x.shape[0]!])), x);
-}
-
-function checkedVelocity(velocity: Images, x: Images): Unlabelled {
-  if (!sameShape(velocity.shape, x.shape)) {
+function checkedOutput({ prediction }: FlowOptions, output: Images, x: Images): Unlabelled {
+  if (!sameShape(output.shape, x.shape)) {
     throw new ShapeError({
       where: 'flow',
-      problem: `the network gives ${formatShape(velocity.shape)}, a velocity of ${formatShape(x.shape)} is needed`,
+      problem: `the network gives ${formatShape(output.shape)}, a ${prediction} of ${formatShape(x.shape)} is needed`,
       fix: 'build the model without learned variances',
     });
   }
-  return velocity as Unlabelled;
+  return output as Unlabelled;
 }

@@ -1,4 +1,5 @@
 /** @file Plans of the samplers of Gaussian diffusion: which steps are taken, and what each is fed. */
+import { ConfigError } from '../core/errors.ts';
 import { scalar, type TensorMap } from '../core/host-tensor.ts';
 import { broadcastTo, input } from '../graph/operators.ts';
 import { type Coefficients, CoefficientTable } from './coefficients.ts';
@@ -87,7 +88,14 @@ export function planGaussianDpmSolver(
   });
 }
 
-function respaced({ diffusion }: GaussianObjective, steps: number | string): GaussianDiffusion {
+function respaced({ diffusion }: GaussianObjective, steps: SamplingOptions['steps']): GaussianDiffusion {
+  if (steps === undefined) {
+    throw new ConfigError({
+      where: 'sampling Gaussian diffusion',
+      problem: 'no number of steps is given',
+      fix: 'use 250',
+    });
+  }
   return gaussianDiffusion({ ...diffusion.options, respacing: String(steps) });
 }
 

@@ -27,3 +27,6 @@ export interface Objective<TimeType extends 'i64' | 'f32' = 'i64' | 'f32'> {
    */
   buildLoss(denoise: Denoise, x0: Images, noise: Images, t: PerSample): Loss;
 }
+
+/** The part of an objective that a measurement needs. */
+export type MeasuredObjective = Pick<Objective, 'timeType' | 'evaluationTimes' | 'buildLoss'>;

@@ -3,21 +3,34 @@
  * graph serves every step, and every plan of the same sampler whatever its number of steps. Running it is not done here.
  */
 import { ConfigError } from '../core/errors.ts';
-import { eulerStep, heunStep } from './flow.ts';
 import type { FlowObjective } from './flow-objective.ts';
-import { planFlowDpmSolver, planOde } from './flow-plans.ts';
+import { planAdaptiveOde, planFlowDpmSolver, planOde, planSde } from './flow-plans.ts';
+import type { SdeMethod } from './flow-sde.ts';
 import type { GaussianObjective } from './gaussian-objective.ts';
 import { planDdim, planDdpm, planGaussianDpmSolver } from './gaussian-plans.ts';
-import type { SamplingOptions, SamplingPlan } from './sampling-plan.ts';
+import type { FixedMethodName } from './runge-kutta.ts';
+import type { AdaptivePlan, SamplingOptions, SamplingPlan } from './sampling-plan.ts';
 
 /** A sampler as it draws from one objective. */
-interface SamplerOf<O> {
+type SamplerOf<O> = {
   /** The options that it has beside `steps`. */
   readonly accepts: readonly SamplerOption[];
-  plan(objective: O, options: SamplingOptions): SamplingPlan;
-}
+} & (
+  | { plan(objective: O, options: SamplingOptions): SamplingPlan }
+  | { planAdaptive(objective: O, options: SamplingOptions): AdaptivePlan }
+);
 
-const OPTIONS = ['eta', 'clip', 'shift'] as const;
+const OPTIONS = [
+  'eta',
+  'clip',
+  'shift',
+  'atol',
+  'rtol',
+  'diffusionForm',
+  'diffusionNorm',
+  'lastStep',
+  'lastStepSize',
+] as const;
 export type SamplerOption = (typeof OPTIONS)[number];
 
 /** By the objectives that it draws from. */
@@ -26,7 +39,14 @@ export interface Sampler {
   readonly flow?: SamplerOf<FlowObjective>;
 }
 
-export type SamplerName = 'ddpm' | 'ddim' | 'euler' | 'heun' | 'dpm++2m' | 'dpm++2m-sde';
+export type SamplerName =
+  | 'ddpm'
+  | 'ddim'
+  | FixedMethodName
+  | 'dopri5'
+  | SdeMethod
+  | 'dpm++2m'
+  | 'dpm++2m-sde';
 
 export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   /** Ancestral sampling (Ho et al. 2020). */
@@ -34,19 +54,21 @@ export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   /** Deterministic unless `eta` is above 0 (Song et al. 2021). */
   ddim: { gaussian: { accepts: ['eta', 'clip'], plan: planDdim } },
   /** First order, one evaluation of the network per step. */
-  euler: {
-    flow: {
-      accepts: ['shift'],
-      plan: (objective, options) => planOde(objective, options, eulerStep, 1),
-    },
-  },
+  euler: ode('euler'),
   /** Second order, two evaluations of the network per step. */
-  heun: {
-    flow: {
-      accepts: ['shift'],
-      plan: (objective, options) => planOde(objective, options, heunStep, 2),
-    },
-  },
+  midpoint: ode('midpoint'),
+  /** Second order, two evaluations; `heun2` in the reference. */
+  heun: ode('heun'),
+  /** Third order, three evaluations. */
+  heun3: ode('heun3'),
+  /** Fourth order, four evaluations. */
+  rk4: ode('rk4'),
+  /** Fifth order, in as many steps of six evaluations as its tolerances ask for: the reference's default. */
+  dopri5: { flow: { accepts: ['atol', 'rtol'], planAdaptive: planAdaptiveOde } },
+  /** Euler–Maruyama: new noise in every step, one evaluation. */
+  'sde-euler': sde('sde-euler'),
+  /** Heun with new noise in every step, two evaluations. */
+  'sde-heun': sde('sde-heun'),
   /** Second order, one evaluation of the network per step: remembers what it saw before (Lu et al. 2022). */
   'dpm++2m': {
     gaussian: {
@@ -71,24 +93,57 @@ export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   },
 };
 
+function ode(method: FixedMethodName): Sampler {
+  return { flow: { accepts: ['shift'], plan: (objective, options) => planOde(objective, method, options) } };
+}
+
+function sde(method: SdeMethod): Sampler {
+  return {
+    flow: {
+      accepts: ['diffusionForm', 'diffusionNorm', 'lastStep', 'lastStepSize'],
+      plan: (objective, options) => planSde(objective, method, options),
+    },
+  };
+}
+
 function withNoise({ eta = 1, ...options }: SamplingOptions): SamplingOptions {
   return { ...options, eta };
 }
 
 /**
- * Plans the way from noise to data.
+ * Plans the way from noise to data in steps that are known beforehand.
  *
- * @throws ConfigError if the sampler is not for this objective, or an option not for this sampler
+ * @throws ConfigError if the sampler is not for this objective, an option not for this sampler, or steps are chosen on
+ * the way
  */
 export function planSampling(
   objective: GaussianObjective | FlowObjective,
   name: SamplerName,
   options: SamplingOptions,
 ): SamplingPlan {
+  const plan = planAnySampling(objective, name, options);
+  if ('steps' in plan) return plan;
+  throw new ConfigError({
+    where: `sampler ${name}`,
+    problem: 'it chooses its steps on the way, and here they must be known beforehand',
+    fix: `use ${namesOf((other) => 'plan' in (other[objective.kind] ?? {}))}`,
+  });
+}
+
+/**
+ * Plans the way from noise to data, also of a sampler that chooses its steps on the way.
+ *
+ * @throws ConfigError if the sampler is not for this objective, or an option not for this sampler
+ */
+export function planAnySampling(
+  objective: GaussianObjective | FlowObjective,
+  name: SamplerName,
+  options: SamplingOptions,
+): SamplingPlan | AdaptivePlan {
   const plan =
     objective.kind === 'gaussian'
-      ? planFrom(name, SAMPLERS[name].gaussian, objective, options)
-      : planFrom(name, SAMPLERS[name].flow, objective, options);
+      ? planWith(name, SAMPLERS[name].gaussian, objective, options)
+      : planWith(name, SAMPLERS[name].flow, objective, options);
   if (plan !== undefined) return plan;
   throw new ConfigError({
     where: `sampler ${name}`,
@@ -97,12 +152,12 @@ export function planSampling(
   });
 }
 
-function planFrom<O extends GaussianObjective | FlowObjective>(
+function planWith<O extends GaussianObjective | FlowObjective>(
   name: SamplerName,
   sampler: SamplerOf<O> | undefined,
   objective: O,
   options: SamplingOptions,
-): SamplingPlan | undefined {
+): SamplingPlan | AdaptivePlan | undefined {
   if (sampler === undefined) return undefined;
   for (const option of OPTIONS) {
     if (options[option] === undefined || sampler.accepts.includes(option)) continue;
@@ -113,7 +168,13 @@ function planFrom<O extends GaussianObjective | FlowObjective>(
       fix: `leave ${option} out${accepting === '' ? '' : `, or use ${accepting}`}`,
     });
   }
-  return sampler.plan(objective, options);
+  if ('plan' in sampler) return sampler.plan(objective, options);
+  if (options.steps === undefined) return sampler.planAdaptive(objective, options);
+  throw new ConfigError({
+    where: `sampler ${name}`,
+    problem: `it chooses its steps on the way (given: steps ${options.steps})`,
+    fix: 'leave the steps out; smaller tolerances make more of them',
+  });
 }
 
 function namesOf(accept: (sampler: Sampler) => boolean): string {

@@ -3,13 +3,16 @@ import { ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import type { Unlabelled } from '../graph/tensor.ts';
 import type { Denoise, Images } from './denoise.ts';
+import type { Interval } from './flow.ts';
+import type { DiffusionForm, LastStep } from './flow-sde.ts';
+import type { OdeTolerances } from './ode-solver.ts';
 
 export interface SamplingOptions {
   /**
    * Number of steps, spread evenly. For Gaussian diffusion also a respacing such as `'ddim50'` or `'10,15,20'`, see
-   * `spacedSteps`.
+   * `spacedSteps`. Every sampler needs it but those that choose their steps on the way.
    */
-  readonly steps: number | string;
+  readonly steps?: number | string;
   /**
    * Share of new noise per step, from 0 (none) to 1. For `ddim` (default 0; 1 is as much as `ddpm`) and `dpm++2m-sde`
    * (default 1; 0 is `dpm++2m`).
@@ -22,6 +25,18 @@ export interface SamplingOptions {
    * which is steps of equal time.
    */
   readonly shift?: number;
+  /** For `dopri5`: the error that a step may make, `atol + rtol · |value|`. Default 1e-6 and 1e-3, as the reference. */
+  readonly atol?: number;
+  readonly rtol?: number;
+  /**
+   * For SDEs: how much is renewed at which time, and by which factor more; default `sigma` and 1. See
+   * `DIFFUSION_FORMS`.
+   */
+  readonly diffusionForm?: DiffusionForm;
+  readonly diffusionNorm?: number;
+  /** For SDEs: how the way ends, and how long before the data; default `mean` and 0.04. */
+  readonly lastStep?: LastStep;
+  readonly lastStepSize?: number;
 }
 
 export interface SamplerStep {
@@ -55,6 +70,18 @@ export interface SamplingPlan {
    * @param noise - needed if `usesNoise`, ignored otherwise
    */
   build(denoise: Denoise, x: Images, noise?: Images): SamplerStep;
+}
+
+/** What a sampler is that chooses its steps on the way, by the error that each makes: see `solveAdaptively`. */
+export interface AdaptivePlan {
+  /** Times from noise to data. */
+  readonly interval: Interval;
+  readonly tolerances: OdeTolerances;
+  /**
+   * The graph of one evaluation: where the images `x` [N, C, H, W] go at `time`, an input that it adds, and the finished
+   * images that the network sees in them.
+   */
+  build(denoise: Denoise, x: Images): { readonly slope: Unlabelled; readonly x0: Unlabelled };
 }
 
 /** @throws ConfigError if a share of new noise is none */

@@ -1,19 +1,14 @@
 /** @file Does an exported file compute what the model here computes? Both are run on the same inputs. */
 import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
+import { Difference } from '../core/difference.ts';
 import { NumericsError } from '../core/errors.ts';
-import {
-  type HostTensor,
-  hostTensor,
-  scalar,
-  type TensorMap,
-  tensorOf,
-  toNumbers,
-} from '../core/host-tensor.ts';
+import { type HostTensor, hostTensor, scalar, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { fold, type RandomKey, randomIntegers, randomKey } from '../core/random.ts';
 import { sizeOf } from '../core/shape.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import type { Graph } from '../graph/graph.ts';
+import { inPrecision, type Precision } from '../models/precision.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import { guidedSteps } from '../sampling/guidance-interval.ts';
 import { imageKey, imageNoise } from '../sampling/image-noise.ts';
@@ -46,11 +41,13 @@ export interface Agreement {
   readonly tolerance: number;
 }
 
-/** One run rounds; a sampler feeds what was rounded to the network again and again. */
-const TOLERANCE: Readonly<Record<ExportedPart, number>> = {
-  denoiser: 2e-5,
-  'guided-step': 2e-5,
-  sampler: 1e-3,
+/**
+ * One run rounds; a sampler feeds what was rounded to the network again and again. In int8 a difference of the last bit
+ * can make a step of the quantisation.
+ */
+const TOLERANCE: Readonly<Record<Precision, Readonly<Record<ExportedPart, number>>>> = {
+  f32: { denoiser: 2e-5, 'guided-step': 2e-5, sampler: 1e-3 },
+  int8: { denoiser: 5e-3, 'guided-step': 5e-3, sampler: 5e-2 },
 };
 
 /** A file for any batch size is run with these. */
@@ -68,7 +65,7 @@ export async function checkExport(
   session: Session,
   options: CheckOptions,
 ): Promise<Agreement> {
-  const { what, drawing, batchSize } = exported;
+  const { what, drawing, batchSize, precision } = exported;
   const batchSizes = batchSize === undefined ? TRIED_BATCH_SIZES : [batchSize];
   const difference = new Difference();
   for (const [i, count] of batchSizes.entries()) {
@@ -76,13 +73,16 @@ export async function checkExport(
     const inputs = drawInputs(saved, count);
     const onProgress = (done: number) =>
       options.onProgress?.((i + done) / batchSizes.length, `batch of ${count}`);
-    const check: BatchCheck = { saved, session, inputs, difference, options: { ...options, onProgress } };
+    const check: BatchCheck = {
+      ...{ saved, precision, session, inputs, difference },
+      options: { ...options, onProgress },
+    };
     if (drawing === undefined) await checkDenoiser(check);
     else if (what === 'sampler') await checkSampler(check, drawing);
     else await checkStep(check, drawing);
     onProgress(1);
   }
-  const tolerance = TOLERANCE[what];
+  const tolerance = TOLERANCE[precision][what];
   const agreement = { batchSizes, maxAbs: difference.maxAbs, relativeL2: difference.relativeL2, tolerance };
   if (!(agreement.relativeL2 <= tolerance)) throw disagreement(agreement);
   return agreement;
@@ -90,6 +90,7 @@ export async function checkExport(
 
 interface BatchCheck {
   readonly saved: ExportedModel;
+  readonly precision: Precision;
   readonly session: Session;
   readonly inputs: BatchInputs;
   readonly difference: Difference;
@@ -113,7 +114,8 @@ function drawInputs({ model }: ExportedModel, count: number): BatchInputs {
   };
 }
 
-async function checkDenoiser({ saved, session, inputs, difference, options }: BatchCheck): Promise<void> {
+async function checkDenoiser(check: BatchCheck): Promise<void> {
+  const { saved, session, inputs, difference } = check;
   const { labels, keys, imageShape } = inputs;
   const count = keys.length;
   const feeds = new Map<string, HostTensor>([
@@ -121,7 +123,7 @@ async function checkDenoiser({ saved, session, inputs, difference, options }: Ba
     ['t', networkTimes(saved, count)],
     ['y', labels],
   ]);
-  await withLive(denoiserGraph(saved.model, count), saved, options, async (live) => {
+  await withLive(denoiserGraph(saved.model, count), check, async (live) => {
     difference.add(await session.run(feeds), await live.run(feeds));
   });
 }
@@ -140,7 +142,7 @@ function networkTimes({ card }: ExportedModel, count: number): HostTensor<'f32'>
 
 /** The first, a middle and the last step; each starts from noise. */
 async function checkStep(check: BatchCheck, { plan, settings }: Drawing): Promise<void> {
-  const { saved, inputs, difference, options } = check;
+  const { saved, inputs, difference } = check;
   const { labels, keys, imageShape } = inputs;
   const last = plan.steps.length - 1;
   const isGuided = guidedSteps(plan, settings);
@@ -153,7 +155,7 @@ async function checkStep(check: BatchCheck, { plan, settings }: Drawing): Promis
   for (const guided of new Set(isGuided)) {
     const live = { ...settings, cfgScale: guided ? settings.cfgScale : 1 };
     const graph = buildStepGraph(saved.model, plan, live, keys.length);
-    await withLive(graph, saved, options, async (session) => {
+    await withLive(graph, check, async (session) => {
       for (const step of new Set([0, last >> 1, last])) {
         if (isGuided[step] !== guided) continue;
         const feeds = new Map([...shared, ['noise', imageNoise(keys, imageShape, step)] as const]);
@@ -166,18 +168,18 @@ async function checkStep(check: BatchCheck, { plan, settings }: Drawing): Promis
 
 /** Whole images, as `udit sample` draws them. */
 async function checkSampler(check: BatchCheck, { plan, settings }: Drawing): Promise<void> {
-  const { saved, session, inputs, difference, options } = check;
+  const { saved, precision, session, inputs, difference, options } = check;
   const { labels, keys, imageShape } = inputs;
   const { backend, threads, cache, signal, onProgress } = options;
   const batchSize = keys.length;
-  const sampler = await createSampler(saved, { ...settings, backend, threads, cache, batchSize });
+  const sampler = await createSampler(saved, { ...settings, precision, backend, threads, cache, batchSize });
   let images: HostTensor;
   try {
     images = await sampler.generate({
       labels: Array.from(labels.data, Number),
       seed: SEED,
       signal,
-      onStep: ({ step, steps }) => onProgress?.(step / steps / 2, ''),
+      onStep: ({ share }) => onProgress?.(share / 2, ''),
     });
   } finally {
     await sampler.release();
@@ -208,39 +210,18 @@ export function noiseOfSteps(
 /** Compiles a graph as the library does, and releases it afterwards. */
 async function withLive(
   graph: Graph,
-  { weights }: ExportedModel,
-  { backend, threads = 1, cache }: CheckOptions,
+  { saved, precision, options }: BatchCheck,
   use: (live: Session) => Promise<void>,
 ): Promise<void> {
-  const live = await compileInference(graph, weights, backend, { threads, cache });
+  const { backend, threads = 1, cache } = options;
+  const live = await compileInference(inPrecision(graph, saved.model, precision), saved.weights, backend, {
+    threads,
+    cache,
+  });
   try {
     await use(live);
   } finally {
     await live.release();
-  }
-}
-
-/** How far values are from what is expected, over all of them. A value that is no number is infinitely far. */
-class Difference {
-  maxAbs = 0;
-  private squaredDifference = 0;
-  private squaredExpected = 0;
-
-  get relativeL2(): number {
-    return Math.sqrt(this.squaredDifference / this.squaredExpected);
-  }
-
-  add(actual: TensorMap, expected: TensorMap): void {
-    for (const [name, { data }] of expected) {
-      const values = actual.get(name)!.data;
-      for (let i = 0; i < data.length; i++) {
-        const value = Number(data[i]);
-        const distance = Math.abs(Number(values[i]) - value);
-        this.maxAbs = Math.max(this.maxAbs, Number.isNaN(distance) ? Number.POSITIVE_INFINITY : distance);
-        this.squaredDifference += distance ** 2;
-        this.squaredExpected += value ** 2;
-      }
-    }
   }
 }
 

@@ -15,7 +15,13 @@ import { cpuBackend } from '../runtime/ort-node.ts';
 import type { RequestedSettings } from '../sampling/settings.ts';
 import type { ModelCard } from '../saved-model/saved-model.ts';
 import { type CheckOptions, checkExport } from './export-check.ts';
-import { type ExportedModel, type ExportedPart, exportOnnx, serialiseExport } from './onnx-export.ts';
+import {
+  type ExportedModel,
+  type ExportedPart,
+  exportOnnx,
+  type OnnxExportOptions,
+  serialiseExport,
+} from './onnx-export.ts';
 
 const DIT: ModelSpec = presetSpec('DiT-S/2', { inputSize: 8, width: 8, depth: 2, heads: 2, numClasses: 3 });
 const GAUSSIAN: ModelCard['objective'] = { kind: 'gaussian', variance: 'fixed-large' };
@@ -31,9 +37,9 @@ async function exported(
   model: ExportedModel,
   what: ExportedPart,
   settings: RequestedSettings = {},
-  batchSize?: number,
+  { batchSize, precision }: Pick<OnnxExportOptions, 'batchSize' | 'precision'> = {},
 ) {
-  const file = exportOnnx(model, { what, settings, batchSize });
+  const file = exportOnnx(model, { what, settings, batchSize, precision });
   const bytes = await serialiseExport(file, model.weights, cpuBackend);
   const session = await cpuBackend.createSession({ bytes }, { purpose: 'inference' });
   return { file, session, proto: fromBinary(ModelProtoSchema, bytes) };
@@ -97,6 +103,25 @@ describe.each(CASES)('$name', ({ model, settings }) => {
   });
 });
 
+describe('in int8', () => {
+  test.each(['denoiser', 'guided-step', 'sampler'] as const)('%s', async (what) => {
+    const model = saved();
+    const { file, session, proto } = await exported(model, what, { steps: 3 }, { precision: 'int8' });
+    expect([...domainsOf(proto.graph!)]).toEqual(['']);
+    const { relativeL2 } = await checkExport(model, file, session, { backend: cpuBackend });
+    await session.release();
+    expect(relativeL2).toBeLessThan(2e-2);
+  });
+
+  test('it is not taken for the model in float32', async () => {
+    const model = saved();
+    const { file, session } = await exported(model, 'denoiser', {}, { precision: 'int8' });
+    const checking = checkExport(model, { ...file, precision: 'f32' }, session, { backend: cpuBackend });
+    await expect(checking).rejects.toThrow('other values than the live one');
+    await session.release();
+  });
+});
+
 test.each([
   ['U-DiT', saved()],
   ['DiT', saved(DIT, { kind: 'gaussian' })],
@@ -120,7 +145,12 @@ test.each([
 });
 
 test('a file for one batch size, and what it says of itself', async () => {
-  const { file, session, proto } = await exported(saved(), 'guided-step', { steps: 4, cfgScale: 2 }, 2);
+  const { file, session, proto } = await exported(
+    saved(),
+    'guided-step',
+    { steps: 4, cfgScale: 2 },
+    { batchSize: 2 },
+  );
   expect(file.inputs.map(({ name, dtype, shape }) => `${name} ${dtype}[${shape}]`)).toEqual([
     'x f32[2,3,8,8]',
     'labels i64[2]',
@@ -141,6 +171,7 @@ test('a file for one batch size, and what it says of itself', async () => {
       "name": "tiny",
       "nimg": "640",
       "objective": "{"kind":"flow","timeScale":1000}",
+      "precision": "f32",
       "sampler": "{"sampler":"dpm++2m","steps":4,"cfgScale":2,"cfgChannels":3,"shift":3,"stepCount":4,"memory":["previousX0"]}",
       "step": "20",
       "weights": "ema",

@@ -6,6 +6,7 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { planSampling } from '../diffusion/samplers.ts';
 import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
 import type { Graph } from '../graph/graph.ts';
+import { inPrecision, type Precision } from '../models/precision.ts';
 import { TRACED_BATCH_SIZES, withDynamicBatch } from '../onnx/dynamic-batch.ts';
 import { embedValues } from '../onnx/embed-values.ts';
 import { lowerToParts } from '../onnx/lower.ts';
@@ -25,6 +26,8 @@ export interface OnnxExportOptions {
   readonly what: ExportedPart;
   /** How images are drawn; of no meaning for the denoiser. */
   readonly settings?: RequestedSettings;
+  /** Default f32. */
+  readonly precision?: Precision | undefined;
   /** Images per run. By default any number: the axis is called `N`. */
   readonly batchSize?: number | undefined;
   /** Written into the file beside what is known of the model. */
@@ -41,6 +44,7 @@ export interface OnnxExport {
   /** How it draws; undefined for the denoiser. */
   readonly drawing: Drawing | undefined;
   readonly batchSize: number | undefined;
+  readonly precision: Precision;
   readonly metadata: Readonly<Record<string, string>>;
   readonly model: ModelInParts;
   /** What is computed of the weights, by the names that the model has for it. */
@@ -66,7 +70,7 @@ const FORMAT = 'udit-onnx-1';
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxExportOptions): OnnxExport {
-  const { what, batchSize, dataFile = 'model.onnx.data' } = options;
+  const { what, batchSize, precision = 'f32', dataFile = 'model.onnx.data' } = options;
   const drawing = what === 'denoiser' ? undefined : planDrawing(saved, options.settings);
   const build = (count: number): Graph =>
     drawing === undefined
@@ -74,18 +78,18 @@ export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxE
       : numberedStepGraph(saved.model, drawing.plan, drawing.settings, count, {
           allNoise: what === 'sampler',
         });
-  const metadata = describeExport(saved, what, drawing, options.metadata);
+  const metadata = describeExport(saved, what, drawing, { precision, ...options.metadata });
   const lowerOptions: LowerOptions = { features: PORTABLE, weights: { dataFile }, metadata };
   const lower = (graph: Graph): ModelInParts =>
     what === 'sampler' ? lowerSampler(graph, drawing!.plan, lowerOptions) : lowerToParts(graph, lowerOptions);
 
   const sizes = batchSize === undefined ? TRACED_BATCH_SIZES : [batchSize];
-  const graphs = sizes.map((size) => splitForInference(build(size)));
+  const graphs = sizes.map((size) => splitForInference(inPrecision(build(size), saved.model, precision)));
   const models = graphs.map(({ rest }) => lower(rest));
   if (batchSize === undefined) withDynamicBatch(models.map(({ proto }) => proto));
   // What is folded depends on weights alone, so it is the same for all batch sizes.
   const [{ folded }, model] = [graphs[0]!, models[0]!];
-  return { what, ...modelValues(model.proto), drawing, batchSize, metadata, model, folded };
+  return { what, ...modelValues(model.proto), drawing, batchSize, precision, metadata, model, folded };
 }
 
 /** Computes the weights of an export one at a time. Takes the backend that folds them. */
@@ -131,7 +135,7 @@ function describeExport(
   { card, source }: Pick<ExportedModel, 'card' | 'source'>,
   what: ExportedPart,
   drawing: Drawing | undefined,
-  further: Readonly<Record<string, string>> = {},
+  further: Readonly<Record<string, string>>,
 ): Record<string, string> {
   return {
     ...cardMetadata(card),

@@ -13,6 +13,7 @@ import { VJP } from './vjp.ts';
 const f32 = (...shape: number[]): Tensor => ops.input('x', shape);
 const f64 = (...shape: number[]): Tensor => ops.input('x', shape, 'f64');
 const i64 = (...shape: number[]): Tensor => ops.input('x', shape, 'i64');
+const i8 = (...shape: number[]): Tensor => ops.input('x', shape, 'i8');
 const bool = (...shape: number[]): Tensor => ops.input('x', shape, 'bool');
 
 /** What each operation refuses. */
@@ -72,6 +73,12 @@ const ERROR_CASES: readonly (readonly [op: OpName, name: string, build: () => Te
   ['matmul', 'dtypes', () => ops.matmul(f32(2, 3), f64(3, 2))],
   ['linear', 'width', () => ops.linear(f32(2, 3), f32(4, 5))],
   ['linear', 'bias', () => ops.linear(f32(2, 3), f32(4, 3), f32(3))],
+  ['weightScales', 'axes', () => ops.weightScales(f32(2, 3, 4), 63)],
+  ['quantizeWeight', 'scales', () => ops.quantizeWeight(f32(4, 3), f32(3))],
+  ['quantizedLinear', 'float weight', () => ops.quantizedLinear(f32(2, 3), f32(3, 4), f32(4))],
+  ['quantizedLinear', 'width', () => ops.quantizedLinear(f32(2, 5), i8(3, 4), f32(4))],
+  ['quantizedLinear', 'scales', () => ops.quantizedLinear(f32(2, 3), i8(3, 4), f32(3))],
+  ['quantizedLinear', 'bias', () => ops.quantizedLinear(f32(2, 3), i8(3, 4), f32(4), f32(3))],
   ['conv2d', 'channels', () => ops.conv2d(f32(1, 4, 4, 3), f32(8, 4, 3, 3))],
   ['conv2d', 'even kernel', () => ops.conv2d(f32(1, 4, 4, 3), f32(8, 3, 2, 2))],
   ['conv2d', 'axes', () => ops.conv2d(f32(4, 4, 3), f32(8, 3, 3, 3))],
@@ -241,6 +248,18 @@ describe('what operations refuse', () => {
         ShapeError: linear: axis I differs: [2,3] has 3, [4,5] has 5
       linear, bias:
         ShapeError: linear: bias [3] does not fit 4 outputs
+      weightScales, axes:
+        ShapeError: weightScales: [2,3,4] has 3 axes, not 2
+      quantizeWeight, scales:
+        ShapeError: quantizeWeight: scale [3] does not fit 4 outputs
+      quantizedLinear, float weight:
+        DTypeError: quantizedLinear: the weight is f32, not i8
+      quantizedLinear, width:
+        ShapeError: quantizedLinear: axis I differs: [2,5] has 5, [3,4] has 3
+      quantizedLinear, scales:
+        ShapeError: quantizedLinear: scale [3] does not fit 4 outputs
+      quantizedLinear, bias:
+        ShapeError: quantizedLinear: bias [3] does not fit 4 outputs
       conv2d, channels:
         ShapeError: conv2d: axis I differs: [1,4,4,3] has 3, [8,4,3,3] has 4
       conv2d, even kernel:

@@ -195,6 +195,30 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     expectBias(inputs[2], width, op);
     return { shape: [...x.shape.slice(0, -1), width], dtype: x.dtype };
   },
+  weightScales: (inputs, _, op) => {
+    const weight = floatOperand(inputs, 0, op);
+    expectRank(weight, 2, op);
+    return { shape: [weight.shape[0]!], dtype: weight.dtype };
+  },
+  quantizeWeight: (inputs, _, op) => {
+    const [weight, scales] = floatPair(inputs, op);
+    expectRank(weight, 2, op);
+    const [outputs, inner] = weight.shape as [number, number];
+    expectPerOutput(scales, 'scale', outputs, op);
+    return { shape: [inner, outputs], dtype: 'i8' };
+  },
+  quantizedLinear: (inputs, _, op) => {
+    const [x, weight] = [floatOperand(inputs, 0, op), operand(inputs, 1, op)];
+    if (weight.dtype !== 'i8') throw wrongDtype(op, 'the weight', weight.dtype, 'i8');
+    expectRank(weight, 2, op);
+    const [inner, outputs] = weight.shape as [number, number];
+    if (x.shape.at(-1) !== inner) throw axisDiffers(op, 'I', x, weight, -1, 0);
+    const scales = floatOperand(inputs, 2, op);
+    expectSameDtype(x, scales, op);
+    expectPerOutput(scales, 'scale', outputs, op);
+    expectBias(inputs[3], outputs, op);
+    return { shape: [...x.shape.slice(0, -1), outputs], dtype: x.dtype };
+  },
   conv2d: (inputs, _, op) => {
     const [x, weight] = floatPair(inputs, op);
     expectRank(x, 4, op);
@@ -332,10 +356,14 @@ function expectKernel(weight: Tensor, op: OpName): void {
 }
 
 function expectBias(bias: Tensor | undefined, width: number, op: OpName): void {
-  if (bias !== undefined && !sameShape(bias.shape, [width])) {
+  if (bias !== undefined) expectPerOutput(bias, 'bias', width, op);
+}
+
+function expectPerOutput(x: Tensor, what: string, width: number, op: OpName): void {
+  if (!sameShape(x.shape, [width])) {
     throw new ShapeError({
       where: op,
-      problem: `bias ${formatShape(bias.shape)} does not fit ${width} outputs`,
+      problem: `${what} ${formatShape(x.shape)} does not fit ${width} outputs`,
     });
   }
 }

@@ -25,6 +25,11 @@ describe('closed forms', () => {
       { attention: 0, linear: 0, convolution: N * H * W * I * O },
     ],
     [
+      'quantizedLinear',
+      ops.quantizedLinear(input(N, T, I), ops.parameter('w', [I, O], 'i8'), ops.parameter('s', [O])),
+      { attention: 0, linear: N * T * I * O, convolution: 0 },
+    ],
+    [
       'conv2d',
       ops.conv2d(input(N, H, W, I), weight(O, I, 3, 3)),
       { attention: 0, linear: 0, convolution: N * H * W * I * O * 9 },

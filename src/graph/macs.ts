@@ -79,6 +79,12 @@ const MACS: { readonly [O in OpName]: MacRule<O> | typeof FREE } = {
     isStoredAsConvolution(weight!) ? 'convolution' : 'linear',
     sizeOf(y.shape) * weight!.shape[1]!,
   ],
+  weightScales: FREE,
+  quantizeWeight: FREE,
+  quantizedLinear: (y, _, weight) => [
+    isStoredAsConvolution(weight!) ? 'convolution' : 'linear',
+    sizeOf(y.shape) * weight!.shape[0]!,
+  ],
   conv2d: (y, _, weight) => ['convolution', sizeOf(y.shape) * sizeOf(weight!.shape.slice(1))],
   conv2dWeightGradient: (y, _, dy) => ['convolution', sizeOf(dy!.shape) * sizeOf(y.shape.slice(1))],
   depthwiseConv2d: (y, _, weight) => ['convolution', sizeOf(y.shape) * sizeOf(weight!.shape.slice(2))],

@@ -41,9 +41,9 @@ export function input(name: string, shape: Shape, dtype: DType = 'f32'): Unlabel
   return new Tensor('input', [], { name }, shape, dtype) as Unlabelled;
 }
 
-/** A trained value; `nn.Parameter` makes these. */
-export function parameter(name: string, shape: Shape): Unlabelled {
-  return new Tensor('parameter', [], { name }, shape, 'f32') as Unlabelled;
+/** A trained value, which `nn.Parameter` makes, or one that was computed of such values. */
+export function parameter(name: string, shape: Shape, dtype: DType = 'f32'): Unlabelled {
+  return new Tensor('parameter', [], { name }, shape, dtype) as Unlabelled;
 }
 
 export function constant(value: HostTensor | number): Unlabelled {
@@ -183,6 +183,15 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Unlab
 /** x [… I] · weight [O, I]ᵀ (+ bias [O]). */
 export const linear = (x: Tensor, weight: Tensor, bias?: Tensor): Unlabelled =>
   node('linear', bias === undefined ? [x, weight] : [x, weight, bias], {});
+/** For each row of a weight [O, I] the step [O] of which its largest magnitude is `levels`. */
+export const weightScales = (weight: Tensor, levels: number, eps = 1e-20): Unlabelled =>
+  node('weightScales', [weight], { levels, eps });
+/** A weight [O, I] in whole steps of `scales` [O], as int8 [I, O]. */
+export const quantizeWeight = (weight: Tensor, scales: Tensor): Unlabelled =>
+  node('quantizeWeight', [weight, scales], {});
+/** x [… I], quantised as it comes, · weight int8 [I, O] · scales [O] (+ bias [O]). */
+export const quantizedLinear = (x: Tensor, weight: Tensor, scales: Tensor, bias?: Tensor): Unlabelled =>
+  node('quantizedLinear', bias === undefined ? [x, weight, scales] : [x, weight, scales, bias], {});
 /** Dense convolution, stride 1, same padding: x [N, H, W, I], weight [O, I, k, k] (+ bias [O]). */
 export const conv2d = (x: Tensor, weight: Tensor, bias?: Tensor): Unlabelled =>
   node('conv2d', bias === undefined ? [x, weight] : [x, weight, bias], {});

@@ -1,4 +1,5 @@
 /** @file Rewriting graphs: passes are pure, a rewritten graph shares what did not change. */
+import type { DType } from '../core/dtype.ts';
 import { type Shape, sameShape, sizeOf } from '../core/shape.ts';
 import type { Graph } from './graph.ts';
 import {
@@ -208,12 +209,12 @@ export function splitFoldable(graph: Graph): { readonly folded: Graph; readonly 
   for (const tensor of order) {
     if (!depends.has(tensor)) continue;
     for (const input of tensor.inputs) {
-      // Parameters are float32: masks and indices stay in the rest.
-      if (depends.has(input) || input.inputs.length === 0 || input.dtype !== 'f32') continue;
+      // Only numbers of weights: masks and indices stay in the rest.
+      if (depends.has(input) || input.inputs.length === 0 || !isWeightType(input.dtype)) continue;
       if (replacement.has(input)) continue;
       const name = `folded.${folded.size}`;
       folded.set(name, input);
-      replacement.set(input, parameter(name, input.shape));
+      replacement.set(input, parameter(name, input.shape, input.dtype));
     }
   }
   const restOf = new Map<Tensor, Tensor>();
@@ -230,6 +231,8 @@ export function splitFoldable(graph: Graph): { readonly folded: Graph; readonly 
   }
   return { folded, rest: new Map([...graph].map(([name, tensor]) => [name, restOf.get(tensor)!])) };
 }
+
+const isWeightType = (dtype: DType): boolean => dtype === 'f32' || dtype === 'i8';
 
 /** Sums many tensors of one shape as a balanced tree, which keeps rounding and the depth of the graph low. */
 export function addAll(terms: readonly Tensor[]): Tensor {

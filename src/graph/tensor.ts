@@ -56,6 +56,15 @@ export interface OpParams {
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   /** x [… I] · weight [O, I]ᵀ + bias [O]. */
   linear: NoParams;
+  /** For each row of a weight [O, I] the step of its quantisation [O]: max(its largest magnitude, eps) / levels. */
+  weightScales: { readonly levels: number; readonly eps: number };
+  /** A weight [O, I] in whole steps of its scales [O], as int8 and transposed: [I, O]. */
+  quantizeWeight: NoParams;
+  /**
+   * x [… I] · weight [I, O] · scales [O] + bias [O], where the weight is int8 and x is brought to 256 levels between its
+   * smallest and its largest value, 0 among them.
+   */
+  quantizedLinear: NoParams;
   /** Dense odd-sized convolution with stride 1 and same padding on N H W C; weight [O, I, k, k]. */
   conv2d: NoParams;
   conv2dWeightGradient: { readonly kernel: number };

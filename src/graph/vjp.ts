@@ -58,6 +58,7 @@ interface NoVjp {
 }
 
 const LEAF: NoVjp = { reason: 'a leaf has no inputs' };
+const QUANTISED: NoVjp = { reason: 'rounding is constant almost everywhere; training is in float32' };
 const SECOND_ORDER: NoVjp = {
   reason: 'it occurs only in gradients; second derivatives of convolutions are not needed',
 };
@@ -154,6 +155,9 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
       ...(bias === undefined ? [] : [sum(rows, 0)]),
     ];
   },
+  weightScales: QUANTISED,
+  quantizeWeight: QUANTISED,
+  quantizedLinear: QUANTISED,
   conv2d: (dy, _, x, weight, bias) => [
     conv2d(dy, transpose(reverse(weight!, [2, 3]), [1, 0, 2, 3])),
     conv2dWeightGradient(x!, dy, weight!.shape[2]!),

@@ -2,18 +2,18 @@
  * @file What a model costs, stage by stage and as a whole: parameters, multiply-accumulates, memory of activations. All of
  * it is read off graphs, so that no weights are needed.
  */
-import { sizeOf } from '../core/shape.ts';
-import { type Graph, graphOf, leavesOf } from '../graph/graph.ts';
+import { type Graph, graphOf } from '../graph/graph.ts';
 import { keptBytes, peakLiveBytes } from '../graph/liveness.ts';
 import { type MacCounts, macsOf, sumMacs } from '../graph/macs.ts';
 import { mean, square } from '../graph/operators.ts';
-import { simplify, splitFoldable } from '../graph/rewrite.ts';
+import { simplify } from '../graph/rewrite.ts';
 import { gradients } from '../graph/vjp.ts';
 import { type Denoiser, isPartOf, type Stage } from '../models/denoiser.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { traceForward } from '../models/trace.ts';
 import { countParameters } from '../nn/module.ts';
 import { type AttentionCost, attentionCosts } from './attention-cost.ts';
+import { inferenceGraph, mergedParameters } from './network-cost.ts';
 
 export interface StageCost extends Stage {
   readonly parameters: number;
@@ -75,7 +75,7 @@ export function inspectModel(spec: ModelSpec, { batch = 1 }: InspectOptions = {}
     parameters: {
       all: countParameters(parameters),
       trained: countParameters(parameters.filter(({ frozen }) => !frozen)),
-      merged: leavesOf(inference, 'parameter').reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+      merged: mergedParameters(inference),
     },
     macs: {
       merged: sumMacs(work),
@@ -84,11 +84,6 @@ export function inspectModel(spec: ModelSpec, { batch = 1 }: InspectOptions = {}
     memory: activationMemory(model, batch, inference),
     attention: attentionCosts(model.stages, work),
   };
-}
-
-/** The forward pass with everything folded that depends on weights alone. */
-function inferenceGraph(model: Denoiser, batch: number): Graph {
-  return splitFoldable(simplify(graphOf({ out: traceForward(model, { batch }) }))).rest;
 }
 
 /** Which loss it is hardly matters: here the mean square of the prediction. */

@@ -12,6 +12,7 @@ import * as attention from './attention.ts';
 import * as elementwise from './elementwise.ts';
 import * as movement from './movement.ts';
 import * as products from './products.ts';
+import * as quantisation from './quantisation.ts';
 import type { EvaluateRule, Value } from './value.ts';
 
 /** Leaves are fed. */
@@ -55,6 +56,9 @@ export const EVALUATE: { readonly [O in Exclude<OpName, Fed>]: EvaluateRule<O> }
   addRows: movement.addRows,
   matmul: products.matmul,
   linear: products.linear,
+  weightScales: quantisation.weightScales,
+  quantizeWeight: quantisation.quantizeWeight,
+  quantizedLinear: quantisation.quantizedLinear,
   conv2d: products.conv2d,
   conv2dWeightGradient: products.conv2dWeightGradient,
   depthwiseConv2d: products.depthwiseConv2d,

@@ -56,7 +56,9 @@ describe('presetSpec', () => {
         options  inputSize inChannels numClasses learnSigma classDropoutProb width heads depth mlpRatio tokens downFactor downsampler downShortcut attention position ffn
         fix: did you mean width?]
     `);
-    expect(() => presetSpec('DiT-S/2', { downFactor: 2 })).toThrowError('DiT has no option "downFactor"');
+    expect(() => presetSpec('DiT-S/2', { downsampler: 'dwconv5' })).toThrowError(
+      'DiT has no option "downsampler"',
+    );
   });
 
   test('refuses values that cannot work only when the model is built', () => {

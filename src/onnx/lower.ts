@@ -13,7 +13,13 @@ import * as attention from './lower-attention.ts';
 import * as convolution from './lower-convolution.ts';
 import * as gpu from './lower-gpu.ts';
 import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf, OPSETS, typeFor } from './lowering.ts';
-import { type ExternalTensor, type ModelInParts, ModelWriter, serialiseModel } from './model-writer.ts';
+import {
+  DATA_TYPES,
+  type ExternalTensor,
+  type ModelInParts,
+  ModelWriter,
+  serialiseModel,
+} from './model-writer.ts';
 
 type LowerRule<O extends OpName> = (lowering: Lowering, tensor: NodeOf<O>) => string;
 
@@ -118,7 +124,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   },
   cast: (lowering, tensor) =>
     lowering.emit('Cast', [lowering.name(tensor.inputs[0]!)], {
-      to: { f32: 1, f64: 11, i32: 6, i64: 7, u8: 2, bool: 9 }[lowering.typeOf(tensor)],
+      to: DATA_TYPES[lowering.typeOf(tensor)],
     }),
   stopGradient: elementwise('Identity'),
   add: elementwise('Add'),
@@ -197,6 +203,27 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     const product = lowering.emit('Gemm', operands, { transB: 1 });
     return tensor.shape.length === 2 ? product : lowering.reshape(product, tensor.shape);
   },
+  weightScales: (lowering, { inputs, params: { levels, eps } }) => {
+    const magnitudes = lowering.emit('Abs', [lowering.name(inputs[0]!)]);
+    const largest = lowering.emit('ReduceMax', [magnitudes, lowering.writer.integers([1])], { keepdims: 0 });
+    const positive = lowering.emit('Max', [largest, lowering.float(eps)]);
+    return lowering.emit('Div', [positive, lowering.float(levels)]);
+  },
+  quantizeWeight: (lowering, { inputs: [weight, scales] }) => {
+    const columns = lowering.emit('Transpose', [lowering.name(weight!)], { perm: [1, 0] });
+    const steps = lowering.emit('Div', [columns, lowering.name(scales!)]);
+    return lowering.emit('Cast', [lowering.emit('Round', [steps])], { to: DATA_TYPES.i8 });
+  },
+  quantizedLinear: (lowering, { inputs: [x, weight, scales, bias] }) => {
+    // ONNX Runtime fuses what follows, and the quantisation too where only one product reads it.
+    const { values, scale, zeroPoint } = dynamicallyQuantized(lowering, x!);
+    const sums = lowering.emit('MatMulInteger', [values, lowering.name(weight!), zeroPoint]);
+    const product = lowering.emit('Mul', [
+      lowering.emit('Cast', [sums], { to: DATA_TYPES.f32 }),
+      lowering.emit('Mul', [scale, lowering.name(scales!)]),
+    ]);
+    return bias === undefined ? product : lowering.emit('Add', [product, lowering.name(bias)]);
+  },
   conv2d: convolution.lowerConv2d,
   conv2dWeightGradient: convolution.lowerConv2dWeightGradient,
   depthwiseConv2d: convolution.lowerDepthwiseConv2d,
@@ -235,6 +262,19 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   attention: attention.lowerAttention,
   attentionWeights: attention.lowerAttentionWeights,
 };
+
+/** Bytes, their scale and zero point, made once for all products that read x, such as queries, keys and values. */
+function dynamicallyQuantized(lowering: Lowering, x: Tensor) {
+  const key = `quantized ${x.id}`;
+  const values = lowering.once(`${key} values`, () => {
+    const [bytes, scale, zeroPoint] = lowering.emitMany('DynamicQuantizeLinear', [lowering.name(x)], 3);
+    lowering.once(`${key} scale`, () => scale!);
+    lowering.once(`${key} zero`, () => zeroPoint!);
+    return bytes!;
+  });
+  const known = (part: string) => lowering.once(`${key} ${part}`, () => values);
+  return { values, scale: known('scale'), zeroPoint: known('zero') };
+}
 
 /** Does a transpose keep the first axis, and the last one where values lie side by side? */
 function movesRowsOnly(order: readonly number[]): boolean {

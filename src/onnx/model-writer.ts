@@ -34,12 +34,13 @@ export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc';
 /** The newest that every supported runtime reads. */
 const IR_VERSION = 10;
 
-const DATA_TYPES: Readonly<Record<DType, DataType>> = {
+export const DATA_TYPES: Readonly<Record<DType, DataType>> = {
   f32: DataType.FLOAT,
   f64: DataType.DOUBLE,
   i32: DataType.INT32,
   i64: DataType.INT64,
   u8: DataType.UINT8,
+  i8: DataType.INT8,
   bool: DataType.BOOL,
 };
 

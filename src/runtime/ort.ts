@@ -22,6 +22,7 @@ const ORT_TYPES: Readonly<Record<DType, Ort.Tensor.Type>> = {
   i32: 'int32',
   i64: 'int64',
   u8: 'uint8',
+  i8: 'int8',
   bool: 'bool',
 };
 const DTYPES = new Map(Object.entries(ORT_TYPES).map(([dtype, type]) => [type, dtype as DType]));

@@ -32,20 +32,28 @@ export function expectUsableInterval([lo, hi]: GuidanceInterval, cfgScale: numbe
   }
 }
 
+interface Guidance {
+  readonly cfgScale: number;
+  readonly cfgInterval?: GuidanceInterval;
+}
+
+/** Is the network guided at this time? */
+export function isGuidedAt(time: number, { cfgScale, cfgInterval }: Guidance): boolean {
+  if (cfgScale === 1 || cfgInterval === undefined) return cfgScale !== 1;
+  const [lo, hi] = cfgInterval.map(Math.fround) as [number, number]; // as times are
+  return time >= lo && time <= hi;
+}
+
 /**
  * Is each step of a plan guided?
  *
  * @throws ConfigError if none is, though guidance is asked for
  */
-export function guidedSteps(
-  { steps }: SamplingPlan,
-  { cfgScale, cfgInterval }: { readonly cfgScale: number; readonly cfgInterval?: GuidanceInterval },
-): boolean[] {
-  if (cfgScale === 1 || cfgInterval === undefined) return steps.map(() => cfgScale !== 1);
-  const [lo, hi] = cfgInterval.map(Math.fround) as [number, number]; // as times are
+export function guidedSteps({ steps }: Pick<SamplingPlan, 'steps'>, guidance: Guidance): boolean[] {
   const times = steps.map((feeds) => toNumbers(feeds.get('time')!)[0]!);
-  const guided = times.map((time) => time >= lo && time <= hi);
-  if (guided.includes(true)) return guided;
+  const guided = times.map((time) => isGuidedAt(time, guidance));
+  const { cfgInterval } = guidance;
+  if (cfgInterval === undefined || guided.includes(true)) return guided;
   throw new ConfigError({
     where: WHERE,
     problem: `no step begins from ${cfgInterval.join(' to ')}: the ${times.length} steps are at ${Math.min(...times)} to ${Math.max(...times)}`,

@@ -66,11 +66,11 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
       fix: 'add --npz, or leave --no-png out',
     });
   }
+  const previews = request.previews ? previewSheet(request) : undefined;
   await makeFolder(folder, { fix: 'choose another folder with --out' });
   const wanted = wantedImages(labels, count);
   const paths = png ? imagePaths(request, wanted) : undefined;
   const grid = png ? new Sheet(labels.length, count) : undefined;
-  const previews = request.previews ? new PreviewSheet(labels.length, count, sampler.stepCount) : undefined;
   let archive: HostTensor<'u8'> | undefined;
   const began = performance.now();
   const onStep = (progress: StepProgress): void => {
@@ -153,4 +153,13 @@ async function writeArchive(folder: string, images: HostTensor<'u8'>): Promise<s
   const archive = serialiseNpz(new Map([[UNNAMED_ARRAY, images]]));
   await writeFileAtomic(path, [archive]);
   return path;
+}
+
+function previewSheet({ labels, count, sampler }: SampleFilesRequest): PreviewSheet {
+  if (sampler.stepCount !== undefined) return new PreviewSheet(labels.length, count, sampler.stepCount);
+  throw new ConfigError({
+    where: '--previews',
+    problem: `${sampler.settings.sampler} chooses its steps on the way, and a column is a step`,
+    fix: 'leave --previews out, or use a sampler with given steps such as heun',
+  });
 }

@@ -4,13 +4,19 @@ import { expectClose } from '../../test/support/closeness.ts';
 import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
 import { randomKey } from '../core/random.ts';
 import { dpmSolverWeights } from '../diffusion/dpm-solver.ts';
-import { FLOW_PATHS } from '../diffusion/flow-path.ts';
+import { FLOW_PATHS, levelAt } from '../diffusion/flow-path.ts';
 import { UDiT } from '../models/udit.ts';
 import { initialise, normalWith } from '../nn/initialise.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import { wasmBackend } from '../runtime/ort-web.ts';
 import { imageKey, imageNoise } from './image-noise.ts';
-import { createSampler, type ImageSampler, type SampledModel, type SamplerOptions } from './sample.ts';
+import {
+  createSampler,
+  type ImageSampler,
+  type SampledModel,
+  type SamplerOptions,
+  type StepProgress,
+} from './sample.ts';
 
 const CLASSES = 3;
 const flow: SampledModel = {
@@ -109,7 +115,7 @@ describe('closed forms', () => {
     });
     const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
     const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
-    const levels = [0, 0.25, 0.5, 0.75, 1].map((t) => FLOW_PATHS.linear.levelAt(t));
+    const levels = [0, 0.25, 0.5, 0.75, 1].map((t) => levelAt(FLOW_PATHS.linear, t));
     const expected = Array.from(noise.data, (start, k) => {
       let [x, remembered] = [start, 0];
       for (let i = 0; i < 4; i++) {
@@ -213,10 +219,10 @@ test('progress reports every step of every batch with the images seen so far', a
     onStep: ({ x0, ...progress }) => reports.push({ ...progress, shape: x0.shape }),
   });
   expect(reports).toEqual([
-    { step: 1, steps: 2, first: 0, shape: [2, 3, 2, 2] },
-    { step: 2, steps: 2, first: 0, shape: [2, 3, 2, 2] },
-    { step: 1, steps: 2, first: 2, shape: [1, 3, 2, 2] },
-    { step: 2, steps: 2, first: 2, shape: [1, 3, 2, 2] },
+    { step: 1, steps: 2, share: 0.5, nfe: 1, first: 0, shape: [2, 3, 2, 2] },
+    { step: 2, steps: 2, share: 1, nfe: 2, first: 0, shape: [2, 3, 2, 2] },
+    { step: 1, steps: 2, share: 0.5, nfe: 1, first: 2, shape: [1, 3, 2, 2] },
+    { step: 2, steps: 2, share: 1, nfe: 2, first: 2, shape: [1, 3, 2, 2] },
   ]);
 });
 
@@ -318,6 +324,19 @@ describe('several workers', () => {
   });
 });
 
+test('in int8 images are nearly those in f32, the same from any number of workers', async () => {
+  const request = { labels: [0, 2], seed: 3 };
+  const options = { sampler: 'euler', steps: 3 } as const;
+  const f32 = await (await openSampler(flowUDiT, options)).generate(request);
+  const sampler = await openSampler(flowUDiT, { ...options, precision: 'int8' });
+  const int8 = await sampler.generate(request);
+  expect(sampler.precision).toBe('int8');
+  expect(int8.data).not.toEqual(f32.data);
+  expectClose(int8.data, f32.data, { relative: 0.1 });
+  const shared = await openSampler(flowUDiT, { ...options, precision: 'int8', workers: 2 });
+  expect(await shared.generate(request)).toEqual(int8);
+});
+
 test('the settings that were chosen can be read', async () => {
   const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
   expect(sampler.settings).toEqual({ sampler: 'heun', steps: 12, shift: 3, cfgScale: 3, cfgChannels: 3 });
@@ -382,5 +401,25 @@ describe('errors', () => {
       [ConfigError: ConfigError: createSampler: batchSize is 0
         fix: use a whole number from 1]
     `);
+  });
+});
+
+describe('steps chosen on the way', () => {
+  test('end at the picture, with the time reached as progress', async () => {
+    const sampler = await openSampler(flow, { sampler: 'dopri5', rtol: 1e-4, cfgScale: 2, batchSize: 2 });
+    expect([sampler.stepCount, sampler.nfe, sampler.networkRuns]).toEqual([undefined, undefined, undefined]);
+    const progress: Omit<StepProgress, 'x0'>[] = [];
+    const images = await sampler.generate({
+      labels: [0, 2],
+      seed: 3,
+      onStep: ({ x0, ...step }) => progress.push(step),
+    });
+    // The velocity (d − x) / (1 − t) has no value at t = 1, which a step must not reach nor leap over.
+    expect(images.data.every(Number.isFinite)).toBe(true);
+    const shares = progress.map(({ share }) => share);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(shares.at(-1)).toBe(1);
+    expect(progress.every(({ steps }) => steps === undefined)).toBe(true);
+    expect(progress.at(-1)!.nfe % 6).toBe(2);
   });
 });

@@ -2,31 +2,39 @@
 import { pMapIterable } from 'p-map';
 import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
-import { ConfigError, NumericsError } from '../core/errors.ts';
-import { type HostTensor, hostTensor, scalar, type TensorMap, tensorOf, zeros } from '../core/host-tensor.ts';
-import type { RandomKey } from '../core/random.ts';
+import { ConfigError } from '../core/errors.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf, zeros } from '../core/host-tensor.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
 import type { TensorSource } from '../core/tensor-source.ts';
 import { createObjective } from '../diffusion/objectives.ts';
-import { planSampling } from '../diffusion/samplers.ts';
-import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
+import { planAnySampling } from '../diffusion/samplers.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
+import { inPrecision, type Precision } from '../models/precision.ts';
 import type { Backend, Session } from '../runtime/session.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
-import { guidedSteps } from './guidance-interval.ts';
-import { imageKey, imageNoise } from './image-noise.ts';
+import {
+  type BatchInputs,
+  type BatchProgress,
+  compileAdaptive,
+  compileSteps,
+  type DrawBatch,
+  type DrawingCost,
+} from './draw-batch.ts';
+import { imageKey } from './image-noise.ts';
 import {
   chooseSettings,
   DEFAULT_BATCH_SIZE,
   type RequestedSettings,
   type SamplingSettings,
 } from './settings.ts';
-import { buildStepGraph, memoryOutput } from './step-graph.ts';
+import { buildStepGraph } from './step-graph.ts';
 
 // N images asked for · B batch · C H W image or latent
 
 export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
+  /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
+  readonly precision?: Precision | undefined;
   /** Images that a worker draws at once, B; see {@link evenBatchSize}. Default 1; with guidance the network sees two. */
   readonly batchSize?: number | undefined;
   /**
@@ -55,14 +63,9 @@ export interface SampleRequest {
   readonly onStep?: ((progress: StepProgress) => void) | undefined;
 }
 
-export interface StepProgress {
-  /** Steps done in this batch, from 1. */
-  readonly step: number;
-  readonly steps: number;
+export interface StepProgress extends BatchProgress {
   /** Position of the batch's first image among the N. */
   readonly first: number;
-  /** The finished images as the network sees them now, `f32[≤B,C,H,W]`. */
-  readonly x0: HostTensor<'f32'>;
 }
 
 export interface SampledBatch {
@@ -72,17 +75,12 @@ export interface SampledBatch {
   readonly images: HostTensor<'f32'>;
 }
 
-export interface ImageSampler {
+export interface ImageSampler extends DrawingCost {
   readonly settings: SamplingSettings;
+  readonly precision: Precision;
   readonly batchSize: number;
   readonly workers: number;
   readonly threads: number;
-  /** Steps from noise to image. */
-  readonly stepCount: number;
-  /** Evaluations of the network per image, not counting guidance twice. */
-  readonly nfe: number;
-  /** Runs of the network per image: with guidance, two for each evaluation. */
-  readonly networkRuns: number;
   /** The images in their order, each batch as soon as it and those before it are finished. */
   batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
   /** All images, `f32[N,C,H,W]`. */
@@ -105,7 +103,15 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
-  const { backend, batchSize = DEFAULT_BATCH_SIZE, workers = 1, threads = 1, cache, ...requested } = options;
+  const {
+    backend,
+    precision = 'f32',
+    batchSize = DEFAULT_BATCH_SIZE,
+    workers = 1,
+    threads = 1,
+    cache,
+    ...requested
+  } = options;
   for (const [name, value] of Object.entries({ batchSize, workers, threads })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
@@ -116,49 +122,39 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   }
   const objective = createObjective(saved.card.objective);
   const settings = chooseSettings(objective.kind, saved.model.config, requested);
-  const plan = planSampling(objective, settings.sampler, settings);
-  const isGuided = guidedSteps(plan, settings);
-  const sessions = new Map<boolean, Session>();
-  for (const guided of new Set(isGuided)) {
+  const plan = planAnySampling(objective, settings.sampler, settings);
+  const compile = (guided: boolean): Promise<Session> => {
     const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize);
-    const options = { workers, threads, cache };
-    sessions.set(guided, await compileInference(graph, saved.weights, backend, options));
-  }
-  const compiled: CompiledStep = {
-    model: saved.model.config,
-    settings,
-    plan,
-    sessions: isGuided.map((guided) => sessions.get(guided)!),
-    batchSize,
-    workers,
+    const program = inPrecision(graph, saved.model, precision);
+    return compileInference(program, saved.weights, backend, { workers, threads, cache });
   };
+  const { sessions, draw, ...cost } = await ('steps' in plan
+    ? compileSteps(plan, settings, compile)
+    : compileAdaptive(plan, settings, compile));
+  const compiled: CompiledSampler = { model: saved.model.config, draw, batchSize, workers };
   return {
     settings,
+    precision,
     batchSize,
     workers,
     threads,
-    stepCount: plan.steps.length,
-    nfe: plan.nfe,
-    networkRuns: (plan.nfe / isGuided.length) * (isGuided.length + isGuided.filter(Boolean).length),
+    ...cost,
     batches: (request) => drawBatches(compiled, request),
     generate: (request) => drawAll(compiled, request),
     release: async () => {
-      for (const session of sessions.values()) await session.release();
+      for (const session of sessions) await session.release();
     },
   };
 }
 
-interface CompiledStep {
+interface CompiledSampler {
   readonly model: DenoiserConfig;
-  readonly settings: SamplingSettings;
-  readonly plan: SamplingPlan;
-  /** What runs each step: with a guidance interval, steps outside it run a network that sees each image once. */
-  readonly sessions: readonly Session[];
+  readonly draw: DrawBatch;
   readonly batchSize: number;
   readonly workers: number;
 }
 
-async function drawAll(compiled: CompiledStep, request: SampleRequest): Promise<HostTensor<'f32'>> {
+async function drawAll(compiled: CompiledSampler, request: SampleRequest): Promise<HostTensor<'f32'>> {
   const images = zeros('f32', [request.labels.length, ...imageShapeOf(compiled.model)]);
   const imageSize = sizeOf(imageShapeOf(compiled.model));
   for await (const batch of drawBatches(compiled, request)) {
@@ -168,7 +164,7 @@ async function drawAll(compiled: CompiledStep, request: SampleRequest): Promise<
 }
 
 async function* drawBatches(
-  compiled: CompiledStep,
+  compiled: CompiledSampler,
   request: SampleRequest,
 ): AsyncGenerator<SampledBatch, void, undefined> {
   const { batchSize, workers } = compiled;
@@ -189,15 +185,16 @@ async function* drawBatches(
 
 /** The batch that begins with image `first`: the same whatever else is drawn, in whichever order. */
 async function drawMembers(
-  compiled: CompiledStep,
+  compiled: CompiledSampler,
   { labels, indices, seed, signal, onStep }: SampleRequest & Required<Pick<SampleRequest, 'indices'>>,
   first: number,
 ): Promise<SampledBatch> {
-  const { batchSize, plan } = compiled;
+  const { batchSize, draw, model } = compiled;
   const count = Math.min(batchSize, labels.length - first);
   // The graph takes full batches: the last image fills what is left, and is cut off again.
   const members = Array.from({ length: batchSize }, (_, k) => first + Math.min(k, count - 1));
   const batch: BatchInputs = {
+    imageShape: imageShapeOf(model),
     labels: tensorOf(
       'i64',
       [batchSize],
@@ -205,44 +202,10 @@ async function drawMembers(
     ),
     keys: members.map((i) => imageKey(seed, indices![i]!)),
   };
-  const images = await drawBatch(compiled, batch, signal, (step, x0) =>
-    onStep?.({ step, steps: plan.steps.length, first, x0: leading(x0, count) }),
+  const images = await draw(batch, signal, ({ x0, ...progress }) =>
+    onStep?.({ ...progress, first, x0: leading(x0, count) }),
   );
   return { first, images: leading(images, count) };
-}
-
-interface BatchInputs {
-  readonly labels: HostTensor<'i64'>;
-  readonly keys: readonly RandomKey[];
-}
-
-async function drawBatch(
-  { model, settings, plan, sessions }: CompiledStep,
-  { labels, keys }: BatchInputs,
-  signal: AbortSignal | undefined,
-  onStep: (step: number, x0: HostTensor<'f32'>) => void,
-): Promise<HostTensor<'f32'>> {
-  const imageShape = imageShapeOf(model);
-  const cfgScale = scalar('f32', settings.cfgScale);
-  let x = imageNoise(keys, imageShape, 'start');
-  let memory: TensorMap = new Map(plan.memory.map((name) => [name, zeros('f32', x.shape)]));
-  for (const [index, planned] of plan.steps.entries()) {
-    signal?.throwIfAborted();
-    const feeds = new Map<string, HostTensor>([
-      ...planned,
-      ...memory,
-      ['x', x],
-      ['labels', labels],
-      ['cfgScale', cfgScale],
-    ]);
-    if (plan.usesNoise) feeds.set('noise', imageNoise(keys, imageShape, index));
-    const results = await sessions[index]!.run(feeds);
-    memory = new Map(plan.memory.map((name) => [name, results.get(memoryOutput(name))!]));
-    x = results.get('next') as HostTensor<'f32'>;
-    checkFinite(x, index + 1, plan.steps.length);
-    onStep(index + 1, results.get('x0') as HostTensor<'f32'>);
-  }
-  return x;
 }
 
 function imageShapeOf({ inChannels, inputSize }: DenoiserConfig): Shape {
@@ -283,14 +246,4 @@ function checkRequest(
       fix: 'use a whole number from 0',
     });
   }
-}
-
-function checkFinite({ data }: HostTensor<'f32'>, step: number, steps: number): void {
-  const unusable = data.find((value) => !Number.isFinite(value));
-  if (unusable === undefined) return;
-  throw new NumericsError({
-    where: 'sampling',
-    problem: `after step ${step} of ${steps} an image holds ${unusable}`,
-    fix: 'the weights are damaged or their training diverged: use an earlier checkpoint',
-  });
 }

@@ -37,6 +37,15 @@ describe('what is chosen', () => {
     expect(chooseSettings('flow', PIXELS, { sampler: 'heun' }).steps).toBe(12);
   });
 
+  test('for a sampler that chooses its steps on the way: none', () => {
+    expect(chooseSettings('flow', PIXELS, { sampler: 'dopri5', rtol: 1e-4 })).toEqual({
+      sampler: 'dopri5',
+      rtol: 1e-4,
+      cfgScale: 3,
+      cfgChannels: 3,
+    });
+  });
+
   test('for a sampler of both objectives: the options that it has for this one', () => {
     const sampler = 'dpm++2m-sde';
     expect(chooseSettings('flow', PIXELS, { sampler })).toMatchObject({ sampler, shift: 3 });

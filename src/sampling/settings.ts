@@ -26,11 +26,18 @@ const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 's
   flow: { sampler: 'dpm++2m', cfgScale: 3 },
 };
 
-const DEFAULT_STEPS: Readonly<Record<SamplerName, number>> = {
+/** Without a number: the sampler chooses its steps on the way. */
+const DEFAULT_STEPS: Readonly<Record<SamplerName, number | undefined>> = {
   ddpm: 250,
   ddim: 50,
   euler: 25,
+  midpoint: 12,
   heun: 12,
+  heun3: 8,
+  rk4: 6,
+  dopri5: undefined,
+  'sde-euler': 250,
+  'sde-heun': 125,
   'dpm++2m': 16,
   'dpm++2m-sde': 16,
 };
@@ -72,17 +79,16 @@ export function chooseSettings(
   requested: RequestedSettings = {},
 ): SamplingSettings {
   const hasNullLabel = model.classDropoutProb > 0;
-  const { sampler = DEFAULTS[kind].sampler } = requested;
+  const { sampler = DEFAULTS[kind].sampler, ...open } = requested;
   const accepts = SAMPLERS[sampler][kind]?.accepts ?? [];
   const {
     steps = DEFAULT_STEPS[sampler],
     cfgScale = hasNullLabel ? DEFAULTS[kind].cfgScale : 1,
     cfgChannels = model.inChannels < 3 ? 'all' : 3,
-    cfgInterval,
-    eta,
     clip = accepts.includes('clip') ? drawsPixels(model) : undefined,
     shift = accepts.includes('shift') ? DEFAULT_SHIFT : undefined,
-  } = requested;
+    ...others
+  } = open;
   if (!Number.isFinite(cfgScale)) {
     throw new ConfigError({
       where: 'sampling',
@@ -97,15 +103,17 @@ export function chooseSettings(
       fix: 'use cfg scale 1',
     });
   }
-  if (cfgInterval !== undefined) expectUsableInterval(cfgInterval, cfgScale);
+  if (others.cfgInterval !== undefined) expectUsableInterval(others.cfgInterval, cfgScale);
   return {
-    sampler,
-    steps,
-    cfgScale,
-    cfgChannels,
-    ...(cfgInterval === undefined ? {} : { cfgInterval }),
-    ...(eta === undefined ? {} : { eta }),
-    ...(clip === undefined ? {} : { clip }),
-    ...(shift === undefined ? {} : { shift }),
+    ...{ sampler, ...withoutUndefined({ steps }), cfgScale, cfgChannels },
+    ...withoutUndefined({ ...others, clip, shift }),
   };
+}
+
+/** What is left open is absent, not undefined, so that settings can be compared and written down. */
+function withoutUndefined<T extends object>(
+  values: T,
+): { readonly [K in keyof T]?: Exclude<T[K], undefined> } {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as { readonly [K in keyof T]?: Exclude<T[K], undefined> };
 }

@@ -33,7 +33,14 @@ test('previews have a row for the first image of each class and a column per ste
   // Images 0, 1, 2 are of one class and 3, 4, 5 of the other, drawn in batches of four.
   const at = (step: number, first: number, bytes: readonly number[]) => {
     const values = bytes.map((byte) => (byte - 128) / 127.5);
-    sheet.add({ step, steps: 2, first, x0: tensorOf('f32', [bytes.length, 1, 1, 1], values) });
+    sheet.add({
+      step,
+      steps: 2,
+      share: step / 2,
+      nfe: step,
+      first,
+      x0: tensorOf('f32', [bytes.length, 1, 1, 1], values),
+    });
   };
   at(1, 0, [10, 11, 12, 13]);
   at(2, 0, [20, 21, 22, 23]);

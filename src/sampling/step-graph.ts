@@ -1,7 +1,7 @@
 /** @file The graph of one sampling step: network, guidance and update together. */
 import type { Denoise } from '../diffusion/denoise.ts';
 import { guided } from '../diffusion/guidance.ts';
-import type { SamplingPlan } from '../diffusion/sampling-plan.ts';
+import type { AdaptivePlan, SamplingPlan } from '../diffusion/sampling-plan.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
 import type { Denoiser } from '../models/denoiser.ts';
@@ -17,11 +17,12 @@ export function memoryOutput(name: string): string {
 /**
  * Takes `x` [N, C, H, W], `labels` int64 [N], where the plan asks for it `noise` like `x`, with guidance `cfgScale`
  * (a scalar), what the plan remembers, and what it feeds each step. Gives `next`, the images after the step, `x0`, the
- * finished images as the network sees them, and what is to be remembered as {@link memoryOutput} names it.
+ * finished images as the network sees them, and what is to be remembered as {@link memoryOutput} names it. Where steps are
+ * chosen on the way, `slope` instead of `next`: where the images go.
  */
 export function buildStepGraph(
   model: Denoiser,
-  plan: SamplingPlan,
+  plan: SamplingPlan | AdaptivePlan,
   { cfgScale, cfgChannels }: Pick<SamplingSettings, 'cfgScale' | 'cfgChannels'>,
   batchSize: number,
 ): Graph {
@@ -38,6 +39,7 @@ export function buildStepGraph(
           channels: cfgChannels,
           nullLabel: numClasses,
         });
+  if (!('steps' in plan)) return graphOf({ ...plan.build(denoise, images) });
   const {
     x,
     x0,

@@ -71,3 +71,21 @@ test('each picture counts once, also in a batch that is not full', async () => {
   expect(measured).toBeLessThan(1010);
   expect(counted.get(9)).toBe(3);
 });
+
+test('with more passes each picture has as many turns, all of them different', async () => {
+  const loss = await compile('flow', 3);
+  const weights = weightsOf('flow', 1);
+  const [one, two] = [await loss.measure(weights), await loss.measure(weights, 2)];
+  expect(two).not.toBe(one);
+  expect(two / one).toBeCloseTo(1, 0);
+  const counted = new Map<number, number>();
+  const recording = {
+    ...dataset,
+    read: (index: number, _key: null, out: Float32Array) => {
+      counted.set(index, (counted.get(index) ?? 0) + 1);
+      out.fill(0);
+    },
+  };
+  await (await compile('flow', 5, recording as typeof dataset)).measure(weights, 3);
+  expect([...counted.values()]).toEqual(new Array(10).fill(3));
+});

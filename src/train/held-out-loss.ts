@@ -4,8 +4,7 @@ import { type CompileOptions, compileTraining } from '../compile/training.ts';
 import { hostTensor, type TensorMap, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
 import { type Dataset, loadBatch } from '../data/dataset.ts';
-import type { FlowObjective } from '../diffusion/flow-objective.ts';
-import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
+import type { MeasuredObjective } from '../diffusion/objective.ts';
 import { graphOf } from '../graph/graph.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import type { Backend, Session } from '../runtime/session.ts';
@@ -17,15 +16,10 @@ const KEY = fold(randomKey(0), 'held-out loss');
 export class HeldOutLoss {
   private readonly session: Session;
   private readonly dataset: Dataset;
-  private readonly objective: FlowObjective | GaussianObjective;
+  private readonly objective: MeasuredObjective;
   private readonly batchSize: number;
 
-  private constructor(
-    session: Session,
-    dataset: Dataset,
-    objective: FlowObjective | GaussianObjective,
-    batchSize: number,
-  ) {
+  private constructor(session: Session, dataset: Dataset, objective: MeasuredObjective, batchSize: number) {
     this.session = session;
     this.dataset = dataset;
     this.objective = objective;
@@ -34,7 +28,7 @@ export class HeldOutLoss {
 
   static async compile(
     model: Denoiser,
-    objective: FlowObjective | GaussianObjective,
+    objective: MeasuredObjective,
     dataset: Dataset,
     batchSize: number,
     backend: Backend,
@@ -45,30 +39,39 @@ export class HeldOutLoss {
     return new HeldOutLoss(session, dataset, objective, batchSize);
   }
 
-  /** Mean over all held-out pictures, each at one time of the even grid with its own noise. */
-  async measure(weights: TensorMap): Promise<number> {
+  /**
+   * Mean over all held-out pictures, each at one time of the even grid with its own noise.
+   *
+   * @param passes - how often each picture has its turn, with other noise at another time of a finer grid
+   */
+  async measure(weights: TensorMap, passes = 1): Promise<number> {
     const { dataset, batchSize } = this;
+    const turns = dataset.length * passes;
     // Consecutive pictures are of one class; a stride through the times lets every class meet the whole range.
-    const times = toNumbers(this.objective.evaluationTimes(dataset.length));
-    const stride = coprimeNear(dataset.length * 0.618, dataset.length);
+    const times = toNumbers(this.objective.evaluationTimes(turns));
+    const stride = coprimeNear(turns * 0.618, turns);
     let sum = 0;
-    for (let start = 0; start < dataset.length; start += batchSize) {
-      const count = Math.min(batchSize, dataset.length - start);
+    for (let start = 0; start < turns; start += batchSize) {
+      const count = Math.min(batchSize, turns - start);
       // A last batch that is not full repeats its pictures; the repetitions are not counted.
-      const indices = Int32Array.from({ length: batchSize }, (_, i) => start + (i % count));
-      const batch = await loadBatch(dataset, indices, null);
-      const noise = noiseOf(indices, batch.x.data.length / batchSize);
+      const turn = Int32Array.from({ length: batchSize }, (_, i) => start + (i % count));
+      const batch = await loadBatch(
+        dataset,
+        turn.map((index) => index % dataset.length),
+        null,
+      );
+      const noise = noiseOf(turn, batch.x.data.length / batchSize);
       const t = tensorOf(
         this.objective.timeType,
         [batchSize],
-        Array.from(indices, (index) => times[(index * stride) % dataset.length]!),
+        Array.from(turn, (index) => times[(index * stride) % turns]!),
       );
       const feeds = feedsOf({ batch, noise: hostTensor('f32', batch.x.shape, noise), t });
       const results = await this.session.run(new Map([...weights, ...feeds]));
       const losses = results.get('loss')!.data as Float32Array;
       for (let i = 0; i < count; i++) sum += losses[i]!;
     }
-    return sum / dataset.length;
+    return sum / turns;
   }
 
   release(): Promise<void> {
@@ -76,10 +79,10 @@ export class HeldOutLoss {
   }
 }
 
-/** Each picture has noise of its own, however batches are cut. */
-function noiseOf(indices: Int32Array, valuesPerImage: number): Float32Array {
-  const noise = new Float32Array(indices.length * valuesPerImage);
-  indices.forEach((index, i) => {
+/** Each picture has noise of its own in each of its turns, however batches are cut. */
+function noiseOf(turns: Int32Array, valuesPerImage: number): Float32Array {
+  const noise = new Float32Array(turns.length * valuesPerImage);
+  turns.forEach((index, i) => {
     noise.set(normal(fold(KEY, 'noise', index), valuesPerImage), i * valuesPerImage);
   });
   return noise;

@@ -4,7 +4,7 @@ import { fold, normal, type RandomKey, uniform } from '../core/random.ts';
 import type { Batch } from '../data/dataset.ts';
 import type { FlowObjective } from '../diffusion/flow-objective.ts';
 import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
-import type { Loss } from '../diffusion/objective.ts';
+import type { Loss, MeasuredObjective } from '../diffusion/objective.ts';
 import { input } from '../graph/operators.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 
@@ -20,7 +20,7 @@ export interface LossFeeds {
 /** The loss as a graph over inputs `x0`, `noise`, `t`, `y` and, in training, `dropped`. */
 export function buildLoss(
   model: Denoiser,
-  objective: FlowObjective | GaussianObjective,
+  objective: MeasuredObjective,
   batchSize: number,
   { training }: { readonly training: boolean },
 ): Loss {

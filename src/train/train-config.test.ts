@@ -81,6 +81,15 @@ describe('unknown keys name the nearest', () => {
     `);
   });
 
+  test('of an objective that is not chosen', () => {
+    expect(() =>
+      resolveTrainConfig([{ model: { preset: 'U-DiT-S' }, objective: { path: 'gvp' } }]),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: objective.path is of objective.kind flow, here it is gaussian
+        fix: add --set objective.kind=flow, or leave objective.path out]
+    `);
+  });
+
   test('a preset', () => {
     expect(() => set('model.preset', 'U-DiT-XXS')).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: preset: there is no preset "U-DiT-XXS"
@@ -156,4 +165,10 @@ test('values of the wrong kind', () => {
     ConfigError: configuration: logging.sampleEvery: nothing is not valid
       fix: use a number"
   `);
+});
+
+test.each(['U-DiT-S', 'SiT-S/2'])('%s is trained with any path and prediction of SiT', (preset) => {
+  const chosen = { kind: 'flow', path: 'vp', prediction: 'score', lossWeight: 'likelihood' } as const;
+  const { objective } = resolveTrainConfig([{ model: { preset }, objective: chosen }]);
+  expect(objective).toMatchObject(chosen);
 });

@@ -6,6 +6,7 @@ import { count, countOrOff, fraction, positive } from '../core/values.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { Family } from '../models/registry.ts';
+import { expectedValue, isUnknownKey } from './config-issue.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
@@ -100,7 +101,16 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
 function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: ConfigSchema): ConfigError {
   const path = (issue.path ?? []).map((item) => String(item.key));
   const key = path.join('.');
-  if (issue.type === 'strict_object' && issue.expected === 'never') {
+  if (isUnknownKey(issue)) {
+    const kind = kindWithKey(path, schema);
+    if (kind !== undefined) {
+      const section = path[0]!;
+      return new ConfigError({
+        where: 'configuration',
+        problem: `${key} is of ${section}.kind ${kind}, here it is ${kindOf(section, config)}`,
+        fix: `add --set ${section}.kind=${kind}, or leave ${key} out`,
+      });
+    }
     return new ConfigError({
       where: 'configuration',
       problem: `unknown key ${key}`,
@@ -110,8 +120,19 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
   return new ConfigError({
     where: `configuration: ${key}`,
     problem: `${JSON.stringify(issue.input) ?? 'nothing'} is not valid`,
-    fix: `use ${describe(issue)}`,
+    fix: `use ${expectedValue(issue)}`,
   });
+}
+
+/** Which other kind of its section has this key? */
+function kindWithKey([section, name]: readonly string[], { entries }: ConfigSchema): string | undefined {
+  const schema = entries[section as keyof typeof entries];
+  if (schema?.type !== 'variant' || name === undefined) return undefined;
+  return schema.options.find((option) => name in option.entries)?.entries.kind.literal;
+}
+
+function kindOf(section: string, config: ConfigLayer): unknown {
+  return isLayer(config[section]) ? config[section].kind : undefined;
 }
 
 /** The most similar key of the same section; a key that only lacks its section is given one. */
@@ -126,29 +147,7 @@ function nearestKey(path: readonly string[], config: ConfigLayer, schema: Config
 function keysOf(section: string, config: ConfigLayer, { entries }: ConfigSchema): string[] {
   const schema = entries[section as keyof typeof entries];
   if (schema.type !== 'variant') return Object.keys(schema.entries);
-  const kind = isLayer(config[section]) ? config[section].kind : undefined;
+  const kind = kindOf(section, config);
   const option = schema.options.find((candidate) => candidate.entries.kind.literal === kind);
   return Object.keys(option?.entries ?? {});
-}
-
-/** Kinds of values as people call them. */
-const KIND_NAMES: Readonly<Record<string, string>> = {
-  Object: 'an object with keys',
-  Array: 'a list, as in [1,2]',
-  number: 'a number',
-  string: 'text',
-  boolean: 'true or false',
-};
-
-function describe({ expected, requirement, type }: v.BaseIssue<unknown>): string {
-  if (type === 'min_value') return `${requirement} or more`;
-  if (type === 'max_value') return `${requirement} or less`;
-  if (type === 'gt_value') return `a number above ${requirement}`;
-  if (type === 'lt_value') return `a number below ${requirement}`;
-  if (type === 'safe_integer') return 'a whole number';
-  return (expected ?? 'another value')
-    .replace(/^\((.*)\)$/, '$1')
-    .split(' | ')
-    .map((kind) => KIND_NAMES[kind] ?? kind.replaceAll('"', ''))
-    .join(' or ');
 }

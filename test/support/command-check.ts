@@ -55,7 +55,8 @@ function uditProblem([name, ...args]: readonly string[]): string | undefined {
     const { operands, unknown } = command.parseOptions([...args]);
     const flags = unknown.filter((arg) => arg !== '--help');
     if (flags.length > 0) return `udit ${name} does not know ${flags[0]}`;
-    if (operands.length > command.registeredArguments.length) {
+    const takesAny = command.registeredArguments.some(({ variadic }) => variadic);
+    if (!takesAny && operands.length > command.registeredArguments.length) {
       return `udit ${name} takes ${command.registeredArguments.length} arguments, not ${operands.length}`;
     }
     return undefined;

@@ -9,7 +9,7 @@ export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 export function documentPaths(): string[] {
   const inDocs = readdirSync(join(REPOSITORY, 'docs'), { recursive: true, encoding: 'utf8' });
   const guides = inDocs.filter((path) => path.endsWith('.md')).map((path) => join('docs', path));
-  return ['README.md', 'CONTRIBUTING.md', ...guides.sort()];
+  return ['README.md', 'CONTRIBUTING.md', 'recipes/README.md', ...guides.sort()];
 }
 
 export interface CodeBlock {

@@ -114,6 +114,12 @@ const reductionCases: OpCase[] = Object.entries({ sum: ops.sum, mean: ops.mean }
   ];
 });
 
+/** A product with a weight that is quantised for it. */
+function quantizedProduct(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  const scales = ops.weightScales(weight, 63);
+  return ops.quantizedLinear(x, ops.quantizeWeight(weight, scales), scales, bias);
+}
+
 /** Kernels of the models (1, 3 and 5), with and without bias, on an image that is not square. */
 const convolutionCases: OpCase[] = [1, 3, 5].flatMap((kernel) => [
   opCase('conv2d', `kernel ${kernel}`, [any(2, 3, 4, 3), any(6, 3, kernel, kernel)], (x, weight) =>
@@ -237,6 +243,21 @@ export const OP_CASES: readonly OpCase[] = [
     ops.linear(x!, weight!, bias),
   ),
   opCase('linear', 'two leading axes', [any(2, 3, 4), any(5, 4)], (x, weight) => ops.linear(x!, weight!)),
+  unaryCase('weightScales', (x) => ops.weightScales(x, 63), any(5, 4)),
+  unaryCase('weightScales', (x) => ops.weightScales(ops.mul(x, 0), 63), any(2, 3), 'of zeros'),
+  opCase('quantizeWeight', 'plain', [any(5, 4)], (weight) =>
+    ops.quantizeWeight(weight!, ops.weightScales(weight!, 63)),
+  ),
+  opCase('quantizedLinear', 'matrix', [any(3, 4), any(5, 4)], (x, weight) => quantizedProduct(x!, weight!)),
+  opCase('quantizedLinear', 'with bias', [any(2, 3, 4), any(5, 4), any(5)], (x, weight, bias) =>
+    quantizedProduct(x!, weight!, bias),
+  ),
+  opCase(
+    'quantizedLinear',
+    'two of an image',
+    [positive(1, 2, 3, 16), any(5, 16), any(5), any(5, 16)],
+    (x, a, bias, b) => ops.sub(quantizedProduct(x!, a!, bias), quantizedProduct(x!, b!)),
+  ),
   ...convolutionCases,
 
   unaryCase('softmax', ops.softmax, any(2, 3, 5)),

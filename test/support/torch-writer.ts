@@ -62,6 +62,7 @@ const STORAGE_TYPES: Readonly<Record<DType, string>> = {
   i32: 'IntStorage',
   i64: 'LongStorage',
   u8: 'ByteStorage',
+  i8: 'CharStorage',
   bool: 'BoolStorage',
 };
 

@@ -13,6 +13,9 @@ import { positions } from './positions.ts';
 import { samplingLoop } from './sampling-loop.ts';
 import { respacing, schedule } from './schedules.ts';
 import { training } from './training.ts';
+import { transportLikelihood } from './transport-likelihood.ts';
+import { transportLosses } from './transport-losses.ts';
+import { transportSampling } from './transport-sampling.ts';
 
 /** The first that recognises a fixture checks it. */
 const KINDS: readonly FixtureKind[] = [
@@ -29,6 +32,9 @@ const KINDS: readonly FixtureKind[] = [
   fullSize,
   checkpointFiles,
   frechet,
+  transportLosses,
+  transportSampling,
+  transportLikelihood,
 ];
 
 export function recogniseKind(

@@ -86,7 +86,7 @@ async function compileStep(
 }
 
 /** With guidance the batch is pairs: the first half with its classes, the second without. */
-function denoiserOf(model: Denoiser, y: Unlabelled, scale: number): Denoise {
+export function denoiserOf(model: Denoiser, y: Unlabelled, scale: number): Denoise {
   if (scale === 1) return (x, t) => model.apply(x, { t, y });
   return guidedPairs((x, t, labels) => model.apply(x, { t, y: labels }), {
     labels: slice(y, 0, 0, y.shape[0]! / 2),

@@ -1,7 +1,5 @@
-/** @file Measures of drawn pictures, and which pictures are drawn for them. */
-import { type HostTensor, hostTensor } from '../../src/core/host-tensor.ts';
-
-// N pictures · C H W picture in [−1, 1]
+/** @file Which pictures are drawn for a measurement, and how they are looked at. */
+import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 
 /** Which pictures to draw: their classes, and their numbers, which decide their noise. */
 export interface Draw {
@@ -36,30 +34,4 @@ export function shown({ shape, data }: HostTensor<'f32'>): HostTensor<'f32'> {
     shape,
     data.map((value) => Math.max(-1, Math.min(1, value))),
   );
-}
-
-export function rmsDistance(a: HostTensor<'f32'>, b: HostTensor<'f32'>): number {
-  const squares = a.data.reduce((sum, value, i) => sum + (value - b.data[i]!) ** 2, 0);
-  return Math.sqrt(squares / a.data.length);
-}
-
-/** Side of the mosaic that a picture is reduced to. */
-export const MOSAIC = 8;
-export const MOSAIC_FEATURES = 3 * MOSAIC ** 2;
-
-/** Each picture as the mean colours of 8×8 tiles, [N, 192]. */
-export function mosaics({ shape, data }: HostTensor<'f32'>): Float64Array {
-  const [count, channels, height, width] = shape as [number, number, number, number];
-  const [tileHeight, tileWidth] = [height / MOSAIC, width / MOSAIC];
-  const features = new Float64Array(count * channels * MOSAIC ** 2);
-  data.forEach((value, i) => {
-    const [column, row, plane] = [
-      i % width,
-      Math.floor(i / width) % height,
-      Math.floor(i / (width * height)),
-    ];
-    const tile = Math.floor(row / tileHeight) * MOSAIC + Math.floor(column / tileWidth);
-    features[plane * MOSAIC ** 2 + tile]! += value / (tileHeight * tileWidth);
-  });
-  return features;
 }

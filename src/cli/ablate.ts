@@ -1,0 +1,87 @@
+/** @file `udit ablate`: trains the variants of a grid with several seeds, and compares them. */
+import { basename, join } from 'node:path';
+import type { Command } from 'commander';
+import { planAblation, runAblation } from '../ablation/ablation.ts';
+import { parseGrid } from '../ablation/grid.ts';
+import { formatTable } from '../ablation/table.ts';
+import { physicalCores } from '../runtime/physical-cores-node.ts';
+import { describeGrid, watchAblation } from './ablate-report.ts';
+import { readJsonObject } from './config-arguments.ts';
+import { interruptible } from './failures.ts';
+import { wholeNumber } from './flags.ts';
+import type { Terminal } from './terminal.ts';
+import { version } from './version.ts';
+
+interface AblateFlags {
+  readonly out?: string;
+  readonly threads?: number;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  udit ablate recipes/laptop-table-1.json --dry-run   its cells and what they cost
+  udit ablate recipes/laptop-table-1.json             train them; again: go on
+  udit ablate mine.json --out ablations/mine          a grid of your own (docs/guides/ablations.md)
+
+The folder holds table.md, results.json, metric-vs-macs and metric-vs-steps as .svg and .png, commands.md, and a
+run per cell. Ctrl-C stops after writing a checkpoint; the same command goes on from there.
+`;
+
+export function registerAblate(program: Command, terminal: Terminal): void {
+  program
+    .command('ablate')
+    .description(
+      'train the variants of a JSON grid with several seeds, and compare them in a table and plots',
+    )
+    .argument('<grid>', 'JSON file: base, variants, axes, seeds, budget, evaluation')
+    .option('--out <folder>', 'where everything goes (default: ablations/ and the name of the grid)')
+    .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .option('--dry-run', 'list the cells and their cost, and stop')
+    .option('--json', 'print the results as JSON')
+    .addHelpText('after', EXAMPLES)
+    .action((grid: string, flags: AblateFlags) =>
+      interruptible((signal) => ablate(grid, flags, terminal, signal)),
+    );
+}
+
+async function ablate(
+  gridPath: string,
+  flags: AblateFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { $schema: _, ...content } = await readJsonObject(gridPath);
+  const grid = parseGrid(content, gridPath, basename(gridPath, '.json'));
+  const folder = flags.out ?? join('ablations', grid.name);
+  if (flags.dryRun === true) {
+    const planned = planAblation(grid);
+    terminal.out.write(
+      flags.json === true
+        ? `${JSON.stringify({ folder, grid, planned }, null, 2)}\n`
+        : describeGrid(grid, planned, folder),
+    );
+    return;
+  }
+  const watcher = watchAblation(terminal);
+  try {
+    const results = await runAblation({
+      grid,
+      gridPath,
+      folder,
+      threads: flags.threads ?? physicalCores(),
+      version,
+      signal,
+      observer: watcher.observer,
+    });
+    watcher.stop();
+    terminal.out.write(
+      flags.json === true
+        ? `${JSON.stringify({ folder, results }, null, 2)}\n`
+        : `${formatTable(grid, results)}\nin ${folder}: table.md, results.json, plots and commands.md\n`,
+    );
+  } finally {
+    watcher.stop();
+  }
+}

@@ -1,0 +1,115 @@
+/** @file `udit plot`: a measurement of one or several runs against steps, as SVG and PNG. */
+import { basename, dirname, extname, resolve, sep } from 'node:path';
+import { type Command, Option } from 'commander';
+import { ConfigError } from '../core/errors.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { drawChart, type Series } from '../plot/chart.ts';
+import { writeDrawing } from '../plot/png-node.ts';
+import { type CurveAxis, readCurve } from '../train/curve.ts';
+import type { Terminal } from './terminal.ts';
+
+interface PlotFlags {
+  readonly metric: string;
+  readonly x: CurveAxis;
+  readonly log?: true;
+  readonly out: string;
+  readonly title?: string;
+  readonly json?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  udit plot runs/mine                              held-out loss against steps
+  udit plot runs/a runs/b --metric loss --log      the training loss of two runs
+  udit plot ablations/*/cells/u-dit-t/* --x nimg   the seeds of one row of an ablation
+`;
+
+const AXIS_LABELS: Readonly<Record<CurveAxis, string>> = { step: 'steps', nimg: 'pictures seen' };
+/** Measurements of stats.jsonl as people call them. */
+const METRIC_LABELS: Readonly<Record<string, string>> = {
+  heldOutLoss: 'held-out loss',
+  loss: 'training loss',
+  gradientNorm: 'norm of the gradient',
+  learningRate: 'learning rate',
+  imagesPerSecond: 'images per second',
+};
+
+export function registerPlot(program: Command, terminal: Terminal): void {
+  program
+    .command('plot')
+    .description('draw a measurement of one or several runs against steps')
+    .argument('<runs...>', 'run folders, or their stats.jsonl')
+    .option('--metric <name>', 'heldOutLoss, loss or any other of stats.jsonl', 'heldOutLoss')
+    .addOption(new Option('--x <axis>', 'steps, or pictures seen').choices(['step', 'nimg']).default('step'))
+    .option('--log', 'logarithmic axis of the measurement')
+    .option('--title <text>', 'what stands above it (default: what is drawn)')
+    .option('--out <file>', 'with .svg or .png only that one is written, without both', 'plot')
+    .option('--json', 'print the points as JSON')
+    .addHelpText('after', EXAMPLES)
+    .action((runs: string[], flags: PlotFlags) => plot(runs, flags, terminal));
+}
+
+async function plot(
+  runs: readonly string[],
+  { metric, x, log, out, title, json }: PlotFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const extension = expectKnownExtension(out);
+  const names = shortestNames(runs);
+  const series: Series[] = [];
+  // One after another, so that of several bad ones the first is named.
+  for (const [i, run] of runs.entries()) {
+    series.push({ name: names[i]!, points: await readCurve(run, metric, x) });
+  }
+  if (log === true) expectPositive(series);
+  const label = METRIC_LABELS[metric] ?? metric;
+  const panel = {
+    kind: 'lines',
+    x: { label: AXIS_LABELS[x] },
+    y: { label, log: log === true },
+    series,
+  } as const;
+  const svg = drawChart(title ?? `${label} against ${AXIS_LABELS[x]}`, [panel]);
+  const stem = extension === '' ? out : out.slice(0, -extension.length);
+  await makeFolder(dirname(resolve(out)), { Failure: ConfigError, fix: 'choose another place with --out' });
+  const written = await writeDrawing(resolve(stem), svg, extension === '' ? ['.svg', '.png'] : [extension]);
+  terminal.out.write(
+    json === true
+      ? `${JSON.stringify({ metric, x, series, files: written })}\n`
+      : written.map((path) => `drawn in ${path}\n`).join(''),
+  );
+}
+
+/** Both where the name says nothing. */
+function expectKnownExtension(out: string): '' | '.svg' | '.png' {
+  const extension = extname(out);
+  if (extension === '' || extension === '.svg' || extension === '.png') return extension;
+  throw new ConfigError({
+    where: '--out',
+    problem: `"${basename(out)}" ends in ${extension}`,
+    fix: 'use a name that ends in .svg or .png, or in neither for both',
+  });
+}
+
+function expectPositive(series: readonly Series[]): void {
+  for (const { name, points } of series) {
+    const low = points.find(({ y }) => y <= 0);
+    if (low === undefined) continue;
+    throw new ConfigError({
+      where: '--log',
+      problem: `${name} has the value ${low.y}, which has no place on a logarithmic axis`,
+      fix: 'leave --log out',
+    });
+  }
+}
+
+/** The last parts of each path, as few as tell all of them apart. */
+export function shortestNames(paths: readonly string[]): string[] {
+  const parts = paths.map((path) => resolve(path).split(sep));
+  const longest = Math.max(...parts.map(({ length }) => length));
+  for (let count = 1; count < longest; count++) {
+    const names = parts.map((path) => path.slice(-count).join('/'));
+    if (new Set(names).size === names.length) return names;
+  }
+  return [...paths];
+}
