@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runUdit } from './support/run-udit.ts';
 import { spawnUdit } from './support/spawn-udit.ts';
 
@@ -174,4 +174,28 @@ test('Ctrl-C stops it at once', async () => {
   child.kill('SIGINT');
   expect(await child.ended).toMatchObject({ code: 130 });
   expect(child.printed()).toMatch(/stopped by Ctrl-C\n$/);
+});
+
+describe('a device that is not there', () => {
+  // CUDA sees no GPU, even where there is one.
+  beforeAll(() => {
+    vi.stubEnv('CUDA_VISIBLE_DEVICES', '');
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+  });
+
+  test('is left out, and the others are measured', async () => {
+    const { code, out } = await bench(...TINY, '--task', 'forward', '--device', 'cuda,cpu', '--json');
+    expect(code).toBe(0);
+    const { skipped, contests } = JSON.parse(out);
+    expect(skipped).toEqual([expect.stringMatching(/^device cuda: /)]);
+    expect(contests).toMatchObject([{ device: 'cpu' }]);
+  });
+
+  test('is an error where there is no other', async () => {
+    const { code, err } = await bench(...TINY, '--device', 'cuda');
+    expect(code).toBe(1);
+    expect(err).toMatch(/^RuntimeUnavailableError: device cuda: .*\n {2}fix: /);
+  });
 });

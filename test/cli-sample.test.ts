@@ -208,7 +208,7 @@ describe('sampling', () => {
 
   test('WebAssembly draws the same pictures up to rounding', async () => {
     expect(await sample('cpu', '--count', '1', '--classes', 'owl')).toMatchObject({ code: 0 });
-    expect(await sample('wasm', '--count', '1', '--classes', 'owl', '--backend', 'wasm')).toMatchObject({
+    expect(await sample('wasm', '--count', '1', '--classes', 'owl', '--device', 'wasm')).toMatchObject({
       code: 0,
     });
     const [expected, actual] = [await pixelsOf('cpu', 'owl-0-0.png'), await pixelsOf('wasm', 'owl-0-0.png')];
@@ -312,6 +312,7 @@ describe('sampling', () => {
         "cfgChannels": 3,
         "cfgScale": 3,
         "checkpoint": "ROOT/my run/checkpoints/step-0000020.safetensors",
+        "device": "cpu",
         "findings": {},
         "grid": "ROOT/json/grid.png",
         "images": [

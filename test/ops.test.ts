@@ -12,7 +12,7 @@ import type { Tensor } from '../src/graph/tensor.ts';
 import { gradients } from '../src/graph/vjp.ts';
 import { evaluate } from '../src/interp/evaluate.ts';
 import { lowerGraph } from '../src/onnx/lower.ts';
-import { type LowerOptions, PORTABLE } from '../src/onnx/lowering.ts';
+import { GPU, type LowerOptions, PORTABLE, typeFor } from '../src/onnx/lowering.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
 import { wasmBackend } from '../src/runtime/ort-web.ts';
 import type { Backend, SessionOptions } from '../src/runtime/session.ts';
@@ -45,11 +45,11 @@ async function runOn(
   }
 }
 
-function expectSameOutputs(graph: Graph, actual: TensorMap, feeds: TensorMap): void {
+function expectSameOutputs(graph: Graph, actual: TensorMap, feeds: TensorMap, features = PORTABLE): void {
   const expected = evaluate(graph, feeds);
   for (const [name, tensor] of graph) {
     const output = actual.get(name)!;
-    expect(output.dtype, name).toBe(tensor.dtype);
+    expect(output.dtype, name).toBe(typeFor(features, tensor));
     expect(output.shape, name).toEqual(tensor.shape);
     expectClose(toNumbers(output), expected.get(name)!.data, TOLERANCE[tensor.dtype]);
   }
@@ -148,6 +148,38 @@ describe('standard ONNX alone', () => {
       const purpose = kind === 'known' ? 'inference' : 'training';
       const outputs = await runOn(cpuBackend, graph, feeds, purpose, options);
       expectSameOutputs(graph, outputs, new Map([...feeds, ...weights]));
+    });
+  });
+});
+
+describe('the forms for GPUs, computed on the CPU', () => {
+  /** As the backend of a GPU feeds them. */
+  const narrowed = (feeds: TensorMap): TensorMap =>
+    new Map(
+      [...feeds].map(([name, value]) => [
+        name,
+        value.dtype === 'i64' ? tensorOf('i32', value.shape, Array.from(toNumbers(value))) : value,
+      ]),
+    );
+
+  describe.each(['fed', 'known'] as const)('with %s weights', (kind) => {
+    it.each(titled(OP_CASES))('%s', async (_, opCase) => {
+      const { y, feeds, weights } = buildCase(opCase, kind);
+      const graph = graphOf({ y });
+      const options = { features: GPU, ...(kind === 'known' ? { weights } : {}) };
+      const purpose = kind === 'known' ? 'inference' : 'training';
+      const outputs = await runOn(cpuBackend, graph, narrowed(feeds), purpose, options);
+      expectSameOutputs(graph, outputs, new Map([...feeds, ...weights]), GPU);
+    });
+  });
+
+  describe('gradients', () => {
+    it.each(titled(OP_CASES.filter(hasGradient)))('%s', async (_, opCase) => {
+      const { inputs, y, feeds } = buildCase(opCase);
+      const targets = inputs.filter((_, i) => opCase.operands[i]!.differentiable);
+      const graph = simplify(withGradients(y, targets));
+      const outputs = await runOn(cpuBackend, graph, narrowed(feeds), 'training', { features: GPU });
+      expectSameOutputs(graph, outputs, feeds, GPU);
     });
   });
 });

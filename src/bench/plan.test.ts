@@ -67,7 +67,7 @@ test('says what is left out, and why', () => {
     {
       "names": [],
       "skipped": [
-        "WebAssembly has one worker of one thread",
+        "wasm has one worker of one thread",
       ],
     }
   `);

@@ -1,12 +1,10 @@
 /** @file What is measured: every combination of what was asked for that can be run here. */
 import type { SamplerName } from '../diffusion/samplers.ts';
 import type { Precision } from '../models/precision.ts';
+import type { BackendName } from '../runtime/session.ts';
 
 export const TASKS = ['forward', 'sample', 'train'] as const;
 export type Task = (typeof TASKS)[number];
-
-export const DEVICES = ['cpu', 'wasm'] as const;
-export type Device = (typeof DEVICES)[number];
 
 /** How images are drawn; what is left open is chosen as for `udit sample`. */
 export interface SamplingRequest {
@@ -26,7 +24,7 @@ export interface Workload {
   /** Of each worker. */
   readonly threads: number;
   readonly precision: Precision;
-  readonly device: Device;
+  readonly device: BackendName;
   readonly sampling: SamplingRequest;
   /** ONNX Runtime writes a profile under this prefix: forward and train. */
   readonly profilePrefix?: string;
@@ -39,7 +37,7 @@ export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
   readonly workers: readonly number[];
   readonly threads: readonly number[];
   readonly precisions: readonly Precision[];
-  readonly devices: readonly Device[];
+  readonly devices: readonly BackendName[];
   /** Folder of profiles; none are written by default. */
   readonly profile?: string | undefined;
 }
@@ -48,7 +46,7 @@ export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
 export interface Contest {
   readonly task: Task;
   readonly batch: number;
-  readonly device: Device;
+  readonly device: BackendName;
   readonly cores: number;
   readonly workloads: readonly Workload[];
 }
@@ -105,7 +103,8 @@ function obstacleTo(workload: Workload, coreCount: number): string | undefined {
   }
   if (batch % workers !== 0)
     return `a batch of ${batch} cannot be shared out evenly among ${workers} workers`;
-  if (device === 'wasm' && workers * threads > 1) return 'WebAssembly has one worker of one thread';
+  if (device !== 'cpu' && workers * threads > 1) return `${device} has one worker of one thread`;
+  if ((device === 'webgpu' || device === 'cuda') && precision !== 'f32') return `${precision} is for CPUs`;
   if (task === 'train' && precision !== 'f32') return `training is in f32, not in ${precision}`;
   return undefined;
 }

@@ -16,13 +16,14 @@ import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
 import { traceForward } from '../models/trace.ts';
 import { initialise, normalWith, zeros } from '../nn/initialise.ts';
+import { backendFor } from '../runtime/devices-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawRandomness } from '../train/loss-graph.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
 import { TrainState } from '../train/train-state.ts';
 import { TrainStep } from '../train/train-step.ts';
-import type { Device, Task, Workload } from './plan.ts';
+import type { Task, Workload } from './plan.ts';
 
 /** A workload with what it is done with. */
 interface Setting extends Workload {
@@ -52,7 +53,7 @@ const WORKS: Readonly<Record<Task, (model: Denoiser, setting: Setting) => Promis
 
 /** @param cacheFolder - where compiled models are kept, and found from the second time on */
 export async function createWork(workload: Workload, cacheFolder: string): Promise<Work> {
-  const backend = await backendFor(workload);
+  const backend = await backendFor(workload.device);
   const cache = new DiskCache({ folder: cacheFolder, maxBytes: Number.POSITIVE_INFINITY });
   const model = createModel(presetSpec(workload.model));
   const work = await WORKS[workload.task](model, { ...workload, backend, cache });
@@ -138,15 +139,6 @@ async function trainWork(model: Denoiser, setting: Setting): Promise<Work> {
     facts: {},
     release: () => step.release(),
   };
-}
-
-/** Each library is loaded when it is asked for only: the other may be large, or not be installed. */
-async function backendFor({ device }: Workload): Promise<Backend> {
-  const backends: Readonly<Record<Device, () => Promise<Backend>>> = {
-    cpu: async () => (await import('../runtime/ort-node.ts')).cpuBackend,
-    wasm: async () => (await import('../runtime/ort-web.ts')).wasmBackend,
-  };
-  return backends[device]();
 }
 
 /** Several workers work at the same time in threads of their own; one alone needs none. */

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type ContestResult, runContest } from '../bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../bench/peer.ts';
-import { type BenchRequest, DEVICES, type Device, planBench, TASKS, type Task } from '../bench/plan.ts';
+import { type BenchRequest, planBench, TASKS, type Task } from '../bench/plan.ts';
 import { contestAsData, contestTitle, formatContest, formatCores } from '../bench/report.ts';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, RuntimeUnavailableError } from '../core/errors.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { macsOf, sumMacs, totalMacs } from '../graph/macs.ts';
@@ -15,6 +15,8 @@ import { PRECISIONS, type Precision } from '../models/precision.ts';
 import { presetSpec } from '../models/presets.ts';
 import { createModel } from '../models/registry.ts';
 import { traceForward } from '../models/trace.ts';
+import { DEVICE_REQUESTS, type DeviceRequest, findDevice } from '../runtime/devices-node.ts';
+import type { BackendName } from '../runtime/session.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -30,7 +32,7 @@ interface BenchFlags {
   readonly workers: readonly number[];
   readonly threads: readonly number[];
   readonly precision: readonly Precision[];
-  readonly device: readonly Device[];
+  readonly device: readonly DeviceRequest[];
   readonly peer: boolean;
   readonly peerPython?: readonly string[];
   readonly peerMode: readonly PeerMode[];
@@ -89,8 +91,8 @@ export function registerBench(program: Command, terminal: Terminal): void {
         .default(['f32'], 'f32'),
     )
     .addOption(
-      new Option('--device <list>', `of ${DEVICES.join()}`)
-        .argParser(listAmong(DEVICES))
+      new Option('--device <list>', `of ${DEVICE_REQUESTS.join()}`)
+        .argParser(listAmong(DEVICE_REQUESTS))
         .default(['cpu'], 'cpu'),
     )
     .optionsGroup('Against PyTorch:')
@@ -119,7 +121,9 @@ export function registerBench(program: Command, terminal: Terminal): void {
 async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
   const { rounds, json = false } = flags;
   const coreCount = availableParallelism();
-  const { contests, skipped } = planBench(requestOf(flags), coreCount);
+  const { devices, missing } = await findDevices(flags.device);
+  const { contests, ...plan } = planBench(requestOf(flags, devices), coreCount);
+  const skipped = [...missing, ...plan.skipped];
   if (contests.length === 0) {
     throw new ConfigError({
       where: 'udit bench',
@@ -168,10 +172,33 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
   }
 }
 
+/**
+ * Those that are there, and why the others are not.
+ *
+ * @throws RuntimeUnavailableError if none is
+ */
+async function findDevices(requests: readonly DeviceRequest[]) {
+  const devices = new Set<BackendName>();
+  const missing: RuntimeUnavailableError[] = [];
+  for (const request of requests) {
+    try {
+      devices.add(await findDevice(request));
+    } catch (error) {
+      if (!(error instanceof RuntimeUnavailableError)) throw error;
+      missing.push(error);
+    }
+  }
+  if (devices.size === 0) throw missing[0];
+  return { devices: [...devices], missing: missing.map(({ where, problem }) => `${where}: ${problem}`) };
+}
+
 /** @throws ConfigError for an unknown preset */
-function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
+function requestOf(
+  { model, task, batch, ...flags }: BenchFlags,
+  devices: readonly BackendName[],
+): BenchRequest {
   presetSpec(model);
-  const { steps, sampler, cfgScale, workers, threads, precision, device, profile } = flags;
+  const { steps, sampler, cfgScale, workers, threads, precision, profile } = flags;
   return {
     model,
     tasks: task,
@@ -179,7 +206,7 @@ function requestOf({ model, task, batch, ...flags }: BenchFlags): BenchRequest {
     workers,
     threads,
     precisions: precision,
-    devices: device,
+    devices,
     profile,
     sampling: { steps, sampler, cfgScale },
   };

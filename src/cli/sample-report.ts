@@ -1,5 +1,6 @@
 /** @file What `udit sample` prints about what it draws. */
 import { formatBytes } from '../hub/byte-size.ts';
+import type { BackendName } from '../runtime/session.ts';
 import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
 import type { ImageSampler } from '../sampling/sample.ts';
 import type { SampleFiles } from '../sampling/sample-files-node.ts';
@@ -12,6 +13,7 @@ export interface DrawnSamples {
   /** The checkpoint's file. */
   readonly path: string;
   readonly sampler: ImageSampler;
+  readonly device: BackendName;
   /** In bytes, at most. */
   readonly memoryPerWorker: number;
   readonly imageCount: number;
@@ -22,13 +24,13 @@ export interface DrawnSamples {
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart(drawn: DrawnSamples): string {
-  const { saved, path, sampler, imageCount, seed } = drawn;
+  const { saved, path, sampler, device, imageCount, seed } = drawn;
   const { settings, precision, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
-    `${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
+    `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(drawn.memoryPerWorker)} each\n`
   );
 }
@@ -50,7 +52,7 @@ export function describeResult(
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, memoryPerWorker, imageCount, seed, reached }: DrawnSamples,
+  { saved, path, sampler, device, memoryPerWorker, imageCount, seed, reached }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -65,6 +67,7 @@ export function describeAsJson(
     nfe: sampler.nfe ?? reached.meanNfe,
     networkRuns: sampler.networkRuns ?? null,
     seed,
+    device,
     precision: sampler.precision,
     batchSize: sampler.batchSize,
     workers: sampler.workers,

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { PRECISIONS, type Precision } from '../models/precision.ts';
+import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
-import type { Backend } from '../runtime/session.ts';
 import { chooseClasses } from '../sampling/classes.ts';
 import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { chooseParallelism } from '../sampling/parallelism.ts';
@@ -13,6 +13,7 @@ import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/sett
 import { workerBytes } from '../sampling/worker-memory.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
@@ -20,7 +21,7 @@ import { describeAsJson, describeResult, describeStart } from './sample-report.t
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags extends ModelFlags, SamplingFlags {
+interface SampleFlags extends ModelFlags, SamplingFlags, DeviceFlag {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
@@ -29,7 +30,6 @@ interface SampleFlags extends ModelFlags, SamplingFlags {
   readonly npz?: true;
   readonly previews?: true;
   readonly json?: true;
-  readonly backend: Backend['name'];
   readonly precision: Precision;
   readonly batchSize?: number;
   readonly workers?: number;
@@ -70,9 +70,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .option('--previews', 'write previews.png: what the model sees in a picture, step by step')
     .option('--json', 'print the result as JSON')
     .optionsGroup('Where to run it:')
-    .addOption(
-      new Option('--backend <name>', 'native code or WebAssembly').choices(['cpu', 'wasm']).default('cpu'),
-    )
+    .addOption(deviceOption())
     .addOption(
       new Option('--precision <name>', 'int8: linear layers in bytes, faster and a little off')
         .choices(PRECISIONS)
@@ -115,13 +113,14 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   const batchSize = evenBatchSize(imageCount, flags.batchSize);
   const batchCount = Math.ceil(imageCount / batchSize);
   const memoryPerWorker = workerBytes(saved.model, batchSize);
+  const backend = await openDevice(flags.device);
   const sampler = await createSampler(saved, {
     ...requestedSettings(flags),
-    backend: await loadBackend(flags.backend),
+    backend,
     precision: flags.precision,
     batchSize,
     ...chooseParallelism({
-      cores: flags.backend === 'cpu' ? physicalCores() : 1,
+      cores: backend.name === 'cpu' ? physicalCores() : 1,
       workers: flags.workers,
       threads: flags.threads,
       batchCount,
@@ -130,7 +129,7 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
     }),
     cache: flags.cache ? compileCache() : undefined,
   });
-  return { sampler, classes, labels, imageCount, batchCount, memoryPerWorker };
+  return { sampler, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
 }
 
 /** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
@@ -171,7 +170,7 @@ async function sample(
 ): Promise<void> {
   const path = await locateCheckpoint(run);
   const saved = await findCheckpoint(path, modelRequest(flags));
-  const { sampler, classes, labels, imageCount, batchCount, memoryPerWorker } = await compileSampler(
+  const { sampler, device, classes, labels, imageCount, batchCount, memoryPerWorker } = await compileSampler(
     saved,
     flags,
   ).finally(saved.close);
@@ -180,6 +179,7 @@ async function sample(
     saved,
     path,
     sampler,
+    device,
     memoryPerWorker,
     imageCount,
     seed: flags.seed,
@@ -215,11 +215,4 @@ async function sample(
     progress.stop();
     await sampler.release();
   }
-}
-
-/** Each backend is loaded when it is asked for only: the other may be large, or not be installed. */
-async function loadBackend(name: Backend['name']): Promise<Backend> {
-  return name === 'cpu'
-    ? (await import('../runtime/ort-node.ts')).cpuBackend
-    : (await import('../runtime/ort-web.ts')).wasmBackend;
 }

@@ -1,9 +1,11 @@
 /** @file `udit start`, the command behind `npm start`: a few minutes of training on real pictures, and what came of it. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
 import { drawFinalGrid, planTraining, trainInFolder } from '../train/training-session.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn } from './flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -12,6 +14,11 @@ import { describeHeldOut, preparationProgress, watchRun } from './train-report.t
 import { version } from './version.ts';
 
 const DEFAULT_MINUTES = 4;
+
+interface StartFlags extends DeviceFlag {
+  readonly minutes: number;
+  readonly resultsDir: string;
+}
 
 /** The run is stopped by the clock, so its learning rate must not depend on how many steps there will be. */
 const START_CONFIG = {
@@ -27,17 +34,17 @@ export function registerStart(program: Command, terminal: Terminal): void {
     .description(`train a small U-DiT on emoji for ${DEFAULT_MINUTES} minutes and show what it draws`)
     .option('--minutes <x>', 'training time of this session', numberIn(0, 1e5), DEFAULT_MINUTES)
     .option('--results-dir <folder>', 'folder of runs', 'runs')
-    .action((flags: { readonly minutes: number; readonly resultsDir: string }) =>
-      interruptible((signal) => start(flags.minutes, join(flags.resultsDir, 'start'), terminal, signal)),
-    );
+    .addOption(deviceOption())
+    .action((flags: StartFlags) => interruptible((signal) => start(flags, terminal, signal)));
 }
 
 async function start(
-  minutes: number,
-  runPath: string,
+  { minutes, resultsDir, device }: StartFlags,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
+  const runPath = join(resultsDir, 'start');
+  const backend = await openDevice(device);
   const config = resolveTrainConfig([START_CONFIG]);
   const threads = physicalCores();
   const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
@@ -55,13 +62,14 @@ async function start(
       runPath,
       version,
       observer,
+      backend,
       threads,
       signal,
       stopAfterMs,
     });
     watcher.stop();
     signal.throwIfAborted();
-    const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), threads);
+    const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), { backend, threads });
     terminal.out.write(
       [
         '',

@@ -1,19 +1,21 @@
 /** @file `udit train`: starts a run in its folder, or continues it there. */
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
 import type { RunResult } from '../train/training-run.ts';
 import { planTraining, type TrainingPlan, trainInFolder } from '../train/training-session.ts';
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
 import { version } from './version.ts';
 
-interface TrainFlags {
+interface TrainFlags extends DeviceFlag {
   readonly config?: string;
   readonly resultsDir: string;
   readonly name?: string;
@@ -86,6 +88,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .optionsGroup('This session:')
     .option('--stop-after <n>', 'stop at this step; the run can go on later', count)
     .option('--max-minutes <x>', 'stop after this time; the run can go on later', numberIn(0, 1e6))
+    .addOption(deviceOption())
     .option('--threads <n>', 'CPU threads (default: one per core)', count)
     .option('--dry-run', 'print configuration, model and data, and stop')
     .option('--json', 'print the result as JSON')
@@ -109,6 +112,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       config,
       runPath,
       version,
+      backend: await openDevice(flags.device),
       observer: watcher.observer,
       threads: flags.threads ?? physicalCores(),
       signal,

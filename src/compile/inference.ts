@@ -13,6 +13,7 @@ import type { ExternalTensor } from '../onnx/model-writer.ts';
 import type { Backend, LoadableModel, Session } from '../runtime/session.ts';
 import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
 import { foldWeights, readWeight, type TakeValue } from './fold.ts';
+import { loadWhole } from './missing-kernels.ts';
 import { modelKey } from './model-key.ts';
 import type { CompileOptions } from './training.ts';
 
@@ -36,7 +37,8 @@ export async function compileInference(
   const load = (model: LoadableModel) => backend.createSession(model, { ...options, purpose: 'inference' });
   const program = await lowerForInference(graph, backend);
   if (cache === undefined || backend.optimise === undefined) {
-    return load(await buildInMemory(program, source, backend));
+    const model = await buildInMemory(program, source, backend);
+    return loadWhole(program.rest, backend, () => load(model));
   }
 
   const key = await programKey(program, source, backend);
@@ -61,6 +63,8 @@ interface Program {
   readonly model: LoweredModel;
   /** By the names under which the model knows its outputs as parameters. */
   readonly folded: Graph;
+  /** What the model computes of them and of its inputs. */
+  readonly rest: Graph;
 }
 
 const DATA_FILE = 'weights.data';
@@ -68,7 +72,7 @@ const DATA_FILE = 'weights.data';
 async function lowerForInference(graph: Graph, backend: Backend): Promise<Program> {
   const { folded, rest } = splitForInference(graph);
   const features = await backend.features();
-  return { folded, model: lowerGraph(rest, { features, weights: { dataFile: DATA_FILE } }) };
+  return { folded, rest, model: lowerGraph(rest, { features, weights: { dataFile: DATA_FILE } }) };
 }
 
 /** What of a graph depends on weights alone, and the rest, which reads the values of that as parameters. */
@@ -101,7 +105,7 @@ export async function computeWeights(
   const places = new Map(external.map((tensor) => [tensor.name, tensor]));
   const take: TakeValue = (name, { data }) =>
     write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), places.get(name)!);
-  await foldWeights(folded, weights, backend, take);
+  await foldWeights(folded, weights, backend.foldsOn ?? backend, take);
   for (const tensor of external) {
     if (!folded.has(tensor.name)) await take(tensor.name, await readWeight(weights, tensor));
   }

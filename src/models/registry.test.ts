@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
+import { DISTINCT_PRESETS, tinyPreset } from '../../test/support/tiny-presets.ts';
 import { parseNpz, serialiseNpz } from '../checkpoint/npz.ts';
 import { parseSafetensors, serialiseSafetensors } from '../checkpoint/safetensors.ts';
 import { compileInference } from '../compile/inference.ts';
@@ -13,22 +14,8 @@ import type { Tensor } from '../graph/tensor.ts';
 import { gradients } from '../graph/vjp.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import type { Denoiser, TraceOptions } from './denoiser.ts';
-import { PRESETS, presetSpec } from './presets.ts';
-import { createModel, type ModelSpec } from './registry.ts';
+import { createModel } from './registry.ts';
 import { traceForward } from './trace.ts';
-
-/** The presets, shrunk to what runs in a moment: everything but their size stays. */
-const TINY = { 'U-DiT': { depth: [1, 1, 1, 1, 1] }, DiT: { depth: 2 }, 'DiT-LLaMA': { depth: 2 } };
-
-function tinySpec(name: string): ModelSpec {
-  const { family } = PRESETS[name]!;
-  return presetSpec(name, { inputSize: 16, width: 16, heads: 2, numClasses: 5, ...TINY[family] });
-}
-
-/** Presets that differ in their size alone are the same model here. */
-const DISTINCT = [
-  ...new Map(Object.keys(PRESETS).map((name) => [JSON.stringify(tinySpec(name)), name])).values(),
-];
 
 const key = randomKey(42);
 const COUNT = 2;
@@ -103,8 +90,8 @@ function bytesOf({ data }: HostTensor): Buffer {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
 
-describe.each(DISTINCT)('%s, made tiny', (name) => {
-  const model = createModel(tinySpec(name));
+describe.each(DISTINCT_PRESETS)('%s, made tiny', (name) => {
+  const model = createModel(tinyPreset(name));
   const weights = randomWeights(model);
   const feeds = feedsFor(model);
 

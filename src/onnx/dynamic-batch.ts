@@ -61,7 +61,7 @@ function unifyGraphs(graphs: readonly GraphProto[], prefix: string): void {
       unifyValues(graphs.map((other) => other[list][i]!));
     });
   }
-  const added = new ModelWriter(prefix);
+  const added = new ModelWriter({ prefix });
   const vectors = new Map<string, BatchVector>();
   const names = new Map<BatchVector, string>();
   const nameOf = (vector: BatchVector): string => {

@@ -4,13 +4,15 @@
  */
 
 import { CheckpointError } from '../core/errors.ts';
-import { tensorOf } from '../core/host-tensor.ts';
+import { tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { sizeOf } from '../core/shape.ts';
 import type { Graph } from '../graph/graph.ts';
 import type { OpName, Tensor } from '../graph/tensor.ts';
 import { countUses, topologicalOrder } from '../graph/traverse.ts';
+import * as attention from './lower-attention.ts';
 import * as convolution from './lower-convolution.ts';
-import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf } from './lowering.ts';
+import * as gpu from './lower-gpu.ts';
+import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf, OPSETS, typeFor } from './lowering.ts';
 import {
   DATA_TYPES,
   type ExternalTensor,
@@ -40,7 +42,7 @@ const lowerInput: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
   const { name } = tensor.params;
   const bound = lowering.bound.get(name);
   if (bound !== undefined) return bound;
-  lowering.writer.addInput(name, tensor.dtype, tensor.shape);
+  lowering.writer.addInput(name, lowering.typeOf(tensor), tensor.shape);
   return name;
 };
 
@@ -84,14 +86,20 @@ function layerNormalization(
 export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   input: lowerInput as LowerRule<'input'>,
   parameter: lowerParameter,
-  constant: (lowering, { params: { value } }) => lowering.writer.constant(value),
+  constant: (lowering, tensor) => {
+    const { value } = tensor.params;
+    const dtype = lowering.typeOf(tensor);
+    return lowering.writer.constant(
+      dtype === value.dtype ? value : tensorOf(dtype, value.shape, Array.from(toNumbers(value))),
+    );
+  },
   neg: elementwise('Neg'),
   exp: elementwise('Exp'),
   log: elementwise('Log'),
   sqrt: elementwise('Sqrt'),
   reciprocal: elementwise('Reciprocal'),
-  sin: elementwise('Sin'),
-  cos: elementwise('Cos'),
+  sin: gpu.trigonometric('Sin'),
+  cos: gpu.trigonometric('Cos'),
   tanh: elementwise('Tanh'),
   erf: elementwise('Erf'),
   sigmoid: elementwise('Sigmoid'),
@@ -114,9 +122,9 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
       return lowering.emit('Tanh', [lowering.emit('Mul', [name, factor])]);
     }
   },
-  cast: (lowering, { inputs, params: { dtype } }) =>
-    lowering.emit('Cast', [lowering.name(inputs[0]!)], {
-      to: DATA_TYPES[dtype],
+  cast: (lowering, tensor) =>
+    lowering.emit('Cast', [lowering.name(tensor.inputs[0]!)], {
+      to: DATA_TYPES[lowering.typeOf(tensor)],
     }),
   stopGradient: elementwise('Identity'),
   add: elementwise('Add'),
@@ -133,7 +141,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   transpose: (lowering, tensor) => {
     const x = tensor.inputs[0]!;
     const { order } = tensor.params;
-    if (lowering.weights !== undefined && movesRowsOnly(order)) return gatherRows(lowering, tensor);
+    if (lowering.isForCpuInference && movesRowsOnly(order)) return gatherRows(lowering, tensor);
     return lowering.emit('Transpose', [lowering.name(x)], { perm: order });
   },
   broadcastTo: (lowering, { inputs, params: { shape } }) =>
@@ -171,6 +179,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     lowering.emit('Gather', [lowering.name(table!), lowering.name(indices!)], { axis: 0 }),
   addRows: (lowering, tensor) => {
     const [values, indices] = tensor.inputs;
+    if (lowering.isForGpu) return gpu.lowerAddRows(lowering, tensor);
     const empty = lowering.emit('Expand', [lowering.float(0), lowering.writer.integers(tensor.shape)]);
     const positions = lowering.reshape(lowering.name(indices!), [indices!.shape[0]!, 1]);
     return lowering.emit('ScatterND', [empty, positions, lowering.name(values!)], { reduction: 'add' });
@@ -183,7 +192,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
       return lowering.emit('FusedMatMul', names, flags, 'com.microsoft');
     }
     const [left, right] = [transposeA, transposeB].map((isTransposed, i) =>
-      isTransposed ? lastTwoSwapped(lowering, names[i]!, a!.shape.length) : names[i]!,
+      isTransposed ? lowering.lastTwoSwapped(names[i]!, a!.shape.length) : names[i]!,
     );
     return lowering.emit('MatMul', [left!, right!]);
   },
@@ -222,8 +231,8 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   softmax: (lowering, { inputs }) => lowering.emit('Softmax', [lowering.name(inputs[0]!)], { axis: -1 }),
   layerNorm: (lowering, tensor) => {
     const x = tensor.inputs[0]!;
-    // With known weights, InstanceNormalization over [N, T, D] is the faster kernel of the two.
-    if (lowering.weights !== undefined && x.shape.length >= 3) {
+    // With known weights, on the CPU, InstanceNormalization over [N, T, D] is the faster kernel of the two.
+    if (lowering.isForCpuInference && x.shape.length >= 3) {
       const [batch, width] = [x.shape[0]!, x.shape.at(-1)!];
       const tokens = sizeOf(x.shape) / batch / width;
       const affine = [lowering.filled(tokens, 1), lowering.filled(tokens, 0)];
@@ -249,36 +258,9 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     const norm = lowering.emit('ReduceL2', [lowering.name(inputs[0]!), lowering.writer.integers([-1])]);
     return lowering.emit('Reciprocal', [lowering.emit('Max', [norm, lowering.float(eps)])]);
   },
-  rotary: (lowering, { inputs: [x, cosTable, sinTable], params: { heads } }) => {
-    const attributes = { interleaved: 1, num_heads: heads };
-    const [rows, cos, sin] = [x!, cosTable!, sinTable!].map((input) => lowering.name(input));
-    if (lowering.features.contributed) {
-      const start = lowering.writer.integers([0]);
-      return lowering.emit('RotaryEmbedding', [rows!, start, cos!, sin!], attributes, 'com.microsoft');
-    }
-    const [batch, tokens] = x!.shape as [number, number, number];
-    return lowering.emit(
-      'RotaryEmbedding',
-      [rows!, cos!, sin!, positions(lowering, batch, tokens)],
-      attributes,
-    );
-  },
-  attention: (lowering, { inputs, params: { heads, scale } }) =>
-    lowering.emit(
-      'Attention',
-      inputs.map((input) => lowering.name(input)),
-      { q_num_heads: heads, kv_num_heads: heads, scale: { float: scale } },
-    ),
-  attentionWeights: (lowering, { inputs: [q, k], params: { heads, scale } }) => {
-    const [queries, keys] = [splitHeads(lowering, q!, heads), splitHeads(lowering, k!, heads)];
-    const scores = lowering.features.contributed
-      ? lowering.emit('FusedMatMul', [queries, keys], { transB: 1, alpha: { float: scale } }, 'com.microsoft')
-      : lowering.emit('Mul', [
-          lowering.emit('MatMul', [queries, lastTwoSwapped(lowering, keys, 4)]),
-          lowering.float(scale),
-        ]);
-    return lowering.emit('Softmax', [scores], { axis: -1 });
-  },
+  rotary: attention.lowerRotary,
+  attention: attention.lowerAttention,
+  attentionWeights: attention.lowerAttentionWeights,
 };
 
 /** Bytes, their scale and zero point, made once for all products that read x, such as queries, keys and values. */
@@ -292,27 +274,6 @@ function dynamicallyQuantized(lowering: Lowering, x: Tensor) {
   });
   const known = (part: string) => lowering.once(`${key} ${part}`, () => values);
   return { values, scale: known('scale'), zeroPoint: known('zero') };
-}
-
-function lastTwoSwapped(lowering: Lowering, name: string, rank: number): string {
-  const order = Array.from({ length: rank }, (_, axis) => axis);
-  const perm = [...order.slice(0, -2), rank - 1, rank - 2];
-  return lowering.once(`swapped ${name}`, () => lowering.emit('Transpose', [name], { perm }));
-}
-
-/** 0 … tokens − 1 for each row of a batch. */
-function positions(lowering: Lowering, batch: number, tokens: number): string {
-  return lowering.once(`positions ${batch} ${tokens}`, () => {
-    const row = tensorOf(
-      'i64',
-      [1, tokens],
-      Array.from({ length: tokens }, (_, token) => token),
-    );
-    return lowering.emit('Expand', [
-      lowering.writer.constant(row),
-      lowering.writer.integers([batch, tokens]),
-    ]);
-  });
 }
 
 /** Does a transpose keep the first axis, and the last one where values lie side by side? */
@@ -345,16 +306,6 @@ function gatherRows(lowering: Lowering, tensor: NodeOf<'transpose'>): string {
   return lowering.reshape(chosen, tensor.shape);
 }
 
-/** [B, T, heads·d] → [B, heads, T, d]. */
-function splitHeads(lowering: Lowering, x: Tensor, heads: number): string {
-  const [batch, tokens, width] = x.shape as [number, number, number];
-  return lowering.once(`heads ${x.id} ${heads}`, () =>
-    lowering.emit('Transpose', [lowering.reshape(lowering.name(x), [batch, tokens, heads, width / heads])], {
-      perm: [0, 2, 1, 3],
-    }),
-  );
-}
-
 function bound(lowering: Lowering) {
   return { integers: (values: readonly number[]) => lowering.writer.integers(values) };
 }
@@ -379,9 +330,9 @@ export function lowerGraph(graph: Graph, options: LowerOptions): LoweredModel {
 
 /** The same, not serialised yet. */
 export function lowerToParts(graph: Graph, options: LowerOptions): ModelInParts {
-  const writer = new ModelWriter();
+  const writer = new ModelWriter({ opset: OPSETS[options.features.device] });
   writeGraph(graph, options, { writer, bound: new Map() });
-  for (const [name, tensor] of graph) writer.addOutput(name, tensor.dtype, tensor.shape);
+  for (const [name, tensor] of graph) writer.addOutput(name, typeFor(options.features, tensor), tensor.shape);
   return writer.toParts(options.metadata);
 }
 

@@ -1,11 +1,14 @@
 /** @file The state of one lowering and the vocabulary of its rules. */
+import type { DType } from '../core/dtype.ts';
 import { hostTensor, scalar, type TensorMap } from '../core/host-tensor.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
 import type { OpName, OpParams, Tensor } from '../graph/tensor.ts';
 import type { Attributes, Domain, ModelWriter } from './model-writer.ts';
 
-/** What the runtime can execute beside standard ONNX; found by probing, never by a list. */
+/** What is to execute the model, and what it can beside standard ONNX; found by probing, never by a list. */
 export interface LoweringFeatures {
+  /** A GPU has kernels for fewer operators, in older versions of them, and other forms are fast on it. */
+  readonly device: 'cpu' | 'gpu';
   /** Channels per block of ONNX Runtime's internal NCHWc layout on this CPU; null where it is absent. */
   readonly nchwcBlock: number | null;
   /** Operators of ONNX Runtime's own domain `com.microsoft`. */
@@ -13,7 +16,18 @@ export interface LoweringFeatures {
 }
 
 /** Standard ONNX alone. */
-export const PORTABLE: LoweringFeatures = { nchwcBlock: null, contributed: false };
+export const PORTABLE: LoweringFeatures = { device: 'cpu', nchwcBlock: null, contributed: false };
+
+/** Standard ONNX of an opset that GPUs have kernels for: nothing of it is left to the CPU. */
+export const GPU: LoweringFeatures = { ...PORTABLE, device: 'gpu' };
+
+/** Opset 23 brings `Attention`. Of what opset 22 changed, WebGPU has no `Sin`, `Cos` and `HardSigmoid`. */
+export const OPSETS: Readonly<Record<LoweringFeatures['device'], number>> = { cpu: 23, gpu: 21 };
+
+/** A GPU computes with integers of 32 bits: there, what the graph has in 64 is of that type, and so is what is fed. */
+export function typeFor({ device }: LoweringFeatures, { dtype }: Tensor): DType {
+  return device === 'gpu' && dtype === 'i64' ? 'i32' : dtype;
+}
 
 /** A file beside the model for the values of all parameters, by the name under which the model refers to it. */
 export interface DataFile {
@@ -67,6 +81,20 @@ export class Lowering {
     this.scope = scope;
   }
 
+  get isForGpu(): boolean {
+    return this.features.device === 'gpu';
+  }
+
+  /** Element type of the ONNX value that holds a tensor. */
+  typeOf(tensor: Tensor): DType {
+    return typeFor(this.features, tensor);
+  }
+
+  /** With known weights and on a CPU, some forms are faster that are not so elsewhere. */
+  get isForCpuInference(): boolean {
+    return this.weights !== undefined && !this.isForGpu;
+  }
+
   setName(tensor: Tensor, name: string): void {
     this.names.set(tensor, name);
   }
@@ -110,6 +138,13 @@ export class Lowering {
 
   reshape(name: string, shape: Shape): string {
     return this.emit('Reshape', [name, this.writer.integers(shape)]);
+  }
+
+  /** A matrix of the last two axes, transposed. */
+  lastTwoSwapped(name: string, rank: number): string {
+    const order = Array.from({ length: rank }, (_, axis) => axis);
+    const perm = [...order.slice(0, -2), rank - 1, rank - 2];
+    return this.once(`swapped ${name}`, () => this.emit('Transpose', [name], { perm }));
   }
 
   float(value: number): string {

@@ -31,12 +31,7 @@ export type Attributes = Readonly<Record<string, Attribute>>;
 /** Operator sets beside the standard one. `com.microsoft.nchwc` is ONNX Runtime's internal blocked layout. */
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc';
 
-/** Opset 23 brings `Attention`; IR 10 is the newest that every supported runtime reads. */
-const OPSET_VERSION: Readonly<Record<Domain, number>> = {
-  '': 23,
-  'com.microsoft': 1,
-  'com.microsoft.nchwc': 1,
-};
+/** The newest that every supported runtime reads. */
 const IR_VERSION = 10;
 
 export const DATA_TYPES: Readonly<Record<DType, DataType>> = {
@@ -70,6 +65,13 @@ export interface ModelInParts {
 /** Tensors begin where a page of memory does, so that a runtime can map each of them. */
 const PAGE_BYTES = 4096;
 
+export interface WriterOptions {
+  /** Begins all names that are made here: those in a loop's body differ from those around it. */
+  readonly prefix?: string;
+  /** Version of the standard operators; all others are of version 1. */
+  readonly opset?: number;
+}
+
 export class ModelWriter {
   /** What {@link addExternalInitialiser} has laid out, in the order of the file. */
   readonly external: ExternalTensor[] = [];
@@ -82,10 +84,11 @@ export class ModelWriter {
   private valueCount = 0;
   private constantCount = 0;
   private readonly prefix: string;
+  private readonly opset: number;
 
-  /** @param prefix - begins all names that are made here: those in a loop's body differ from those around it */
-  constructor(prefix = '') {
+  constructor({ prefix = '', opset = 23 }: WriterOptions = {}) {
     this.prefix = prefix;
+    this.opset = opset;
   }
 
   addInput(name: string, dtype: DType, shape: Shape): void {
@@ -194,7 +197,10 @@ export class ModelWriter {
     const proto = create(ModelProtoSchema, {
       irVersion: BigInt(IR_VERSION),
       producerName: 'udit',
-      opsetImport: [...this.domains].map((domain) => ({ domain, version: BigInt(OPSET_VERSION[domain]) })),
+      opsetImport: [...this.domains].map((domain) => ({
+        domain,
+        version: BigInt(domain === '' ? this.opset : 1),
+      })),
       metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
       graph: this.toGraph('udit'),
     });

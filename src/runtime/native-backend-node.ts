@@ -2,7 +2,7 @@
 import * as ort from 'onnxruntime-node';
 import { ortBackend } from './ort.ts';
 
-export const nativeBackend = ortBackend('cpu', ort, 'cpu');
+export const nativeBackend = ortBackend('cpu', ort);
 
 /** Of the native library, as reports of measurements name it. */
 export const runtimeVersion = ort.env.versions.node ?? 'unknown';

@@ -3,11 +3,18 @@ import type * as Ort from 'onnxruntime-common';
 import type { DType, TensorData } from '../core/dtype.ts';
 import { RuntimeUnavailableError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor.ts';
-import type { LoweringFeatures } from '../onnx/lowering.ts';
+import { GPU, type LoweringFeatures } from '../onnx/lowering.ts';
 import { ModelWriter } from '../onnx/model-writer.ts';
-import type { Backend, LoadableModel, Session, SessionOptions } from './session.ts';
+import {
+  type Backend,
+  type BackendName,
+  isGpu,
+  type LoadableModel,
+  type Session,
+  type SessionOptions,
+} from './session.ts';
 
-type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor' | 'env'>;
+export type OrtModule = Pick<typeof Ort, 'InferenceSession' | 'Tensor' | 'env'>;
 
 const ORT_TYPES: Readonly<Record<DType, Ort.Tensor.Type>> = {
   f32: 'float32',
@@ -26,16 +33,16 @@ const DTYPES = new Map(Object.entries(ORT_TYPES).map(([dtype, type]) => [type, d
  */
 const UNWANTED_IN_TRAINING = 'TransposeOptimizer;CommonSubexpressionElimination';
 
-/** Wraps one of the two libraries as a {@link Backend}. */
-export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvider: string): Backend {
+/** Wraps one of the two libraries as a {@link Backend}; ONNX Runtime calls its execution providers as we do. */
+export function ortBackend(name: BackendName, ort: OrtModule): Backend {
   const createSession: Backend['createSession'] = async (model, options) => {
-    const ortOptions = sessionOptions(model, options, executionProvider);
+    const ortOptions = sessionOptions(model, options, name);
     try {
       const session =
         'bytes' in model
           ? await ort.InferenceSession.create(model.bytes, ortOptions)
           : await ort.InferenceSession.create(model.path, ortOptions);
-      return wrapSession(ort, session);
+      return wrapSession(ort, session, name);
     } catch (cause) {
       throw loadError(name, cause);
     }
@@ -46,13 +53,23 @@ export function ortBackend(name: Backend['name'], ort: OrtModule, executionProvi
     version: ort.env.versions.common,
     createSession,
     features() {
-      probed ??= probeFeatures(createSession);
+      probed ??= isGpu(name) ? Promise.resolve(GPU) : probeFeatures(createSession);
       return probed;
     },
   };
 }
 
-export function loadError(name: Backend['name'], cause: unknown): RuntimeUnavailableError {
+/** @throws RuntimeUnavailableError where a runtime that works in the thread which calls it is asked for more */
+export function expectOneWorker(name: BackendName, workers: number): void {
+  if (workers === 1) return;
+  throw new RuntimeUnavailableError({
+    where: `runtime ${name}`,
+    problem: `${workers} workers are asked for, and it has one: the thread that calls it`,
+    fix: 'use 1 worker',
+  });
+}
+
+export function loadError(name: BackendName, cause: unknown): RuntimeUnavailableError {
   return new RuntimeUnavailableError({
     where: `runtime ${name}`,
     problem: `the model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -63,33 +80,40 @@ export function loadError(name: Backend['name'], cause: unknown): RuntimeUnavail
 export function sessionOptions(
   model: LoadableModel,
   { threads = 1, purpose, profilePrefix }: SessionOptions,
-  executionProvider: string,
+  name: BackendName,
 ): Ort.InferenceSession.SessionOptions {
   const isLean = purpose !== 'inference';
   const isOptimised = 'path' in model && model.isOptimised;
   return {
-    executionProviders: [executionProvider],
+    executionProviders: [name],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
     extra: {
       // Threads that wait must not take the core from whoever works: other sessions, the data, the user.
-      session: { intra_op: { allow_spinning: '0' } },
+      session: {
+        intra_op: { allow_spinning: '0' },
+        // What a GPU has no kernel for would go to the CPU and back, silently and slowly.
+        ...(isGpu(name) ? { disable_cpu_ep_fallback: '1' } : {}),
+      },
       ...(isLean ? { optimization: { disable_specified_optimizers: UNWANTED_IN_TRAINING } } : {}),
     },
     graphOptimizationLevel: isOptimised ? 'disabled' : isLean ? 'basic' : 'all',
     // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
     enableMemPattern: !isLean,
     enableCpuMemArena: !isLean,
-    logSeverityLevel: 3,
+    // Of GPUs fatal errors alone: others are thrown, too, and looked into where they are caught.
+    logSeverityLevel: isGpu(name) ? 4 : 3,
     ...('data' in model ? { externalData: [{ path: model.data.name, data: model.data.bytes }] } : {}),
     ...(profilePrefix === undefined ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
   };
 }
 
-function wrapSession(ort: OrtModule, session: Ort.InferenceSession): Session {
+function wrapSession(ort: OrtModule, session: Ort.InferenceSession, name: BackendName): Session {
   const toOrt = ({ dtype, shape, data }: HostTensor): Ort.Tensor =>
-    new ort.Tensor(ORT_TYPES[dtype] as 'float32', data as Float32Array, shape);
+    dtype === 'i64' && isGpu(name)
+      ? new ort.Tensor('int32', Int32Array.from(data as BigInt64Array, Number), shape)
+      : new ort.Tensor(ORT_TYPES[dtype] as 'float32', data as Float32Array, shape);
   const fromOrt = (tensor: Ort.Tensor): HostTensor =>
     hostTensor(DTYPES.get(tensor.type)!, tensor.dims, tensor.data as TensorData as Float32Array);
   return {
@@ -124,7 +148,7 @@ async function probeFeatures(createSession: Backend['createSession']): Promise<L
     probeBlockedLayout(createSession),
     probeContributed(createSession),
   ]);
-  return { nchwcBlock, contributed };
+  return { device: 'cpu', nchwcBlock, contributed };
 }
 
 /** Are the operators of `com.microsoft` that lowering uses there? */

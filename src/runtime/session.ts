@@ -50,12 +50,19 @@ export interface Session {
   release(): Promise<void>;
 }
 
+export type BackendName = 'cpu' | 'wasm' | 'webgpu' | 'cuda';
+
+/** A GPU runs one model at a time, whole, and in forms of its own (`GPU` of onnx/lowering.ts). */
+export const isGpu = (name: BackendName): boolean => name === 'webgpu' || name === 'cuda';
+
 export interface Backend {
-  readonly name: 'cpu' | 'wasm';
+  readonly name: BackendName;
   /** Of the library behind it. */
   readonly version: string;
   /** What this backend executes beside standard ONNX, found by running a probe once. */
   features(): Promise<LoweringFeatures>;
+  /** What computes with weights before they are loaded. Default: this backend; a GPU is no use for what is run once. */
+  readonly foldsOn?: Backend;
   /** @throws RuntimeUnavailableError if the model cannot be loaded */
   createSession(model: LoadableModel, options: SessionOptions): Promise<Session>;
   /**

@@ -10,6 +10,7 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
+import type { Backend } from '../runtime/session.ts';
 import { chooseParallelism } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { DEFAULT_BATCH_SIZE } from '../sampling/settings.ts';
@@ -31,6 +32,8 @@ export interface SessionOptions {
   readonly config: TrainConfig;
   /** The run's own folder. */
   readonly runPath: string;
+  /** Default: the CPU. */
+  readonly backend?: Backend;
   readonly threads: number;
   readonly version: string;
   readonly observer: RunObserver;
@@ -73,7 +76,7 @@ export async function planTraining(
 
 /** Starts the run in its folder, or continues it there. */
 export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
-  const { config, runPath, version, threads, ...limits } = options;
+  const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath);
   await folder.bindConfig(config, version);
@@ -84,33 +87,34 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
     config,
     folder,
     data: plan.data,
-    backend: cpuBackend,
+    backend,
     // Shards work at the same time only in threads of their own.
     session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
-    drawSamples: previewGrid(config.training.seed, threads),
+    drawSamples: previewGrid(config.training.seed, { backend, threads }),
     version,
   });
 }
 
 /** A row per class, always from the same noise, so that grids of one run show the same pictures coming into being. */
-function previewGrid(seed: number, threads: number): DrawSamples {
+function previewGrid(seed: number, computing: Computing): DrawSamples {
   return async (card, state, path) => {
     const saved = { card, model: createModel(card.spec), weights: state.weights('ema') };
-    await drawClassGrid(saved, path, { seed, threads, steps: PREVIEW_STEPS });
+    await drawClassGrid(saved, path, { ...computing, seed, steps: PREVIEW_STEPS });
     return readFile(path);
   };
 }
 
 /** The grid at the end of a session, drawn from its checkpoint with the sampler's own settings. */
-export async function drawFinalGrid(checkpoint: string, path: string, threads: number): Promise<string> {
+export async function drawFinalGrid(checkpoint: string, path: string, computing: Computing): Promise<string> {
   const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
-  await drawClassGrid(saved, path, { seed: 0, threads });
+  await drawClassGrid(saved, path, { ...computing, seed: 0 });
   return path;
 }
 
-interface ClassGridOptions {
+type Computing = Pick<SessionOptions, 'backend' | 'threads'>;
+
+interface ClassGridOptions extends Computing {
   readonly seed: number;
-  readonly threads: number;
   /** Default: as the sampler chooses. */
   readonly steps?: number;
 }
@@ -118,17 +122,17 @@ interface ClassGridOptions {
 async function drawClassGrid(
   saved: Pick<SavedModel, 'card' | 'model' | 'weights'>,
   path: string,
-  { seed, threads, steps }: ClassGridOptions,
+  { backend = cpuBackend, seed, threads, steps }: ClassGridOptions,
 ): Promise<void> {
   const classes = saved.card.classNames.slice(0, MAX_GRID_CLASSES);
   const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
   const parallelism = chooseParallelism({
     batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
-    cores: threads,
+    cores: backend.name === 'cpu' ? threads : 1,
     freeBytes: process.availableMemory(),
     workerBytes: workerBytes(saved.model, DEFAULT_BATCH_SIZE),
   });
-  const sampler = await createSampler(saved, { backend: cpuBackend, ...parallelism, steps });
+  const sampler = await createSampler(saved, { backend, ...parallelism, steps });
   try {
     const images = await sampler.generate({ labels, seed });
     await writeGrid(path, toPixels(images), { columns: GRID_COLUMNS, rowLabels: classes });

@@ -1,17 +1,17 @@
 /** @file `npm run parity -- DIR`: our numbers against recorded ones of the reference. */
 import { parseArgs } from 'node:util';
 import { UditError } from '../../src/core/errors.ts';
-import type { Backend } from '../../src/runtime/session.ts';
+import { DEVICE_REQUESTS, type DeviceRequest, openDevice } from '../../src/runtime/devices-node.ts';
 import { formatResult, formatSummary } from './report.ts';
 import { checkFolder, type FixtureResult } from './run.ts';
 
-const USAGE = `Usage: npm run parity -- DIR [--only TEXT] [--json] [--backend cpu|wasm]
+const USAGE = `Usage: npm run parity -- DIR [--only TEXT] [--json] [--device NAME]
 
 Checks every fixture below DIR and exits with 1 unless all of them pass.
 
   --only TEXT     only fixtures whose path below DIR contains TEXT
   --json          results as one JSON array instead of lines
-  --backend NAME  cpu (onnxruntime-node, the default) or wasm (onnxruntime-web)`;
+  --device NAME   ${DEVICE_REQUESTS.join(', ')} (default: cpu)`;
 
 class UsageError extends Error {}
 
@@ -22,7 +22,7 @@ function readArguments() {
       options: {
         only: { type: 'string' },
         json: { type: 'boolean', default: false },
-        backend: { type: 'string', default: 'cpu' },
+        device: { type: 'string', default: 'cpu' },
         help: { type: 'boolean', short: 'h', default: false },
       },
     });
@@ -32,21 +32,23 @@ function readArguments() {
   }
 }
 
-async function loadBackend(name: string): Promise<Backend> {
-  if (name === 'cpu') return (await import('../../src/runtime/ort-node.ts')).cpuBackend;
-  if (name === 'wasm') return (await import('../../src/runtime/ort-web.ts')).wasmBackend;
-  throw new UsageError(`there is no backend "${name}": use cpu or wasm`);
+function deviceNamed(name: string): DeviceRequest {
+  const request = DEVICE_REQUESTS.find((known) => known === name);
+  if (request === undefined) {
+    throw new UsageError(`there is no device "${name}": use ${DEVICE_REQUESTS.join(', ')}`);
+  }
+  return request;
 }
 
 async function main(): Promise<void> {
-  const { folders, only, json, backend: backendName, help } = readArguments();
+  const { folders, only, json, device, help } = readArguments();
   if (help) {
     console.log(USAGE);
     return;
   }
   const [folder, ...others] = folders;
   if (folder === undefined || others.length > 0) throw new UsageError('give one folder of fixtures');
-  const backend = await loadBackend(backendName);
+  const backend = await openDevice(deviceNamed(device));
   const results: FixtureResult[] = [];
   for await (const result of checkFolder(folder, { backend, only })) {
     results.push(result);

@@ -1,0 +1,125 @@
+/**
+ * WebGPU in Node against the CPU, with no operation left to the CPU. Runs where there is a Vulkan driver, if need be one
+ * in software, which takes seconds to compile each kernel: models are tiny, and as few as cover the operations.
+ */
+import { describe, expect, test } from 'vitest';
+import { compileInference } from '../src/compile/inference.ts';
+import { compileTraining } from '../src/compile/training.ts';
+import { type HostTensor, hostTensor, tensorOf } from '../src/core/host-tensor.ts';
+import { normal, randomKey } from '../src/core/random.ts';
+import { createObjective } from '../src/diffusion/objectives.ts';
+import { graphOf } from '../src/graph/graph.ts';
+import { cast, cos, exp, input, sin } from '../src/graph/operators.ts';
+import { withScope } from '../src/graph/tensor.ts';
+import { presetSpec } from '../src/models/presets.ts';
+import { createModel } from '../src/models/registry.ts';
+import { traceForward } from '../src/models/trace.ts';
+import { webgpuBackend } from '../src/runtime/gpu-node.ts';
+import { cpuBackend } from '../src/runtime/ort-node.ts';
+import type { Backend } from '../src/runtime/session.ts';
+import { createSampler } from '../src/sampling/sample.ts';
+import { LossGradients } from '../src/train/loss-gradients.ts';
+import { drawRandomness } from '../src/train/loss-graph.ts';
+import { TrainState } from '../src/train/train-state.ts';
+import { expectClose } from './support/closeness.ts';
+import { randomWeights, tinySpec } from './support/tiny-checkpoint.ts';
+import { findVulkanDriver } from './support/vulkan.ts';
+
+/** Of a whole network; an operation alone agrees to 2e-6. Measured: at most 6e-6. */
+const TOLERANCE = { relative: 2e-5 };
+
+const obstacle = await findVulkanDriver();
+if (obstacle !== undefined) console.log(`WebGPU is not tested: ${obstacle}`);
+
+const dit = presetSpec('DiT-S/2', { inputSize: 8, width: 16, heads: 2, depth: 1, numClasses: 3 });
+
+describe.skipIf(obstacle !== undefined)('WebGPU', () => {
+  test('a U-DiT sees what it sees on the CPU', async () => {
+    const spec = tinySpec({ depth: [1, 0, 0, 0, 0] });
+    const model = createModel(spec);
+    const graph = graphOf({ out: traceForward(model, { batch: 2 }) });
+    const feeds = new Map<string, HostTensor>([
+      ['x', hostTensor('f32', [2, 3, 8, 8], normal(randomKey(1), 2 * 3 * 64))],
+      ['t', tensorOf('f32', [2], [3, 997])],
+      ['y', tensorOf('i64', [2], [0, 3])],
+    ]);
+    const outputOn = async (backend: Backend) => {
+      const session = await compileInference(graph, randomWeights(spec, 1), backend);
+      const { data } = (await session.run(feeds)).get('out') as HostTensor<'f32'>;
+      await session.release();
+      return data;
+    };
+    expectClose(await outputOn(webgpuBackend), await outputOn(cpuBackend), TOLERANCE);
+  });
+
+  test('guided steps of a DiT draw what they draw on the CPU', async () => {
+    const saved = {
+      model: createModel(dit),
+      weights: randomWeights(dit, 1),
+      card: { objective: { kind: 'gaussian' } },
+    } as const;
+    const drawnOn = async (backend: Backend) => {
+      const sampler = await createSampler(saved, { backend, batchSize: 2, steps: 2, cfgScale: 2 });
+      const { data } = await sampler.generate({ labels: [0, 2], seed: 0 });
+      await sampler.release();
+      return data;
+    };
+    expectClose(await drawnOn(webgpuBackend), await drawnOn(cpuBackend), TOLERANCE);
+  });
+
+  test('gradients of a DiT are those of the CPU', async () => {
+    const model = createModel(dit);
+    const objective = createObjective({ kind: 'gaussian' });
+    const batch = {
+      x: hostTensor('f32', [2, 4, 8, 8], normal(randomKey(1), 2 * 4 * 64)),
+      y: tensorOf('i64', [2], [1, 2]),
+    };
+    const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
+    const gradientsOn = async (backend: Backend) => {
+      const state = TrainState.initial(model, 0);
+      const parameters = randomWeights(dit, 1);
+      state.layout.fill(state.buffers.parameters, parameters);
+      const { gradients } = state.buffers;
+      const options = { batchSize: 2, shards: 1, backend, session: {} };
+      const compiled = await LossGradients.compile(model, objective, state.layout, gradients, options);
+      await compiled.run(state.weights('model'), feeds);
+      await compiled.release();
+      return gradients;
+    };
+    expectClose(await gradientsOn(webgpuBackend), await gradientsOn(cpuBackend), TOLERANCE);
+  });
+
+  test('sine and cosine hold for angles far beyond a turn', async () => {
+    const angles = Float32Array.from({ length: 200 }, (_, i) => i * 5 - 3.3);
+    const x = input('x', [angles.length]);
+    const session = await compileTraining(graphOf({ sin: sin(x), cos: cos(x) }), webgpuBackend);
+    const results = await session.run(new Map([['x', hostTensor('f32', [angles.length], angles)]]));
+    await session.release();
+    for (const name of ['sin', 'cos'] as const) {
+      expectClose(results.get(name)!.data as Float32Array, Array.from(angles, Math[name]), {
+        relative: 3e-7,
+      });
+    }
+  });
+
+  test('what it has no kernel for is named, not computed elsewhere', async () => {
+    const wide = withScope('network', () => exp(cast(input('x', [3]), 'f64')));
+    const y = sin(cast(wide, 'f32'));
+    await expect(compileTraining(graphOf({ y }), webgpuBackend)).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime webgpu: it has no kernels for 3 of the operations that this graph needs
+        cast  f64[3] of f32[3], as in network
+        exp   f64[3] of f64[3], as in network
+        cast  f32[3] of f64[3]
+        fix: run it on the CPU]
+    `);
+  });
+
+  test('it has one worker', async () => {
+    await expect(
+      compileTraining(graphOf({ y: sin(input('x', [3])) }), webgpuBackend, { workers: 2 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime webgpu: 2 workers are asked for, and it has one: the thread that calls it
+        fix: use 1 worker]
+    `);
+  });
+});
