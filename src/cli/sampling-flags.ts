@@ -1,25 +1,17 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw. */
 import { type Command, Option } from 'commander';
-import { DIFFUSION_FORMS, type DiffusionForm, LAST_STEPS, type LastStep } from '../diffusion/flow-sde.ts';
+import { DIFFUSION_FORMS, LAST_STEPS } from '../diffusion/flow-sde.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
+import type { SamplingOptions } from '../diffusion/sampling-plan.ts';
 import type { RequestedSettings } from '../sampling/settings.ts';
 import { numberIn, twoNumbers } from './flags.ts';
 
-export interface SamplingFlags {
+export interface SamplingFlags extends Omit<SamplingOptions, 'steps'> {
   readonly cfgScale?: number;
   readonly cfgChannels?: '3' | 'all';
   readonly cfgInterval?: readonly [number, number];
   readonly numSamplingSteps?: string;
   readonly sampler?: SamplerName;
-  readonly eta?: number;
-  readonly shift?: number;
-  readonly clip?: boolean;
-  readonly atol?: number;
-  readonly rtol?: number;
-  readonly diffusionForm?: DiffusionForm;
-  readonly diffusionNorm?: number;
-  readonly lastStep?: LastStep;
-  readonly lastStepSize?: number;
 }
 
 /** Adds them to a command. */

@@ -6,7 +6,7 @@
 import { add, div, mul, neg, square, sub } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import type { Images } from './denoise.ts';
-import { type FlowPath, noisingRate, type PathPoint, pathAt } from './flow-path.ts';
+import { noisingRate, type PathPoint } from './flow-path.ts';
 
 export type FlowPredictionName = 'velocity' | 'noise' | 'score';
 
@@ -45,9 +45,4 @@ export function predictData({ name, output, x, point }: FlowPrediction): Unlabel
   if (name === 'noise') return div(sub(x, mul(sigma, output)), alpha);
   if (name === 'score') return div(add(x, mul(square(sigma), output)), alpha);
   return div(sub(mul(sigmaRate, x), mul(sigma, output)), sub(mul(sigmaRate, alpha), mul(sigma, alphaRate)));
-}
-
-/** The data that x_t and its velocity stand for. */
-export function dataFromVelocity(path: FlowPath, x: Images, velocity: Images, t: Tensor): Unlabelled {
-  return predictData({ name: 'velocity', output: velocity, x, point: pathAt(path, t) });
 }

@@ -18,7 +18,6 @@ import {
   pathVelocity,
 } from './flow-path.ts';
 import {
-  dataFromVelocity,
   type FlowPrediction,
   type FlowPredictionName,
   predictData,
@@ -49,7 +48,8 @@ describe.each(ENGINES)('on $name', ({ run }) => {
     const perImage = reshape(leaf.t, [2, 1, 1, 1]);
     const x = interpolate(path, leaf.data, leaf.noise, perImage);
     const velocity = pathVelocity(path, leaf.data, leaf.noise, perImage);
-    const values = await run({ x, velocity, found: dataFromVelocity(path, x, velocity, perImage) }, feeds);
+    const found = predictData({ name: 'velocity', output: velocity, x, point: pathAt(path, perImage) });
+    const values = await run({ x, velocity, found }, feeds);
     const timeOf = (i: number): number => TIMES[Math.floor(i / 3)]!;
     const expected = Array.from(data, (d, i) => timeOf(i) * d + (1 - timeOf(i)) * noise[i]!);
     expectClose(values.get('x')!, expected, { relative: 1e-6 });

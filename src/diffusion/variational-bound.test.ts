@@ -8,6 +8,7 @@ import { add, constantOf, div, input, mean, mul, reshape, square, sub } from '..
 import { cpuBackend } from '../runtime/ort-node.ts';
 import type { Denoise } from './denoise.ts';
 import { flowObjective } from './flow-objective.ts';
+import { FLOW_PATHS, type FlowPathName, pathAt } from './flow-path.ts';
 import { gaussianObjective } from './gaussian-objective.ts';
 import { variationalBound } from './variational-bound.ts';
 
@@ -36,6 +37,15 @@ async function boundOf(objective: Parameters<typeof variationalBound>[0], denois
   return Number(results.get('bits')!.data[0]);
 }
 
+/** What the exact denoiser predicts instead of a velocity: noise σ x / (α² s² + σ²), or a score of −noise / σ. */
+const predictionOn =
+  (path: FlowPathName, prediction: 'noise' | 'score'): Denoise =>
+  (x, time) => {
+    const { alpha, sigma } = pathAt(FLOW_PATHS[path], reshape(time, [COUNT, 1, 1, 1]));
+    const total = add(mul(square(alpha), DEVIATION ** 2), square(sigma));
+    return prediction === 'noise' ? div(mul(sigma, x), total) : div(mul(x, -1), total);
+  };
+
 /** The velocity of the exact denoiser, d = α s² x / (α² s² + σ²), made wrong by a factor. */
 const flowDenoiser =
   (factor: number): Denoise =>
@@ -48,10 +58,19 @@ const flowDenoiser =
   };
 
 describe('of a flow', () => {
+  // Seen through noise of half a level, a level is a bin as wide as that: the variance of σ² is taken for 4/3 σ².
+  const levels = (3 / 4 - 1 + Math.log(4 / 3)) / 2 / Math.LN2;
+
   test('with the exact denoiser it is the entropy of the data', async () => {
-    // Seen through noise of half a level, a level is a bin as wide as that: the variance of σ² is taken for 4/3 σ².
-    const levels = (3 / 4 - 1 + Math.log(4 / 3)) / 2 / Math.LN2;
     const bound = await boundOf(flowObjective(), flowDenoiser(1));
+    expect(Math.abs(bound - ENTROPY_BITS - levels)).toBeLessThan(0.05);
+  });
+
+  test.each([
+    ['gvp', 'noise'],
+    ['vp', 'score'],
+  ] as const)('it is the same on %s from a %s', async (path, prediction) => {
+    const bound = await boundOf(flowObjective({ path, prediction }), predictionOn(path, prediction));
     expect(Math.abs(bound - ENTROPY_BITS - levels)).toBeLessThan(0.05);
   });
 
