@@ -173,7 +173,7 @@ test('Ctrl-C stops it at once', async () => {
   await child.hasPrinted(/timing udit/);
   child.kill('SIGINT');
   expect(await child.ended).toMatchObject({ code: 130 });
-  expect(child.printed()).toMatch(/stopped by Ctrl-C\n$/);
+  expect(child.printedToError()).toMatch(/stopped by Ctrl-C\n$/);
 });
 
 describe('a device that is not there', () => {

@@ -347,7 +347,7 @@ describe('what goes wrong in a run', () => {
     await child.hasPrinted(/held-out loss/);
     child.kill('SIGINT');
     expect(await child.ended).toMatchObject({ code: 130 });
-    expect(child.printed()).toMatch(/stopped by Ctrl-C\n$/);
+    expect(child.printedToError()).toMatch(/stopped by Ctrl-C\n$/);
     const [name] = await readdir(pathIn('stopped', 'checkpoints'));
     const step = Number(/\d+/.exec(name!)![0]);
     const { code, err } = await train('stopped', '--steps', '100000', '--stop-after', String(step + 1));

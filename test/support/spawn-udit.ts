@@ -6,8 +6,10 @@ const BIN = fileURLToPath(new URL('../../bin/udit.js', import.meta.url));
 
 export interface UditProcess {
   kill(signal: NodeJS.Signals): boolean;
-  /** Everything on both streams so far. */
+  /** Everything on both streams so far, in the order in which it arrived here: streams overtake each other. */
   printed(): string;
+  /** Everything on standard error so far, in its order. */
+  printedToError(): string;
   /** Settles when `pattern` has been printed; fails if the process ends before. */
   hasPrinted(pattern: RegExp): Promise<void>;
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
@@ -26,8 +28,13 @@ export function spawnUdit(args: readonly string[], env: NodeJS.ProcessEnv = proc
       printed += chunk;
     });
   }
+  let errors = '';
+  child.stderr!.on('data', (chunk) => {
+    errors += chunk;
+  });
   return {
     ended,
+    printedToError: () => errors,
     kill: (signal) => child.kill(signal),
     printed: () => printed,
     hasPrinted: (pattern) =>
