@@ -23,11 +23,12 @@ const LAYERS_BELOW = {
 };
 const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);
 LAYERS_BELOW.sampling = LIBRARY_LAYERS;
+LAYERS_BELOW.spectrum = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.train = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.export = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.ablation = [...LIBRARY_LAYERS, 'sampling', 'train'];
 LAYERS_BELOW.bench = [...LIBRARY_LAYERS, 'sampling', 'train'];
-LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'export', 'train', 'ablation', 'bench'];
+LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'spectrum', 'export', 'train', 'ablation', 'bench'];
 
 /** Layers that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
 const NODE_LAYERS = ['train', 'ablation', 'bench', 'cli'];

@@ -143,7 +143,53 @@ test('a drawing is a whole file beside the table', async () => {
   expect((await readdir(root)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
+test('the spectrum of a run is measured, told and drawn', async () => {
+  const { code, out } = await inspect(
+    join(root, 'run'),
+    '--spectrum',
+    join(root, 'new', 'spectrum'),
+    '--pictures',
+    '3',
+  );
+  expect(code).toBe(0);
+  expect(out).toMatch(/noisy input +8×8 +\d+ % +\d+ % +\d+ % +\d+ % +\d+ %\n/);
+  expect(out).toContain('drawn in ROOT/new/spectrum.svg\ndrawn in ROOT/new/spectrum.png\n');
+  const { width = 0, height = 0 } = await sharp(join(root, 'new', 'spectrum.png')).metadata();
+  expect(width).toBeGreaterThan(height);
+
+  const svg = join(root, 'spectrum.svg');
+  const read = () => inspectAsJson(join(root, 'run'), '--spectrum', svg, '--pictures', '3');
+  const { spectrum } = await read();
+  expect(spectrum).toMatchObject({ pictures: 3, seed: 0, files: ['ROOT/spectrum.svg'] });
+  expect(spectrum.stages.map(({ name }: { readonly name: string }) => name)).toEqual([
+    ...['noisy input', 'stem', 'encoder 1', 'encoder 2', 'bottleneck', 'decoder 2', 'decoder 1'],
+  ]);
+  expect((await read()).spectrum).toEqual(spectrum);
+});
+
 describe('refuses', () => {
+  test('the spectrum of a preset, which has no weights', async () => {
+    expect(await inspect('DiT-S/2', '--spectrum', 'spectrum.svg')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: --spectrum: DiT-S/2 has no weights, and it is what training made of them that is measured
+        fix: give a run folder or a checkpoint, or no model for the bundled one
+      ",
+        "out": "",
+      }
+    `);
+  });
+  test('a spectrum in a format that it is not drawn in', async () => {
+    expect(await inspect(join(root, 'run'), '--spectrum', 'spectrum.pdf')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: --spectrum: "spectrum.pdf" ends in .pdf
+        fix: use a name that ends in .svg or .png, or in neither for both
+      ",
+        "out": "",
+      }
+    `);
+  });
   test('a preset that does not exist', async () => {
     expect(await inspect('udit-s')).toMatchInlineSnapshot(`
       {

@@ -6,20 +6,29 @@ import { counterpartOf } from '../inspect/counterpart.ts';
 import { drawModel } from '../inspect/drawing.ts';
 import { inspectModel } from '../inspect/inspect.ts';
 import { layerOf } from '../train/config-layer.ts';
+import { locateCheckpoint } from './checkpoint-argument.ts';
 import { collectAssignments, parseAssignment } from './config-arguments.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
+import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import { describeInspection } from './inspect-report.ts';
 import { modelFromArgument } from './model-argument.ts';
+import { describeSpectrum, spectrumOf } from './spectrum.ts';
 import type { Terminal } from './terminal.ts';
 
-interface InspectFlags {
+interface InspectFlags extends DeviceFlag {
   readonly set: readonly string[];
   readonly imageSize?: number;
   readonly numClasses?: number;
   readonly batchSize: number;
   readonly svg?: string;
+  readonly spectrum?: string;
+  readonly pictures: number;
+  readonly seed: number;
   readonly json?: true;
 }
+
+const DEFAULT_PRESET = 'U-DiT-XS';
 
 const EXAMPLES = `
 Examples:
@@ -27,6 +36,7 @@ Examples:
   udit inspect U-DiT-B --image-size 64           a published model on larger latents
   udit inspect U-DiT-S --set model.downFactor=1  what downsampling of tokens saves
   udit inspect runs/mine --svg mine.svg          a run's model, drawn
+  udit inspect --spectrum spectrum.svg           frequencies in the features of the bundled emoji model
 `;
 
 export function registerInspect(program: Command, terminal: Terminal): void {
@@ -34,7 +44,11 @@ export function registerInspect(program: Command, terminal: Terminal): void {
   program
     .command('inspect')
     .description('stages, parameters, multiply-accumulates, memory and attention cost of a model')
-    .argument('[model]', 'preset, .json configuration, run folder, checkpoint or fetched weights', 'U-DiT-XS')
+    .argument(
+      '[model]',
+      'preset, .json configuration, run folder, checkpoint or fetched weights ' +
+        `(default: ${DEFAULT_PRESET}; with --spectrum the bundled model)`,
+    )
     .optionsGroup('Which model:')
     .option('--image-size <n>', 'height and width of the input', count)
     .option('--num-classes <n>', 'number of classes', count)
@@ -43,12 +57,28 @@ export function registerInspect(program: Command, terminal: Terminal): void {
     .option('--batch-size <n>', 'images at once, for the memory of activations', count, 1)
     .option('--svg <file>', 'draw the model as a picture')
     .option('--json', 'print everything as JSON')
+    .optionsGroup('What a trained network does:')
+    .option(
+      '--spectrum <file>',
+      'measure the spatial frequencies of its features at every stage, and draw them',
+    )
+    .option('--pictures <n>', 'how many it draws and is then shown with noise', count, 18)
+    .option('--seed <n>', 'of those pictures and their noise', wholeNumber({ from: 0 }), 0)
+    .addOption(deviceOption())
     .addHelpText('after', EXAMPLES)
-    .action((model: string, flags: InspectFlags) => inspect(model, flags, terminal));
+    .action((model: string | undefined, flags: InspectFlags) =>
+      interruptible((signal) => inspect(model, flags, terminal, signal)),
+    );
 }
 
-async function inspect(argument: string, flags: InspectFlags, terminal: Terminal): Promise<void> {
-  const { imageSize, numClasses, set } = flags;
+async function inspect(
+  given: string | undefined,
+  flags: InspectFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { imageSize, numClasses, set, spectrum: spectrumFile } = flags;
+  const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
   const model = await modelFromArgument(argument, {
     ...(imageSize === undefined ? {} : { imageSize }),
     options: [
@@ -57,7 +87,12 @@ async function inspect(argument: string, flags: InspectFlags, terminal: Terminal
     ],
   });
   const inspection = inspectModel(model.spec, { batch: flags.batchSize });
-  const inspected = { ...model, inspection, counterpart: counterpartOf(model.spec, inspection.macs.merged) };
+  const spectrum =
+    spectrumFile === undefined
+      ? undefined
+      : await spectrumOf(argument, { ...flags, file: spectrumFile }, terminal, signal);
+  const counterpart = counterpartOf(model.spec, inspection.macs.merged);
+  const inspected = { ...model, inspection, counterpart, ...(spectrum === undefined ? {} : { spectrum }) };
   if (flags.svg !== undefined) {
     await writeFileAtomic(resolve(flags.svg), [new TextEncoder().encode(drawModel(model.name, inspection))]);
   }
@@ -65,4 +100,5 @@ async function inspect(argument: string, flags: InspectFlags, terminal: Terminal
     flags.json === true ? `${JSON.stringify(inspected, null, 2)}\n` : describeInspection(inspected),
   );
   if (flags.svg !== undefined && flags.json !== true) terminal.out.write(`\ndrawn in ${flags.svg}\n`);
+  if (spectrum !== undefined && flags.json !== true) terminal.out.write(`\n${describeSpectrum(spectrum)}`);
 }

@@ -1,11 +1,12 @@
 /** @file `udit plot`: a measurement of one or several runs against steps, as SVG and PNG. */
-import { basename, dirname, extname, resolve, sep } from 'node:path';
+import { dirname, resolve, sep } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { drawChart, type Series } from '../plot/chart.ts';
 import { writeDrawing } from '../plot/png-node.ts';
 import { type CurveAxis, readCurve } from '../train/curve.ts';
+import { drawingFormats, stemOf } from './drawing-file.ts';
 import type { Terminal } from './terminal.ts';
 
 interface PlotFlags {
@@ -54,7 +55,7 @@ async function plot(
   { metric, x, log, out, title, json }: PlotFlags,
   terminal: Terminal,
 ): Promise<void> {
-  const extension = expectKnownExtension(out);
+  const formats = drawingFormats('--out', out);
   const names = shortestNames(runs);
   const series: Series[] = [];
   // One after another, so that of several bad ones the first is named.
@@ -70,25 +71,13 @@ async function plot(
     series,
   } as const;
   const svg = drawChart(title ?? `${label} against ${AXIS_LABELS[x]}`, [panel]);
-  const stem = extension === '' ? out : out.slice(0, -extension.length);
   await makeFolder(dirname(resolve(out)), { Failure: ConfigError, fix: 'choose another place with --out' });
-  const written = await writeDrawing(resolve(stem), svg, extension === '' ? ['.svg', '.png'] : [extension]);
+  const written = await writeDrawing(stemOf(resolve(out)), svg, formats);
   terminal.out.write(
     json === true
       ? `${JSON.stringify({ metric, x, series, files: written })}\n`
       : written.map((path) => `drawn in ${path}\n`).join(''),
   );
-}
-
-/** Both where the name says nothing. */
-function expectKnownExtension(out: string): '' | '.svg' | '.png' {
-  const extension = extname(out);
-  if (extension === '' || extension === '.svg' || extension === '.png') return extension;
-  throw new ConfigError({
-    where: '--out',
-    problem: `"${basename(out)}" ends in ${extension}`,
-    fix: 'use a name that ends in .svg or .png, or in neither for both',
-  });
 }
 
 function expectPositive(series: readonly Series[]): void {

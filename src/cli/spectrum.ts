@@ -1,0 +1,118 @@
+/** @file `udit inspect --spectrum`: the spatial frequencies of a trained network's features, measured, told and drawn. */
+import { dirname, resolve } from 'node:path';
+import { ConfigError } from '../core/errors.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
+import { formatShare } from '../inspect/format.ts';
+import { PRESETS } from '../models/presets.ts';
+import { writeDrawing } from '../plot/png-node.ts';
+import { openDevice } from '../runtime/devices-node.ts';
+import { physicalCores } from '../runtime/physical-cores-node.ts';
+import { createSampler } from '../sampling/sample.ts';
+import { drawSpectrum } from '../spectrum/drawing.ts';
+import { finestShare, measureSpectrum, octaveShares, type Spectrum } from '../spectrum/spectrum.ts';
+import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from './checkpoint-argument.ts';
+import { compileCache } from './compile-cache.ts';
+import type { DeviceFlag } from './device-flag.ts';
+import { drawingFormats, stemOf } from './drawing-file.ts';
+import { formatTable } from './table.ts';
+import { startProgress, type Terminal } from './terminal.ts';
+
+export interface SpectrumFlags extends DeviceFlag {
+  /** Where it is drawn. */
+  readonly file: string;
+  readonly pictures: number;
+  readonly seed: number;
+}
+
+export interface DrawnSpectrum extends Spectrum {
+  readonly pictures: number;
+  readonly seed: number;
+  readonly files: readonly string[];
+}
+
+/** @throws ConfigError where there are no weights, or nothing can be drawn in that place */
+export async function spectrumOf(
+  argument: string,
+  { file, pictures, seed, device }: SpectrumFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<DrawnSpectrum> {
+  const formats = drawingFormats('--spectrum', file);
+  if (Object.hasOwn(PRESETS, argument) || argument.endsWith('.json')) {
+    throw new ConfigError({
+      where: '--spectrum',
+      problem: `${argument} has no weights, and it is what training made of them that is measured`,
+      fix: 'give a run folder or a checkpoint, or no model for the bundled one',
+    });
+  }
+  await makeFolder(dirname(resolve(file)), {
+    Failure: ConfigError,
+    fix: 'choose another place with --spectrum',
+  });
+  const saved = await findCheckpoint(await locateCheckpoint(argument));
+  try {
+    const spectrum = await measure(saved, { pictures, seed, device }, terminal, signal);
+    const files = await writeDrawing(stemOf(resolve(file)), drawSpectrum(saved.card.name, spectrum), formats);
+    return { ...spectrum, pictures, seed, files };
+  } finally {
+    await saved.close();
+  }
+}
+
+/** Quick, whatever the objective: the pictures need to be typical, not perfect. */
+const SAMPLING = { sampler: 'dpm++2m', steps: 16 } as const;
+
+async function measure(
+  saved: OpenCheckpoint,
+  { pictures, seed, device }: Omit<SpectrumFlags, 'file'>,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<Spectrum> {
+  const backend = await openDevice(device);
+  const threads = backend.name === 'cpu' ? physicalCores() : 1;
+  const labels = Array.from({ length: pictures }, (_, i) => i % saved.model.config.numClasses);
+  const options = { backend, threads, cache: compileCache() };
+  const drawing = startProgress(terminal, { title: 'drawing', total: pictures * SAMPLING.steps });
+  const sampler = await createSampler(saved, { ...options, ...SAMPLING });
+  let steps = 0;
+  const images = await sampler
+    .generate({ labels, seed, signal, onStep: () => drawing.update(++steps, '') })
+    .finally(async () => {
+      drawing.stop();
+      await sampler.release();
+    });
+  const measuring = startProgress(terminal, { title: 'measuring', total: pictures * TIMES });
+  try {
+    return await measureSpectrum(
+      saved,
+      { images, labels },
+      { ...options, seed, signal, times: TIMES, onStep: (done) => measuring.update(done, '') },
+    );
+  } finally {
+    measuring.stop();
+  }
+}
+
+/** Of the time, evenly spread. */
+const TIMES = 10;
+/** Of how many of them columns are printed. */
+const SHOWN_TIMES = 4;
+
+/** What half as many tokens a side cannot hold, by stage and time. */
+export function describeSpectrum({ stages, times, pictures, files }: DrawnSpectrum): string {
+  const columns = Array.from({ length: SHOWN_TIMES }, (_, i) =>
+    Math.round((i * (times.length - 1)) / (SHOWN_TIMES - 1)),
+  );
+  const rows = stages.map((stage) => [
+    stage.name,
+    `${stage.side}×${stage.side}`,
+    ...columns.map((time) => formatShare(octaveShares(stage.energies[time]!).at(-1) ?? 0)),
+    formatShare(finestShare(stage)),
+  ]);
+  const head = ['stage', 'map', ...columns.map((time) => `t ${Number(times[time]!.toPrecision(3))}`), 'mean'];
+  return (
+    `Energy in the finest octave, which a map of half the side cannot hold (${pictures} pictures, from noise to data):\n` +
+    formatTable([head, ...rows]) +
+    files.map((path) => `drawn in ${path}\n`).join('')
+  );
+}
