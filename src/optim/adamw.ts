@@ -121,10 +121,14 @@ export function gradientNorm(gradients: Float32Array): number {
   let [a, b, c, d] = [0, 0, 0, 0];
   const whole = gradients.length & ~3;
   for (let i = 0; i < whole; i += 4) {
-    a += gradients[i]! * gradients[i]!;
-    b += gradients[i + 1]! * gradients[i + 1]!;
-    c += gradients[i + 2]! * gradients[i + 2]!;
-    d += gradients[i + 3]! * gradients[i + 3]!;
+    const w = gradients[i]!;
+    const x = gradients[i + 1]!;
+    const y = gradients[i + 2]!;
+    const z = gradients[i + 3]!;
+    a += w * w;
+    b += x * x;
+    c += y * y;
+    d += z * z;
   }
   for (let i = whole; i < gradients.length; i++) a += gradients[i]! * gradients[i]!;
   return Math.sqrt(a + b + c + d);
