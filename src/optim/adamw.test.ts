@@ -1,10 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
 import { readSafetensors } from '../checkpoint/file-node.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
-import { type AdamWOptions, adamWStep, clippingScale, createOptimizerState, gradientNorm } from './adamw.ts';
+import {
+  type AdamWOptions,
+  adamWReference,
+  adamWStep,
+  clippingScale,
+  createOptimizerState,
+  gradientNorm,
+  type OptimizerState,
+} from './adamw.ts';
+import { BLOCK_LENGTH } from './block-kernel.ts';
 
 const KEY = randomKey(1);
 const COUNT = 50;
@@ -100,6 +109,90 @@ describe('AdamW', () => {
     state.gradients.set([1e-3, -7, 0]);
     adamWStep(state, 1, { ...OPTIONS, weightDecay: 0, gradientScale: 1 });
     expectClose(state.parameters, [0.99, 1.01, 1], { relative: 1e-6 });
+  });
+});
+
+describe('the SIMD kernel', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  const FIELDS = ['parameters', 'expAvg', 'expAvgSq', 'ema'] as const;
+
+  /** Two states after the same steps, by the kernel and by the reference. */
+  function both(
+    length: number,
+    steps: number,
+    gradient: (step: number) => Float32Array,
+    options: AdamWOptions = OPTIONS,
+  ): { actual: OptimizerState; expected: OptimizerState } {
+    const initial = normal(fold(KEY, 'initial'), length);
+    const actual = createOptimizerState(initial.slice());
+    const expected = createOptimizerState(initial);
+    for (let step = 1; step <= steps; step++) {
+      actual.gradients.set(gradient(step));
+      expected.gradients.set(actual.gradients);
+      adamWStep(actual, step, options);
+      adamWReference(expected, step, options);
+    }
+    return { actual, expected };
+  }
+
+  const random = (length: number, scale: number) => (step: number) =>
+    normal(fold(KEY, 'gradient', step), length).map((g) => g * scale);
+
+  test.each([1, 3, 5, BLOCK_LENGTH - 1, BLOCK_LENGTH, BLOCK_LENGTH + 1])(
+    'agrees with the float64 loop: %i elements',
+    (length) => {
+      const { actual, expected } = both(length, 20, random(length, 1));
+      for (const field of FIELDS) expectClose(actual[field], expected[field], { relative: 1e-6 });
+    },
+  );
+
+  // Squares of the smallest are subnormal (1e-19, 1e-21), then zero.
+  test.each([1e-30, 1e-21, 1e-19, 1e-8, 1e-3, 1e10, 1e18])(
+    'agrees with the float64 loop over 300 steps with gradients of %d',
+    (scale) => {
+      const options = { ...OPTIONS, learningRate: 1e-3, emaDecay: 0.9999 };
+      const { actual, expected } = both(37, 300, random(37, scale), options);
+      for (const field of FIELDS) {
+        // Subnormal numbers have a fixed distance; half of it is lost or won at each step.
+        const absolute = field === 'expAvgSq' ? 300 * 2 ** -149 : 0;
+        expectClose(actual[field], expected[field], { relative: 3e-6, absolute });
+      }
+    },
+  );
+
+  test('without gradients only the weights decay', () => {
+    const { actual, expected } = both(6, 50, () => new Float32Array(6));
+    expectClose(actual.parameters, expected.parameters, { relative: 1e-6 });
+    expect([...actual.expAvg, ...actual.expAvgSq]).toEqual(Array(12).fill(0));
+  });
+
+  test('a square beyond float32 stays the largest number, and stops no later step', () => {
+    const { actual } = both(2, 10, (step) => Float32Array.of(step === 1 ? 1e30 : 1, 1), {
+      ...OPTIONS,
+      gradientScale: 1,
+    });
+    expect(actual.expAvgSq[0]).toBeGreaterThan(3e38);
+    for (const field of FIELDS) expect(actual[field].every(Number.isFinite)).toBe(true);
+  });
+
+  test('not a number stays where it is', () => {
+    const { actual } = both(9, 1, () => Float32Array.of(1, 1, 1, Number.NaN, 1, 1, 1, 1, 1));
+    expect([...actual.parameters].map(Number.isNaN).indexOf(true)).toBe(3);
+    expect([...actual.parameters].filter(Number.isNaN)).toHaveLength(1);
+  });
+
+  test('the loop takes its place where there is no SIMD', async () => {
+    vi.spyOn(WebAssembly, 'validate').mockReturnValue(false);
+    vi.resetModules();
+    const withoutSimd = await import('./adamw.ts');
+    const initial = normal(fold(KEY, 'initial'), 7);
+    const actual = createOptimizerState(initial.slice());
+    const expected = createOptimizerState(initial);
+    for (const state of [actual, expected]) state.gradients.set(random(7, 1)(1));
+    withoutSimd.adamWStep(actual, 1, OPTIONS);
+    adamWReference(expected, 1, OPTIONS);
+    expect(actual).toEqual(expected);
   });
 });
 

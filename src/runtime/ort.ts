@@ -101,7 +101,8 @@ export function sessionOptions(
     graphOptimizationLevel: isOptimised ? 'disabled' : isLean ? 'basic' : 'all',
     // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
     enableMemPattern: !isLean,
-    enableCpuMemArena: !isLean,
+    // A profile needs one: its records keep freed blocks apart, and fresh pages would be counted as time of operations.
+    enableCpuMemArena: !isLean || profilePrefix !== undefined,
     // Of GPUs fatal errors alone: others are thrown, too, and looked into where they are caught.
     logSeverityLevel: isGpu(name) ? 4 : 3,
     ...('data' in model ? { externalData: [{ path: model.data.name, data: model.data.bytes }] } : {}),
