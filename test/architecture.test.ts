@@ -34,6 +34,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
   ['layer-saved-model', 'src/saved-model/upwards.ts', '../runtime/session.ts'],
   ['layer-inspect', 'src/inspect/sideways.ts', '../saved-model/file.ts'],
   ['layer-sampling', 'src/sampling/sideways.ts', '../train/loop.ts'],
+  ['layer-spectrum', 'src/spectrum/upwards.ts', '../train/loop.ts'],
   ['layer-train', 'src/train/upwards.ts', '../cli/main.ts'],
   ['layer-export', 'src/export/sideways.ts', '../train/loop.ts'],
   ['layer-ablation', 'src/ablation/sideways.ts', '../bench/contest.ts'],
