@@ -1,7 +1,7 @@
 /** @file `udit ablate` from the command line to its table and plots, on tiny models and a few pictures. */
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -189,6 +189,21 @@ describe('an ablation', () => {
       }
     `);
     expect(await read('whole/table.md')).not.toContain('Fréchet');
+  });
+
+  test('refuses a folder in which another process works', async () => {
+    const lock = join(root, 'whole/ablation.lock');
+    await writeFile(lock, JSON.stringify({ processId: process.pid, host: hostname() }));
+    const { code, err } = await ablate('whole');
+    await rm(lock);
+    expect({ code, err: err.replace(/process \d+/, 'process #') }).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: ROOT/whole: process # works on this ablation
+        fix: wait until it has ended, or choose another folder with --out
+      ",
+      }
+    `);
   });
 
   test('refuses a folder whose cells were trained otherwise', async () => {

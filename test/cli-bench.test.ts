@@ -71,7 +71,7 @@ test.skipIf(availableParallelism() < 2)(
       "U-DiT-XS on CPU, n cores, rounds: 1
 
       forward, batch 2, cpu, 2 cores
-       workers×threads precision median s min s s/image images/s GFLOP/s peak MB per process cold load s warm load s
+       workers×threads precision median s min s s/image images/s GFLOP/s of products alone peak MB per process cold load s warm load s
        udit 0.1.0 2×1 f32 …
 
        udit 0.1.0: node #, onnxruntime #

@@ -212,6 +212,12 @@ test('weights in a file of their own', async () => {
     ['model.onnx', 'one.onnx'].map((name) => readFile(join(out, name))),
   );
   expect(apart!.length).toBeLessThan(together!.length / 2);
+
+  await writeFile(join(out, 'one.onnx.data'), 'of another export, long ago');
+  await writeFile(join(out, 'other.onnx.data'), 'of another name');
+  await exportTo('model.onnx', '--steps', '2');
+  await exportTo('one.onnx', '--steps', '2', '--batch-size', '1');
+  expect(await readdir(out)).toEqual(['model.onnx', 'one.onnx', 'other.onnx.data']);
 });
 
 describe('weights', () => {

@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { findPeers } from '../src/bench/peer.ts';
 import { planBench } from '../src/bench/plan.ts';
+import { presetSpec } from '../src/models/presets.ts';
 import { REPOSITORY } from './support/documents.ts';
 
 const PYTHON = process.env.UDIT_PEER_PYTHON?.split(',')[0] ?? '/usr/bin/python3';
@@ -23,10 +24,20 @@ test.skipIf(!hasTorch).each(['U-DiT', 'DiT'])('%s: forward, sampling and trainin
   expect(await peer('--model', model, '--check', fixtures, '--json')).toMatchObject({ agrees: true });
 });
 
+test.skipIf(!hasTorch).each(['SiT-B/4', 'DiT-LLaMA-B/4', 'SiT-LLaMA-S/2', 'U-DiT-T'])(
+  '%s: forward',
+  async (name) => {
+    const model = JSON.stringify(presetSpec(name));
+    const fixtures = join(REPOSITORY, 'test/fixtures');
+    const report = await peer('--model', model, '--task', 'forward', '--check', fixtures, '--json');
+    expect(report).toMatchObject({ agrees: true });
+  },
+);
+
 test.skipIf(!hasTorch)('it works when udit tells it to', async () => {
   const ended = new AbortController();
   const { rivals, notes } = await findPeers(
-    { model: 'DiT-S/8', pythons: [PYTHON], modes: ['eager'] },
+    { model: 'DiT-S/8', tasks: ['sample'], devices: ['cpu'], pythons: [PYTHON], modes: ['eager'] },
     ended.signal,
   );
   expect(notes).toEqual([]);

@@ -40,7 +40,7 @@ describe.skipIf(interpreter === undefined)(title, () => {
     expect(code, err).toBe(0);
   };
   const python = (program: string) =>
-    execFileSync('python3', ['-c', program], { cwd: folder, stdio: 'pipe' });
+    execFileSync(interpreter!, ['-c', program], { cwd: folder, stdio: 'pipe' });
   const npy = async (name: string) => parseNpy(await readFile(join(folder, name)), name);
 
   test('the programs of the guide run', async () => {
@@ -52,8 +52,8 @@ describe.skipIf(interpreter === undefined)(title, () => {
     expect(await npy('flags.npy')).toMatchObject({ dtype: 'u8', shape: [4, 8, 8, 3] });
   });
 
-  test('noise of this project gives its images', async () => {
-    await exportTo('sampler.onnx', '--steps', '4', '--cfg-scale', '2');
+  test.each(['f32', 'int8'] as const)('in %s, noise of this project gives its images', async (precision) => {
+    await exportTo('sampler.onnx', '--steps', '4', '--cfg-scale', '2', '--precision', precision);
     const labels = [2, 0, 1];
     const noise = imageNoise(
       labels.map((_, i) => imageKey(5, i)),
@@ -69,7 +69,13 @@ session = onnxruntime.InferenceSession('sampler.onnx', providers=['CPUExecutionP
 np.save('images.npy', session.run(None, feeds)[0])
 `);
     const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
-    const sampler = await createSampler(saved, { backend: cpuBackend, steps: 4, cfgScale: 2 });
+    const sampler = await createSampler(saved, {
+      backend: cpuBackend,
+      precision,
+      batchSize: 3,
+      steps: 4,
+      cfgScale: 2,
+    });
     const expected = await sampler.generate({ labels, seed: 5 });
     await sampler.release();
     const actual = await npy('images.npy');

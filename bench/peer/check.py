@@ -1,38 +1,19 @@
 """Compares the peer with recorded numbers of the originals, so that ratios compare equal work."""
 
 import json
-import struct
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import List
 
 import torch
 from torch import Tensor, nn
 
 from diffusion import GaussianDiffusion, guided
-from dit import DiT, DiTConfig
+from fixtures import Case, Spec, cases_for, read_safetensors, spec_of
 from modes import ForInference, compiler_of, for_inference, for_training, precision_of
-from network import UDiT, UDiTConfig
 from training import Trainer
 
-DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
-FORWARD_FIXTURES = {"U-DiT": "models/udit/base16", "DiT": "models/dit/dit_p4"}
 ROUNDED = 0.1  # limit of bfloat16, whose errors the large weights of fixtures magnify
 TRAINING_FIXTURES = {"U-DiT": "training/udit_drop", "DiT": "training/dit_drop"}
-
-
-def read_safetensors(path: Path) -> Dict[str, Tensor]:
-    data = bytearray(path.read_bytes())
-    (header_bytes,) = struct.unpack_from("<Q", data)
-    start = 8 + header_bytes
-    header = json.loads(data[8:start].decode())
-    header.pop("__metadata__", None)
-    tensors = {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        # a copy, since an offset in the file need not be aligned to the element size
-        flat = torch.frombuffer(data[start + begin : start + end], dtype=DTYPES[entry["dtype"]])
-        tensors[name] = flat.reshape(entry["shape"])
-    return tensors
 
 
 def relative_l2(actual: Tensor, expected: Tensor) -> float:
@@ -58,53 +39,50 @@ class Report:
             self.worst, self._worst_share = line, share
 
 
-def model_from(family: str, config: dict, weights: Dict[str, Tensor]) -> nn.Module:
-    """The fixture's network, without label dropout; the weights' names must be the model's."""
-    sizes = {"heads": config["num_heads"], "classes": config["num_classes"], "label_dropout": 0.0}
-    if family == "DiT":
-        sizes.update(side=config["input_size"], patch=config["patch_size"])
-        sizes.update(width=config["hidden_size"], depth=config["depth"])
-        model: nn.Module = DiT(DiTConfig(**sizes))
-    else:
-        sizes.update(hidden=config["hidden_size"], depth=tuple(config["depth"]))
-        kernel = int(config["downsampler"][len("dwconv") :])
-        sizes.update(down_factor=config["down_factor"], down_kernel=kernel)
-        model = UDiT(UDiTConfig(**sizes))
-    model.load_state_dict(weights)
-    return model
+class Peer:
+    """What is checked: a model's networks in a mode on a device, which take inputs from anywhere."""
+
+    def __init__(self, folder: Path, spec: Spec, mode: str, device: str) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.mode = mode
+        self.device = device
+        self.is_rounded = mode.endswith("bf16")
+
+    def cases(self) -> List[Case]:
+        return cases_for(self.folder, self.spec)
+
+    def network(self, case: Case, rows: int) -> ForInference:
+        """For batches of so many rows."""
+        example = [
+            torch.cat([case.tensors[name]] * rows)[:rows].to(self.device) for name in ("x", "t", "y")
+        ]
+        network = for_inference(case.network().to(self.device), self.mode, example)
+        return lambda *inputs: network(*(each.to(self.device) for each in inputs)).cpu()
 
 
-def loaded(folder: Path, family: str, mode: str, rows: int) -> Tuple[ForInference, dict, dict]:
-    """A fixture's network in a mode, for batches of so many rows; its tensors and its config."""
-    stem = FORWARD_FIXTURES[family]
-    case = read_safetensors(folder / f"{stem}.safetensors")
-    config = json.loads((folder / f"{stem}.json").read_text())["config"]
-    weights = read_safetensors(folder / f"{stem}.weights.safetensors")
-    example = [torch.cat([case[name], case[name]])[:rows] for name in ("x", "t", "y")]
-    return for_inference(model_from(family, config, weights), mode, example), case, config
+def check_forward(report: Report, peer: Peer) -> None:
+    for case in peer.cases():
+        x, t, y, expected = (case.tensors[name] for name in ("x", "t", "y", "out"))
+        out = peer.network(case, rows=x.shape[0])(x, t, y)
+        what = f"forward of {case.name}"
+        error = relative_l2(out, expected)
+        report.at_most(f"{what}, rel L2", error, ROUNDED if peer.is_rounded else 2e-5)
+        if not peer.is_rounded:
+            report.at_most(f"{what}, max abs", (out - expected).abs().max().item(), 1e-4)
 
 
-def check_forward(report: Report, folder: Path, family: str, mode: str) -> None:
-    network, case, _ = loaded(folder, family, mode, rows=3)
-    out, expected = network(case["x"], case["t"], case["y"]), case["out"]
-    rounded = mode.endswith("bf16")
-    report.at_most("forward, rel L2", relative_l2(out, expected), ROUNDED if rounded else 2e-5)
-    if not rounded:
-        report.at_most("forward, max abs", (out - expected).abs().max().item(), 1e-4)
-
-
-def check_sampling(report: Report, folder: Path, family: str, mode: str) -> None:
+def check_sampling(report: Report, peer: Peer) -> None:
     """Guidance with the family's network; the steps of a whole trajectory with U-DiT's."""
-    rounded = mode.endswith("bf16")
-    network, case, config = loaded(folder, family, mode, rows=4)
-    x, t, y = (case[f"cfg.{name}"][:2] for name in ("x", "t", "y"))
-    out = guided(network, y, scale=1.5, null_label=config["num_classes"])(x, t)
-    error = relative_l2(out, case["cfg.out_1.5"][:2])
-    report.at_most("guided, rel L2", error, ROUNDED if rounded else 2e-5)
-    if family == "DiT":
+    case = peer.cases()[0]
+    x, t, y = (case.tensors[f"cfg.{name}"][:2] for name in ("x", "t", "y"))
+    out = guided(peer.network(case, rows=4), y, scale=1.5, null_label=case.null_label)(x, t)
+    error = relative_l2(out, case.tensors["cfg.out_1.5"][:2])
+    report.at_most("guided, rel L2", error, ROUNDED if peer.is_rounded else 2e-5)
+    if peer.spec["family"] != "U-DiT":
         return
-    loop = read_safetensors(folder / "diffusion" / "loop_ddpm10_nocfg_clip.safetensors")
-    network, _, _ = loaded(folder, family, mode, rows=2)
+    loop = read_safetensors(peer.folder / "diffusion" / "loop_ddpm10_nocfg_clip.safetensors")
+    network = peer.network(case, rows=2)
     diffusion, x = GaussianDiffusion(steps=10), loop["z"]
     for i, (noise, expected) in enumerate(zip(loop["noises"], loop["samples"])):
         before = x if i == 0 else loop["samples"][i - 1]
@@ -112,7 +90,8 @@ def check_sampling(report: Report, folder: Path, family: str, mode: str) -> None
             lambda x, t: network(x, t, loop["y"]), before, 9 - i, noise, clip=True
         )
         error = relative_l2(x, expected)
-        report.at_most(f"step {i + 1} of 10, rel L2", error, ROUNDED if rounded else 1e-4)
+        limit = ROUNDED if peer.is_rounded else 1e-4
+        report.at_most(f"step {i + 1} of 10, rel L2", error, limit)
 
 
 class RecordedDropout(nn.Module):
@@ -122,7 +101,7 @@ class RecordedDropout(nn.Module):
         super().__init__()
         self.embedding_table = embedder.embedding_table
         self.classes = embedder.classes
-        self.hidden = torch.zeros(rows, dtype=torch.bool)
+        self.register_buffer("hidden", torch.zeros(rows, dtype=torch.bool), persistent=False)
 
     def forward(self, y: Tensor) -> Tensor:
         return self.embedding_table(torch.where(self.hidden, self.classes, y))
@@ -135,37 +114,41 @@ def record_dropout(model: nn.Module, rows: int) -> List[RecordedDropout]:
     return [getattr(model, name) for name in names]
 
 
-def check_training(report: Report, folder: Path, family: str, mode: str) -> None:
-    check_loss(report, folder)
-    folder = folder / TRAINING_FIXTURES[family]
-    rounded = mode.endswith("bf16")
+def check_training(report: Report, peer: Peer) -> None:
+    check_loss(report, peer.folder)
+    family, mode = peer.spec["family"], peer.mode
+    folder = peer.folder / TRAINING_FIXTURES[family]
     expected = json.loads((folder / "expected.json").read_text())
     batches = read_safetensors(folder / "batches.safetensors")
+    batches = {name: each.to(peer.device) for name, each in batches.items()}
     weights = read_safetensors(folder / "init.safetensors")
-    model = model_from(family, expected["config"], weights)
+    model = Case(folder.name, spec_of(expected["config"], family), weights, {}).network()
     embedders = record_dropout(model, batches["y"].shape[1])
-    model = for_training(model, mode)
-    trainer = Trainer(model, expected["ema_decay"], compiler_of(mode), precision_of(mode))
+    model = for_training(model.to(peer.device), mode)
+    precision = precision_of(mode, peer.device)
+    trainer = Trainer(model, expected["ema_decay"], compiler_of(mode), precision)
     for step, loss in enumerate(expected["losses"]):
         for embedder, dropped in zip(embedders, batches["drop_ids"][step]):
             embedder.hidden.copy_(dropped == 1)
         actual = trainer.step_at(*(batches[name][step] for name in ("x", "t", "y", "noise")))
-        limit = 0.02 if rounded else 1e-4
+        limit = 0.02 if peer.is_rounded else 1e-4
         report.at_most(f"loss of step {step + 1}, relative", abs(actual / loss - 1), limit)
         if step == 0:
-            check_gradients(report, trainer, folder, rounded)
+            check_gradients(report, trainer, folder, peer.is_rounded)
     for name, averaged in (("params", trainer.model), ("ema", trainer.ema)):
         path = folder / f"{name}_step5.safetensors"
-        if path.exists() and not rounded:
+        if path.exists() and not peer.is_rounded:
             stored = read_safetensors(path)
-            errors = [(p - stored[key]).abs().flatten() for key, p in averaged.named_parameters()]
+            errors = [
+                (p.cpu() - stored[key]).abs().flatten() for key, p in averaged.named_parameters()
+            ]
             check_parameters(report, f"{name} after 5 steps", errors)
 
 
 def check_gradients(report: Report, trainer: Trainer, folder: Path, rounded: bool) -> None:
     expected = read_safetensors(folder / "grads_step1.safetensors")
     pairs = {
-        name: (parameter.grad, expected[name])
+        name: (parameter.grad.cpu(), expected[name])
         for name, parameter in trainer.model.named_parameters()
         if parameter.requires_grad
     }
@@ -199,8 +182,9 @@ def check_loss(report: Report, folder: Path) -> None:
 CHECKS = {"forward": check_forward, "sample": check_sampling, "train": check_training}
 
 
-def check(folder: Path, family: str, tasks: List[str], mode: str) -> Report:
+def check(folder: Path, spec: Spec, tasks: List[str], mode: str, device: str) -> Report:
     report = Report()
+    peer = Peer(folder, spec, mode, device)
     for task in tasks:
-        CHECKS[task](report, folder, family, mode)
+        CHECKS[task](report, peer)
     return report

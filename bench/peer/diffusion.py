@@ -31,13 +31,13 @@ def guided(network: Callable[..., Tensor], y: Tensor, scale: float, null_label: 
 
 
 class GaussianDiffusion:
-    def __init__(self, steps: int = STEPS) -> None:
+    def __init__(self, steps: int = STEPS, device: str = "cpu") -> None:
         """With fewer steps than trained: evenly spread ones, first and last among them."""
         stride = (STEPS - 1) / max(1, steps - 1)
         self.timesteps = [round(stride * i) for i in range(steps)]  # what the network is told
-        every_beta = torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64)
+        every_beta = torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64, device=device)
         kept = torch.cumprod(1 - every_beta, dim=0)[self.timesteps]
-        kept_before = torch.cat([torch.ones(1, dtype=torch.float64), kept[:-1]])
+        kept_before = torch.cat([torch.ones_like(kept[:1]), kept[:-1]])
         beta = 1 - kept / kept_before
         posterior_variance = beta * (1 - kept_before) / (1 - kept)
         # The true first value is 0, and its log not finite; with a single step no other is there.
@@ -73,7 +73,7 @@ class GaussianDiffusion:
         self, network: Network, x_t: Tensor, step: int, noise: Tensor, clip: bool = False
     ) -> Tensor:
         """One ancestral step (DDPM), of the number `step` counted from the data."""
-        t = torch.full((x_t.shape[0],), step)
+        t = torch.full((x_t.shape[0],), step, device=x_t.device)
         eps, variance = network(x_t, torch.full_like(t, self.timesteps[step])).chunk(2, dim=1)
         x0 = self._predicted_x0(eps, x_t, t)
         mean = self._posterior_mean(x0.clamp(-1, 1) if clip else x0, x_t, t)
@@ -83,7 +83,7 @@ class GaussianDiffusion:
 
     def sample(self, network: Network, shape: Sequence[int]) -> Tensor:
         """From noise to data."""
-        x = torch.randn(*shape)
+        x = torch.randn(*shape, device=self.signal.device)
         for step in reversed(range(len(self.timesteps))):
             x = self.sample_step(network, x, step, torch.randn_like(x))
         return x

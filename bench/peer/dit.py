@@ -1,13 +1,15 @@
-"""DiT in PyTorch, eager, float32: the plain transformer that U-DiT is compared with.
+"""DiT and SiT in PyTorch, eager, float32: the plain transformer that U-DiT is compared with.
 
-Written from the paper (arXiv 2212.09748, adaLN-Zero) and from the published checkpoints' keys and
-shapes; module names are those keys, so an official state_dict loads strictly.
+Written from the papers (arXiv 2212.09748, adaLN-Zero; 2401.08740) and from the published
+checkpoints' keys and shapes; module names are those keys, so an official state_dict loads strictly.
+SiT is the same network: it predicts a velocity, and nobody reads its channels for a variance.
 
 Axes: B batch, C channels, H W latent, T tokens, D width.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ class DiTConfig:
     heads: int = 6
     classes: int = 1000
     label_dropout: float = 0.1
-    learn_sigma: bool = True  # twice the output channels
+    variance: str = "learned"  # or "discarded" (SiT): computed, but not returned; or "none"
 
 
 def sine_cosine_positions(width: int, side: int) -> Tensor:
@@ -70,12 +72,16 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         b, t, d = x.shape
-        q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.placed(self.qkv(x).reshape(b, t, 3, self.heads, -1))
         if self.fused:
             out = F.scaled_dot_product_attention(q, k, v)
         else:
             out = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
         return self.proj(out.transpose(1, 2).reshape(b, t, d))
+
+    def placed(self, qkv: Tensor) -> Sequence[Tensor]:
+        """(B,T,3,heads,D/heads) -> (3,B,heads,T,D/heads); a subclass tells them their positions."""
+        return qkv.permute(2, 0, 3, 1, 4)
 
 
 class FeedForward(nn.Module):
@@ -89,9 +95,10 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, width: int, heads: int):
+    def __init__(self, config: DiTConfig):
         super().__init__()
-        self.attn = SelfAttention(width, heads)
+        width = config.width
+        self.attn = SelfAttention(width, config.heads)
         self.mlp = FeedForward(width)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
@@ -114,28 +121,33 @@ class FinalLayer(nn.Module):
 
 
 class DiT(nn.Module):
-    """Noise (and variance) of a noisy latent (B,4,H,W) at timesteps t (B), labels y (B)."""
+    """Noise and variance, or velocity, of a noisy latent (B,4,H,W) at times t (B), labels y (B)."""
 
-    def __init__(self, config: DiTConfig):
+    def __init__(self, config: DiTConfig, block: Callable[[DiTConfig], nn.Module] = Block):
         super().__init__()
         width, patch = config.width, config.patch
         self.patch = patch
+        self.discards_variance = config.variance == "discarded"
         self.pos_embed = nn.Parameter(
             sine_cosine_positions(width, config.side // patch), requires_grad=False
         )
         self.x_embedder = PatchEmbedder(width, patch)
         self.t_embedder = TimestepEmbedder(width)
         self.y_embedder = LabelEmbedder(config.classes, width, config.label_dropout)
-        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.depth))
-        channels = LATENT_CHANNELS * (2 if config.learn_sigma else 1)
+        self.blocks = nn.ModuleList(block(config) for _ in range(config.depth))
+        channels = LATENT_CHANNELS * (1 if config.variance == "none" else 2)
         self.final_layer = FinalLayer(width, patch * patch * channels)
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        tokens = self.x_embedder(x) + self.pos_embed
+        tokens = self.to_tokens(x)
         c = self.t_embedder(t) + self.y_embedder(y)
         for block in self.blocks:
             tokens = block(tokens, c)
-        return self.to_image(self.final_layer(tokens, c))
+        image = self.to_image(self.final_layer(tokens, c))
+        return image[:, :LATENT_CHANNELS] if self.discards_variance else image
+
+    def to_tokens(self, x: Tensor) -> Tensor:
+        return self.x_embedder(x) + self.pos_embed
 
     def to_image(self, tokens: Tensor) -> Tensor:
         """(B,T,p*p*C), channels innermost, -> (B,C,H,W)."""

@@ -13,7 +13,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
-from typing import Callable, ContextManager, List
+from typing import Callable, ContextManager, Dict, List
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,14 @@ from torch import Tensor, nn
 from network import avoid_slow_depthwise, merge_for_evaluation
 
 ForInference = Callable[[Tensor, Tensor, Tensor], Tensor]  # x, t, y -> the network's output
+
+
+def devices_of_modes() -> Dict[str, List[str]]:
+    """Which modes there are, by device."""
+    modes = available_modes()
+    if not torch.cuda.is_available():
+        return {"cpu": modes}
+    return {"cpu": modes, "cuda": [mode for mode in modes if not mode.startswith("openvino")]}
 
 
 def available_modes() -> List[str]:
@@ -34,10 +42,10 @@ def available_modes() -> List[str]:
     return modes + (["openvino", "openvino-bf16"] if has_openvino else [])
 
 
-def precision_of(mode: str) -> Callable[[], ContextManager]:
+def precision_of(mode: str, device: str) -> Callable[[], ContextManager]:
     if not mode.endswith("bf16"):
         return contextlib.nullcontext
-    return lambda: torch.autocast("cpu", dtype=torch.bfloat16)
+    return lambda: torch.autocast(device, dtype=torch.bfloat16)
 
 
 def fuse_attention(model: nn.Module) -> None:
@@ -49,7 +57,7 @@ def fuse_attention(model: nn.Module) -> None:
 
 
 def for_inference(model: nn.Module, mode: str, example: List[Tensor]) -> ForInference:
-    """The network in its evaluation form, in a mode; the model itself is used up."""
+    """The network in its evaluation form, in a mode, where it is; the model itself is used up."""
     merge_for_evaluation(model)
     if mode == "eager":
         return torch.inference_mode()(model)
@@ -59,7 +67,7 @@ def for_inference(model: nn.Module, mode: str, example: List[Tensor]) -> ForInfe
     model.to(memory_format=torch.channels_last)
     is_compiled = mode.startswith("compile")
     network = compiled_for_inference(model) if is_compiled else model
-    precision = precision_of(mode)
+    precision = precision_of(mode, example[0].device.type)
 
     def run(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad() if is_compiled else torch.inference_mode(), precision():

@@ -1,9 +1,9 @@
 """U-DiT in PyTorch, eager, NCHW, float32: the network that the benchmark compares with.
 
 Written from the paper (arXiv 2405.02730) and from the published checkpoints' keys and shapes;
-module names are those keys, so an official state_dict loads strictly. Only what the published
-presets and the recorded training need is here: cosine attention, 2-D rotary positions, depthwise
-downsampler with shortcut, rep FFN.
+module names are those keys, so an official state_dict loads strictly. Besides the published presets
+it does the paper's steps from DiT-UNet to U-DiT: full or dot-product attention, no positions, a
+plain FFN. Downsamplers are depthwise with shortcut.
 
 Axes: B batch, C channels, H W grid, S the sub-lattices of a grid, T tokens of one sub-lattice,
 D channels of one head.
@@ -32,6 +32,11 @@ class UDiTConfig:
     label_dropout: float = 0.1
     down_factor: int = 2  # of each side: a grid is cut into its square of sub-lattices
     down_kernel: int = 5  # of the depthwise convolution before that
+    downsamples: bool = True  # otherwise all tokens attend together, without that convolution
+    cosine: bool = True  # unit-length queries and keys with a learned temperature; or dot products
+    rotary: bool = True  # 2-D positions; or none
+    rep_ffn: bool = True  # the paper's FFN; or a plain one
+    mlp_ratio: int = 2  # hidden channels of the FFN by its width
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -133,17 +138,31 @@ def interleave_sublattices(tokens: Tensor, side: int, factor: int) -> Tensor:
     return grid.reshape(b, c, factor * side, factor * side)
 
 
+class EveryToken(nn.Module):
+    """(B,C,H,W) -> (B,1,HW,C): what there is instead of a downsampler in full attention."""
+
+    factor = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2)[:, None]
+
+
 class Attention(nn.Module):
-    """Cosine attention within each sub-lattice of a square grid."""
+    """Attention within each sub-lattice of a square grid."""
 
     def __init__(self, width: int, config: UDiTConfig):
         super().__init__()
         self.heads = config.heads
         self.fused = False  # with PyTorch's own attention function?
-        self.logit_scale = nn.Parameter(torch.full((config.heads, 1, 1), math.log(10.0)))
+        self.rotary = config.rotary
+        self.logit_scale = None
+        if config.cosine:
+            self.logit_scale = nn.Parameter(torch.full((config.heads, 1, 1), math.log(10.0)))
         self.to_qkv = nn.Linear(width, 3 * width)
         self.to_out = nn.Conv2d(width, width, 1)
-        self.downsampler = SublatticeDownsampler(width, config.down_factor, config.down_kernel)
+        self.downsampler: nn.Module = EveryToken()
+        if config.downsamples:
+            self.downsampler = SublatticeDownsampler(width, config.down_factor, config.down_kernel)
         self.factors = None  # rotary factors of the grid seen last
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,16 +170,20 @@ class Attention(nn.Module):
         side = x.shape[-1] // factor
         tokens = self.downsampler(x)
         b, s, t, c = tokens.shape
-        if self.factors is None or self.factors.shape[0] != t:
-            self.factors = rotary_factors(side, c // self.heads).to(x.device)
         q, k, v = (
             part.reshape(b, s, t, self.heads, -1) for part in self.to_qkv(tokens).chunk(3, dim=-1)
         )
-        turn = rotate_by_parts if self.fused else rotate
-        q = F.normalize(turn(q, self.factors).transpose(2, 3), dim=-1)  # (B,S,heads,T,D)
-        k = F.normalize(turn(k, self.factors).transpose(2, 3), dim=-1)
-        v = v.transpose(2, 3)
-        scale = self.logit_scale.clamp(max=LOGIT_SCALE_MAX).exp()
+        if self.rotary:
+            if self.factors is None or self.factors.shape[0] != t:
+                self.factors = rotary_factors(side, c // self.heads).to(x.device)
+            turn = rotate_by_parts if self.fused else rotate
+            q, k = turn(q, self.factors), turn(k, self.factors)
+        q, k, v = (each.transpose(2, 3) for each in (q, k, v))  # (B,S,heads,T,D)
+        if self.logit_scale is None:
+            scale = q.shape[-1] ** -0.5
+        else:
+            q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+            scale = self.logit_scale.clamp(max=LOGIT_SCALE_MAX).exp()
         if self.fused:
             q, k, v = (each.flatten(0, 1) for each in (q * scale, k, v))
             out = F.scaled_dot_product_attention(q, k, v, scale=1.0).unflatten(0, (b, s))
@@ -173,9 +196,9 @@ class Attention(nn.Module):
 class RepFeedForward(nn.Module):
     """Training form of the FFN: paired 1x1 convolutions, three depthwise branches and identity."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, mlp_ratio: int):
         super().__init__()
-        inner = 2 * width
+        inner = mlp_ratio * width
         half = inner // 2
         self.project_in = nn.Sequential(nn.Conv2d(width, half, 1), nn.Conv2d(half, inner, 1))
         self.dwconv = nn.ModuleList(
@@ -187,6 +210,18 @@ class RepFeedForward(nn.Module):
         x = F.gelu(self.project_in(x))
         x = x + self.dwconv[0](x) + self.dwconv[1](x) + self.dwconv[2](x)
         return self.project_out(x)
+
+
+class PlainFeedForward(nn.Module):
+    """DiT's MLP, at every pixel."""
+
+    def __init__(self, width: int, mlp_ratio: int):
+        super().__init__()
+        self.fc1 = nn.Conv2d(width, mlp_ratio * width, 1)
+        self.fc2 = nn.Conv2d(mlp_ratio * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
 
 
 class ChannelScale(nn.Module):
@@ -243,12 +278,13 @@ class Block(nn.Module):
 
     def __init__(self, width: int, config: UDiTConfig):
         super().__init__()
+        feed_forward = RepFeedForward if config.rep_ffn else PlainFeedForward
         self.norm = ChannelNorm()
         self.attn1 = Attention(width, config)
-        self.mlp1 = RepFeedForward(width)
+        self.mlp1 = feed_forward(width, config.mlp_ratio)
         self.adaLN_modulation1 = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
         self.attn2 = Attention(width, config)
-        self.mlp2 = RepFeedForward(width)
+        self.mlp2 = feed_forward(width, config.mlp_ratio)
         self.adaLN_modulation2 = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
@@ -347,15 +383,17 @@ class UDiT(nn.Module):
         return self.final_layer(self.output(x), c2)
 
 
-def blocks_of(model: nn.Module) -> List[Block]:
-    return [module for module in model.modules() if isinstance(module, Block)]
+def rep_blocks_of(model: nn.Module) -> List[Block]:
+    """Those with the FFN that has a form for training and one for evaluation."""
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    return [block for block in blocks if isinstance(block.mlp1, RepFeedForward)]
 
 
 @torch.no_grad()
 def initialise(model: nn.Module) -> nn.Module:
     """Xavier and N(0, 0.02) as published, except that nothing is zero.
 
-    For DiT too. Where the published initialisation is zero (adaLN, final projection) this draws N(0, 0.02): zero
+    For every family. Where the published initialisation is zero (adaLN, final projection) this draws N(0, 0.02): zero
     gates would make most gradients zero or denormal, and the timing unlike that of real training.
     """
     for module in model.modules():
@@ -374,8 +412,8 @@ def initialise(model: nn.Module) -> nn.Module:
 
 
 def merge_for_evaluation(model: nn.Module) -> nn.Module:
-    """Replaces every U-DiT FFN by its merged form, in place; the model can no longer be trained."""
-    for block in blocks_of(model):
+    """Replaces every rep FFN by its merged form, in place; the model can no longer be trained."""
+    for block in rep_blocks_of(model):
         block.mlp1 = MergedFeedForward(block.mlp1)
         block.mlp2 = MergedFeedForward(block.mlp2)
     return model.eval()
@@ -387,7 +425,7 @@ def avoid_slow_depthwise(model: nn.Module) -> nn.Module:
     On one thread PyTorch 1.13 keeps every 1x1 convolution away from oneDNN, which is right for
     ordinary ones, but leaves a depthwise one to a loop over single channels.
     """
-    for block in blocks_of(model):
+    for block in rep_blocks_of(model):
         for ffn in (block.mlp1, block.mlp2):
             ffn.dwconv[2] = ChannelScale(ffn.dwconv[2])
     return model

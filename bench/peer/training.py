@@ -25,12 +25,12 @@ class Trainer:
         self.precision = precision
         self.ema = copy.deepcopy(model).requires_grad_(False)
         self.ema_decay = ema_decay
-        self.diffusion = GaussianDiffusion()
+        self.diffusion = GaussianDiffusion(device=str(next(model.parameters()).device))
         self.optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0)
 
     def step(self, x: Tensor, y: Tensor) -> float:
         """One update on clean latents x (B,4,H,W) and labels y (B) at random timesteps."""
-        t = torch.randint(0, STEPS, (x.shape[0],))
+        t = torch.randint(0, STEPS, (x.shape[0],), device=x.device)
         return self.step_at(x, t, y, torch.randn_like(x))
 
     def step_at(self, x: Tensor, t: Tensor, y: Tensor, noise: Tensor) -> float:

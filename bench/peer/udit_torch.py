@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""U-DiT and DiT in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
+"""U-DiT, DiT, SiT and DiT-LLaMA in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
 
 import argparse
 import ctypes
@@ -29,6 +29,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help="preset of this project, as JSON (default: U-DiT-S)"
     )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--batch", type=int, default=8, help="latents per iteration")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=10, help="sample: steps of DDPM")
@@ -48,6 +49,14 @@ def limit_threads(threads: int) -> None:
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
 
 
+def compute_in_float32() -> None:
+    """By default PyTorch rounds the operands of convolutions on a GPU to TF32, of 10 bits."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
     """Builds model and inputs; returns the work to be timed."""
     import torch
@@ -59,30 +68,45 @@ def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
+    mode, batch, device = arguments.mode, arguments.batch, arguments.device
     model, side, classes = model_of(json.loads(arguments.model))
-    initialise(model)
-    mode, batch = arguments.mode, arguments.batch
-    x = torch.randn(batch, 4, side, side)
-    y = torch.randint(0, classes, (batch,))
+    initialise(model).to(device)
+    x = torch.randn(batch, 4, side, side, device=device)
+    y = torch.randint(0, classes, (batch,), device=device)
     if arguments.task == "train":
         from training import Trainer
 
         trainer = Trainer(
-            for_training(model, mode), compiled=compiler_of(mode), precision=precision_of(mode)
+            for_training(model, mode),
+            compiled=compiler_of(mode),
+            precision=precision_of(mode, device),
         )
         return lambda: trainer.step(x, y)
     guides = arguments.task == "sample" and arguments.cfg_scale != 1
-    t = torch.randint(0, 1000, (batch,))
+    t = torch.randint(0, 1000, (batch,), device=device)
     example = [torch.cat([each, each]) if guides else each for each in (x, t, y)]
     network = for_inference(model, mode, example)
     if arguments.task == "forward":
         return lambda: network(x, t, y)
-    diffusion = GaussianDiffusion(arguments.steps)
+    diffusion = GaussianDiffusion(arguments.steps, device)
     if guides:
         denoise = guided(network, y, arguments.cfg_scale, null_label=classes)
     else:
         denoise = lambda x, t: network(x, t, y)  # noqa: E731
     return lambda: diffusion.sample(denoise, x.shape)
+
+
+def finished(work: Callable[[], object], device: str) -> Callable[[], None]:
+    """The work until it is done: a GPU is only told what to do."""
+
+    def run() -> None:
+        work()
+        if device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    return run
 
 
 def seconds_now() -> float:
@@ -120,11 +144,11 @@ def uses_openblas() -> bool:
 def describe() -> None:
     import torch
 
-    from modes import available_modes
+    from modes import devices_of_modes
 
     say(
         torch=torch.__version__,
-        modes=available_modes(),
+        modes=devices_of_modes(),
         blas="OpenBLAS" if uses_openblas() else None,
     )
 
@@ -191,19 +215,21 @@ def main() -> int:
     if arguments.matrix_speed:
         matrix_speed()
         return 0
+    if arguments.device == "cuda":
+        compute_in_float32()
     if arguments.check:
         from check import check
 
-        family = json.loads(arguments.model)["family"]
+        spec = json.loads(arguments.model)
         tasks = [arguments.task] if arguments.task else list(WARM_UP)
-        report = check(arguments.check, family, tasks, arguments.mode)
+        report = check(arguments.check, spec, tasks, arguments.mode, arguments.device)
         if arguments.json:
             say(agrees=report.failures == 0, worst=report.worst)
         else:
             print("\n".join(report.lines))
         return 0 if arguments.json or report.failures == 0 else 1
     arguments.task = arguments.task or "forward"
-    work = iteration(arguments)
+    work = finished(iteration(arguments), arguments.device)
     timed(work, WARM_UP[arguments.task])
     if arguments.serve:
         serve(work)

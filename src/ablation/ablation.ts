@@ -2,7 +2,9 @@
  * @file Runs a grid: cell after cell is trained, measured and put into the table. What is finished is recognised, what
  * was begun goes on, so that the same call can be interrupted and repeated.
  */
+import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
+import { withLock } from '../files/lock-file-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
 import type { RunObserver } from '../train/training-run.ts';
@@ -70,12 +72,27 @@ export function cellMacs({ cost }: Pick<PlannedVariant, 'cost'>, steps: number):
 
 /**
  * @returns the rows of the table, which is written after every cell
+ * @throws ConfigError if another process works in the folder
  * @throws the signal's reason when it is aborted; the same call goes on
  */
 export async function runAblation(options: AblationOptions): Promise<VariantResult[]> {
-  const { grid, folder, observer, signal } = options;
+  const { grid, folder, signal } = options;
   planAblation(grid); // refuses what cannot work before anything is written
   await makeFolder(folder, { Failure: ConfigError, fix: 'choose a writable folder with --out' });
+  const onWait = (processId: number) => {
+    throw new ConfigError({
+      where: folder,
+      problem: `process ${processId} works on this ablation`,
+      fix: 'wait until it has ended, or choose another folder with --out',
+    });
+  };
+  const lock = { signal, onWait, Failure: ConfigError };
+  return withLock(join(folder, 'ablation.lock'), lock, () => completeAblation(options));
+}
+
+/** {@link runAblation}, alone in its folder. */
+async function completeAblation(options: AblationOptions): Promise<VariantResult[]> {
+  const { grid, observer, signal } = options;
   const rows: PreparedVariant[] = [];
   for (const variant of grid.variants) rows.push(await prepare(variant, options));
   // Seed after seed, so that the table has every row as early as can be.

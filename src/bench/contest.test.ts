@@ -80,6 +80,7 @@ test('a rival is measured in its fastest layout; one that cannot start is a note
   ]);
   expect(result.ours[0]!.introduction).not.toHaveProperty('loadSeconds');
   expect(result.ours[0]!.loadSeconds!.warm).toBeGreaterThan(0);
+  expect(result.ours[0]!.productGflops).toBeGreaterThan(0);
   expect(result.macsPerImage).toBe(1e9);
   expect(result.notes).toMatchInlineSnapshot(`
     [

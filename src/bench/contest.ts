@@ -38,6 +38,8 @@ export interface Measurement extends Layout {
   readonly loadSeconds?: LoadSeconds;
   /** Relative L2 of the network's output to that in f32: forward, where it is in another precision. */
   readonly error?: number;
+  /** Operations in a second, in 10^9, of matrix products alone on the same cores: forward in f32 on the CPU. */
+  readonly productGflops?: number;
   /** Where the time went, if a profile was asked for. */
   readonly operations?: OperationShares;
 }
@@ -139,18 +141,18 @@ function macsOf(
 }
 
 async function finish(
-  { workload, contestant, loadSeconds, error }: StartedWorkload,
+  { workload, contestant, loadSeconds, ...measured }: StartedWorkload,
   seconds: readonly number[],
 ): Promise<Measurement> {
   const { workers, threads, precision, profilePrefix } = workload;
   const {
     name,
-    introduction: { loadSeconds: _, outputError: __, ...introduction },
+    introduction: { loadSeconds: _, outputError: __, productGflops: ___, ...introduction },
   } = contestant;
   const memory = await contestant.quit();
   return {
     ...{ name, workers, threads, precision, introduction, seconds, memory, loadSeconds },
-    ...(error === undefined ? {} : { error }),
+    ...measured,
     ...(profilePrefix === undefined ? {} : { operations: await readOperationShares(profilePrefix) }),
   };
 }
@@ -194,26 +196,34 @@ interface StartedWorkload {
   readonly workload: Workload;
   readonly contestant: Contestant;
   readonly loadSeconds: LoadSeconds;
-  readonly error: number | undefined;
+  readonly error?: number;
+  readonly productGflops?: number;
 }
 
 /**
  * Where compiled models are kept it is started twice: what is timed runs as it does from the second start on. The error
- * is measured in the first process.
+ * and the speed of products are measured in the first process.
  */
 async function startOurs(workload: Workload, options: ContestOptions): Promise<StartedWorkload> {
   const cacheFolder = await mkdtemp(join(options.scratchFolder, 'models-'));
   const keepsModels = workload.task !== 'train' && workload.device === 'cpu';
   const measureError = workload.precision !== 'f32';
-  const first = await startProcess({ workload, cacheFolder, warmUp: !keepsModels, measureError }, options);
+  const measureProducts = !measureError && workload.task === 'forward' && workload.device === 'cpu';
+  const first = await startProcess(
+    { workload, cacheFolder, warmUp: !keepsModels, measureError, measureProducts },
+    options,
+  );
   const cold = Number(first.introduction.loadSeconds);
-  const error = first.introduction.outputError as number | undefined;
-  if (!keepsModels) return { workload, contestant: first, loadSeconds: { cold }, error };
+  const measured = {
+    ...(measureError ? { error: first.introduction.outputError as number } : {}),
+    ...(measureProducts ? { productGflops: Number(first.introduction.productGflops) } : {}),
+  };
+  if (!keepsModels) return { workload, contestant: first, loadSeconds: { cold }, ...measured };
   await first.quit();
-  const again = { workload, cacheFolder, warmUp: true, measureError: false };
+  const again = { workload, cacheFolder, warmUp: true, measureError: false, measureProducts: false };
   const contestant = await startProcess(again, options);
   const warm = Number(contestant.introduction.loadSeconds);
-  return { workload, contestant, loadSeconds: { cold, warm }, error };
+  return { workload, contestant, loadSeconds: { cold, warm }, ...measured };
 }
 
 /** In a checkout the new process has to be taught TypeScript; the package has JavaScript. */

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Rival } from './contest.ts';
-import { findPeers, layoutsOf, type PeerMode } from './peer.ts';
-import type { Contest, Workload } from './plan.ts';
+import { findPeers, layoutsOf, type PeerMode, type PeerRequest } from './peer.ts';
+import { type Contest, TASKS, type Workload } from './plan.ts';
 
 /** Answers as bench/peer/udit_torch.py does; modes are right unless they are compiled. */
 const FAKE_PYTHON = `#!/usr/bin/env node
@@ -12,13 +12,13 @@ const flags = process.argv.slice(3);
 const valueOf = (flag) => flags[flags.indexOf(flag) + 1];
 const say = (answer) => console.log(JSON.stringify(answer));
 const { OPENBLAS_CORETYPE: core = 'none', OPENBLAS_L2_SIZE: l2 } = process.env;
-if (flags.includes('--describe')) say({ torch: '9.0', modes: ['eager', 'compile', 'openvino'], blas: 'OpenBLAS' });
+if (flags.includes('--describe')) say({ torch: '9.0', modes: { cpu: ['eager', 'compile', 'openvino'], cuda: ['eager'] }, blas: 'OpenBLAS' });
 else if (flags.includes('--matrix-speed')) {
   if (core === 'ZEN') process.exit(132);
   say({ gflops: { none: 50, HASWELL: 100, SKYLAKEX: 200 }[core], correct: core !== 'SKYLAKEX' });
 } else if (flags.includes('--check')) say({ agrees: valueOf('--mode') !== 'compile', worst: 'forward, rel L2: 0.3 (limit 2e-05)' });
 else {
-  say({ ready: true, core, l2: l2 ?? 'none', batch: valueOf('--batch'), threads: valueOf('--threads') });
+  say({ ready: true, core, l2: l2 ?? 'none', batch: valueOf('--batch'), device: valueOf('--device'), threads: valueOf('--threads') });
   require('node:readline').createInterface({ input: process.stdin }).on('line', (line) =>
     say(line === 'quit' ? { peak_rss_mb: 10 } : { interval: [0, 1] }));
 }
@@ -38,8 +38,11 @@ afterEach(() => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const find = (modes: readonly PeerMode[]) =>
-  findPeers({ model: 'DiT-S/8', pythons: [python], modes }, ended.signal);
+const find = (modes: readonly PeerMode[], request: Partial<PeerRequest> = {}) =>
+  findPeers(
+    { model: 'DiT-S/8', tasks: TASKS, devices: ['cpu'], pythons: [python], modes, ...request },
+    ended.signal,
+  );
 
 const contest = (changes: Partial<Workload> = {}, cores = 2): Contest => {
   const workload: Workload = {
@@ -60,13 +63,15 @@ const contest = (changes: Partial<Workload> = {}, cores = 2): Contest => {
 test('a mode is a rival; one that this PyTorch lacks is a note', async () => {
   const { rivals, notes } = await find(['eager', 'bf16']);
   expect(rivals.map(({ name, precision }) => [name, precision])).toEqual([['PyTorch 9.0 eager', 'f32']]);
-  expect(notes).toEqual(['PyTorch 9.0 has no mode bf16 here']);
+  expect(notes).toEqual(['PyTorch 9.0 has no mode bf16 on cpu here']);
 });
 
 test('runs on the fastest kernels that are right, each process with its share', async () => {
   const [eager] = (await find(['eager'])).rivals as [Rival];
   const contestant = await eager.start(contest(), { workers: 2, threads: 1 }, ended.signal);
-  expect(contestant.introduction).toEqual({ core: 'HASWELL', l2: 'none', batch: '4', threads: '1' });
+  expect(contestant.introduction).toEqual({
+    ...{ core: 'HASWELL', l2: 'none', batch: '4', device: 'cpu', threads: '1' },
+  });
   expect(await contestant.run()).toBe(1);
   expect(await contestant.quit()).toEqual({ totalMb: 20, largestMb: 10 });
 });
@@ -90,6 +95,35 @@ test('takes part where it can do the same', async () => {
   expect(takingPart({ task: 'sample' })).toEqual(['eager', 'openvino']);
   expect(takingPart({ task: 'sample', sampling: { steps: 2, sampler: 'ddim' } })).toEqual([]);
   expect(takingPart({ device: 'wasm' })).toEqual([]);
+});
+
+test('of a model whose sampling and training it lacks it does forward, and says so', async () => {
+  const doing = async (model: string) => {
+    const { rivals, notes } = await find(['eager'], { model });
+    const tasks = TASKS.filter((task) => rivals.some((rival) => rival.layouts(contest({ task })).length > 0));
+    return { tasks, notes };
+  };
+  expect(await doing('U-DiT-L')).toEqual({ tasks: ['forward', 'sample', 'train'], notes: [] });
+  for (const model of ['SiT-XL/2', 'DiT-LLaMA-B/4', 'SiT-LLaMA-S/2', 'U-DiT-T', 'DiT-UNet-Slim']) {
+    const note = `the peer does only forward of ${model}: it samples and trains as U-DiT-S and DiT do`;
+    expect(await doing(model)).toEqual({ tasks: ['forward'], notes: [note] });
+  }
+  expect(await doing('DiT-UNet-KV')).toEqual({
+    tasks: [],
+    notes: ['no peer: it cannot downsample keys and values alone, as DiT-UNet-KV does'],
+  });
+  const { notes } = await find(['eager'], { model: 'SiT-XL/2', tasks: ['forward'] });
+  expect(notes).toEqual([]);
+});
+
+test('on CUDA where its PyTorch has it, else with a note', async () => {
+  const { rivals, notes } = await find(['eager', 'openvino'], { devices: ['cuda', 'webgpu'] });
+  expect(rivals.map(({ name }) => name)).toEqual(['PyTorch 9.0 eager']);
+  expect(notes).toEqual(['PyTorch 9.0 has no mode openvino on cuda here']);
+  const onCuda = contest({ device: 'cuda' }, 1);
+  expect(rivals[0]!.layouts(onCuda)).toEqual([{ workers: 1, threads: 1 }]);
+  const contestant = await rivals[0]!.start(onCuda, { workers: 1, threads: 1 }, ended.signal);
+  expect(contestant.introduction).toMatchObject({ device: 'cuda' });
 });
 
 test('layouts use all cores, and fewer threads where processes cannot', () => {

@@ -9,9 +9,10 @@ import { promisify } from 'node:util';
 import { ConfigError, RuntimeUnavailableError } from '../core/errors.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { ModelSpec } from '../models/registry.ts';
+import type { BackendName } from '../runtime/session.ts';
 import type { Layout, Rival } from './contest.ts';
 import { type Command, Contestant, lastWords } from './contestant.ts';
-import type { Contest } from './plan.ts';
+import type { BenchRequest, Contest } from './plan.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bench/peer/udit_torch.py', import.meta.url));
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures', import.meta.url));
@@ -29,8 +30,7 @@ export const PEER_MODES = [
 ] as const;
 export type PeerMode = (typeof PEER_MODES)[number];
 
-export interface PeerRequest {
-  readonly model: string;
+export interface PeerRequest extends Pick<BenchRequest, 'model' | 'tasks' | 'devices'> {
   /** Python interpreters, each with its own PyTorch; by default the first usual one that has one. */
   readonly pythons?: readonly string[] | undefined;
   readonly modes: readonly PeerMode[];
@@ -47,29 +47,54 @@ export interface Peers {
  *
  * @throws ConfigError if an interpreter that was asked for has none
  */
-export async function findPeers({ model, pythons, modes }: PeerRequest, signal: AbortSignal): Promise<Peers> {
+export async function findPeers(request: PeerRequest, signal: AbortSignal): Promise<Peers> {
+  const { model, tasks, devices, pythons, modes } = request;
   const none = (note: string): Peers => ({ rivals: [], notes: [`no peer: ${note}`] });
   if (!existsSync(SCRIPT)) return none('its scripts are in a clone of the repository, not in the package');
   const spec = presetSpec(model);
   if (spec.config.inChannels !== 4) return none(`it draws latents of 4 channels, ${model} does not`);
+  if (spec.config.tokens === 'kv')
+    return none(`it cannot downsample keys and values alone, as ${model} does`);
   const installed = pythons === undefined ? await firstUsual(signal) : await allOf(pythons, signal);
   if (installed.length === 0) return none(`none of ${INTERPRETERS.join(', ')} can import torch`);
   const pairs = installed.flatMap((torch) => modes.map((mode) => [torch, mode] as const));
+  const shared = PEER_DEVICES.filter((device) => devices.includes(device));
   return {
     rivals: pairs
-      .filter(([torch, mode]) => torch.modes.includes(mode))
+      .filter(([torch, mode]) => shared.some((device) => hasMode(torch, mode, device)))
       .map(([torch, mode]) => rivalOf(torch, mode, spec)),
-    notes: pairs
-      .filter(([torch, mode]) => !torch.modes.includes(mode))
-      .map(([{ version }, mode]) => `PyTorch ${version} has no mode ${mode} here`),
+    notes: [
+      ...(isDoneWhole(spec) || tasks.every((task) => task === 'forward')
+        ? []
+        : [`the peer does only forward of ${model}: it samples and trains as U-DiT-S and DiT do`]),
+      ...shared.flatMap((device) =>
+        pairs
+          .filter(([torch, mode]) => !hasMode(torch, mode, device))
+          .map(([{ version }, mode]) => `PyTorch ${version} has no mode ${mode} on ${device} here`),
+      ),
+    ],
   };
+}
+
+/** Those that both programs have; here the names are PyTorch's too. */
+const PEER_DEVICES = ['cpu', 'cuda'] as const satisfies readonly BackendName[];
+
+function hasMode({ modes }: InstalledTorch, mode: PeerMode, device: BackendName): boolean {
+  return modes[device]?.includes(mode) ?? false;
+}
+
+/** Sampling and training are Gaussian diffusion's, and recorded for these networks. */
+function isDoneWhole({ family, config }: ModelSpec): boolean {
+  if (family === 'U-DiT') return config.attention === 'cosine';
+  return family === 'DiT' && !config.discardSigma;
 }
 
 /** A Python interpreter with PyTorch. */
 interface InstalledTorch {
   readonly python: string;
   readonly version: string;
-  readonly modes: readonly string[];
+  /** By device. */
+  readonly modes: Readonly<Partial<Record<BackendName, readonly string[]>>>;
   /** What makes its matrix products fastest. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -105,7 +130,7 @@ async function describe(python: string, signal: AbortSignal): Promise<InstalledT
       torch: version,
       modes,
       blas,
-    } = await ask<{ torch: string; modes: string[]; blas: string | null }>(
+    } = await ask<{ torch: string; modes: InstalledTorch['modes']; blas: string | null }>(
       { program: python, args: [SCRIPT, '--describe'] },
       signal,
     );
@@ -145,24 +170,27 @@ async function ask<Answer>({ program, args, env = {} }: Command, signal: AbortSi
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Answer;
 }
 
-function rivalOf({ python, version, env }: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival {
+function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival {
+  const { python, version, env } = torch;
   const name = `PyTorch ${version} ${mode}`;
   const modelFlags = ['--model', JSON.stringify(spec), '--mode', mode];
-  const isChecked = new Map<Contest['task'], Promise<void>>();
+  const isChecked = new Map<string, Promise<void>>();
   return {
     name,
     precision: mode.endsWith('bf16') ? 'bf16' : 'f32',
-    layouts: (contest) => (canDo(contest, mode) ? layoutsOf(contest) : []),
+    layouts: (contest) =>
+      hasMode(torch, mode, contest.device) && canDo(contest, mode, spec) ? layoutsOf(contest) : [],
     async start(contest, { workers, threads }, signal) {
-      const { task, batch, sampling } = contest.workloads[0]!;
-      const check = isChecked.get(task) ?? expectAgreement();
-      isChecked.set(task, check);
+      const { task, batch, device, sampling } = contest.workloads[0]!;
+      const work = ['--task', task, '--device', device];
+      const check = isChecked.get(work.join()) ?? expectAgreement();
+      isChecked.set(work.join(), check);
       await check;
       const args = [
         SCRIPT,
         '--serve',
         ...modelFlags,
-        ...['--task', task],
+        ...work,
         ...['--batch', String(batch / workers)],
         ...['--threads', String(threads)],
         ...['--steps', String(sampling.steps)],
@@ -172,7 +200,7 @@ function rivalOf({ python, version, env }: InstalledTorch, mode: PeerMode, spec:
       return Contestant.start(name, new Array<Command>(workers).fill(command), signal);
 
       async function expectAgreement(): Promise<void> {
-        const args = [SCRIPT, ...modelFlags, '--task', task, '--check', FIXTURES, '--json'];
+        const args = [SCRIPT, ...modelFlags, ...work, '--check', FIXTURES, '--json'];
         const { agrees, worst } = await ask<{ agrees: boolean; worst: string }>(
           { program: python, args, env },
           signal,
@@ -188,8 +216,8 @@ function rivalOf({ python, version, env }: InstalledTorch, mode: PeerMode, spec:
 }
 
 /** Nobody trains with OpenVINO; of the samplers the peer has the paper's. */
-function canDo({ task, device, workloads }: Contest, mode: PeerMode): boolean {
-  if (device !== 'cpu') return false;
+function canDo({ task, workloads }: Contest, mode: PeerMode, spec: ModelSpec): boolean {
+  if (task !== 'forward' && !isDoneWhole(spec)) return false;
   if (task === 'sample') return (workloads[0]!.sampling.sampler ?? 'ddpm') === 'ddpm';
   return task === 'forward' || !mode.startsWith('openvino');
 }

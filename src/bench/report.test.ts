@@ -53,6 +53,9 @@ test('figures are per image; what is not known is not there', () => {
     warmLoadSeconds: 1,
     gflops: 20,
   });
+  const limited = { ...loaded, productGflops: 25 };
+  expect(figuresOf(limited, contest, 5e9)).toMatchObject({ productGflops: 25, shareOfProductSpeed: 0.8 });
+  expect(figuresOf(limited, contest)).not.toHaveProperty('shareOfProductSpeed');
 });
 
 test('a contest is a table of measurements, one of ratios, and versions below', () => {

@@ -25,14 +25,18 @@ export function ratios(ours: readonly Measurement[], rival: RivalMeasurement): R
 
 /** What is known of a measurement, whatever it is shown as. */
 export function figuresOf(measurement: Measurement, { batch }: Contest, macsPerImage?: number) {
-  const { seconds, memory, loadSeconds, error } = measurement;
+  const { seconds, memory, loadSeconds, error, productGflops } = measurement;
   const medianSeconds = median(seconds);
+  const gflops = macsPerImage && (2 * macsPerImage * batch) / medianSeconds / 1e9;
   return {
     medianSeconds,
     minSeconds: Math.min(...seconds),
     secondsPerImage: medianSeconds / batch,
     imagesPerSecond: batch / medianSeconds,
-    ...(macsPerImage === undefined ? {} : { gflops: (2 * macsPerImage * batch) / medianSeconds / 1e9 }),
+    ...(gflops === undefined ? {} : { gflops }),
+    ...(gflops === undefined || productGflops === undefined
+      ? {}
+      : { productGflops, shareOfProductSpeed: gflops / productGflops }),
     peakMemoryMb: memory.totalMb,
     peakMemoryPerProcessMb: memory.largestMb,
     ...(loadSeconds === undefined ? {} : { coldLoadSeconds: loadSeconds.cold }),
@@ -56,6 +60,10 @@ const COLUMNS: readonly (readonly [title: string, cell: Cell])[] = [
   ['s/image', fixed('secondsPerImage', 3)],
   ['images/s', fixed('imagesPerSecond', 2)],
   ['GFLOP/s', fixed('gflops', 0)],
+  [
+    'of products alone',
+    ({ shareOfProductSpeed: share }) => (share === undefined ? '' : `${Math.round(100 * share)} %`),
+  ],
   ['peak MB', fixed('peakMemoryMb', 0)],
   ['per process', fixed('peakMemoryPerProcessMb', 0)],
   ['cold load s', fixed('coldLoadSeconds', 2)],

@@ -1,7 +1,9 @@
 /** @file This package as a contestant (contestant.ts): does its workload when it is told to. */
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { backendFor } from '../runtime/devices-node.ts';
 import type { Task, Workload } from './plan.ts';
+import { productGflops } from './product-speed.ts';
 import { createWork } from './workload.ts';
 
 /** The program's argument, as JSON. */
@@ -13,6 +15,8 @@ export interface Assignment {
   readonly warmUp: boolean;
   /** Is the error of a low precision asked for? It takes memory. */
   readonly measureError: boolean;
+  /** Is the speed of matrix products alone asked for? */
+  readonly measureProducts: boolean;
 }
 
 /** The first iterations are slower: memory is new, and code is compiled. */
@@ -23,12 +27,16 @@ const say = (fields: Readonly<Record<string, unknown>>): void => console.log(JSO
 // Ctrl-C reaches every process of the terminal; this one is ended by the program that started it.
 process.on('SIGINT', () => {});
 
-const { workload, cacheFolder, warmUp, measureError } = JSON.parse(process.argv[2]!) as Assignment;
+const assignment = JSON.parse(process.argv[2]!) as Assignment;
+const { workload, cacheFolder, warmUp, measureError, measureProducts } = assignment;
 const work = await createWork(workload, cacheFolder);
 for (let i = 0; warmUp && i < WARM_UP_ITERATIONS[workload.task]; i++) await work.run();
 const { loadSeconds, facts } = work;
 const error = measureError ? { outputError: await work.error?.() } : {};
-say({ ready: true, loadSeconds, ...error, node: process.versions.node, ...facts });
+const products = measureProducts
+  ? { productGflops: await productGflops(await backendFor(workload.device), workload) }
+  : {};
+say({ ready: true, loadSeconds, ...error, ...products, node: process.versions.node, ...facts });
 
 for await (const line of createInterface({ input: process.stdin })) {
   if (line === 'quit') {

@@ -55,8 +55,10 @@ Examples:
   udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
 
 Lists are combined with each other; what needs more cores than there are is left out. A batch is
-shared out among the workers. The peer is PyTorch in a clone of the repository, on as many cores, in
-the fastest of its layouts; both take turns in one run, and ratios below 1 say that udit is faster.
+shared out among the workers. The peer is PyTorch in a clone of the repository, on as many cores or
+the same GPU, in the fastest of its layouts; both take turns in one run, and ratios below 1 say that
+udit is faster. It samples and trains U-DiT and DiT only.
+Forward on the CPU also says what share it reaches of the speed of matrix products alone, in f32.
 The error of int8 is that of the network's output to the same in f32 (relative L2), forward only.
 `;
 
@@ -69,7 +71,7 @@ export function registerBench(program: Command, terminal: Terminal): void {
     .addOption(
       new Option('--task <list>', `of ${TASKS.join()}`).argParser(listAmong(TASKS)).default(TASKS, 'all'),
     )
-    .option('--model <preset>', 'U-DiT-XS|S|B|L, DiT-S|B|L|XL/2|4|8', 'U-DiT-S')
+    .option('--model <preset>', 'a preset: U-DiT-S, SiT-XL/2, DiT-LLaMA-B/4 …', 'U-DiT-S')
     .addOption(new Option('--batch <list>', 'images per iteration').argParser(count).default([8], '8'))
     .option('--steps <n>', 'sample: steps from noise to image', wholeNumber({ from: 1 }), DEFAULT_STEPS)
     .addOption(
@@ -138,7 +140,7 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
   try {
     if (flags.profile !== undefined)
       await makeFolder(flags.profile, { fix: 'name another folder with --profile' });
-    const { rivals, notes } = await peersFor(flags, signal);
+    const { rivals, notes } = await peersFor(flags, devices, signal);
     const machine = describeMachine(coreCount);
     if (!json) {
       terminal.out.write(`${flags.model} on ${machine.cpu}, ${formatCores(coreCount)}, rounds: ${rounds}\n`);
@@ -217,11 +219,12 @@ function macsOfOneImage(model: string): number {
 }
 
 async function peersFor(
-  { model, peer, peerPython, peerMode }: BenchFlags,
+  { model, task, peer, peerPython, peerMode }: BenchFlags,
+  devices: readonly BackendName[],
   signal: AbortSignal,
 ): Promise<Peers> {
   if (!peer) return { rivals: [], notes: [] };
-  return findPeers({ model, pythons: peerPython, modes: peerMode }, signal);
+  return findPeers({ model, tasks: task, devices, pythons: peerPython, modes: peerMode }, signal);
 }
 
 function describeMachine(coreCount: number) {

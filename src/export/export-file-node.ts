@@ -1,6 +1,6 @@
 /** @file Exports as files: they take their place after they have been read back and found to be right. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openTensorFile } from '../checkpoint/file-node.ts';
 import { serialiseSafetensors } from '../checkpoint/safetensors.ts';
@@ -37,7 +37,8 @@ export interface WrittenExport {
 const MAX_EMBEDDED_BYTES = 1.5 * 2 ** 30;
 
 /**
- * Writes an ONNX file, loads it again and runs it beside the live model. The folder must exist.
+ * Writes an ONNX file, loads it again and runs it beside the live model. The folder must exist. An earlier export of the
+ * same name is replaced, with the file of its weights.
  *
  * @throws ConfigError if the settings do not fit the model or each other
  * @throws NumericsError, leaving no file, if it does not compute the same
@@ -59,6 +60,8 @@ export async function writeOnnxExport(
   await writeFilesAtomic(folder, files, async (written) => {
     agreement = await checkFile(join(written, name), saved, exported, options);
   });
+  // A former export of that name may have had one, which nothing names any more.
+  if (!externalData) await rm(join(folder, dataFile), { force: true });
   return {
     exported,
     agreement: agreement!,

@@ -42,6 +42,16 @@ test('one works, the others wait, and the lock is gone at the end', async () => 
   expect(waits).toEqual([process.pid, process.pid]);
 });
 
+test('who does not want to wait gives up, and leaves the other its lock', async () => {
+  await held(process.pid);
+  const onWait = (id: number) => {
+    throw new Error(`process ${id} has it`);
+  };
+  const starting = withLock(path, { onWait }, async () => expect.unreachable());
+  await expect(starting).rejects.toThrow(`process ${process.pid} has it`);
+  expect(await readdir(folder)).toEqual(['work.lock']);
+});
+
 test('work that fails frees the lock, too', async () => {
   await expect(withLock(path, {}, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
   expect(await readdir(folder)).toEqual([]);

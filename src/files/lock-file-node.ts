@@ -13,7 +13,7 @@ const POLL_MS = 200;
 
 export interface LockOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Told once when another process has the lock. */
+  /** Told once when another process has the lock; what it throws ends the wait. */
   readonly onWait?: (processId: number) => void;
   /** Kind of error when the lock cannot be written. Default: `DataError`. */
   readonly Failure?: UditErrorClass;
@@ -47,7 +47,7 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
 async function acquire(path: string, { signal, onWait, Failure = DataError }: LockOptions): Promise<string> {
   const holder: Holder = { processId: process.pid, host: hostname() };
   const lock = JSON.stringify(holder);
-  for (let waits = 0; ; ) {
+  for (let isTold = false; ; ) {
     signal?.throwIfAborted();
     try {
       await writeFile(path, lock, { flag: 'wx' });
@@ -61,7 +61,10 @@ async function acquire(path: string, { signal, onWait, Failure = DataError }: Lo
       await breakLock(path, found.text);
       continue;
     }
-    if (waits++ === 0 && found.holder !== undefined) onWait?.(found.holder.processId);
+    if (!isTold && found.holder !== undefined) {
+      isTold = true;
+      onWait?.(found.holder.processId);
+    }
     await sleep(POLL_MS);
   }
 }
