@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { withLock } from '../files/lock-file-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
+import type { Backend } from '../runtime/session.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
 import type { RunObserver } from '../train/training-run.ts';
 import { planTraining } from '../train/training-session.ts';
@@ -23,6 +24,7 @@ export interface AblationOptions {
   /** The grid's file, as the user named it. */
   readonly gridPath: string;
   readonly folder: string;
+  readonly backend: Backend;
   readonly threads: number;
   readonly version: string;
   readonly signal: AbortSignal;
@@ -162,11 +164,12 @@ function cellOf({ variant, steps }: PreparedVariant, seed: number, { grid, folde
 
 function cellOptions(
   { config }: Cell,
-  { threads, version, signal, observer }: AblationOptions,
+  { backend, threads, version, signal, observer }: AblationOptions,
   report: (share: number, note: string) => void,
 ): Parameters<typeof completeCell>[2] {
   const { steps } = config.training;
   return {
+    backend,
     threads,
     version,
     signal,

@@ -1,6 +1,7 @@
 /** @file Trains a cell to its end, wherever it was left, and measures it. */
 import { readSafetensors } from '../checkpoint/file-node.ts';
 import { ConfigError } from '../core/errors.ts';
+import type { Backend } from '../runtime/session.ts';
 import { openSavedModel } from '../saved-model/open-model.ts';
 import type { RunObserver } from '../train/training-run.ts';
 import { planTraining, trainInFolder } from '../train/training-session.ts';
@@ -9,6 +10,7 @@ import { type CellMetrics, evaluateModel } from './evaluate.ts';
 import type { EvaluationSettings } from './grid-schema.ts';
 
 export interface CellOptions {
+  readonly backend: Backend;
   readonly threads: number;
   readonly version: string;
   readonly signal: AbortSignal;

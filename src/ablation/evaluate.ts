@@ -7,7 +7,7 @@ import { createObjective } from '../diffusion/objectives.ts';
 import { variationalBound } from '../diffusion/variational-bound.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from '../metrics/frechet.ts';
 import { MOSAIC, mosaicStatistics, mosaics } from '../metrics/mosaic.ts';
-import { cpuBackend } from '../runtime/ort-node.ts';
+import type { Backend } from '../runtime/session.ts';
 import { drawInProportion, shown } from '../sampling/draw.ts';
 import { chooseParallelism } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
@@ -22,6 +22,7 @@ import type { MetricName } from './metrics.ts';
 export type CellMetrics = Readonly<Record<MetricName, number | null>>;
 
 export interface EvaluationOptions {
+  readonly backend: Backend;
   readonly threads: number;
   readonly signal: AbortSignal;
 }
@@ -56,10 +57,10 @@ async function heldOutMean(
   measured: MeasuredObjective,
   dataset: Dataset,
   passes: number,
-  { threads, signal }: EvaluationOptions,
+  { backend, threads, signal }: EvaluationOptions,
 ): Promise<number> {
   signal.throwIfAborted();
-  const loss = await HeldOutLoss.compile(model, measured, dataset, HELD_OUT_BATCH, cpuBackend, { threads });
+  const loss = await HeldOutLoss.compile(model, measured, dataset, HELD_OUT_BATCH, backend, { threads });
   try {
     return await loss.measure(weights, passes);
   } finally {
@@ -71,18 +72,18 @@ async function frechetOf(
   saved: SavedModel,
   data: Split,
   { samples, passes: _, ...requested }: EvaluationSettings,
-  { threads, signal }: EvaluationOptions,
+  { backend, threads, signal }: EvaluationOptions,
 ): Promise<number | null> {
   if (samples === null) return null;
   expectTiles(data.training.imageSize);
   signal.throwIfAborted();
   const parallelism = chooseParallelism({
     batchCount: Math.ceil(samples / DEFAULT_BATCH_SIZE),
-    cores: threads,
+    cores: backend.name === 'cpu' ? threads : 1,
     freeBytes: process.availableMemory(),
     workerBytes: workerBytes(saved.model, DEFAULT_BATCH_SIZE),
   });
-  const sampler = await createSampler(saved, { ...requested, ...parallelism, backend: cpuBackend });
+  const sampler = await createSampler(saved, { ...requested, ...parallelism, backend });
   try {
     const draw = drawInProportion(classCounts(data), samples);
     const images = shown(await sampler.generate({ ...draw, seed: SAMPLING_SEED, signal }));

@@ -11,7 +11,7 @@ const MEASURED_SHARE = 0.05;
 const SHORTEST_MS = 2000;
 const LONGEST_MS = 30_000;
 
-type MeasurementOptions = Pick<SessionOptions, 'threads' | 'version' | 'signal' | 'observer'>;
+type MeasurementOptions = Pick<SessionOptions, 'backend' | 'threads' | 'version' | 'signal' | 'observer'>;
 
 /**
  * How many steps of a variant fit into `minutes`: found by training it for a moment in a folder that is thrown away, and

@@ -4,15 +4,17 @@ import type { Command } from 'commander';
 import { planAblation, runAblation } from '../ablation/ablation.ts';
 import { parseGrid } from '../ablation/grid.ts';
 import { formatTable } from '../ablation/table.ts';
+import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { describeGrid, watchAblation } from './ablate-report.ts';
 import { readJsonObject } from './config-arguments.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
-interface AblateFlags {
+interface AblateFlags extends DeviceFlag {
   readonly out?: string;
   readonly threads?: number;
   readonly dryRun?: true;
@@ -37,6 +39,7 @@ export function registerAblate(program: Command, terminal: Terminal): void {
     )
     .argument('<grid>', 'JSON file: base, variants, axes, seeds, budget, evaluation')
     .option('--out <folder>', 'where everything goes (default: ablations/ and the name of the grid)')
+    .addOption(deviceOption())
     .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
     .option('--dry-run', 'list the cells and their cost, and stop')
     .option('--json', 'print the results as JSON')
@@ -70,6 +73,7 @@ async function ablate(
       grid,
       gridPath,
       folder,
+      backend: await openDevice(flags.device),
       threads: flags.threads ?? physicalCores(),
       version,
       signal,
