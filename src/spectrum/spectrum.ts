@@ -9,9 +9,9 @@ import type { CompileCache } from '../compile/cache.ts';
 import { compileInference } from '../compile/inference.ts';
 import { type HostTensor, hostTensor, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
-import type { Images, PerSample } from '../diffusion/denoise.ts';
+import type { Images } from '../diffusion/denoise.ts';
 import { createObjective } from '../diffusion/objectives.ts';
-import { type Graph, graphOf } from '../graph/graph.ts';
+import { graphOf } from '../graph/graph.ts';
 import { input, transpose } from '../graph/operators.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import type { Backend } from '../runtime/session.ts';
@@ -114,16 +114,16 @@ function buildSpectrum(model: Denoiser, objective: AnyObjective) {
       network = { noisy, prediction };
       return prediction;
     },
-    input('x0', shape) as Images,
-    input('noise', shape) as Images,
-    input('t', [1], objective.timeType) as PerSample,
+    input('x0', shape),
+    input('noise', shape),
+    input('t', [1], objective.timeType),
   );
   const { noisy, prediction } = network!;
   const maps = [
     { name: 'noisy input', features: transpose(noisy, [0, 2, 3, 1]) },
     ...stageFeatures(model, prediction).map(({ stage: { name }, features }) => ({ name, features })),
   ];
-  const graph: Graph = graphOf(
+  const graph = graphOf(
     Object.fromEntries(maps.map(({ name, features }) => [name, octaveEnergies(features)])),
   );
   const stages = maps.map(({ name, features }) => {
