@@ -19,15 +19,12 @@ const config = resolveTrainConfig([
   },
 ]);
 
-const ignore = () => {};
 const observer: RunObserver = {
   onResume: (step) => console.log(`continuing at step ${step}`),
   onStep: ({ step, loss, imagesPerSecond }) =>
     console.log(`step ${step}  loss ${loss.toFixed(4)}  ${imagesPerSecond.toFixed(1)} images/s`),
   onCheckpoint: (_, path) => console.log(`checkpoint ${path}`),
   onWarning: (message) => console.warn(message),
-  onHeldOutLoss: ignore,
-  onSamples: ignore,
 };
 
 const plan = await planTraining(config, { observer });

@@ -165,6 +165,34 @@ describe('a run', () => {
     expect(await readStats(pathIn('whole', 'stats.jsonl'))).toEqual(stats);
   });
 
+  test('begins with what another run learned; new blocks and tables of other classes begin anew', async () => {
+    const heldOut = async (name: string, step: number) =>
+      (await readStats(pathIn(name, 'stats.jsonl'))).find(
+        (record) => record.step === step && 'heldOutLoss' in record,
+      )!.heldOutLoss as number;
+
+    // A new block begins as the identity, so that the deeper model computes what the other one does.
+    const deeper = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
+    expect(deeper.err.split('\n')[0]).toBe(
+      'beginning with 21 tensors of ROOT/my runs/whole/checkpoints/step-0000020.safetensors (ema); not in it, so as in a run from scratch: blocks.1',
+    );
+    expect(await heldOut('deeper', 0)).toBeCloseTo(await heldOut('whole', 20), 5);
+    expect(await heldOut('deeper', 20)).toBeLessThan(await heldOut('deeper', 0));
+
+    const classes = await train('classes', '--init-from', pathIn('whole'), '--num-classes', '5');
+    expect(classes.err.split('\n')[0]).toContain('as in a run from scratch: y_embedder.embedding_table');
+
+    const wider = await train('wider', '--init-from', pathIn('whole'), '--set', 'model.width=16');
+    expect(wider).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('does not fit the model of this run'),
+    });
+
+    // It is its own checkpoint that a run goes on from.
+    const again = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
+    expect(again).toMatchObject({ code: 0, err: expect.stringContaining('continuing at step 20') });
+  });
+
   test('stops after a time', async () => {
     const { code, out } = await train('timed', '--max-minutes', '0', '--json');
     expect(code).toBe(0);

@@ -8,7 +8,6 @@ import { withLock } from '../files/lock-file-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
-import type { RunObserver } from '../train/training-run.ts';
 import { planTraining } from '../train/training-session.ts';
 import { type Cell, cellFolder, readMetrics } from './cell.ts';
 import { completeCell } from './complete-cell.ts';
@@ -144,7 +143,8 @@ async function prepare(
   { grid, folder, ...options }: AblationOptions,
 ): Promise<PreparedVariant> {
   const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
-  const observer = silentObserver(options.observer);
+  const { onWarning } = options.observer;
+  const observer = { onWarning };
   try {
     const { spec } = await planTraining(config, { observer, onPreparing: options.observer.onPreparing });
     const cost = variantCost(spec, config, grid.evaluation);
@@ -174,23 +174,11 @@ function cellOptions(
     version,
     signal,
     observer: {
-      ...silentObserver(observer),
+      // Of the rest of a run nothing is passed on: there are too many runs.
+      onWarning: observer.onWarning,
       onStep: ({ step, loss }) => report(step / steps, `step ${step} of ${steps} | loss ${loss.toFixed(4)}`),
     },
     onEvaluation: () => report(1, 'measuring'),
-  };
-}
-
-/** Of a run, only warnings are passed on: there are too many runs for everything else. */
-function silentObserver({ onWarning }: AblationObserver): RunObserver {
-  const ignore = () => {};
-  return {
-    onResume: ignore,
-    onStep: ignore,
-    onHeldOutLoss: ignore,
-    onSamples: ignore,
-    onCheckpoint: ignore,
-    onWarning,
   };
 }
 

@@ -1,14 +1,12 @@
 /** @file The checkpoint that a command's argument means: a file, the latest of a run, or the bundled model. */
-import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { openTensorFile } from '../checkpoint/file-node.ts';
 import { CheckpointError } from '../core/errors.ts';
 import { readTensors } from '../core/tensor-source.ts';
-import { locatePublished } from '../hub/fetch-weights-node.ts';
 import { type FoundModel, findModel, type ModelRequest } from '../saved-model/open-model.ts';
 import type { SavedModel, WeightSet, WeightSource } from '../saved-model/saved-model.ts';
-import { listCheckpoints } from '../train/run-folder.ts';
+import { findCheckpointFile } from '../train/checkpoint-files.ts';
 
 /** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
 export const BUNDLED_CHECKPOINT = fileURLToPath(
@@ -31,19 +29,7 @@ export async function locateCheckpoint(
       fix: 'give a run folder or a checkpoint, such as one that npm start trains',
     });
   }
-  const found = statSync(argument, { throwIfNoEntry: false });
-  // A path that does not exist is reported by the reader of files, which knows what is beside it.
-  if (found === undefined) return (await locatePublished(argument, 'denoiser')) ?? argument;
-  if (!found.isDirectory()) return argument;
-  for (const folder of [join(argument, 'checkpoints'), argument]) {
-    const latest = (await listCheckpoints(folder)).at(-1);
-    if (latest !== undefined) return latest.path;
-  }
-  throw new CheckpointError({
-    where: argument,
-    problem: 'there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for',
-    fix: 'train the run until it has written one, or give a .safetensors or .pt file',
-  });
+  return findCheckpointFile(argument);
 }
 
 /** A checkpoint whose weights are read when they are needed. To be closed when no more are. */

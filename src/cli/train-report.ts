@@ -2,11 +2,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppendFile } from '../files/append-file-node.ts';
+import type { InitialWeights } from '../train/initial-weights.ts';
 import type { RunObserver, RunResult, StepReport } from '../train/training-run.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
 
+const LONGEST_LIST = 6;
+
 export interface RunWatcher {
-  readonly observer: RunObserver;
+  readonly observer: Required<RunObserver>;
   stop(): void;
 }
 
@@ -36,6 +39,7 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
   return {
     observer: {
       onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
+      onInitialWeights: (initial) => say(describeInitialWeights(initial)),
       onStep: (report) => {
         const total = 'step' in until ? until.step : until.seconds;
         const done = 'step' in until ? report.step : Math.min(total, report.sessionSeconds);
@@ -73,6 +77,14 @@ export function preparationProgress(terminal: Terminal): {
       progress = undefined;
     },
   };
+}
+
+/** `beginning with weights/a.safetensors (ema): 420 tensors; at random: y_embedder_1.embedding_table` */
+function describeInitialWeights({ from, takenOver, fresh }: InitialWeights): string {
+  const listed = fresh.slice(0, LONGEST_LIST).join(', ');
+  const rest = fresh.length > LONGEST_LIST ? ` and ${fresh.length - LONGEST_LIST} more` : '';
+  const anew = fresh.length === 0 ? '' : `; not in it, so as in a run from scratch: ${listed}${rest}`;
+  return `beginning with ${takenOver} tensors of ${from}${anew}`;
 }
 
 function describeStep({ step, loss, imagesPerSecond }: StepReport, until: WatchOptions['until']): string {

@@ -1,4 +1,5 @@
 /** @file `udit train`: starts a run in its folder, or continues it there. */
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { openDevice } from '../runtime/devices-node.ts';
@@ -43,6 +44,7 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   steps: 'training.steps',
   lr: 'optimizer.learningRate',
   strict: 'data.strict',
+  initFrom: 'training.initFrom',
 };
 
 const EXAMPLES = `
@@ -50,6 +52,8 @@ Examples:
   udit train                                            U-DiT-XS on the emoji that come with udit
   udit train --data-path ./photos --image-size 64       your folder of class folders
   udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
+  udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
+                                                        fine-tune what another run learned
   udit train --config my-run.json --dry-run             show what would be done
 
 Running the same command again continues the run. Ctrl-C stops it after writing a checkpoint.
@@ -78,6 +82,10 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .option('--global-batch-size <n>', 'images per update', count)
     .option('--lr <x>', 'learning rate', numberIn(0, Number.POSITIVE_INFINITY))
     .option('--global-seed <n>', 'seed of everything that chance decides', wholeNumber({ from: 0 }))
+    .option(
+      '--init-from <checkpoint>',
+      'begin with these weights: a run, a file, or the name of fetched weights',
+    )
     .optionsGroup('Where it goes:')
     .option('--results-dir <folder>', 'folder of runs', 'runs')
     .option('--name <name>', 'name of this run (default: from model and data)')
@@ -140,8 +148,17 @@ async function configFromFlags(flags: TrainFlags): Promise<TrainConfig> {
   }
   for (const assignment of flags.set) layers.push(parseAssignment(assignment));
   const config = resolveTrainConfig(layers);
-  const { path } = config.data;
-  return path === 'emoji' ? config : { ...config, data: { ...config.data, path: resolve(path) } };
+  return withAbsolutePaths(config);
+}
+
+/** A run may be continued from another working directory. */
+function withAbsolutePaths(config: TrainConfig): TrainConfig {
+  const { data, training } = config;
+  const path = data.path === 'emoji' ? data.path : resolve(data.path);
+  const { initFrom } = training;
+  // What is not there is the name of fetched weights, or reported by who looks for it.
+  const found = initFrom !== null && existsSync(initFrom) ? resolve(initFrom) : initFrom;
+  return { ...config, data: { ...data, path }, training: { ...training, initFrom: found } };
 }
 
 /** `u-dit-xs-emoji` */

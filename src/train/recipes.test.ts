@@ -8,7 +8,7 @@ test('models of the papers are trained as in the papers', () => {
   for (const preset of ['U-DiT-S', 'U-DiT-L', 'DiT-XL/2']) {
     const { objective, optimizer, training } = recipe(preset);
     expect(objective).toEqual({ kind: 'gaussian' });
-    expect(training).toEqual({ steps: 400_000, batchSize: 256, shards: 2, seed: 0 });
+    expect(training).toEqual({ steps: 400_000, batchSize: 256, shards: 2, initFrom: null, seed: 0 });
     expect(optimizer).toMatchObject({
       ...{ learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, weightDecay: 0, clipNorm: null },
       ...{ emaDecay: 0.9999, emaWarmup: false },

@@ -19,7 +19,7 @@ const PAPER_RECIPE = {
     emaDecay: 0.9999,
     emaWarmup: false,
   },
-  training: { steps: 400_000, batchSize: 256, seed: 0 },
+  training: { steps: 400_000, batchSize: 256, initFrom: null, seed: 0 },
   logging: {
     logEvery: 100,
     sampleEvery: 10_000,
@@ -52,7 +52,7 @@ const LAPTOP_RECIPE = {
     emaDecay: 0.9995,
     emaWarmup: true,
   },
-  training: { steps: 10_000, batchSize: 16, seed: 0 },
+  training: { steps: 10_000, batchSize: 16, initFrom: null, seed: 0 },
   logging: {
     logEvery: 10,
     sampleEvery: 250,

@@ -166,8 +166,11 @@ function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): 
 
 /** A constant learning rate may be trained for longer; a cosine is drawn for a number of steps. */
 function fixedPart(training: unknown, { optimizer }: TrainConfig): unknown {
-  if (!isLayer(training) || optimizer.schedule === 'cosine') return training;
-  const { steps: _, ...rest } = training;
+  if (!isLayer(training)) return training;
+  // Runs of versions that had no such option began with random weights.
+  const complete = { initFrom: null, ...training };
+  if (optimizer.schedule === 'cosine') return complete;
+  const { steps: _, ...rest } = complete as ConfigLayer;
   return rest;
 }
 

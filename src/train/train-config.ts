@@ -43,6 +43,8 @@ const trainingSchema = v.strictObject({
   batchSize: count,
   /** Parts of a batch that are worked on side by side; more cores than this do not help. Divides the batch size. */
   shards: count,
+  /** A run, file or name of fetched weights that the run begins with; null begins with random ones. */
+  initFrom: v.nullable(v.string()),
   seed: v.pipe(v.number(), v.safeInteger()),
 });
 

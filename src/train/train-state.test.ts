@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { tinySpec } from '../../test/support/tiny-checkpoint.ts';
+import { randomWeights, tinySpec } from '../../test/support/tiny-checkpoint.ts';
 import { parseSafetensors, type SafetensorsFile, serialiseSafetensors } from '../checkpoint/safetensors.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
 import { presetSpec } from '../models/presets.ts';
@@ -54,6 +54,41 @@ test('weights share memory with the state and hold frozen parameters too', () =>
   state.buffers.parameters.fill(7);
   expect(weights.get('x_embedder.proj.bias')!.data[0]).toBe(7);
   expect(weights.get('pos_embed')!.data).not.toContain(7);
+});
+
+describe('weights of another model', () => {
+  const other = createModel(tinySpec({ numClasses: 5, depth: [1, 1, 2, 1, 1] }));
+  const given = randomWeights(tinySpec(), 4);
+
+  test('are taken over as far as there are any, as parameters and as average', () => {
+    const scratch = TrainState.initial(other, 1).weights('model');
+    const state = TrainState.initial(other, 1);
+    const fresh = state.startFrom(given, 'file', other);
+    const isFresh = (name: string) => name.startsWith('latent.1.') || name.includes('embedding_table');
+    expect(fresh).toEqual([...scratch.keys()].filter(isFresh));
+    for (const set of ['model', 'ema'] as const) {
+      for (const [name, { data }] of state.weights(set)) {
+        expect(data).toEqual((isFresh(name) ? scratch : given).get(name)!.data);
+      }
+    }
+  });
+
+  test('leave frozen positions as they are', () => {
+    const larger = createModel(
+      presetSpec('DiT-S/4', { width: 24, depth: 1, heads: 2, inputSize: 32, numClasses: 3 }),
+    );
+    const state = TrainState.initial(larger, 1);
+    expect(state.startFrom(TrainState.initial(dit, 2).weights('ema'), 'file', larger)).toEqual([]);
+    expect(state.weights('model').get('pos_embed')!.shape).toEqual([1, 64, 24]);
+  });
+
+  test('with layers that this model has not are refused', () => {
+    const state = TrainState.initial(model, 1);
+    const before = bytesOf(state);
+    const deeper = randomWeights(tinySpec({ depth: [1, 1, 2, 1, 1] }), 4);
+    expect(() => state.startFrom(deeper, 'file', model)).toThrow(/0 missing, \d+ unexpected, 0 misshapen/);
+    expect(bytesOf(state).equals(before)).toBe(true);
+  });
 });
 
 describe('a checkpoint that does not fit', () => {

@@ -15,6 +15,7 @@ import { createModel, type ModelSpec } from '../models/registry.ts';
 import type { Backend } from '../runtime/session.ts';
 import { cardMetadata, type ModelCard } from '../saved-model/saved-model.ts';
 import { HeldOutLoss } from './held-out-loss.ts';
+import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { drawRandomness } from './loss-graph.ts';
 import { modelForData } from './model-for-data.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -33,14 +34,16 @@ export interface StepReport extends StepResult {
   readonly imagesPerSecond: number;
 }
 
-/** What the run tells whoever watches it. */
+/** What the run tells whoever watches it; each may listen to what they care for. */
 export interface RunObserver {
-  onResume(step: number, path: string): void;
-  onStep(report: StepReport): void;
-  onHeldOutLoss(step: number, loss: number): void;
-  onSamples(step: number, path: string): void;
-  onCheckpoint(step: number, path: string): void;
-  onWarning(message: string): void;
+  onResume?(step: number, path: string): void;
+  /** A new run begins with the weights of a file. */
+  onInitialWeights?(initial: InitialWeights): void;
+  onStep?(report: StepReport): void;
+  onHeldOutLoss?(step: number, loss: number): void;
+  onSamples?(step: number, path: string): void;
+  onCheckpoint?(step: number, path: string): void;
+  onWarning?(message: string): void;
 }
 
 /** Draws the fixed-noise grid of the averaged model as a PNG file; given by the caller, which knows samplers. */
@@ -127,13 +130,15 @@ class TrainingRun {
     const spec = modelForData(config, data.training, objective);
     const model = createModel(spec);
     const state = TrainState.initial(model, config.training.seed);
-    const latest = await folder.latestCheckpoint(observer.onWarning);
+    const latest = await folder.latestCheckpoint((message) => observer.onWarning?.(message));
+    const { batchSize, initFrom } = config.training;
     if (latest !== undefined) {
       state.restore(latest.file, latest.path, model);
-      observer.onResume(latest.step, latest.path);
+      observer.onResume?.(latest.step, latest.path);
+    } else if (initFrom !== null) {
+      observer.onInitialWeights?.(await startFromCheckpoint(state, initFrom, model));
     }
     const step = latest?.step ?? 0;
-    const { batchSize } = config.training;
     const stats = await StatsLog.open(folder.stats, step);
     const trainStep = await TrainStep.compile(model, objective, state, config, backend, session);
     const measures = config.logging.evaluateEvery !== null && data.heldOut.length > 0;
@@ -193,7 +198,7 @@ class TrainingRun {
 
     const sessionSeconds = (performance.now() - this.startedMs) / 1000;
     const report = { ...result, step, sessionSeconds, imagesPerSecond: this.timer.imagesPerSecond };
-    observer.onStep(report);
+    observer.onStep?.(report);
     if (!isDue(step, config.logging.logEvery)) return;
     const { loss, terms, gradientNorm, learningRate, imagesPerSecond } = report;
     const measurements = { loss, ...terms, gradientNorm, learningRate, imagesPerSecond };
@@ -233,7 +238,7 @@ class TrainingRun {
     this.heldOut = { first: this.heldOut?.first ?? measurement, last: measurement };
     this.stats.append({ step: this.step, heldOutLoss: loss });
     this.tensorBoard.scalars(this.step, { 'held-out/loss': loss });
-    this.options.observer.onHeldOutLoss(this.step, loss);
+    this.options.observer.onHeldOutLoss?.(this.step, loss);
   }
 
   private async saveSamples(): Promise<void> {
@@ -241,7 +246,7 @@ class TrainingRun {
     const path = folder.samplesAt(this.step);
     const png = await drawSamples(this.card(), this.state, path);
     this.tensorBoard.image(this.step, 'samples', png);
-    observer.onSamples(this.step, path);
+    observer.onSamples?.(this.step, path);
   }
 
   private async saveCheckpoint(): Promise<string> {
@@ -251,7 +256,7 @@ class TrainingRun {
     await writeSafetensors(path, this.state.tensors(), cardMetadata(this.card()));
     this.checkpointed = this.step;
     await folder.prune(this.step, config.logging);
-    observer.onCheckpoint(this.step, path);
+    observer.onCheckpoint?.(this.step, path);
     return path;
   }
 

@@ -58,7 +58,7 @@ export async function planTraining(
   const { path, imageSize, augment, strict, heldOutFraction } = config.data;
   const preparation = {
     imageSize,
-    onWarning: observer.onWarning,
+    onWarning: (message: string) => observer.onWarning?.(message),
     ...(onPreparing === undefined ? {} : { onProgress: onPreparing }),
   };
   const dataset =
@@ -81,7 +81,7 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
   const folder = await RunFolder.open(runPath);
   await folder.bindConfig(config, version);
   // Told only now that there is a folder to log it in.
-  for (const { name, reason } of plan.skipped) options.observer.onWarning(`skipped ${name}: ${reason}`);
+  for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
   return runTraining({
     ...limits,
     config,

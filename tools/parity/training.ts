@@ -130,7 +130,13 @@ async function startRun(
         emaDecay: ema_decay,
         emaWarmup: false,
       },
-      training: { steps, batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!, shards: 1, seed: 0 },
+      training: {
+        steps,
+        batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!,
+        shards: 1,
+        initFrom: null,
+        seed: 0,
+      },
     },
     backend,
   );
