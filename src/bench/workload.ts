@@ -1,7 +1,7 @@
 /** @file The work that is timed, the same as the peer's: shapes, sampler, loss and optimizer; see bench/peer/README.md. */
 import type { CompileCache } from '../compile/cache.ts';
 import { DiskCache } from '../compile/disk-cache-node.ts';
-import { compileInference } from '../compile/inference.ts';
+import { compileInference, groupingFor } from '../compile/inference.ts';
 import type { CompileOptions } from '../compile/training.ts';
 import { Difference } from '../core/difference.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
@@ -65,8 +65,13 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
   const { backend, cache, batch, workers, precision } = setting;
   const weights = nonzeroWeights(model);
   const count = batch / workers;
+  const grouping = await groupingFor(backend);
   const compile = (chosen: Precision, options: CompileOptions) => {
-    const graph = inPrecision(graphOf({ out: traceForward(model, { batch: count }) }), model, chosen);
+    const graph = inPrecision(
+      graphOf({ out: traceForward(model, { batch: count, ...grouping }) }),
+      model,
+      chosen,
+    );
     return compileInference(graph, weights, backend, { cache, ...options });
   };
   const { loaded: session, loadSeconds } = await timedLoad(() => compile(precision, compileOptions(setting)));

@@ -58,6 +58,15 @@ export async function compileInference(
   });
 }
 
+/** Half of the smallest second-level cache that processors of these years have per core (LOG.md). */
+const GROUP_BYTES = 512 * 1024;
+
+/** How a network is to be traced that runs on a backend: a CPU takes the images of a batch in groups that fit its cache. */
+export async function groupingFor(backend: Backend): Promise<{ readonly groupBytes?: number }> {
+  const { device } = await backend.features();
+  return device === 'cpu' ? { groupBytes: GROUP_BYTES } : {};
+}
+
 /** A model without the values of its weights, and how they are computed. */
 interface Program {
   readonly model: LoweredModel;

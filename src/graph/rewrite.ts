@@ -14,6 +14,7 @@ import {
   mul,
   parameter,
   rebuild,
+  reshape,
   slice,
   softmax,
   splitHeads,
@@ -82,6 +83,32 @@ export function dropNeutral(graph: Graph): Graph {
     if (isOp(tensor, 'stopGradient')) return a!;
     return keep(tensor, inputs);
   });
+}
+
+/** Of several shapes in a row the last one counts, and a part cut out of a concatenation is what was put there. */
+export function dropUndone(graph: Graph): Graph {
+  return mapGraph(graph, (tensor, inputs) => {
+    const [x] = inputs;
+    if (isOp(tensor, 'reshape'))
+      return isOp(x!, 'reshape') ? reshape(x.inputs[0]!, tensor.shape) : keep(tensor, inputs);
+    if (isOp(tensor, 'slice') && isOp(x!, 'concat')) return partAt(x, tensor.params) ?? keep(tensor, inputs);
+    return keep(tensor, inputs);
+  });
+}
+
+/** Which of the concatenated tensors lies at these bounds, if one does? */
+function partAt(
+  { params, inputs }: Tensor & { readonly params: OpParams['concat'] },
+  { axis, start, end }: OpParams['slice'],
+): Tensor | undefined {
+  if (params.axis !== axis) return undefined;
+  let offset = 0;
+  for (const part of inputs) {
+    const after = offset + part.shape[axis]!;
+    if (offset === start && after === end) return part;
+    offset = after;
+  }
+  return undefined;
 }
 
 /** Gradients of `chunk`: a sum of parts, each padded to the place it was cut from, is their concatenation. */
@@ -191,7 +218,7 @@ function explicitWeights(q: Tensor, k: Tensor, { heads, scale }: OpParams['atten
 
 /** The passes that every graph goes through before it is lowered. */
 export function simplify(graph: Graph): Graph {
-  return shareStatistics(shareCommon(joinChunks(dropNeutral(graph))));
+  return shareCommon(dropUndone(shareStatistics(shareCommon(joinChunks(dropNeutral(graph))))));
 }
 
 /**

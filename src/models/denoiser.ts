@@ -1,5 +1,6 @@
 /** @file What every diffusion transformer of this project is, seen from outside. */
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+import type { Grouping } from '../nn/conditioning.ts';
 import type { InitRule } from '../nn/initialise.ts';
 import { Module } from '../nn/module.ts';
 
@@ -16,8 +17,8 @@ export interface DenoiserConfig {
   readonly classDropoutProb: number;
 }
 
-/** How to trace. Both forms compute the same function (to rounding). */
-export interface TraceOptions {
+/** How to trace. All ways compute the same function (to rounding). */
+export interface TraceOptions extends Grouping {
   /**
    * `merged` folds parallel and stacked convolutions into one kernel inside the graph (faster, and foldable into
    * constants when weights are known); `branches` computes them as they were trained in the reference.

@@ -14,7 +14,7 @@ import { adaLNModulation, adaLNZero, LabelEmbedder, TimestepEmbedder } from '../
 import { Linear, type Sequential } from '../nn/layers.ts';
 import { Module, type Parameter } from '../nn/module.ts';
 import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
-import { type Condition, Denoiser, type Stage } from './denoiser.ts';
+import { type Condition, Denoiser, type Stage, type TraceOptions } from './denoiser.ts';
 import {
   Attention,
   checkPatchConfig,
@@ -66,12 +66,12 @@ class LlamaBlock extends Module {
     this.mlp = new GatedFeedForward(config);
   }
 
-  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled {
     return adaLNZero(
       x,
       this.adaLN_modulation.apply(c),
-      (tokens) => this.attn.apply(tokens),
-      (tokens) => this.mlp.apply(tokens),
+      { attend: (tokens) => this.attn.apply(tokens), feedForward: (tokens) => this.mlp.apply(tokens) },
+      options,
     );
   }
 }
@@ -125,7 +125,7 @@ export class DiTLlama extends Denoiser {
   }
 
   /** Both trace forms are the same here: nothing can be merged. */
-  forward(x: Tensor<'N C H W'>, condition: Condition): Unlabelled {
-    return predictByPatches(this, x, condition, (tokens) => tokens);
+  forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled {
+    return predictByPatches(this, x, condition, { placed: (tokens) => tokens, options });
   }
 }

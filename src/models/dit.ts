@@ -32,7 +32,7 @@ import { Module, Parameter } from '../nn/module.ts';
 import { sinCosPositions } from '../nn/position.ts';
 import type { RotaryTables } from '../nn/rotary.ts';
 import { everyNth, fromSubGrids, toSubGrids } from '../nn/sub-grids.ts';
-import { type Condition, Denoiser, type DenoiserConfig, type Stage } from './denoiser.ts';
+import { type Condition, Denoiser, type DenoiserConfig, type Stage, type TraceOptions } from './denoiser.ts';
 
 // Configuration
 
@@ -208,12 +208,12 @@ class DiTBlock extends Module {
     this.adaLN_modulation = adaLNModulation(width, 6);
   }
 
-  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled {
     return adaLNZero(
       x,
       this.adaLN_modulation.apply(c),
-      (tokens) => this.attn.apply(tokens),
-      (tokens) => this.mlp.apply(tokens),
+      { attend: (tokens) => this.attn.apply(tokens), feedForward: (tokens) => this.mlp.apply(tokens) },
+      options,
     );
   }
 }
@@ -270,8 +270,9 @@ export class DiT extends Denoiser {
   }
 
   /** Both trace forms are the same here: nothing can be merged. */
-  forward(x: Tensor<'N C H W'>, condition: Condition): Unlabelled {
-    return predictByPatches(this, x, condition, (tokens) => add(tokens, this.pos_embed.tensor));
+  forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled {
+    const placed = (tokens: Unlabelled) => add(tokens, this.pos_embed.tensor);
+    return predictByPatches(this, x, condition, { placed, options });
   }
 }
 
@@ -281,7 +282,9 @@ export function positionParameter({ inputSize, patchSize, width }: DiTConfig): P
 }
 
 /** Tokens and condition → tokens. */
-type TokenBlock = Module & { forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled };
+type TokenBlock = Module & {
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled;
+};
 
 /** What a transformer over patches consists of. */
 interface PatchTransformer {
@@ -293,16 +296,19 @@ interface PatchTransformer {
   readonly final_layer: FinalLayer;
 }
 
-/**
- * The way from images to prediction: patches become tokens, blocks work on them, tokens become patches.
- *
- * @param placed - tells the tokens where they are
- */
+/** What differs from one transformer over patches to another. */
+interface PredictOptions {
+  /** Tells the tokens where they are. */
+  readonly placed: (tokens: Unlabelled) => Unlabelled;
+  readonly options: TraceOptions | undefined;
+}
+
+/** The way from images to prediction: patches become tokens, blocks work on them, tokens become patches. */
 export function predictByPatches(
   model: PatchTransformer,
   x: Tensor<'N C H W'>,
   { t, y, dropped }: Condition,
-  placed: (tokens: Unlabelled) => Unlabelled,
+  { placed, options }: PredictOptions,
 ): Unlabelled {
   const { inputSize, inChannels, patchSize, discardSigma } = model.config;
   expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
@@ -312,7 +318,7 @@ export function predictByPatches(
   const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
   const c = add(model.t_embedder.apply(t), model.y_embedder.apply(y, droppedHere));
   const embedded = placed(model.x_embedder.apply(x));
-  const tokens = model.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c), embedded);
+  const tokens = model.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c, options), embedded);
   const prediction = unpatchify(model.final_layer.apply(tokens, c), patchSize);
   return discardSigma ? slice(prediction, 1, 0, inChannels) : prediction;
 }

@@ -11,6 +11,7 @@ import { type Shape, sizeOf } from '../core/shape.ts';
 import { checkGraph, graphOf } from '../graph/graph.ts';
 import { input, mean, mul } from '../graph/operators.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import { topologicalOrder } from '../graph/traverse.ts';
 import { gradients } from '../graph/vjp.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import type { Denoiser, TraceOptions } from './denoiser.ts';
@@ -94,6 +95,23 @@ describe.each(DISTINCT_PRESETS)('%s, made tiny', (name) => {
   const model = createModel(tinyPreset(name));
   const weights = randomWeights(model);
   const feeds = feedsFor(model);
+
+  test('gives the same bits for images in groups of any size', async () => {
+    const count = 3;
+    const images = imagesOf(model, count);
+    const several = new Map<string, HostTensor>([
+      ['x', normalTensor(fold(key, 'x'), images)],
+      ['t', tensorOf('f32', [count], [3, 700, 40])],
+      ['y', tensorOf('i64', [count], [1, 4, 0])],
+    ]);
+    const [together, ...grouped] = [{}, { groupBytes: 0 }, { groupBytes: 4 * 2 * 16 * 64 }].map((grouping) =>
+      traceForward(model, { batch: count, ...grouping }),
+    );
+    const expected = await infer(together!, weights, several);
+    const [alone] = grouped;
+    expect(topologicalOrder([alone!]).length).toBeGreaterThan(topologicalOrder([together!]).length);
+    for (const out of grouped) expect(await infer(out, weights, several)).toEqual(expected);
+  });
 
   test('predicts finite values that depend on image, time and class', async () => {
     const out = trace(model);

@@ -8,14 +8,15 @@ export interface ForwardOptions {
   readonly batch?: number;
   /** Default merged. */
   readonly form?: TraceOptions['form'];
+  readonly groupBytes?: number;
 }
 
 /** The prediction for inputs `x` [N, C, H, W], `t` [N] and `y` [N]. */
 export function traceForward(
   model: Denoiser,
-  { batch = 1, form = 'merged' }: ForwardOptions = {},
+  { batch = 1, form = 'merged', ...grouping }: ForwardOptions = {},
 ): Unlabelled {
   const { inChannels, inputSize } = model.config;
   const x = input('x', [batch, inChannels, inputSize, inputSize]);
-  return model.apply(x, { t: input('t', [batch]), y: input('y', [batch], 'i64') }, { form });
+  return model.apply(x, { t: input('t', [batch]), y: input('y', [batch], 'i64') }, { form, ...grouping });
 }

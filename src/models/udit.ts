@@ -132,8 +132,8 @@ class UDiTBlock extends Module {
       adaLNZero(
         h,
         modulation.apply(c),
-        (tokens) => attn.apply(tokens, options),
-        (tokens) => mlp.apply(tokens, options),
+        { attend: (map) => attn.apply(map, options), feedForward: (map) => mlp.apply(map, options) },
+        options,
       );
     const y = pair(x, this.adaLN_modulation1, this.attn1, this.mlp1);
     return pair(y, this.adaLN_modulation2, this.attn2, this.mlp2);

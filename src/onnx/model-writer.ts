@@ -211,11 +211,28 @@ export class ModelWriter {
   toGraph(name: string): MessageInitShape<typeof GraphProtoSchema> {
     return {
       name,
-      node: this.nodes,
-      initializer: this.initialisers,
+      ...this.whatIsRead(),
       input: this.inputs,
       output: this.outputs,
     };
+  }
+
+  /**
+   * What has been written without what nothing reads: a shape that was asked for and then not needed. A fragment, which
+   * has no outputs, is whole.
+   */
+  private whatIsRead(): Pick<MessageInitShape<typeof GraphProtoSchema>, 'node' | 'initializer'> {
+    if (this.outputs.length === 0) return { node: this.nodes, initializer: this.initialisers };
+    const read = new Set(this.outputs.map(({ name }) => name));
+    const kept = this.nodes.toReversed().filter((node) => {
+      if (!node.output!.some((name) => read.has(name))) return false;
+      for (const name of namesReadBy(node)) read.add(name);
+      return true;
+    });
+    const initialisers = this.initialisers.filter(
+      ({ name, externalData }) => read.has(name!) || externalData,
+    );
+    return { node: kept.reverse(), initializer: initialisers };
   }
 
   private addDomainsOf({ domains }: ModelWriter): void {
@@ -273,6 +290,12 @@ function valueInfo(name: string, dtype: DType, shape: Shape): MessageInitShape<t
       },
     },
   };
+}
+
+/** With those that the body of a loop reads of the graph around it. */
+function* namesReadBy({ input, attribute }: MessageInitShape<typeof NodeProtoSchema>): Iterable<string> {
+  yield* input!;
+  for (const { g } of attribute!) for (const node of g?.node ?? []) yield* namesReadBy(node);
 }
 
 function attributeProto(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {

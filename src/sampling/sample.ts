@@ -1,7 +1,7 @@
 /** @file Draws images from a model: one compiled step, run from noise to data for as many batches at once as there are workers. */
 import { pMapIterable } from 'p-map';
 import type { CompileCache } from '../compile/cache.ts';
-import { compileInference } from '../compile/inference.ts';
+import { compileInference, groupingFor } from '../compile/inference.ts';
 import { ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf, zeros } from '../core/host-tensor.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
@@ -123,8 +123,9 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const objective = createObjective(saved.card.objective);
   const settings = chooseSettings(objective.kind, saved.model.config, requested);
   const plan = planAnySampling(objective, settings.sampler, settings);
+  const grouping = await groupingFor(backend);
   const compile = (guided: boolean): Promise<Session> => {
-    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize);
+    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize, grouping);
     const program = inPrecision(graph, saved.model, precision);
     return compileInference(program, saved.weights, backend, { workers, threads, cache });
   };

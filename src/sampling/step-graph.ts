@@ -1,10 +1,11 @@
 /** @file The graph of one sampling step: network, guidance and update together. */
-import type { Denoise } from '../diffusion/denoise.ts';
+import type { Denoise, DenoiseWithLabels } from '../diffusion/denoise.ts';
 import { guided } from '../diffusion/guidance.ts';
 import type { AdaptivePlan, SamplingPlan } from '../diffusion/sampling-plan.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
 import type { Denoiser } from '../models/denoiser.ts';
+import type { Grouping } from '../nn/conditioning.ts';
 import type { SamplingSettings } from './settings.ts';
 
 // N batch · C H W image or latent
@@ -25,15 +26,17 @@ export function buildStepGraph(
   plan: SamplingPlan | AdaptivePlan,
   { cfgScale, cfgChannels }: Pick<SamplingSettings, 'cfgScale' | 'cfgChannels'>,
   batchSize: number,
+  grouping: Grouping = {},
 ): Graph {
   const { inChannels, inputSize, numClasses } = model.config;
   const shape = [batchSize, inChannels, inputSize, inputSize];
   const images = input('x', shape);
   const labels = input('labels', [batchSize], 'i64');
+  const predict: DenoiseWithLabels = (x, t, y) => model.apply(x, { t, y }, { form: 'merged', ...grouping });
   const denoise: Denoise =
     cfgScale === 1
-      ? (x, t) => model.apply(x, { t, y: labels })
-      : guided((x, t, y) => model.apply(x, { t, y }), {
+      ? (x, t) => predict(x, t, labels)
+      : guided(predict, {
           labels,
           scale: input('cfgScale', []),
           channels: cfgChannels,
