@@ -65,7 +65,7 @@ describe('ONNX', () => {
     expect(code).toBe(0);
     expect(rounded(printed)).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/tiny.safetensors)
-      ROOT/out/new/model.onnx, 0.5 MB
+      ROOT/out/new/model.onnx, 0.6 MB
         draws    by dpm++2m in 16 steps, made for cfg scale 3
         takes    noise f32[N,3,8,8], labels i64[N], cfgScale f32[]
         gives    images f32[N,3,8,8]

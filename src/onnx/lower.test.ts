@@ -1,7 +1,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { graphOf } from '../graph/graph.ts';
-import { input, linear, parameter, reshape, square, sum } from '../graph/operators.ts';
+import { input, linear, parameter, square, sum } from '../graph/operators.ts';
 import { gradients } from '../graph/vjp.ts';
 import { lowerGraph } from './lower.ts';
 import { PORTABLE } from './lowering.ts';
@@ -38,16 +38,6 @@ test('an output that other nodes read, and one under two names, are computed onc
     'Mul',
     'ReduceSum',
   ]);
-});
-
-test('shapes on the way, and what is made of them and not read, are not written', () => {
-  const x = input('x', [2, 2, 3]);
-  const y = linear(linear(reshape(x, [4, 1, 3]), parameter('first', [5, 3])), parameter('second', [6, 5]));
-  const { bytes } = lowerGraph(graphOf({ y: reshape(y, [4, 6]) }), { features: PORTABLE });
-  const { node, initializer } = fromBinary(ModelProtoSchema, bytes).graph!;
-  // [2,2,3] → rows for the first product; its product, the second one's rows and the output are of two axes already.
-  expect(node.map(({ opType }) => opType)).toEqual(['Reshape', 'Gemm', 'Gemm', 'Identity']);
-  expect(initializer).toHaveLength(1);
 });
 
 test('weights can be left to a data file, in which each begins with a page', () => {

@@ -137,8 +137,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   where: elementwise('Where'),
   sum: reduction('ReduceSum'),
   mean: reduction('ReduceMean'),
-  reshape: (lowering, { inputs: [x], params: { shape } }) =>
-    lowering.reshape(lowering.name(x!), shape, x!.shape),
+  reshape: (lowering, { inputs, params: { shape } }) => lowering.reshape(lowering.name(inputs[0]!), shape),
   transpose: (lowering, tensor) => {
     const x = tensor.inputs[0]!;
     const { order } = tensor.params;
@@ -202,10 +201,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     const operands = [lowering.asMatrix(x!), lowering.name(weight!)];
     if (bias !== undefined) operands.push(lowering.name(bias));
     const product = lowering.emit('Gemm', operands, { transB: 1 });
-    return lowering.reshape(product, tensor.shape, [
-      sizeOf(tensor.shape) / weight!.shape[0]!,
-      weight!.shape[0]!,
-    ]);
+    return tensor.shape.length === 2 ? product : lowering.reshape(product, tensor.shape);
   },
   weightScales: (lowering, { inputs, params: { levels, eps } }) => {
     const magnitudes = lowering.emit('Abs', [lowering.name(inputs[0]!)]);
@@ -240,13 +236,11 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
       const [batch, width] = [x.shape[0]!, x.shape.at(-1)!];
       const tokens = sizeOf(x.shape) / batch / width;
       const affine = [lowering.filled(tokens, 1), lowering.filled(tokens, 0)];
-      const shape = [batch, tokens, width];
-      const rows = lowering.reshape(lowering.name(x), shape, x.shape);
+      const rows = lowering.reshape(lowering.name(x), [batch, tokens, width]);
       const epsilon = { float: tensor.params.eps };
       return lowering.reshape(
         lowering.emit('InstanceNormalization', [rows, ...affine], { epsilon }),
         x.shape,
-        shape,
       );
     }
     return layerNormalization(lowering, x, tensor.params.eps).y;
@@ -307,10 +301,9 @@ function gatherRows(lowering: Lowering, tensor: NodeOf<'transpose'>): string {
         ),
       [lengths.map(() => 0)],
     );
-  const shape = [batch, positions.length, width];
-  const rows = lowering.reshape(lowering.name(x), shape, x.shape);
+  const rows = lowering.reshape(lowering.name(x), [batch, positions.length, width]);
   const chosen = lowering.emit('Gather', [rows, lowering.writer.integers(positions.map(rowOf))], { axis: 1 });
-  return lowering.reshape(chosen, tensor.shape, shape);
+  return lowering.reshape(chosen, tensor.shape);
 }
 
 function bound(lowering: Lowering) {

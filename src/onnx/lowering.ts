@@ -1,7 +1,7 @@
 /** @file The state of one lowering and the vocabulary of its rules. */
 import type { DType } from '../core/dtype.ts';
 import { hostTensor, scalar, type TensorMap } from '../core/host-tensor.ts';
-import { type Shape, sameShape, sizeOf } from '../core/shape.ts';
+import { type Shape, sizeOf } from '../core/shape.ts';
 import type { OpName, OpParams, Tensor } from '../graph/tensor.ts';
 import type { Attributes, Domain, ModelWriter } from './model-writer.ts';
 
@@ -62,8 +62,6 @@ export class Lowering {
   readonly channelsFirst: ReadonlySet<Tensor>;
   private readonly names = new Map<Tensor, string>();
   private readonly memo = new Map<string, string>();
-  /** What a value was before it was given its shape. */
-  private readonly reshaped = new Map<string, { readonly name: string; readonly shape: Shape | undefined }>();
   private scope = '';
 
   constructor(
@@ -138,19 +136,8 @@ export class Lowering {
     return this.writer.emitMany(opType, inputs, count, attributes, { scope: this.scope });
   }
 
-  /**
-   * The value in another shape. Of several in a row only the last one is made: every node costs some microseconds.
-   *
-   * @param from - the shape it has, if that is known: where it comes back to it, nothing is made
-   */
-  reshape(name: string, shape: Shape, from?: Shape): string {
-    const origin = this.reshaped.get(name) ?? { name, shape: from };
-    if (origin.shape !== undefined && sameShape(origin.shape, shape)) return origin.name;
-    const made = this.once(`reshape ${origin.name} ${shape}`, () =>
-      this.emit('Reshape', [origin.name, this.writer.integers(shape)]),
-    );
-    this.reshaped.set(made, origin);
-    return made;
+  reshape(name: string, shape: Shape): string {
+    return this.emit('Reshape', [name, this.writer.integers(shape)]);
   }
 
   /** A matrix of the last two axes, transposed. */
@@ -176,7 +163,7 @@ export class Lowering {
     if (tensor.shape.length === 2) return this.name(tensor);
     const width = tensor.shape.at(-1)!;
     return this.once(`matrix ${tensor.id}`, () =>
-      this.reshape(this.name(tensor), [sizeOf(tensor.shape) / width, width], tensor.shape),
+      this.reshape(this.name(tensor), [sizeOf(tensor.shape) / width, width]),
     );
   }
 }

@@ -211,28 +211,11 @@ export class ModelWriter {
   toGraph(name: string): MessageInitShape<typeof GraphProtoSchema> {
     return {
       name,
-      ...this.whatIsRead(),
+      node: this.nodes,
+      initializer: this.initialisers,
       input: this.inputs,
       output: this.outputs,
     };
-  }
-
-  /**
-   * What has been written without what nothing reads: a shape that was asked for and then not needed. A fragment, which
-   * has no outputs, is whole.
-   */
-  private whatIsRead(): Pick<MessageInitShape<typeof GraphProtoSchema>, 'node' | 'initializer'> {
-    if (this.outputs.length === 0) return { node: this.nodes, initializer: this.initialisers };
-    const read = new Set(this.outputs.map(({ name }) => name));
-    const kept = this.nodes.toReversed().filter((node) => {
-      if (!node.output!.some((name) => read.has(name))) return false;
-      for (const name of namesReadBy(node)) read.add(name);
-      return true;
-    });
-    const initialisers = this.initialisers.filter(
-      ({ name, externalData }) => read.has(name!) || externalData,
-    );
-    return { node: kept.reverse(), initializer: initialisers };
   }
 
   private addDomainsOf({ domains }: ModelWriter): void {
@@ -290,12 +273,6 @@ function valueInfo(name: string, dtype: DType, shape: Shape): MessageInitShape<t
       },
     },
   };
-}
-
-/** With those that the body of a loop reads of the graph around it. */
-function* namesReadBy({ input, attribute }: MessageInitShape<typeof NodeProtoSchema>): Iterable<string> {
-  yield* input!;
-  for (const { g } of attribute!) for (const node of g?.node ?? []) yield* namesReadBy(node);
 }
 
 function attributeProto(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
