@@ -87,7 +87,7 @@ test('a model of one width has nothing to gain from less than full attention', a
 
     Activations of 4 images in float32, from where they are computed to where they are last read; without weights:
     drawing, most at once              7.9 MB
-    training, most at once           212.5 MB
+    training, most at once           211.7 MB
     training, kept for the gradient  201.4 MB
 
     Scores and values of attention; if full: every token attends to every other, 2·T²·D per layer:
@@ -141,6 +141,12 @@ test('a drawing is a whole file beside the table', async () => {
   expect(out).toContain('drawn in ROOT/drawing.svg\n');
   expect(await sharp(await readFile(path)).metadata()).toMatchObject({ format: 'svg' });
   expect((await readdir(root)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+});
+
+test('flags of the spectrum without it are an error', async () => {
+  const { code, err } = await inspect('U-DiT-S', '--pictures', '3');
+  expect(code).toBe(2);
+  expect(err).toContain('--pictures belongs to --spectrum, which is not asked for');
 });
 
 test('the spectrum of a run is measured, told and drawn', async () => {

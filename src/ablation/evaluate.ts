@@ -62,7 +62,7 @@ async function heldOutMean(
   signal.throwIfAborted();
   const loss = await HeldOutLoss.compile(model, measured, dataset, HELD_OUT_BATCH, backend, { threads });
   try {
-    return await loss.measure(weights, passes);
+    return await loss.measure(weights, passes, signal);
   } finally {
     await loss.release();
   }

@@ -1,6 +1,7 @@
 /** @file `udit inspect`: what a model is made of and what it costs. */
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import { ConfigError } from '../core/errors.ts';
 import { writeFileAtomic } from '../files/atomic-write-node.ts';
 import { counterpartOf } from '../inspect/counterpart.ts';
 import { drawModel } from '../inspect/drawing.ts';
@@ -23,8 +24,8 @@ interface InspectFlags extends DeviceFlag {
   readonly batchSize: number;
   readonly svg?: string;
   readonly spectrum?: string;
-  readonly pictures: number;
-  readonly seed: number;
+  readonly pictures?: number;
+  readonly seed?: number;
   readonly json?: true;
 }
 
@@ -62,8 +63,8 @@ export function registerInspect(program: Command, terminal: Terminal): void {
       '--spectrum <file>',
       'measure the spatial frequencies of its features at every stage, and draw them',
     )
-    .option('--pictures <n>', 'how many it draws and is then shown with noise', count, 18)
-    .option('--seed <n>', 'of those pictures and their noise', wholeNumber({ from: 0 }), 0)
+    .option('--pictures <n>', 'how many it draws and is then shown with noise (default: 18)', count)
+    .option('--seed <n>', 'of those pictures and their noise (default: 0)', wholeNumber({ from: 0 }))
     .addOption(deviceOption())
     .addHelpText('after', EXAMPLES)
     .action((model: string | undefined, flags: InspectFlags) =>
@@ -77,7 +78,14 @@ async function inspect(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { imageSize, numClasses, set, spectrum: spectrumFile } = flags;
+  const { imageSize, numClasses, set, spectrum: spectrumFile, pictures, seed } = flags;
+  if (spectrumFile === undefined && (pictures ?? seed) !== undefined) {
+    throw new ConfigError({
+      where: 'udit inspect',
+      problem: `${pictures === undefined ? '--seed' : '--pictures'} belongs to --spectrum, which is not asked for`,
+      fix: 'add --spectrum <file>, or leave it out',
+    });
+  }
   const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
   const model = await modelFromArgument(argument, {
     ...(imageSize === undefined ? {} : { imageSize }),

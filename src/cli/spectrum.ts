@@ -20,8 +20,10 @@ import { startProgress, type Terminal } from './terminal.ts';
 export interface SpectrumFlags extends DeviceFlag {
   /** Where it is drawn. */
   readonly file: string;
-  readonly pictures: number;
-  readonly seed: number;
+  /** Default 18. */
+  readonly pictures?: number;
+  /** Default 0. */
+  readonly seed?: number;
 }
 
 export interface DrawnSpectrum extends Spectrum {
@@ -33,7 +35,7 @@ export interface DrawnSpectrum extends Spectrum {
 /** @throws ConfigError where there are no weights, or nothing can be drawn in that place */
 export async function spectrumOf(
   argument: string,
-  { file, pictures, seed, device }: SpectrumFlags,
+  { file, pictures = 18, seed = 0, device }: SpectrumFlags,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<DrawnSpectrum> {
@@ -64,7 +66,7 @@ const SAMPLING = { sampler: 'dpm++2m', steps: 16 } as const;
 
 async function measure(
   saved: OpenCheckpoint,
-  { pictures, seed, device }: Omit<SpectrumFlags, 'file'>,
+  { pictures, seed, device }: Required<Omit<SpectrumFlags, 'file'>>,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Spectrum> {

@@ -63,22 +63,25 @@ function blockWithGradients(): Graph {
 describe('dropUndone', () => {
   const [a, b, c] = [ops.input('a', [2, 3]), ops.input('b', [2, 3]), ops.input('c', [2, 3])];
   const joined = ops.concat([a, b, c], 0);
-  const after = (y: Tensor) => {
+  const simplified = (y: Tensor) => {
     const graph = graphOf({ y });
-    const simplified = dropUndone(graph);
-    expectSameValues(graph, simplified, drawFeeds(graph));
-    return simplified.get('y')!;
+    const rewritten = dropUndone(graph);
+    expectSameValues(graph, rewritten, drawFeeds(graph));
+    return rewritten.get('y')!;
   };
 
   it('keeps the last of several shapes', () => {
     const twice = ops.reshape(ops.reshape(ops.reshape(a, [6]), [1, 6]), [3, 2]);
-    expect(after(twice)).toMatchObject({ op: 'reshape', shape: [3, 2], inputs: [a] });
-    expect(after(ops.reshape(twice, [2, 3]))).toBe(a);
+    expect(simplified(twice)).toMatchObject({ op: 'reshape', shape: [3, 2], inputs: [a] });
+    expect(simplified(ops.reshape(twice, [2, 3]))).toBe(a);
   });
 
   it('finds what was concatenated', () => {
-    expect(after(ops.slice(joined, 0, 2, 4))).toBe(b);
-    expect(after(ops.reshape(ops.slice(joined, 0, 4, 6), [6]))).toMatchObject({ op: 'reshape', inputs: [c] });
+    expect(simplified(ops.slice(joined, 0, 2, 4))).toBe(b);
+    expect(simplified(ops.reshape(ops.slice(joined, 0, 4, 6), [6]))).toMatchObject({
+      op: 'reshape',
+      inputs: [c],
+    });
   });
 
   it.each([
@@ -86,7 +89,7 @@ describe('dropUndone', () => {
     ['of two parts', 0, 0, 4],
     ['along another axis', 1, 0, 2],
   ])('keeps a slice %s', (_, axis, start, end) => {
-    expect(after(ops.slice(joined, axis, start, end))).toMatchObject({ op: 'slice', inputs: [joined] });
+    expect(simplified(ops.slice(joined, axis, start, end))).toMatchObject({ op: 'slice', inputs: [joined] });
   });
 });
 

@@ -52,6 +52,23 @@ test('it is the same each time, and another for other weights', async () => {
   expect(await loss.measure(weightsOf('flow', 2))).not.toBe(first);
 });
 
+test('it stops between batches, and can be measured again', async () => {
+  const loss = await compile('flow', 4);
+  const stop = new AbortController();
+  let read = 0;
+  const stopping = {
+    ...dataset,
+    read: (...operands: Parameters<typeof dataset.read>) => {
+      if (++read === 6) stop.abort();
+      return dataset.read(...operands);
+    },
+  };
+  const stopped = await compile('flow', 4, stopping);
+  await expect(stopped.measure(weightsOf('flow', 1), 1, stop.signal)).rejects.toThrow('aborted');
+  expect(read).toBe(8);
+  expect(await stopped.measure(weightsOf('flow', 1))).toBe(await loss.measure(weightsOf('flow', 1)));
+});
+
 test('each picture counts once, also in a batch that is not full', async () => {
   const counted = new Map<number, number>();
   const recording = {

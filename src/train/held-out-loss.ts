@@ -1,5 +1,5 @@
 /** @file The loss on pictures that training never sees, at fixed times and with fixed noise: comparable over a run. */
-
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { type CompileOptions, compileTraining } from '../compile/training.ts';
 import { hostTensor, type TensorMap, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
@@ -43,8 +43,9 @@ export class HeldOutLoss {
    * Mean over all held-out pictures, each at one time of the even grid with its own noise.
    *
    * @param passes - how often each picture has its turn, with other noise at another time of a finer grid
+   * @param signal - stops it between batches, with the signal's reason as error
    */
-  async measure(weights: TensorMap, passes = 1): Promise<number> {
+  async measure(weights: TensorMap, passes = 1, signal?: AbortSignal): Promise<number> {
     const { dataset, batchSize } = this;
     const turns = dataset.length * passes;
     // Consecutive pictures are of one class; a stride through the times lets every class meet the whole range.
@@ -52,6 +53,8 @@ export class HeldOutLoss {
     const stride = coprimeNear(turns * 0.618, turns);
     let sum = 0;
     for (let start = 0; start < turns; start += batchSize) {
+      await nextTick(); // or a running session blocks the signals of the process
+      signal?.throwIfAborted();
       const count = Math.min(batchSize, turns - start);
       // A last batch that is not full repeats its pictures; the repetitions are not counted.
       const turn = Int32Array.from({ length: batchSize }, (_, i) => start + (i % count));

@@ -171,12 +171,12 @@ class TrainingRun {
       // Before all that may fail for want of space.
       if (isDue(this.step, ckptEvery) || this.step === steps) await this.saveCheckpoint();
       if (isDue(this.step, evaluateEvery)) await this.measureHeldOut();
-      if (isDue(this.step, sampleEvery)) await this.saveSamples();
+      if (isDue(this.step, sampleEvery) && signal?.aborted !== true) await this.saveSamples();
       // Between steps, signals and timers of the process get their turn: a running session blocks them.
       await nextTick();
     }
     const checkpoint = await this.saveCheckpoint();
-    if (signal?.aborted !== true) await this.measureHeldOut();
+    await this.measureHeldOut();
     return { step: this.step, finished: this.step >= steps, checkpoint, heldOut: this.heldOut };
   }
 
@@ -230,10 +230,17 @@ class TrainingRun {
     });
   }
 
-  /** Measures the held-out loss of this step, unless that has been done. */
+  /** Measures the held-out loss of this step, unless that has been done or the run is to stop. */
   private async measureHeldOut(): Promise<void> {
     if (this.heldOutLoss === undefined || this.heldOut?.last.step === this.step) return;
-    const loss = await this.heldOutLoss.measure(this.state.weights('ema'));
+    const { signal } = this.options;
+    const loss = await this.heldOutLoss
+      .measure(this.state.weights('ema'), 1, signal)
+      .catch((error: unknown) => {
+        if (signal?.aborted === true) return undefined;
+        throw error;
+      });
+    if (loss === undefined) return;
     const measurement = { step: this.step, loss };
     this.heldOut = { first: this.heldOut?.first ?? measurement, last: measurement };
     this.stats.append({ step: this.step, heldOutLoss: loss });
