@@ -21,8 +21,8 @@ const END = '<!-- end -->';
 export function formatTable(rows: readonly Row[]): string {
   const cells = rows.map(({ contender, networkRuns, distance, frechet }) => [
     `\`${contender.sampler}\``,
-    String(contender.steps),
-    String(contender.shift),
+    contender.steps === undefined ? `rtol ${contender.rtol}` : String(contender.steps),
+    String(contender.shift ?? ''),
     contender.cfgInterval?.join(' to ') ?? 'all',
     String(networkRuns ?? ''),
     distance?.toFixed(3) ?? '',

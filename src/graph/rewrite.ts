@@ -14,7 +14,6 @@ import {
   mul,
   parameter,
   rebuild,
-  reshape,
   slice,
   softmax,
   splitHeads,
@@ -85,14 +84,12 @@ export function dropNeutral(graph: Graph): Graph {
   });
 }
 
-/** Of several shapes in a row the last one counts, and a part cut out of a concatenation is what was put there. */
-export function dropUndone(graph: Graph): Graph {
+/** A part that is cut out of a concatenation is what was put there. */
+export function reuseParts(graph: Graph): Graph {
   return mapGraph(graph, (tensor, inputs) => {
     const [x] = inputs;
-    if (isOp(tensor, 'reshape'))
-      return isOp(x!, 'reshape') ? reshape(x.inputs[0]!, tensor.shape) : keep(tensor, inputs);
-    if (isOp(tensor, 'slice') && isOp(x!, 'concat')) return partAt(x, tensor.params) ?? keep(tensor, inputs);
-    return keep(tensor, inputs);
+    const part = isOp(tensor, 'slice') && isOp(x!, 'concat') ? partAt(x, tensor.params) : undefined;
+    return part ?? keep(tensor, inputs);
   });
 }
 
@@ -218,7 +215,7 @@ function explicitWeights(q: Tensor, k: Tensor, { heads, scale }: OpParams['atten
 
 /** The passes that every graph goes through before it is lowered. */
 export function simplify(graph: Graph): Graph {
-  return shareCommon(dropUndone(shareStatistics(shareCommon(joinChunks(dropNeutral(graph))))));
+  return shareStatistics(shareCommon(reuseParts(joinChunks(dropNeutral(graph)))));
 }
 
 /**

@@ -1,4 +1,5 @@
 /** @file What tells a diffusion transformer the time and the class: embedders and adaptive layer norm (adaLN). */
+import { BYTES_PER_ELEMENT } from '../core/dtype.ts';
 import { scalar, tensorOf, zeros } from '../core/host-tensor.ts';
 import { sizeOf } from '../core/shape.ts';
 import {
@@ -93,14 +94,14 @@ export function adaLNModulation(width: number, chunks: number): Sequential {
   return new Sequential(new SiLU(), new Linear(width, chunks * width));
 }
 
-/** LayerNorm(x) · (1 + scale) + shift; x [N, …, D], shift and scale [N, …, D] of one token (Peebles & Xie 2023, section 3.2). */
-export function modulatedNorm(x: Tensor, shift: Tensor, scale: Tensor): Unlabelled {
+/** LayerNorm(x) · (1 + scale) + shift; x [N, …, D], shift and scale [N, D] (Peebles & Xie 2023, section 3.2). */
+export function modulatedNorm(x: Tensor, shift: Tensor<'N D'>, scale: Tensor<'N D'>): Unlabelled {
   const normalised = layerNorm(x, LAYER_NORM_EPS);
   return add(mul(normalised, add(alongTokens(scale, x), 1)), alongTokens(shift, x));
 }
 
-/** x + gate · branch; gate [N, …, D] of one token. */
-export function gatedResidual(x: Tensor, branch: Tensor, gate: Tensor): Unlabelled {
+/** x + gate · branch; gate [N, D]. */
+export function gatedResidual(x: Tensor, branch: Tensor, gate: Tensor<'N D'>): Unlabelled {
   return add(x, mul(branch, alongTokens(gate, x)));
 }
 
@@ -108,44 +109,43 @@ export function gatedResidual(x: Tensor, branch: Tensor, gate: Tensor): Unlabell
  * Attention and a feed-forward network, each with a shift, scale and gate from the condition (adaLN-Zero; Peebles & Xie
  * 2023, figure 3).
  *
- * @param x - tokens [N, T, D], or a map of them [N, H, W, D]; the branches get and give it in its shape
  * @param modulation - [N, 6·D]: shift, scale and gate of attention, then those of the feed-forward network
  */
 export function adaLNZero(
   x: Tensor,
   modulation: Tensor,
   { attend, feedForward }: Branches,
-  { groupBytes = Number.POSITIVE_INFINITY }: Grouping = {},
+  grouping: Grouping = {},
 ): Unlabelled {
-  const { shape } = x;
-  const [count, width] = [shape[0]!, shape.at(-1)!];
-  const valuesPerImage = sizeOf(shape) / count;
-  const groupSize = Math.max(1, Math.floor(groupBytes / (4 * valuesPerImage)));
-  if (groupSize < count) {
-    const groups = Array.from({ length: Math.ceil(count / groupSize) }, (_, i) => {
-      const [start, end] = [i * groupSize, Math.min(count, (i + 1) * groupSize)];
-      return adaLNZero(slice(x, 0, start, end), slice(modulation, 0, start, end), { attend, feedForward });
-    });
-    return concat(groups, 0);
-  }
+  return inGroups(x, modulation, grouping, (h, vectors) => {
+    const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(vectors, 6, -1) as Tuple6;
+    const attended = gatedResidual(h, attend(modulatedNorm(h, shiftMsa, scaleMsa)), gateMsa);
+    return gatedResidual(attended, feedForward(modulatedNorm(attended, shiftMlp, scaleMlp)), gateMlp);
+  });
+}
 
-  const asTokens = (map: Tensor) => reshape(map, [count, valuesPerImage / width, width]);
-  const asGiven = (tokens: Tensor) => reshape(tokens, shape);
-  const vectors = chunk(reshape(modulation, [count, 1, 6 * width]), 6, -1);
-  const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = vectors as Tuple6;
-  const h = asTokens(x);
-  const attention = attend(asGiven(modulatedNorm(h, shiftMsa, scaleMsa)));
-  const attended = gatedResidual(h, asTokens(attention), gateMsa);
-  const fed = feedForward(asGiven(modulatedNorm(attended, shiftMlp, scaleMlp)));
-  return asGiven(gatedResidual(attended, asTokens(fed), gateMlp));
+/** What a block does between its norms and its gates, on x in the shape that it is given in. */
+interface Branches {
+  attend(x: Unlabelled): Tensor;
+  feedForward(x: Unlabelled): Tensor;
 }
 
 type Tuple6 = [Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled, Unlabelled];
 
-/** What a block does between its norms and its gates. */
-interface Branches {
-  attend(x: Unlabelled): Tensor;
-  feedForward(x: Unlabelled): Tensor;
+function inGroups(
+  x: Tensor,
+  modulation: Tensor,
+  { groupBytes = Number.POSITIVE_INFINITY }: Grouping,
+  compute: (x: Tensor, modulation: Tensor) => Unlabelled,
+): Unlabelled {
+  const count = x.shape[0]!;
+  const imageBytes = BYTES_PER_ELEMENT.f32 * (sizeOf(x.shape) / count);
+  const groupSize = Math.max(1, Math.min(count, Math.floor(groupBytes / imageBytes)));
+  const groups = Array.from({ length: Math.ceil(count / groupSize) }, (_, i) => {
+    const [start, end] = [i * groupSize, Math.min(count, (i + 1) * groupSize)];
+    return compute(slice(x, 0, start, end), slice(modulation, 0, start, end));
+  });
+  return concat(groups, 0);
 }
 
 /** Images may go through a block in groups, one after the other; what comes out is the same. */
@@ -157,8 +157,8 @@ export interface Grouping {
   readonly groupBytes?: number;
 }
 
-/** [N, …, D] → [N, 1, …, D] to broadcast over the tokens or pixels of x. */
-function alongTokens(vector: Tensor, x: Tensor): Unlabelled {
+/** [N, D] → [N, 1, …, D] to broadcast over the tokens or pixels of x. */
+function alongTokens(vector: Tensor<'N D'>, x: Tensor): Unlabelled {
   return reshape(
     vector,
     x.shape.map((length, axis) => (axis === 0 || axis === x.shape.length - 1 ? length : 1)),

@@ -1,6 +1,6 @@
 /** @file Values inside a traced model by module path: which nodes belong to a module shows in their scope. */
 import type { TensorMap } from '../../src/core/host-tensor.ts';
-import { reshape, transpose } from '../../src/graph/operators.ts';
+import { transpose } from '../../src/graph/operators.ts';
 import { isOp, type OpName, type Tensor } from '../../src/graph/tensor.ts';
 import { topologicalOrder } from '../../src/graph/traverse.ts';
 import type { Denoiser } from '../../src/models/denoiser.ts';
@@ -62,9 +62,7 @@ export function recordedModuleValues(
 function moduleOutput(modules: TracedModules, path: string): Tensor | undefined {
   const [, block, pair, position] = /^(.+)\.norm([12])([12])$/.exec(path) ?? [];
   if (block !== undefined) {
-    const norm = modules.operationsIn(block, 'layerNorm')[2 * (Number(pair) - 1) + Number(position) - 1];
-    // Of tokens here, of the block's map in the reference.
-    return norm && reshape(norm, modules.outputOf(block)!.shape);
+    return modules.operationsIn(block, 'layerNorm')[2 * (Number(pair) - 1) + Number(position) - 1];
   }
   const attention = /^(.+)\.downsampler$/.exec(path)?.[1];
   if (attention !== undefined) return modules.inputOf(`${attention}.to_qkv`);
