@@ -7,7 +7,6 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readSafetensors, writeSafetensors } from '../src/checkpoint/file-node.ts';
@@ -19,6 +18,7 @@ import { writeFileAtomic } from '../src/files/atomic-write-node.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from '../src/metrics/frechet.ts';
 import { mosaicStatistics, mosaics } from '../src/metrics/mosaic.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { physicalCores } from '../src/runtime/physical-cores-node.ts';
 import { type Draw, drawInProportion, drawOf, shown } from '../src/sampling/draw.ts';
 import { createSampler } from '../src/sampling/sample.ts';
 import type { SavedModel } from '../src/saved-model/saved-model.ts';
@@ -77,8 +77,8 @@ async function drawWith(
     ...settings,
     cfgScale: CFG_SCALE,
     backend: cpuBackend,
-    threads: availableParallelism(),
-    batchSize: 12,
+    workers: physicalCores(),
+    batchSize: 6,
   });
   const images = shown(await sampler.generate({ labels, indices, seed: SEED }));
   await sampler.release();
