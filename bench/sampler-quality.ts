@@ -20,7 +20,7 @@ import { mosaicStatistics, mosaics } from '../src/metrics/mosaic.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
 import { physicalCores } from '../src/runtime/physical-cores-node.ts';
 import { type Draw, drawInProportion, drawOf, shown } from '../src/sampling/draw.ts';
-import { createSampler } from '../src/sampling/sample.ts';
+import { createSampler, type StepProgress } from '../src/sampling/sample.ts';
 import type { SavedModel } from '../src/saved-model/saved-model.ts';
 import { CONTENDERS, type Contender, followsFlow, REFERENCE } from './samplers/contenders.ts';
 import { rmsDistance } from './samplers/rms-distance.ts';
@@ -80,10 +80,15 @@ async function drawWith(
     workers: physicalCores(),
     batchSize: 6,
   });
-  const images = shown(await sampler.generate({ labels, indices, seed: SEED }));
+  const evaluations = new Map<number, number>();
+  const onStep = ({ first, nfe }: StepProgress) => evaluations.set(first, nfe);
+  const images = shown(await sampler.generate({ labels, indices, seed: SEED, onStep }));
   await sampler.release();
-  return { images, networkRuns: sampler.networkRuns! };
+  // Steps that are chosen on the way are all guided, with two runs per evaluation.
+  return { images, networkRuns: sampler.networkRuns ?? 2 * mean([...evaluations.values()]) };
 }
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The pictures of the exact flow, drawn once for these weights. */
 async function referencePictures(saved: SavedModel, draw: Draw, path: string): Promise<HostTensor<'f32'>> {

@@ -24,7 +24,7 @@ export function formatTable(rows: readonly Row[]): string {
     contender.steps === undefined ? `rtol ${contender.rtol}` : String(contender.steps),
     String(contender.shift ?? ''),
     contender.cfgInterval?.join(' to ') ?? 'all',
-    String(networkRuns ?? ''),
+    networkRuns?.toFixed(0) ?? '',
     distance?.toFixed(3) ?? '',
     frechet?.toFixed(2) ?? '',
   ]);
