@@ -87,7 +87,7 @@ test('a model of one width has nothing to gain from less than full attention', a
 
     Activations of 4 images in float32, from where they are computed to where they are last read; without weights:
     drawing, most at once              7.9 MB
-    training, most at once           211.7 MB
+    training, most at once           212.5 MB
     training, kept for the gradient  201.4 MB
 
     Scores and values of attention; if full: every token attends to every other, 2·T²·D per layer:

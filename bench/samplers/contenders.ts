@@ -41,7 +41,7 @@ export const CONTENDERS: readonly Contender[] = [
   { sampler: 'dpm++2m', shift: 6, steps: 16 },
   { sampler: 'dpm++2m', shift: 3, steps: 16, cfgInterval: [0.05, 0.8], frechet: true },
   { sampler: 'dpm++2m-sde', shift: 3, steps: 16, frechet: true },
-  { sampler: 'sde-euler', shift: 3, steps: 25, frechet: true },
+  { sampler: 'sde-euler', steps: 25, frechet: true },
 ];
 
 /** Does it follow the flow, so that it has a distance from the exact one? */
