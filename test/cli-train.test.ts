@@ -188,6 +188,14 @@ describe('a run', () => {
       err: expect.stringContaining('does not fit the model of this run'),
     });
 
+    // What could not begin leaves nothing that stands in the way.
+    const nothing = await train('nothing', '--init-from', pathIn('missing'));
+    expect(nothing).toMatchObject({ code: 1, err: expect.stringContaining('my runs/missing') });
+    const corrected = await train('nothing', '--init-from', pathIn('whole'));
+    expect(corrected).toMatchObject({ code: 0, err: expect.stringMatching(/^beginning with 21 tensors/) });
+    const changed = await train('nothing', '--init-from', pathIn('deeper'));
+    expect(changed).toMatchObject({ code: 2, err: expect.stringContaining('training.initFrom') });
+
     // It is its own checkpoint that a run goes on from.
     const again = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining('continuing at step 20') });

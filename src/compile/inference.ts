@@ -58,7 +58,7 @@ export async function compileInference(
   });
 }
 
-/** Half of the smallest second-level cache that processors of these years have per core (LOG.md). */
+/** Half of the second-level cache of the processor that it was measured on (LOG.md). */
 const GROUP_BYTES = 512 * 1024;
 
 /** How a network is to be traced that runs on a backend: a CPU takes the images of a batch in groups that fit its cache. */

@@ -7,7 +7,7 @@ export const PRECISIONS = ['f32', 'int8'] as const;
 
 /**
  * `int8` is for inference on CPUs: weights are rounded to 127 steps per output channel as they are folded, and
- * activations to 256 levels each time that they are multiplied, between the extremes of the whole tensor. So a picture
+ * activations to 256 levels each time that they are multiplied, between the extremes of the whole tensor, or of its part for a group of images. So a picture
  * depends a little on the others of its batch.
  */
 export type Precision = (typeof PRECISIONS)[number];

@@ -67,7 +67,11 @@ export class RunFolder {
   async bindConfig(config: TrainConfig, version: string): Promise<void> {
     const path = join(this.path, 'config.json');
     const earlier = await readConfig(path);
-    if (earlier !== undefined) expectSameRun(earlier, config, this.path);
+    if (earlier !== undefined) {
+      const hasBegun = (await this.listCheckpoints()).length > 0;
+      // Weights that could not be read or did not fit have begun nothing: others may take their place.
+      expectSameRun(hasBegun ? earlier : withInitFrom(earlier, config), config, this.path);
+    }
     const text = `${JSON.stringify({ ...config, uditVersion: version }, null, 2)}\n`;
     await writeFileAtomic(path, [new TextEncoder().encode(text)]);
   }
@@ -162,6 +166,10 @@ function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): 
       fix: 'leave the option out to continue the run, or start another with --name',
     });
   }
+}
+
+function withInitFrom(earlier: ConfigLayer, { training: { initFrom } }: TrainConfig): ConfigLayer {
+  return isLayer(earlier.training) ? { ...earlier, training: { ...earlier.training, initFrom } } : earlier;
 }
 
 /** A constant learning rate may be trained for longer; a cosine is drawn for a number of steps. */
