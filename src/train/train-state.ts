@@ -98,14 +98,11 @@ export class TrainState {
     };
     const fresh = trained.filter(isFresh).map(({ name }) => name);
     const left = new Set([...fresh, ...this.frozen.keys()]);
-    fitParameters(
-      trained.filter(({ name }) => !left.has(name)),
-      new Map([...weights].filter(([name]) => !left.has(name))),
-      { where, model: 'the model of this run' },
-    );
+    const taken = new Map([...weights].filter(([name]) => !left.has(name)));
+    const expected = trained.filter(({ name }) => !left.has(name));
+    fitParameters(expected, taken, { where, model: 'the model of this run' });
     const { parameters: buffer, ema } = this.buffers;
-    const initial = this.layout.views(buffer);
-    this.layout.fill(buffer, new Map([...initial, ...[...weights].filter(([name]) => !left.has(name))]));
+    this.layout.fill(buffer, new Map([...this.layout.views(buffer), ...taken]));
     ema.set(buffer);
     return fresh;
   }
