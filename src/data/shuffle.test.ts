@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { randomKey } from '../core/random.ts';
-import { ShuffledOrder } from './shuffle.ts';
+import { ClassBalancedOrder, ShuffledOrder } from './shuffle.ts';
 
 const LENGTH = 23;
 
@@ -37,5 +37,37 @@ describe('ShuffledOrder', () => {
     expect(() => new ShuffledOrder(randomKey(1), 0)).toThrowErrorMatchingInlineSnapshot(
       `[DataError: DataError: ShuffledOrder: a dataset of 0 pictures cannot be shuffled]`,
     );
+  });
+});
+
+describe('ClassBalancedOrder', () => {
+  /** Class 1 has no picture; class 2 has one. */
+  const LABELS = [0, 3, 0, 2, 3, 0, 0, 3, 0];
+  const CLASS_COUNT = 3;
+
+  it('takes one picture of each class in turn, in another order each time', () => {
+    const order = new ClassBalancedOrder(randomKey(1), LABELS);
+    const rounds = Array.from({ length: 20 }, (_, round) =>
+      [...order.indicesAt(round * CLASS_COUNT, CLASS_COUNT)].map((index) => LABELS[index]),
+    );
+    for (const labels of rounds) expect(labels.toSorted()).toEqual([0, 2, 3]);
+    expect(new Set(rounds.map(String)).size).toBeGreaterThan(3);
+  });
+
+  it('visits every picture of a class before any of them again', () => {
+    const order = new ClassBalancedOrder(randomKey(2), LABELS);
+    const ofClass0 = [...order.indicesAt(0, 10 * CLASS_COUNT)].filter((index) => LABELS[index] === 0);
+    for (const epoch of [ofClass0.slice(0, 5), ofClass0.slice(5)]) {
+      expect(epoch.toSorted()).toEqual([0, 2, 5, 6, 8]);
+    }
+  });
+
+  it('goes on from any position as if it had never stopped', () => {
+    const whole = [...new ClassBalancedOrder(randomKey(3), LABELS).indicesAt(0, 60)];
+    for (const start of [0, 1, 5, 31]) {
+      expect([...new ClassBalancedOrder(randomKey(3), LABELS).indicesAt(start, 20)]).toEqual(
+        whole.slice(start, start + 20),
+      );
+    }
   });
 });

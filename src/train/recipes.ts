@@ -5,7 +5,14 @@ const LAPTOP_PRESET = 'U-DiT-XS';
 
 /** Settings of the paper (section 4.1): AdamW 1e-4 without decay, warm-up or clipping; batch 256; EMA 0.9999. */
 const PAPER_RECIPE = {
-  data: { path: 'emoji', imageSize: 32, augment: 'flip', heldOutFraction: 0.1, strict: false },
+  data: {
+    path: 'emoji',
+    imageSize: 32,
+    augment: 'flip',
+    balanceClasses: false,
+    heldOutFraction: 0.1,
+    strict: false,
+  },
   objective: { kind: 'gaussian' },
   optimizer: {
     learningRate: 1e-4,
@@ -41,7 +48,14 @@ const SIT_RECIPE = {
  * prediction still shows noise (LOG.md); a high learning rate needs warm-up, clipping and an average that starts fast.
  */
 const LAPTOP_RECIPE = {
-  data: { path: 'emoji', imageSize: 32, augment: 'emoji', heldOutFraction: 0.1, strict: false },
+  data: {
+    path: 'emoji',
+    imageSize: 32,
+    augment: 'emoji',
+    balanceClasses: false,
+    heldOutFraction: 0.1,
+    strict: false,
+  },
   objective: { kind: 'flow', timeDistribution: 'logit-normal', timeScale: 1000 },
   optimizer: {
     ...PAPER_RECIPE.optimizer,

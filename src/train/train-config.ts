@@ -16,6 +16,8 @@ const dataSchema = v.strictObject({
   path: v.string(),
   imageSize: count,
   augment: v.picklist(['none', 'flip', 'emoji']),
+  /** Every class comes up equally often, however few pictures it has. */
+  balanceClasses: v.boolean(),
   /** Share of the pictures that training never sees. */
   heldOutFraction: v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
   /** An unreadable image is an error. */

@@ -5,7 +5,7 @@ import type { CompileOptions } from '../compile/training.ts';
 import { NumericsError } from '../core/errors.ts';
 import { fold, type RandomKey, randomKey } from '../core/random.ts';
 import { type Dataset, loadBatch } from '../data/dataset.ts';
-import { ShuffledOrder } from '../data/shuffle.ts';
+import { ClassBalancedOrder, ShuffledOrder, type TrainingOrder } from '../data/shuffle.ts';
 import type { Split } from '../data/split.ts';
 import type { FlowObjective } from '../diffusion/flow-objective.ts';
 import type { GaussianObjective } from '../diffusion/gaussian-objective.ts';
@@ -96,7 +96,7 @@ class TrainingRun {
   private readonly model: Denoiser;
   private readonly state: TrainState;
   private readonly key: RandomKey;
-  private readonly order: ShuffledOrder;
+  private readonly order: TrainingOrder;
   private readonly trainStep: TrainStep;
   private readonly heldOutLoss: HeldOutLoss | undefined;
   private readonly stats: StatsLog;
@@ -121,7 +121,7 @@ class TrainingRun {
     this.heldOut = parts.heldOut && { first: parts.heldOut, last: parts.heldOut };
     this.checkpointed = parts.step === 0 ? undefined : parts.step;
     this.key = randomKey(options.config.training.seed);
-    this.order = new ShuffledOrder(fold(this.key, 'order'), options.data.training.length);
+    this.order = trainingOrder(fold(this.key, 'order'), options.data.training, options.config);
   }
 
   static async open(options: RunOptions): Promise<TrainingRun> {
@@ -334,4 +334,8 @@ function isDue(step: number, every: number | null): boolean {
 
 function prefixed(prefix: string, values: Readonly<Record<string, number>>): Record<string, number> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
+}
+
+function trainingOrder(key: RandomKey, { labels, length }: Dataset, { data }: TrainConfig): TrainingOrder {
+  return data.balanceClasses ? new ClassBalancedOrder(key, labels) : new ShuffledOrder(key, length);
 }
