@@ -188,6 +188,18 @@ describe('a run', () => {
       err: expect.stringContaining('does not fit the model of this run'),
     });
 
+    const dry = await train('dry', '--init-from', pathIn('whole'), '--dry-run');
+    expect(dry.out).toContain('start       with 21 tensors of ROOT/my runs/whole/');
+    const tooWide = await train(
+      'dry',
+      '--init-from',
+      pathIn('whole'),
+      '--set',
+      'model.width=16',
+      '--dry-run',
+    );
+    expect(tooWide).toMatchObject({ code: 1, out: '', err: wider.err });
+
     // What could not begin leaves nothing that stands in the way.
     const nothing = await train('nothing', '--init-from', pathIn('missing'));
     expect(nothing).toMatchObject({ code: 1, err: expect.stringContaining('my runs/missing') });
@@ -197,6 +209,15 @@ describe('a run', () => {
     expect(changed).toMatchObject({ code: 2, err: expect.stringContaining('training.initFrom') });
 
     // It is its own checkpoint that a run goes on from.
+    const planned = await train(
+      'deeper',
+      '--init-from',
+      pathIn('whole'),
+      '--set',
+      'model.depth=2',
+      '--dry-run',
+    );
+    expect(planned.out).toContain('start       at step 20 from ROOT/my runs/deeper/checkpoints/step-0000020');
     const again = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining('continuing at step 20') });
   });
@@ -222,11 +243,12 @@ describe('a dry run', () => {
     const before = await readdir(join(root, 'my runs'));
     const { code, out, err } = await train('dry', '--dry-run');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out.split('\n').slice(0, 4).join('\n')).toMatchInlineSnapshot(`
+    expect(out.split('\n').slice(0, 5).join('\n')).toMatchInlineSnapshot(`
       "run         ROOT/my runs/dry
       model       DiT-S/2, 3,908 parameters
       data        11 training and 5 held-out pictures in 2 classes
-      skipped     0"
+      skipped     0
+      start       with random weights"
     `);
     expect(await readdir(join(root, 'my runs'))).toEqual(before);
   });

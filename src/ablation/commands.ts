@@ -1,5 +1,6 @@
 /** @file The commands that make an ablation, and each of its cells, as they can be typed again. */
 import { basename, dirname, join } from 'node:path';
+import { quoted } from '../core/printable.ts';
 import type { Backend } from '../runtime/session.ts';
 import type { Cell } from './cell.ts';
 import type { Grid } from './grid.ts';
@@ -36,9 +37,4 @@ export function formatCommands(
 
 function fenced(text: string): string {
   return `\`\`\`sh\n${text}\n\`\`\``;
-}
-
-/** For a shell, where the path needs it. */
-function quoted(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `"${path}"`;
 }

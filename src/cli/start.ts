@@ -1,6 +1,8 @@
 /** @file `udit start`, the command behind `npm start`: a few minutes of training on real pictures, and what came of it. */
+
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { quoted } from '../core/printable.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
@@ -9,7 +11,6 @@ import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn } from './flags.ts';
 import type { Terminal } from './terminal.ts';
-import { quoted } from './train.ts';
 import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
 import { version } from './version.ts';
 

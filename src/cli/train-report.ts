@@ -39,7 +39,7 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
   return {
     observer: {
       onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
-      onInitialWeights: (initial) => say(describeInitialWeights(initial)),
+      onInitialWeights: (initial) => say(`beginning with ${describeInitialWeights(initial)}`),
       onStep: (report) => {
         const total = 'step' in until ? until.step : until.seconds;
         const done = 'step' in until ? report.step : Math.min(total, report.sessionSeconds);
@@ -80,11 +80,12 @@ export function preparationProgress(terminal: Terminal): {
 }
 
 /** `beginning with weights/a.safetensors (ema): 420 tensors; at random: y_embedder_1.embedding_table` */
-function describeInitialWeights({ from, takenOver, fresh }: InitialWeights): string {
+/** `21 tensors of weights.safetensors (ema); not in it, so as in a run from scratch: blocks.1` */
+export function describeInitialWeights({ from, takenOver, fresh }: InitialWeights): string {
   const listed = fresh.slice(0, LONGEST_LIST).join(', ');
   const rest = fresh.length > LONGEST_LIST ? ` and ${fresh.length - LONGEST_LIST} more` : '';
   const anew = fresh.length === 0 ? '' : `; not in it, so as in a run from scratch: ${listed}${rest}`;
-  return `beginning with ${takenOver} tensors of ${from}${anew}`;
+  return `${takenOver} tensors of ${from}${anew}`;
 }
 
 function describeStep({ step, loss, imagesPerSecond }: StepReport, until: WatchOptions['until']): string {

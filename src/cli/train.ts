@@ -2,18 +2,25 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { quoted } from '../core/printable.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
 import type { RunResult } from '../train/training-run.ts';
-import { planTraining, type TrainingPlan, trainInFolder } from '../train/training-session.ts';
+import {
+  planStart,
+  planTraining,
+  type RunStart,
+  type TrainingPlan,
+  trainInFolder,
+} from '../train/training-session.ts';
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
-import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
+import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
 import { version } from './version.ts';
 
 interface TrainFlags extends DeviceFlag {
@@ -113,7 +120,8 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });
     preparing.stop();
     if (flags.dryRun === true) {
-      terminal.out.write(describePlan(config, plan, runPath, flags.json === true));
+      const start = await planStart(config, plan, runPath);
+      terminal.out.write(describePlan(config, plan, start, runPath, flags.json === true));
       return;
     }
     const result = await trainInFolder(plan, {
@@ -166,17 +174,37 @@ function defaultName({ model, data }: TrainConfig): string {
   return `${model.preset}-${basename(data.path)}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
 }
 
-function describePlan(config: TrainConfig, plan: TrainingPlan, runPath: string, json: boolean): string {
+function describePlan(
+  config: TrainConfig,
+  plan: TrainingPlan,
+  start: RunStart,
+  runPath: string,
+  json: boolean,
+): string {
   const { data, spec, parameterCount } = plan;
-  if (json) return `${JSON.stringify({ run: runPath, config, model: spec, parameters: parameterCount })}\n`;
+  if (json) {
+    return `${JSON.stringify({ run: runPath, config, start, model: spec, parameters: parameterCount })}\n`;
+  }
   return [
     `run         ${runPath}`,
     `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
     `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
     `skipped     ${plan.skipped.length}`,
+    `start       ${describeStart(start)}`,
     `config      ${JSON.stringify(config, null, 2)}`,
     '',
   ].join('\n');
+}
+
+function describeStart(start: RunStart): string {
+  switch (start.kind) {
+    case 'checkpoint':
+      return `at step ${start.step} from ${start.path}`;
+    case 'weights':
+      return `with ${describeInitialWeights(start)}`;
+    case 'random':
+      return 'with random weights';
+  }
 }
 
 function describeResult(runPath: string, { step, finished, checkpoint, heldOut }: RunResult): string {
@@ -185,9 +213,4 @@ function describeResult(runPath: string, { step, finished, checkpoint, heldOut }
   lines.push(`checkpoint     ${checkpoint}`, `draw from it   udit sample ${quoted(runPath)}`);
   if (!finished) lines.push('go on          run the same command again');
   return `${lines.join('\n')}\n`;
-}
-
-/** For a shell, where the path needs it. */
-export function quoted(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `"${path}"`;
 }

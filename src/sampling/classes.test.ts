@@ -25,6 +25,11 @@ describe('chosen classes', () => {
 });
 
 describe('errors', () => {
+  test('a word of a longer name', () => {
+    expect(() => chooseClasses('smilies', EMOJI)).toThrow('did you mean "Smileys & Emotion"?');
+    expect(() => chooseClasses('emotoin', EMOJI)).toThrow('did you mean "Smileys & Emotion"?');
+  });
+
   test('an unknown name', () => {
     expect(() => chooseClasses('flogs', EMOJI)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --classes: there is no class "flogs": the model has 4, numbered 0 to 3

@@ -66,16 +66,24 @@ function ambiguousClass(text: string, labels: readonly number[], { classNames }:
 
 function unknownClass(text: string, { numClasses, classNames }: ClassList): ConfigError {
   const meansName = classNames.length > 0 && /\p{L}/u.test(text);
-  const names = classNames.map((name) => name.toLowerCase());
-  const nearest = names.indexOf(closest(text.toLowerCase(), names));
   return new ConfigError({
     where: '--classes',
     problem: `there is no class "${text}": the model has ${numClasses}, numbered 0 to ${numClasses - 1}`,
     facts: classNames.length === 0 ? [] : [['classes', listed([...classNames.keys()], classNames)]],
     fix: meansName
-      ? `did you mean "${classNames[nearest]}"?`
+      ? `did you mean "${nearestName(text, classNames)}"?`
       : `use numbers from 0 to ${numClasses - 1}, or all`,
   });
+}
+
+/** Names of many words are often meant by one of them. */
+function nearestName(text: string, names: readonly string[]): string {
+  const slug = slugOf(text);
+  const meant = names.flatMap((name) =>
+    [slugOf(name), ...slugOf(name).split('-')].map((part) => ({ part, name })),
+  );
+  const parts = meant.map(({ part }) => part);
+  return meant[parts.indexOf(closest(slug, parts))]!.name;
 }
 
 const LONGEST_LIST = 12;

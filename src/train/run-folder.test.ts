@@ -148,6 +148,19 @@ describe('the configuration of a run', () => {
     }
   });
 
+  test('a run of a version that had fewer options goes on without them', async () => {
+    await bind();
+    const path = join(folder.path, 'config.json');
+    const { data, training, ...rest } = JSON.parse(await readFile(path, 'utf8'));
+    const { balanceClasses: _, ...earlierData } = data;
+    const { initFrom: __, ...earlierTraining } = training;
+    await writeFile(path, JSON.stringify({ ...rest, data: earlierData, training: earlierTraining }));
+    expect(await messageOf(bind(layerOf('data.balanceClasses', true)))).toContain(
+      'data.balanceClasses = false',
+    );
+    await bind();
+  });
+
   test.each([
     ['{"model": ', 'is not valid JSON'],
     ['null', 'is not the configuration of a run'],

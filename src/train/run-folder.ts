@@ -8,13 +8,16 @@ import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../files/atomic-write-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { systemErrorCode } from '../files/write-error-node.ts';
-import { type ConfigLayer, isLayer } from './config-layer.ts';
+import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import type { TrainConfig } from './train-config.ts';
 
 const CHECKPOINT_NAME = /^step-(\d{7,})\.safetensors$/;
 
 /** Sections of a configuration that decide what is computed; the others may change between sessions of a run. */
 const BINDING_SECTIONS = ['model', 'data', 'objective', 'optimizer'] as const;
+
+/** What runs did that were started before there were these options. */
+const EARLIER_DEFAULTS: ConfigLayer = { data: { balanceClasses: false }, training: { initFrom: null } };
 
 /** A checkpoint on disk. */
 export interface CheckpointFile {
@@ -149,7 +152,7 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
     throw failure('is not valid JSON', cause);
   }
   if (!isLayer(config)) throw failure('is not the configuration of a run');
-  return config;
+  return overlay(EARLIER_DEFAULTS, config);
 }
 
 function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): void {
@@ -175,10 +178,8 @@ function withInitFrom(earlier: ConfigLayer, { training: { initFrom } }: TrainCon
 /** A constant learning rate may be trained for longer; a cosine is drawn for a number of steps. */
 function fixedPart(training: unknown, { optimizer }: TrainConfig): unknown {
   if (!isLayer(training)) return training;
-  // Runs of versions that had no such option began with random weights.
-  const complete = { initFrom: null, ...training };
-  if (optimizer.schedule === 'cosine') return complete;
-  const { steps: _, ...rest } = complete as ConfigLayer;
+  if (optimizer.schedule === 'cosine') return training;
+  const { steps: _, ...rest } = training;
   return rest;
 }
 

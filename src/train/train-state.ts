@@ -1,9 +1,8 @@
 /** @file What a training consists of between two steps, in memory and in a checkpoint. */
-import { type ExpectedParameter, fitParameters } from '../checkpoint/fit.ts';
+import { fitParameters } from '../checkpoint/fit.ts';
 import type { SafetensorsFile } from '../checkpoint/safetensors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { fold, randomKey } from '../core/random.ts';
-import type { Shape } from '../core/shape.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import { initialise } from '../nn/initialise.ts';
 import { createOptimizerState, type OptimizerState } from '../optim/adamw.ts';
@@ -82,33 +81,10 @@ export class TrainState {
     for (const { group, tensors } of groups) this.layout.fill(this.buffers[BUFFER_OF[group]], tensors);
   }
 
-  /**
-   * Takes over the weights of another model as far as this one has them; the rest keeps its initial values: layers that
-   * are new, and class tables of another number of classes. Frozen parameters are this model's own.
-   *
-   * @returns the names of what keeps its initial values
-   * @throws CheckpointError if other weights do not fit the model, before anything is changed
-   */
-  startFrom(weights: TensorMap, where: string, model: Denoiser): string[] {
-    const parameters = [...model.parameters()];
-    const trained = parameters.filter(({ frozen }) => !frozen);
-    const isFresh = ({ name, shape }: ExpectedParameter) => {
-      const given = weights.get(name);
-      return given === undefined || isOtherClassTable(name, shape, given.shape);
-    };
-    const fresh = trained.filter(isFresh).map(({ name }) => name);
-    const left = new Set([...fresh, ...this.frozen.keys()]);
-    const taken = new Map([...weights].filter(([name]) => !left.has(name)));
-    const expected = trained.filter(({ name }) => !left.has(name));
-    fitParameters(expected, taken, { where, model: 'the model of this run' });
-    const { parameters: buffer, ema } = this.buffers;
-    this.layout.fill(buffer, new Map([...this.layout.views(buffer), ...taken]));
-    ema.set(buffer);
-    return fresh;
+  /** Begins with these weights, as parameters and as average; what is not among them keeps its initial values. */
+  startFrom(weights: TensorMap): void {
+    const { parameters, ema } = this.buffers;
+    this.layout.fill(parameters, new Map([...this.layout.views(parameters), ...weights]));
+    ema.set(parameters);
   }
-}
-
-/** Rows for other classes, of the same width. */
-function isOtherClassTable(name: string, shape: Shape, given: Shape): boolean {
-  return name.includes('embedding_table') && shape[0] !== given[0] && shape[1] === given[1];
 }

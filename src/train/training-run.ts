@@ -136,7 +136,7 @@ class TrainingRun {
       state.restore(latest.file, latest.path, model);
       observer.onResume?.(latest.step, latest.path);
     } else if (initFrom !== null) {
-      observer.onInitialWeights?.(await startFromCheckpoint(state, initFrom, model));
+      observer.onInitialWeights?.(await startFromCheckpoint(initFrom, model, state));
     }
     const step = latest?.step ?? 0;
     const stats = await StatsLog.open(folder.stats, step);

@@ -1,5 +1,6 @@
 /** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { readSafetensors } from '../checkpoint/file-node.ts';
 import { openEmoji } from '../data/emoji-node.ts';
 import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
@@ -17,8 +18,9 @@ import { DEFAULT_BATCH_SIZE } from '../sampling/settings.ts';
 import { workerBytes } from '../sampling/worker-memory.ts';
 import { openSavedModel } from '../saved-model/open-model.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
+import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { modelForData } from './model-for-data.ts';
-import { RunFolder } from './run-folder.ts';
+import { type CheckpointFile, listCheckpoints, RunFolder } from './run-folder.ts';
 import type { TrainConfig } from './train-config.ts';
 import { type DrawSamples, type RunObserver, type RunResult, runTraining } from './training-run.ts';
 
@@ -72,6 +74,25 @@ export async function planTraining(
     spec,
     parameterCount: countParameters(createModel(spec).parameters()),
   };
+}
+
+/** What a run has before its first step. */
+export type RunStart =
+  | ({ readonly kind: 'checkpoint' } & CheckpointFile)
+  | ({ readonly kind: 'weights' } & InitialWeights)
+  | { readonly kind: 'random' };
+
+/**
+ * How {@link trainInFolder} would begin; writes nothing.
+ *
+ * @throws CheckpointError if it would begin with weights that cannot be read or do not fit
+ */
+export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath: string): Promise<RunStart> {
+  const latest = (await listCheckpoints(join(runPath, 'checkpoints'))).at(-1);
+  if (latest !== undefined) return { kind: 'checkpoint', ...latest };
+  const { initFrom } = config.training;
+  if (initFrom === null) return { kind: 'random' };
+  return { kind: 'weights', ...(await startFromCheckpoint(initFrom, createModel(plan.spec))) };
 }
 
 /** Starts the run in its folder, or continues it there. */
