@@ -6,10 +6,13 @@
 import { locateCheckpoint, openCheckpoint } from '../src/cli/checkpoint-argument.ts';
 import { writeModel } from '../src/saved-model/write-model-node.ts';
 
+/** Measured: docs/guides/choosing-a-sampler.md. */
+const GUIDANCE = { cfgInterval: [0.05, 0.8] } as const;
+
 const [run, target, seenBefore = '0'] = process.argv.slice(2);
 if (run === undefined || target === undefined)
   throw new Error('usage: tsx tools/bundle-model.ts RUN TARGET [SEEN BEFORE]');
 const saved = await openCheckpoint(await locateCheckpoint(run), { weights: 'ema' });
-const card = { ...saved.card, nimg: saved.card.nimg + Number(seenBefore) };
+const card = { ...saved.card, nimg: saved.card.nimg + Number(seenBefore), guidance: GUIDANCE };
 await writeModel(target, { ...saved, card }, { floats: 'f16' });
 console.log(`${target}: ${card.name}, step ${card.step}, ${card.nimg} images seen`);

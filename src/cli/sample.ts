@@ -9,7 +9,7 @@ import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
 import { chooseParallelism } from '../sampling/parallelism.ts';
 import { createSampler, type StepProgress } from '../sampling/sample.ts';
 import { drawToFolder } from '../sampling/sample-files-node.ts';
-import { DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
+import { chooseSettings, DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
 import { workerBytes } from '../sampling/worker-memory.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from './checkpoint-argument.ts';
 import { compileCache } from './compile-cache.ts';
@@ -112,10 +112,12 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
   const imageCount = labels.length * flags.count;
   const batchSize = evenBatchSize(imageCount, flags.batchSize);
   const batchCount = Math.ceil(imageCount / batchSize);
-  const memoryPerWorker = workerBytes(saved.model, batchSize);
+  const { card, model } = saved;
+  const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
+  const memoryPerWorker = workerBytes(model, batchSize, settings.cfgInterval !== undefined);
   const backend = await openDevice(flags.device);
   const sampler = await createSampler(saved, {
-    ...requestedSettings(flags),
+    ...settings,
     backend,
     precision: flags.precision,
     batchSize,

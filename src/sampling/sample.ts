@@ -92,7 +92,7 @@ export interface ImageSampler extends DrawingCost {
 /** What the sampler needs of a saved model. */
 export type SampledModel = Pick<SavedModel, 'model'> & {
   readonly weights: TensorMap | TensorSource;
-  readonly card: Pick<SavedModel['card'], 'objective'>;
+  readonly card: Pick<SavedModel['card'], 'objective' | 'guidance'>;
 };
 
 const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
@@ -121,7 +121,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     });
   }
   const objective = createObjective(saved.card.objective);
-  const settings = chooseSettings(objective.kind, saved.model.config, requested);
+  const settings = chooseSettings(objective.kind, saved.model.config, requested, saved.card.guidance);
   const plan = planAnySampling(objective, settings.sampler, settings);
   const grouping = await groupingFor(backend);
   const compile = (guided: boolean): Promise<Session> => {

@@ -67,6 +67,34 @@ describe('what is chosen', () => {
   });
 });
 
+describe('guidance that a model suggests', () => {
+  const suggested = { cfgScale: 2, cfgInterval: [0.1, 0.7] } as const;
+  const guidanceOf = (
+    requested: Parameters<typeof chooseSettings>[2],
+    model: DenoiserConfig = PIXELS,
+    suggestion: Parameters<typeof chooseSettings>[3] = suggested,
+  ) => {
+    const { cfgScale, cfgInterval } = chooseSettings('flow', model, requested, suggestion);
+    return { cfgScale, cfgInterval };
+  };
+
+  test('is used with any sampler', () => {
+    expect(guidanceOf({ sampler: 'euler', steps: 10 })).toEqual(suggested);
+    expect(guidanceOf({}, PIXELS, { cfgInterval: [0, 0.5] })).toEqual({ cfgScale: 3, cfgInterval: [0, 0.5] });
+  });
+
+  test('gives way to what is asked for, as a whole', () => {
+    expect(guidanceOf({ cfgScale: 4 })).toEqual({ cfgScale: 4, cfgInterval: undefined });
+    expect(guidanceOf({ cfgScale: 1 })).toEqual({ cfgScale: 1, cfgInterval: undefined });
+    expect(guidanceOf({ cfgInterval: [0, 1] })).toEqual({ cfgScale: 3, cfgInterval: [0, 1] });
+  });
+
+  test('means nothing to a model without null label', () => {
+    const unguided = { ...PIXELS, classDropoutProb: 0 };
+    expect(guidanceOf({}, unguided)).toEqual({ cfgScale: 1, cfgInterval: undefined });
+  });
+});
+
 test('what was asked for is kept', () => {
   const asked = {
     sampler: 'ddim',

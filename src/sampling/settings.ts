@@ -4,6 +4,7 @@ import type { ObjectiveSpec } from '../diffusion/objectives.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import type { SamplingOptions } from '../diffusion/sampling-plan.ts';
 import type { DenoiserConfig } from '../models/denoiser.ts';
+import type { SuggestedGuidance } from '../saved-model/saved-model.ts';
 import { expectUsableInterval, type GuidanceInterval } from './guidance-interval.ts';
 
 export interface SamplingSettings extends SamplingOptions {
@@ -70,6 +71,7 @@ export function evenBatchSize(imageCount: number, largest = DEFAULT_BATCH_SIZE):
  * Completes what was asked for with what suits the model: DDPM with 250 steps for Gaussian diffusion, DPM-Solver++ with 16
  * for flows; predicted images are limited to [−1, 1] where the sampler can and the images are pixels.
  *
+ * @param suggested - guidance that suits the model, used unless a scale or an interval is asked for
  * @throws ConfigError if guidance is asked of a model without a null label, its scale is not a number, or its interval
  * is none
  */
@@ -77,13 +79,17 @@ export function chooseSettings(
   kind: ObjectiveSpec['kind'],
   model: DenoiserConfig,
   requested: RequestedSettings = {},
+  suggested: SuggestedGuidance = {},
 ): SamplingSettings {
   const hasNullLabel = model.classDropoutProb > 0;
+  const asksForGuidance = requested.cfgScale !== undefined || requested.cfgInterval !== undefined;
+  const guidance = asksForGuidance || !hasNullLabel ? {} : suggested;
   const { sampler = DEFAULTS[kind].sampler, ...open } = requested;
   const accepts = SAMPLERS[sampler][kind]?.accepts ?? [];
   const {
     steps = DEFAULT_STEPS[sampler],
-    cfgScale = hasNullLabel ? DEFAULTS[kind].cfgScale : 1,
+    cfgScale = hasNullLabel ? (guidance.cfgScale ?? DEFAULTS[kind].cfgScale) : 1,
+    cfgInterval = guidance.cfgInterval,
     cfgChannels = model.inChannels < 3 ? 'all' : 3,
     clip = accepts.includes('clip') ? drawsPixels(model) : undefined,
     shift = accepts.includes('shift') ? DEFAULT_SHIFT : undefined,
@@ -103,10 +109,10 @@ export function chooseSettings(
       fix: 'use cfg scale 1',
     });
   }
-  if (others.cfgInterval !== undefined) expectUsableInterval(others.cfgInterval, cfgScale);
+  if (cfgInterval !== undefined) expectUsableInterval(cfgInterval, cfgScale);
   return {
     ...{ sampler, ...withoutUndefined({ steps }), cfgScale, cfgChannels },
-    ...withoutUndefined({ ...others, clip, shift }),
+    ...withoutUndefined({ cfgInterval, ...others, clip, shift }),
   };
 }
 

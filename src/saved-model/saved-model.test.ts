@@ -12,6 +12,7 @@ test('what a checkpoint says about itself is read as it was written', () => {
     objective: { kind: 'gaussian', respacing: '250' },
     classNames: ['søt "x"'],
     version: '1.2.3',
+    guidance: { cfgInterval: [0.1, 0.7] },
   });
   expect(readCard({ metadata: cardMetadata(others) }, 'file')).toEqual(others);
 });

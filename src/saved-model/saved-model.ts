@@ -11,6 +11,13 @@ import type { Denoiser } from '../models/denoiser.ts';
 import { modelSpecSchema } from '../models/options.ts';
 import type { ModelSpec } from '../models/registry.ts';
 
+/** How a model is guided when nothing else is asked for, where that differs from the defaults of its kind. */
+export interface SuggestedGuidance {
+  readonly cfgScale?: number;
+  /** Times from which steps are guided; see `GuidanceInterval`. */
+  readonly cfgInterval?: readonly [lo: number, hi: number];
+}
+
 /** What a checkpoint says about itself. */
 export interface ModelCard {
   /** As the user named it: a preset such as `U-DiT-XS`. */
@@ -24,6 +31,8 @@ export interface ModelCard {
   readonly nimg: number;
   /** The version of udit that wrote it. */
   readonly version?: string;
+  /** What was found to suit this model. */
+  readonly guidance?: SuggestedGuidance;
 }
 
 export interface SavedModel {
@@ -54,7 +63,7 @@ export const GROUP_PREFIX = {
 type Metadata = Readonly<Record<string, string>>;
 
 export function cardMetadata(card: ModelCard): Record<string, string> {
-  const { name, spec, objective, classNames, step, nimg, version } = card;
+  const { name, spec, objective, classNames, step, nimg, version, guidance } = card;
   return {
     format: FORMAT,
     name,
@@ -64,11 +73,17 @@ export function cardMetadata(card: ModelCard): Record<string, string> {
     step: String(step),
     nimg: String(nimg),
     ...(version === undefined ? {} : { version }),
+    ...(guidance === undefined ? {} : { guidance: JSON.stringify(guidance) }),
   };
 }
 
 const countText = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.safeInteger());
 const jsonText = <S extends v.GenericSchema>(schema: S) => v.pipe(v.string(), v.parseJson(), schema);
+
+const guidanceSchema = v.strictObject({
+  cfgScale: v.exactOptional(v.number()),
+  cfgInterval: v.exactOptional(v.tuple([v.number(), v.number()])),
+});
 
 const cardSchema = v.object({
   name: v.string(),
@@ -78,6 +93,7 @@ const cardSchema = v.object({
   step: countText,
   nimg: countText,
   version: v.exactOptional(v.string()),
+  guidance: v.exactOptional(jsonText(guidanceSchema)),
 });
 
 /** @throws CheckpointError if the file was not written by udit */
