@@ -1,10 +1,11 @@
 /** @file `udit ablate` from the command line to its table and plots, on tiny models and a few pictures. */
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { withLock } from '../src/files/lock-file-node.ts';
 import { readStats } from '../src/train/stats-log.ts';
 import { commandProblem } from './support/command-check.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
@@ -193,9 +194,7 @@ describe('an ablation', () => {
 
   test('refuses a folder in which another process works', async () => {
     const lock = join(root, 'whole/ablation.lock');
-    await writeFile(lock, JSON.stringify({ processId: process.pid, host: hostname() }));
-    const { code, err } = await ablate('whole');
-    await rm(lock);
+    const { code, err } = await withLock(lock, {}, () => ablate('whole'));
     expect({ code, err: err.replace(/process \d+/, 'process #') }).toMatchInlineSnapshot(`
       {
         "code": 2,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readSafetensors } from '../src/checkpoint/file-node.ts';
+import { withLock } from '../src/files/lock-file-node.ts';
 import { readStats } from '../src/train/stats-log.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
@@ -220,6 +221,20 @@ describe('a run', () => {
     expect(planned.out).toContain('start       at step 20 from ROOT/my runs/deeper/checkpoints/step-0000020');
     const again = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
     expect(again).toMatchObject({ code: 0, err: expect.stringContaining('continuing at step 20') });
+  });
+
+  test('is trained by one process at a time', async () => {
+    await train('alone', '--stop-after', '1');
+    const before = await readdir(pathIn('alone'));
+    const meanwhile = await withLock(pathIn('alone', 'training.lock'), {}, () => train('alone'));
+    expect(meanwhile.code).toBe(2);
+    expect(meanwhile.err.replaceAll(String(process.pid), 'ID')).toMatchInlineSnapshot(`
+      "ConfigError: ROOT/my runs/alone: process ID trains this run
+        fix: wait until it has ended, or start another run with --name
+      "
+    `);
+    expect(await readdir(pathIn('alone'))).toEqual(before);
+    expect(before).not.toContain('training.lock');
   });
 
   test('stops after a time', async () => {

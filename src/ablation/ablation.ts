@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
-import { withLock } from '../files/lock-file-node.ts';
+import { type LockHolder, withLock } from '../files/lock-file-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
@@ -80,7 +80,7 @@ export async function runAblation(options: AblationOptions): Promise<VariantResu
   const { grid, folder, signal } = options;
   planAblation(grid); // refuses what cannot work before anything is written
   await makeFolder(folder, { Failure: ConfigError, fix: 'choose a writable folder with --out' });
-  const onWait = (processId: number) => {
+  const onWait = ({ processId }: LockHolder) => {
     throw new ConfigError({
       where: folder,
       problem: `process ${processId} works on this ablation`,

@@ -4,7 +4,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { withLock } from './lock-file-node.ts';
+import { type LockHolder, withLock } from './lock-file-node.ts';
 
 let folder: string;
 let path: string;
@@ -19,7 +19,8 @@ function endedProcess(): number {
   return spawnSync(process.execPath, ['--version']).pid;
 }
 
-const held = (processId: number, host = hostname()) => writeFile(path, JSON.stringify({ processId, host }));
+const held = (processId: number, host = hostname(), startedAt = performance.timeOrigin) =>
+  writeFile(path, JSON.stringify({ processId, host, startedAt }));
 const isFreeAfter = async (work: Promise<unknown>) => {
   await work;
   return (await readdir(folder)).length === 0;
@@ -29,7 +30,7 @@ test('one works, the others wait, and the lock is gone at the end', async () => 
   const events: string[] = [];
   const waits: number[] = [];
   const work = (name: string) =>
-    withLock(path, { onWait: (id) => waits.push(id) }, async () => {
+    withLock(path, { onWait: ({ processId }) => waits.push(processId) }, async () => {
       events.push(`${name} begins`);
       await sleep(20);
       events.push(`${name} ends`);
@@ -44,8 +45,8 @@ test('one works, the others wait, and the lock is gone at the end', async () => 
 
 test('who does not want to wait gives up, and leaves the other its lock', async () => {
   await held(process.pid);
-  const onWait = (id: number) => {
-    throw new Error(`process ${id} has it`);
+  const onWait = ({ processId }: LockHolder) => {
+    throw new Error(`process ${processId} has it`);
   };
   const starting = withLock(path, { onWait }, async () => expect.unreachable());
   await expect(starting).rejects.toThrow(`process ${process.pid} has it`);
@@ -60,6 +61,12 @@ test('work that fails frees the lock, too', async () => {
 describe('a lock that nobody holds any more', () => {
   test('of a process that was killed', async () => {
     await held(endedProcess());
+    const onWait = () => expect.unreachable();
+    expect(await isFreeAfter(withLock(path, { onWait }, async () => 'done'))).toBe(true);
+  });
+
+  test('of an earlier process with the same id, as after the restart of a container', async () => {
+    await held(process.pid, hostname(), performance.timeOrigin - 60_000);
     const onWait = () => expect.unreachable();
     expect(await isFreeAfter(withLock(path, { onWait }, async () => 'done'))).toBe(true);
   });

@@ -14,14 +14,16 @@ const POLL_MS = 200;
 export interface LockOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told once when another process has the lock; what it throws ends the wait. */
-  readonly onWait?: (processId: number) => void;
+  readonly onWait?: (holder: LockHolder) => void;
   /** Kind of error when the lock cannot be written. Default: `DataError`. */
   readonly Failure?: UditErrorClass;
 }
 
-interface Holder {
+export interface LockHolder {
   readonly processId: number;
   readonly host: string;
+  /** In milliseconds since 1970: when a container starts again, its processes get the same ids. */
+  readonly startedAt: number;
 }
 
 let locks = 0;
@@ -45,7 +47,11 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
 
 /** @returns what is written in the lock */
 async function acquire(path: string, { signal, onWait, Failure = DataError }: LockOptions): Promise<string> {
-  const holder: Holder = { processId: process.pid, host: hostname() };
+  const holder: LockHolder = {
+    processId: process.pid,
+    host: hostname(),
+    startedAt: performance.timeOrigin,
+  };
   const lock = JSON.stringify(holder);
   for (let isTold = false; ; ) {
     signal?.throwIfAborted();
@@ -63,7 +69,7 @@ async function acquire(path: string, { signal, onWait, Failure = DataError }: Lo
     }
     if (!isTold && found.holder !== undefined) {
       isTold = true;
-      onWait?.(found.holder.processId);
+      onWait?.(found.holder);
     }
     await sleep(POLL_MS);
   }
@@ -72,7 +78,7 @@ async function acquire(path: string, { signal, onWait, Failure = DataError }: Lo
 interface FoundLock {
   readonly text: string;
   /** Undefined while it is being written. */
-  readonly holder: Holder | undefined;
+  readonly holder: LockHolder | undefined;
   readonly silentMs: number;
 }
 
@@ -87,9 +93,9 @@ async function readLock(path: string): Promise<FoundLock | undefined> {
   }
 }
 
-function parseHolder(text: string): Holder | undefined {
+function parseHolder(text: string): LockHolder | undefined {
   try {
-    return JSON.parse(text) as Holder;
+    return JSON.parse(text) as LockHolder;
   } catch {
     return undefined;
   }
@@ -97,7 +103,9 @@ function parseHolder(text: string): Holder | undefined {
 
 function isAbandoned({ holder, silentMs }: FoundLock): boolean {
   if (silentMs > ABANDONED_AFTER_MS) return true;
-  return holder !== undefined && holder.host === hostname() && !isRunning(holder.processId);
+  if (holder?.host !== hostname()) return false;
+  if (holder.processId === process.pid) return holder.startedAt !== performance.timeOrigin;
+  return !isRunning(holder.processId);
 }
 
 function isRunning(processId: number): boolean {

@@ -1,7 +1,7 @@
 /** @file Published weights by name: from the cache, or downloaded once, with their licence accepted. */
 import { rename, rm } from 'node:fs/promises';
 import { ConfigError, DownloadError } from '../core/errors.ts';
-import { withLock } from '../files/lock-file-node.ts';
+import { type LockHolder, withLock } from '../files/lock-file-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import { formatBytes } from './byte-size.ts';
 import { findPublished, type PublishedFile } from './catalogue.ts';
@@ -52,7 +52,8 @@ export async function fetchWeights(file: PublishedFile, options: FetchOptions = 
     fix: 'name a folder that you may write into with --cache-dir or UDIT_CACHE',
   });
   await expectAccepted(file, cache, options);
-  const onWait = (processId: number) => onNotice?.(`process ${processId} is fetching it already: waiting`);
+  const onWait = ({ processId }: LockHolder) =>
+    onNotice?.(`process ${processId} is fetching it already: waiting`);
   return withLock(`${cache.pathOf(file)}.lock`, { signal, onWait, Failure: DownloadError }, async () => {
     const foundMeanwhile = await cache.find(file);
     if (foundMeanwhile !== undefined) return { ...foundMeanwhile, isNew: false };

@@ -6,7 +6,7 @@ import { readSafetensors } from '../checkpoint/file-node.ts';
 import type { SafetensorsFile } from '../checkpoint/safetensors.ts';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../files/atomic-write-node.ts';
-import { makeFolder } from '../files/make-folder-node.ts';
+import { type FolderFailure, makeFolder } from '../files/make-folder-node.ts';
 import { systemErrorCode } from '../files/write-error-node.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import type { TrainConfig } from './train-config.ts';
@@ -18,6 +18,12 @@ const BINDING_SECTIONS = ['model', 'data', 'objective', 'optimizer'] as const;
 
 /** What runs did that were started before there were these options. */
 const EARLIER_DEFAULTS: ConfigLayer = { data: { balanceClasses: false }, training: { initFrom: null } };
+
+/** When the folder of a run cannot be made. */
+export const UNWRITABLE: FolderFailure = {
+  Failure: ConfigError,
+  fix: 'choose a writable folder with --results-dir',
+};
 
 /** A checkpoint on disk. */
 export interface CheckpointFile {
@@ -36,8 +42,7 @@ export class RunFolder {
   static async open(path: string): Promise<RunFolder> {
     const folder = new RunFolder(path);
     const parts = [folder.samples, folder.checkpoints];
-    const failure = { Failure: ConfigError, fix: 'choose a writable folder with --results-dir' };
-    for (const part of parts) await makeFolder(part, failure);
+    for (const part of parts) await makeFolder(part, UNWRITABLE);
     for (const part of [path, ...parts]) await removeLeftoverTemporaries(part);
     return folder;
   }

@@ -1,13 +1,17 @@
 /** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { readSafetensors } from '../checkpoint/file-node.ts';
+import { ConfigError } from '../core/errors.ts';
 import { openEmoji } from '../data/emoji-node.ts';
 import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
 import { toPixels } from '../data/pixels.ts';
 import { writeGrid } from '../data/png-node.ts';
 import { type Split, splitHeldOut } from '../data/split.ts';
 import { createObjective } from '../diffusion/objectives.ts';
+import { type LockHolder, withLock } from '../files/lock-file-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
@@ -20,7 +24,7 @@ import { openSavedModel } from '../saved-model/open-model.ts';
 import type { SavedModel } from '../saved-model/saved-model.ts';
 import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { modelForData } from './model-for-data.ts';
-import { type CheckpointFile, listCheckpoints, RunFolder } from './run-folder.ts';
+import { type CheckpointFile, listCheckpoints, RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { TrainConfig } from './train-config.ts';
 import { type DrawSamples, type RunObserver, type RunResult, runTraining } from './training-run.ts';
 
@@ -95,8 +99,31 @@ export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath
   return { kind: 'weights', ...(await startFromCheckpoint(initFrom, createModel(plan.spec))) };
 }
 
-/** Starts the run in its folder, or continues it there. */
+/**
+ * Starts the run in its folder, or continues it there. Waits for another machine that trains it, until that gives no
+ * sign of life any more.
+ *
+ * @throws ConfigError if another process of this machine trains it
+ */
 export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
+  const { runPath, signal, observer } = options;
+  await makeFolder(runPath, UNWRITABLE);
+  const onWait = ({ processId, host }: LockHolder) => {
+    if (host === hostname()) {
+      throw new ConfigError({
+        where: runPath,
+        problem: `process ${processId} trains this run`,
+        fix: 'wait until it has ended, or start another run with --name',
+      });
+    }
+    observer.onWarning?.(`process ${processId} of ${host} trains this run: waiting`);
+  };
+  const lock = { signal, onWait, Failure: ConfigError };
+  return withLock(join(runPath, 'training.lock'), lock, () => trainAlone(plan, options));
+}
+
+/** {@link trainInFolder}, alone in its folder. */
+async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
   const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath);
