@@ -7,7 +7,8 @@ import { CheckpointError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { sourceOf, type TensorSource } from '../core/tensor-source.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
-import { simplify, splitFoldable, splitLinears } from '../graph/rewrite.ts';
+import { simplify, splitFoldable } from '../graph/rewrite.ts';
+import { specialise } from '../graph/specialise.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
 import type { ExternalTensor } from '../onnx/model-writer.ts';
 import type { Backend, LoadableModel, Session } from '../runtime/session.ts';
@@ -86,7 +87,7 @@ async function lowerForInference(graph: Graph, backend: Backend): Promise<Progra
 
 /** What of a graph depends on weights alone, and the rest, which reads the values of that as parameters. */
 export function splitForInference(graph: Graph): { readonly folded: Graph; readonly rest: Graph } {
-  const { folded, rest } = splitFoldable(simplify(splitLinears(graph)));
+  const { folded, rest } = splitFoldable(simplify(specialise(graph)));
   return { folded, rest: simplify(rest) };
 }
 

@@ -75,6 +75,8 @@ const ERROR_CASES: readonly (readonly [op: OpName, name: string, build: () => Te
   ['linear', 'bias', () => ops.linear(f32(2, 3), f32(4, 3), f32(3))],
   ['weightScales', 'axes', () => ops.weightScales(f32(2, 3, 4), 63)],
   ['quantizeWeight', 'scales', () => ops.quantizeWeight(f32(4, 3), f32(3))],
+  ['modulatedNorm', 'scale', () => ops.modulatedNorm(f32(2, 3), f32(2, 3), f32(3), 1e-6)],
+  ['modulatedNorm', 'shift', () => ops.modulatedNorm(f32(2, 3), f32(3), f32(1), 1e-6)],
   ['quantizedLinear', 'float weight', () => ops.quantizedLinear(f32(2, 3), f32(3, 4), f32(4))],
   ['quantizedLinear', 'width', () => ops.quantizedLinear(f32(2, 5), i8(3, 4), f32(4))],
   ['quantizedLinear', 'scales', () => ops.quantizedLinear(f32(2, 3), i8(3, 4), f32(3))],
@@ -252,6 +254,10 @@ describe('what operations refuse', () => {
         ShapeError: weightScales: [2,3,4] has 3 axes, not 2
       quantizeWeight, scales:
         ShapeError: quantizeWeight: scale [3] does not fit 4 outputs
+      modulatedNorm, scale:
+        ShapeError: modulatedNorm: scale [2,3] does not fit 3 outputs
+      modulatedNorm, shift:
+        ShapeError: modulatedNorm: shift [1] does not fit 3 outputs
       quantizedLinear, float weight:
         DTypeError: quantizedLinear: the weight is f32, not i8
       quantizedLinear, width:

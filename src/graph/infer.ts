@@ -249,6 +249,13 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   },
   softmax: sameAsInput,
   layerNorm: sameAsInput,
+  modulatedNorm: (inputs, _, op) => {
+    const x = floatOperand(inputs, 0, op);
+    for (const [i, what] of ['scale', 'shift'].entries()) {
+      expectPerOutput(operand(inputs, i + 1, op), what, x.shape.at(-1)!, op);
+    }
+    return { shape: x.shape, dtype: x.dtype };
+  },
   inverseDeviation: keptLastAxis,
   l2Normalize: sameAsInput,
   inverseNorm: keptLastAxis,

@@ -66,6 +66,7 @@ const MACS: { readonly [O in OpName]: MacRule<O> | typeof FREE } = {
   addRows: FREE,
   softmax: FREE,
   layerNorm: FREE,
+  modulatedNorm: FREE,
   inverseDeviation: FREE,
   l2Normalize: FREE,
   inverseNorm: FREE,

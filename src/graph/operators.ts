@@ -209,6 +209,9 @@ export const depthwiseConv2dWeightGradient = (x: Tensor, dy: Tensor, kernel: num
 export const softmax = (x: Tensor): Unlabelled => node('softmax', [x], {});
 /** (x − mean) / √(variance + eps) over the last axis, without affine parameters. */
 export const layerNorm = (x: Tensor, eps: number): Unlabelled => node('layerNorm', [x], { eps });
+/** layerNorm(x) · scale + shift, with one scale [D] and shift [D] for all tokens. */
+export const modulatedNorm = (x: Tensor, scale: Tensor, shift: Tensor, eps: number): Unlabelled =>
+  node('modulatedNorm', [x, scale, shift], { eps });
 export const inverseDeviation = (x: Tensor, eps: number): Unlabelled =>
   node('inverseDeviation', [x], { eps });
 /** x / max(‖x‖₂, eps) over the last axis, as PyTorch's `F.normalize`. */

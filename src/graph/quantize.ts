@@ -1,7 +1,8 @@
 /** @file Rewriting linear maps so that they are computed in int8. */
 import type { Graph } from './graph.ts';
 import { quantizedLinear, quantizeWeight, weightScales } from './operators.ts';
-import { keep, mapGraph, splitLinears } from './rewrite.ts';
+import { keep, mapGraph } from './rewrite.ts';
+import { splitLinears } from './specialise.ts';
 import type { Tensor } from './tensor.ts';
 
 /**

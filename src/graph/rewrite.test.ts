@@ -1,11 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { expectClose } from '../../test/support/closeness.ts';
+import { countOps, drawFeeds, expectSameValues } from '../../test/support/graph-values.ts';
 import { buildCase, hasGradient, OP_CASES, titleOf, weightedSum } from '../../test/support/op-cases.ts';
-import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
-import { fold, normal, randomKey } from '../core/random.ts';
-import { sizeOf } from '../core/shape.ts';
+import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 import { evaluate } from '../interp/evaluate.ts';
-import { checkGraph, type Graph, graphOf, leavesOf } from './graph.ts';
+import { checkGraph, type Graph, graphOf } from './graph.ts';
 import * as ops from './operators.ts';
 import { formatGraph } from './print.ts';
 import {
@@ -17,35 +15,9 @@ import {
   shareStatistics,
   simplify,
   splitFoldable,
-  splitLinears,
 } from './rewrite.ts';
-import type { OpName, Tensor } from './tensor.ts';
-import { topologicalOrder } from './traverse.ts';
+import type { Tensor } from './tensor.ts';
 import { gradients } from './vjp.ts';
-
-/** Normal values for every leaf of a graph. */
-function drawFeeds(graph: Graph): TensorMap {
-  const leaves = [...leavesOf(graph, 'input'), ...leavesOf(graph, 'parameter')];
-  return new Map(
-    leaves.map(({ params: { name }, shape }) => [
-      name,
-      tensorOf('f32', shape, normal(fold(randomKey(5), name), sizeOf(shape))),
-    ]),
-  );
-}
-
-function expectSameValues(before: Graph, after: Graph, feeds: TensorMap): void {
-  checkGraph(after);
-  expect([...after.keys()]).toEqual([...before.keys()]);
-  const [expected, actual] = [evaluate(before, feeds), evaluate(after, feeds)];
-  for (const [name, { shape, data }] of expected) {
-    expect(actual.get(name)!.shape).toEqual(shape);
-    expectClose(actual.get(name)!.data, data, { relative: 1e-12 });
-  }
-}
-
-const countOps = (graph: Graph, op: OpName): number =>
-  topologicalOrder(graph.values()).filter((tensor) => tensor.op === op).length;
 
 /** A small transformer block with every fused operation, and its gradients. */
 function blockWithGradients(): Graph {
@@ -223,38 +195,6 @@ describe('joinChunks', () => {
   )('keeps a sum with %s', (_, [a, b]) => {
     const graph = graphOf({ y: ops.add(a, b) });
     expect(joinChunks(graph).get('y')).toBe(graph.get('y'));
-  });
-});
-
-describe('splitLinears', () => {
-  it('computes the parts of a linear map apart, and leaves what is read as a whole', () => {
-    const [x, weight, bias] = [
-      ops.input('x', [2, 3, 4]),
-      ops.parameter('w', [6, 4]),
-      ops.parameter('b', [6]),
-    ];
-    const [q, k] = ops.chunk(ops.linear(x, weight, bias), 2, -1);
-    const whole = ops.linear(x, weight);
-    const graph = graphOf({ q: ops.neg(q!), k: ops.exp(k!), whole, part: ops.slice(whole, 2, 0, 3) });
-    const split = splitLinears(graph);
-    expectSameValues(graph, split, drawFeeds(graph));
-    expect(countOps(split, 'linear')).toBe(3);
-    expect(formatGraph(graphOf({ k: split.get('k')! }))).toMatchInlineSnapshot(`
-      "a:f32[2,3,4] = input x
-      b:f32[6,4] = parameter w
-      c:f32[6] = parameter b
-      d:f32[3,4] = slice{axis=0 start=3 end=6} b
-      e:f32[3] = slice{axis=0 start=3 end=6} c
-      f:f32[2,3,3] = linear a d e
-      g:f32[2,3,3] = exp f
-      return k=g"
-    `);
-  });
-
-  it('cuts single vectors, which are small', () => {
-    const linear = ops.linear(ops.input('x', [2, 4]), ops.parameter('w', [6, 4]));
-    const graph = graphOf({ shift: ops.slice(linear, 1, 0, 3), scale: ops.slice(linear, 1, 3, 6) });
-    expect(formatGraph(splitLinears(graph))).toBe(formatGraph(graph));
   });
 });
 

@@ -8,13 +8,11 @@ import {
   concat,
   inverseNorm,
   isConstant,
-  linear,
   matmul,
   mergeHeads,
   mul,
   parameter,
   rebuild,
-  slice,
   softmax,
   splitHeads,
 } from './operators.ts';
@@ -144,33 +142,6 @@ function concatenationOf(pads: readonly Padded[], shape: Shape): Tensor | undefi
     sorted.map(({ inputs }) => inputs[0]!),
     axis,
   );
-}
-
-/**
- * Parts of a linear map become maps of their own, with parts of the weight. It pays only where weights are known: then
- * nothing is left of cutting them, and the large result is never cut.
- */
-export function splitLinears(graph: Graph): Graph {
-  const order = topologicalOrder(graph.values());
-  const outputs = new Set(graph.values());
-  const readWhole = new Set<Tensor>(outputs);
-  for (const tensor of order) {
-    if (!isPartOfTokens(tensor)) for (const read of tensor.inputs) readWhole.add(read);
-  }
-  return mapGraph(graph, (tensor, inputs) => {
-    const whole = tensor.inputs[0];
-    if (!isPartOfTokens(tensor) || whole?.op !== 'linear' || readWhole.has(whole))
-      return keep(tensor, inputs);
-    const [x, weight, bias] = inputs[0]!.inputs;
-    const { start, end } = tensor.params;
-    return linear(x!, slice(weight!, 0, start, end), bias && slice(bias, 0, start, end));
-  });
-}
-
-/** Is this a slice of the last axis of many rows? Single vectors are cheaper to cut than to compute in parts. */
-function isPartOfTokens(tensor: Tensor): tensor is Tensor & { readonly params: OpParams['slice'] } {
-  const { shape } = tensor;
-  return isOp(tensor, 'slice') && shape.length > 2 && tensor.params.axis === shape.length - 1;
 }
 
 const isZero = (x: Tensor): boolean =>

@@ -75,6 +75,8 @@ export interface OpParams {
   softmax: NoParams;
   /** Zero mean and unit variance over the last axis. */
   layerNorm: { readonly eps: number };
+  /** layerNorm(x) · scale [D] + shift [D]. */
+  modulatedNorm: { readonly eps: number };
   /** 1 / standard deviation over the last axis, kept as axis of length 1. */
   inverseDeviation: { readonly eps: number };
   /** x / max(‖x‖, eps) over the last axis. */

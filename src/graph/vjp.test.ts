@@ -92,6 +92,7 @@ describe('gradients agree with central differences', () => {
         "depthwiseConv2dWeightGradient": "it occurs only in gradients; second derivatives of convolutions are not needed",
         "input": "a leaf has no inputs",
         "less": "a comparison is constant almost everywhere",
+        "modulatedNorm": "it is joined from others when gradients have been taken, for inference",
         "parameter": "a leaf has no inputs",
         "quantizeWeight": "rounding is constant almost everywhere; training is in float32",
         "quantizedLinear": "rounding is constant almost everywhere; training is in float32",

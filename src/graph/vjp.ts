@@ -59,6 +59,7 @@ interface NoVjp {
 
 const LEAF: NoVjp = { reason: 'a leaf has no inputs' };
 const QUANTISED: NoVjp = { reason: 'rounding is constant almost everywhere; training is in float32' };
+const JOINED: NoVjp = { reason: 'it is joined from others when gradients have been taken, for inference' };
 const SECOND_ORDER: NoVjp = {
   reason: 'it occurs only in gradients; second derivatives of convolutions are not needed',
 };
@@ -179,6 +180,7 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
     const slope = inverseDeviation(x!, y.params.eps);
     return [mul(slope, sub(centred, mul(y, mean(mul(dy, y), -1, true))))];
   },
+  modulatedNorm: JOINED,
   inverseDeviation: (dy, y, x) => {
     const width = x!.shape.at(-1)!;
     const cubed = mul(square(y), y);

@@ -34,6 +34,13 @@ export const layerNorm: EvaluateRule<'layerNorm'> = (_, { eps }, x) =>
     }),
   );
 
+export const modulatedNorm: EvaluateRule<'modulatedNorm'> = (shape, params, x, scale, shift) => {
+  const width = shape.at(-1)!;
+  return layerNorm(shape, params, x).map(
+    (value, i) => value * scale!.data[i % width]! + shift!.data[i % width]!,
+  );
+};
+
 export const inverseDeviation: EvaluateRule<'inverseDeviation'> = (_, { eps }, x) =>
   Float64Array.from(rowsOf(x!), (row) => inverseDeviationOf(row, eps));
 

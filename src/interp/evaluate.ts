@@ -65,6 +65,7 @@ export const EVALUATE: { readonly [O in Exclude<OpName, Fed>]: EvaluateRule<O> }
   depthwiseConv2dWeightGradient: products.depthwiseConv2dWeightGradient,
   softmax: attention.softmax,
   layerNorm: attention.layerNorm,
+  modulatedNorm: attention.modulatedNorm,
   inverseDeviation: attention.inverseDeviation,
   l2Normalize: attention.l2Normalize,
   inverseNorm: attention.inverseNorm,

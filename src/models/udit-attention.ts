@@ -106,22 +106,16 @@ export class DownsampledAttention extends Module {
   }
 
   forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
-    const { heads, width, side, position } = this.level;
-    let { q, k, v } = this.project(x, options);
-    if (position === 'rope2d') {
-      const { ofQueries, ofKeys } = this.rotaryTables();
-      q = rotary(q, ofQueries.cos, ofQueries.sin, heads);
-      k = rotary(k, ofKeys.cos, ofKeys.sin, heads);
-    }
-    let scale = (width / heads) ** -0.5;
-    if (this.logit_scale !== undefined) {
-      // The temperature multiplies the queries, which are smaller than the scores.
-      const temperature = exp(minimum(this.logit_scale.tensor, MAX_LOGIT_SCALE)); // (heads, 1, 1)
-      q = this.perHead(q, (part) => mul(l2Normalize(part), reshape(temperature, [heads, 1])));
-      k = this.perHead(k, (part) => l2Normalize(part));
-      scale = 1;
-    }
-    const y = attention(q, k, v, { heads, scale }); // (N·G, T, C)
+    const { heads, width, side } = this.level;
+    const { q, k, v } = this.project(x, options);
+    const isCosine = this.logit_scale !== undefined;
+    // Cosine attention compares directions alone.
+    const directed = (part: Tensor) => (isCosine ? this.perHead(part, (head) => l2Normalize(head)) : part);
+    // Positions come after the lengths, which rotations do not change.
+    const y = attention(this.placedQueries(directed(q)), this.placedKeys(directed(k)), v, {
+      heads,
+      scale: isCosine ? 1 : (width / heads) ** -0.5,
+    }); // (N·G, T, C)
     return this.to_out.apply(fromSubGrids(y, this.splitFactor, side));
   }
 
@@ -139,9 +133,24 @@ export class DownsampledAttention extends Module {
     return { q: reshape(slice(all, -1, 0, width), [x.shape[0]!, side * side, width]), k: k!, v: v! };
   }
 
+  /** Queries that know their positions, times the temperature: they are smaller than the scores. */
+  private placedQueries(q: Tensor): Tensor {
+    const tables = this.rotaryTables()?.ofQueries;
+    const placed = tables === undefined ? q : rotary(q, tables.cos, tables.sin, this.level.heads);
+    if (this.logit_scale === undefined) return placed;
+    const temperature = exp(minimum(this.logit_scale.tensor, MAX_LOGIT_SCALE)); // (heads, 1, 1)
+    return this.perHead(placed, (head) => mul(head, reshape(temperature, [this.level.heads, 1])));
+  }
+
+  private placedKeys(k: Tensor): Tensor {
+    const tables = this.rotaryTables()?.ofKeys;
+    return tables === undefined ? k : rotary(k, tables.cos, tables.sin, this.level.heads);
+  }
+
   /** Positions in the grid of the tokens that attend together; the same for all sub-grids. */
-  private rotaryTables(): Readonly<Record<'ofQueries' | 'ofKeys', RotaryTables>> {
-    const { side, width, heads, tokens, downFactor } = this.level;
+  private rotaryTables(): Readonly<Record<'ofQueries' | 'ofKeys', RotaryTables>> | undefined {
+    const { side, width, heads, tokens, downFactor, position } = this.level;
+    if (position === 'none') return undefined;
     const ofQueries = rotaryTables(side / this.splitFactor, width / heads);
     const ofKeys = tokens === 'kv' ? rotaryTables(side / downFactor, width / heads, downFactor) : ofQueries;
     return { ofQueries, ofKeys };

@@ -245,6 +245,12 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     }
     return layerNormalization(lowering, x, tensor.params.eps).y;
   },
+  modulatedNorm: (lowering, { inputs, params: { eps } }) =>
+    lowering.emit(
+      'LayerNormalization',
+      inputs.map((input) => lowering.name(input)),
+      { axis: -1, epsilon: { float: eps } },
+    ),
   inverseDeviation: (lowering, { inputs, params: { eps } }) =>
     layerNormalization(lowering, inputs[0]!, eps).inverseDeviation,
   l2Normalize: (lowering, { inputs, params: { eps } }) => {

@@ -262,6 +262,9 @@ export const OP_CASES: readonly OpCase[] = [
 
   unaryCase('softmax', ops.softmax, any(2, 3, 5)),
   unaryCase('layerNorm', (x) => ops.layerNorm(x, 1e-6), any(2, 3, 8)),
+  opCase('modulatedNorm', 'of tokens', [any(2, 3, 8), any(8), any(8)], (x, scale, shift) =>
+    ops.modulatedNorm(x!, scale!, shift!, 1e-6),
+  ),
   unaryCase('inverseDeviation', (x) => ops.inverseDeviation(x, 1e-6), any(2, 3, 8)),
   unaryCase('l2Normalize', (x) => ops.l2Normalize(x), any(2, 3, 8)),
   unaryCase('inverseNorm', (x) => ops.inverseNorm(x, 1e-12), any(2, 3, 8)),
