@@ -83,6 +83,18 @@ function layerNormalization(
   return { y, inverseDeviation: lowering.once(`${key} deviation`, () => y) };
 }
 
+/** Zero mean and unit variance over the last axis. */
+function normalised(lowering: Lowering, x: Tensor, eps: number): string {
+  if (!lowering.isForCpuInference || x.shape.length < 3) return layerNormalization(lowering, x, eps).y;
+  // With known weights, on the CPU, InstanceNormalization over [N, T, D] is the faster kernel of the two.
+  const [batch, width] = [x.shape[0]!, x.shape.at(-1)!];
+  const tokens = sizeOf(x.shape) / batch / width;
+  const affine = [lowering.filled(tokens, 1), lowering.filled(tokens, 0)];
+  const rows = lowering.reshape(lowering.name(x), [batch, tokens, width]);
+  const epsilon = { float: eps };
+  return lowering.reshape(lowering.emit('InstanceNormalization', [rows, ...affine], { epsilon }), x.shape);
+}
+
 export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   input: lowerInput as LowerRule<'input'>,
   parameter: lowerParameter,
@@ -229,28 +241,18 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   depthwiseConv2d: convolution.lowerDepthwiseConv2d,
   depthwiseConv2dWeightGradient: convolution.lowerDepthwiseConv2dWeightGradient,
   softmax: (lowering, { inputs }) => lowering.emit('Softmax', [lowering.name(inputs[0]!)], { axis: -1 }),
-  layerNorm: (lowering, tensor) => {
-    const x = tensor.inputs[0]!;
-    // With known weights, on the CPU, InstanceNormalization over [N, T, D] is the faster kernel of the two.
-    if (lowering.isForCpuInference && x.shape.length >= 3) {
-      const [batch, width] = [x.shape[0]!, x.shape.at(-1)!];
-      const tokens = sizeOf(x.shape) / batch / width;
-      const affine = [lowering.filled(tokens, 1), lowering.filled(tokens, 0)];
-      const rows = lowering.reshape(lowering.name(x), [batch, tokens, width]);
-      const epsilon = { float: tensor.params.eps };
-      return lowering.reshape(
-        lowering.emit('InstanceNormalization', [rows, ...affine], { epsilon }),
-        x.shape,
-      );
+  layerNorm: (lowering, { inputs, params: { eps } }) => normalised(lowering, inputs[0]!, eps),
+  modulatedNorm: (lowering, { inputs, params: { eps } }) => {
+    const [x, scale, shift] = inputs.map((input) => lowering.name(input)) as [string, string, string];
+    if (lowering.features.nchwcBlock !== null) {
+      return lowering.emit('LayerNormalization', [x, scale, shift], { axis: -1, epsilon: { float: eps } });
     }
-    return layerNormalization(lowering, x, tensor.params.eps).y;
+    // In WebAssembly, this kernel is slower than three others (LOG.md).
+    return lowering.emit('Add', [
+      lowering.emit('Mul', [normalised(lowering, inputs[0]!, eps), scale]),
+      shift,
+    ]);
   },
-  modulatedNorm: (lowering, { inputs, params: { eps } }) =>
-    lowering.emit(
-      'LayerNormalization',
-      inputs.map((input) => lowering.name(input)),
-      { axis: -1, epsilon: { float: eps } },
-    ),
   inverseDeviation: (lowering, { inputs, params: { eps } }) =>
     layerNormalization(lowering, inputs[0]!, eps).inverseDeviation,
   l2Normalize: (lowering, { inputs, params: { eps } }) => {
