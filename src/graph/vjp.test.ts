@@ -9,6 +9,7 @@ import {
   clamp,
   constant,
   constantOf,
+  cos,
   depthwiseConv2dWeightGradient,
   exp,
   input,
@@ -18,6 +19,8 @@ import {
   minimum,
   mul,
   parameter,
+  rotary,
+  sin,
   stopGradient,
   sum,
   takeRows,
@@ -169,5 +172,15 @@ describe('gradients', () => {
     expect(() => gradients(sum(dW), [x])).toThrowErrorMatchingInlineSnapshot(
       `[ShapeError: ShapeError: gradients: depthwiseConv2dWeightGradient: no gradient: it occurs only in gradients; second derivatives of convolutions are not needed]`,
     );
+  });
+
+  it('does not lose the gradient of a number in silence', () => {
+    const [x, angles] = [input('x', [1, 2, 4]), input('angles', [2, 2])];
+    const turned = (angle: Tensor) => sum(rotary(x, cos(angle), sin(angle), 1));
+    expect(() => gradients(turned(angles), [x, angles])).toThrowErrorMatchingInlineSnapshot(`
+      [ShapeError: ShapeError: gradients: rotary: no gradient for operand 1, which depends on a target
+        fix: wrap it in stopGradient, if that is meant]
+    `);
+    expect(gradients(turned(stopGradient(angles)), [x])).toHaveLength(1);
   });
 });

@@ -224,7 +224,7 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
 /**
  * Gradients of a scalar with respect to `targets`, in their order. A target that does not influence the scalar gets zeros.
  *
- * @throws ShapeError if `output` is not a scalar or a path to a target has no gradient
+ * @throws ShapeError if `output` is not a scalar, or a path to a target leads through what has no gradient
  */
 export function gradients(output: Tensor, targets: readonly Tensor[]): Tensor[] {
   if (output.shape.length !== 0) {
@@ -250,13 +250,27 @@ export function gradients(output: Tensor, targets: readonly Tensor[]): Tensor[] 
       const inputGradients = (rule as VjpRule<OpName>)(dy, tensor as TypedNode<OpName>, ...tensor.inputs);
       tensor.inputs.forEach((x, i) => {
         const gradient = inputGradients[i];
-        if (gradient === null || gradient === undefined || !active.has(x)) return;
+        if (!active.has(x)) return;
+        if (gradient === null || gradient === undefined) {
+          expectNone(tensor, i);
+          return;
+        }
         const sofar = gradientOf.get(x);
         gradientOf.set(x, sofar === undefined ? gradient : add(sofar, gradient));
       });
     });
   }
   return targets.map((target) => gradientOf.get(target) ?? zerosLike(target));
+}
+
+/** Indices and conditions are constant almost everywhere; a number without a gradient would be lost without a word. */
+function expectNone({ op, inputs }: Tensor, i: number): void {
+  if (op === 'stopGradient' || (inputs[i]!.dtype !== 'f32' && inputs[i]!.dtype !== 'f64')) return;
+  throw new ShapeError({
+    where: `gradients: ${op}`,
+    problem: `no gradient for operand ${i}, which depends on a target`,
+    fix: 'wrap it in stopGradient, if that is meant',
+  });
 }
 
 /** d geluGate / dx: the normal density, or the slope of its tanh approximation in terms of the gate itself. */
