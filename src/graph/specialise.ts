@@ -1,7 +1,6 @@
 /**
  * @file Rewriting graphs whose weights are known: what depends on weights alone costs nothing, so work is moved there.
  */
-
 import { sameShape, sizeOf } from '../core/shape.ts';
 import type { Graph } from './graph.ts';
 import { linear, modulatedNorm, mul, reshape, rotary, slice } from './operators.ts';

@@ -111,7 +111,7 @@ export class DownsampledAttention extends Module {
     const isCosine = this.logit_scale !== undefined;
     // Cosine attention compares directions alone.
     const directed = (part: Tensor) => (isCosine ? this.perHead(part, (head) => l2Normalize(head)) : part);
-    // Positions come after the lengths, which rotations do not change.
+    // Rotations change no length, so they may come last: there the temperature can join their tables (scaleRotations).
     const y = attention(this.placedQueries(directed(q)), this.placedKeys(directed(k)), v, {
       heads,
       scale: isCosine ? 1 : (width / heads) ** -0.5,
