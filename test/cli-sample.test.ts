@@ -290,7 +290,7 @@ describe('sampling', () => {
     expect(out).toMatchInlineSnapshot(`
       "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       3 images by dpm++2m, 5 steps, cfg scale 3 at times 0.2 to 0.8, seed 0
-      1 worker of 1 thread, batches of 1, at most 81.4 MB each
+      1 worker of 1 thread, batches of 1, at most 82.1 MB each
       3 images in ROOT/previews, #.## s each
       previews ROOT/previews/previews.png
       archive  ROOT/previews/samples_3x8x8x3.npz

@@ -45,9 +45,9 @@ describe('scaleRotations', () => {
   const table = (fill: number) =>
     ops.constant(tensorOf('f32', [tokens, width / 2], new Array(tokens * (width / 2)).fill(fill)));
   const queries = (factor: Tensor, count = heads) => {
-    const turned = ops.rotary(ops.input('q', [batch, tokens, heads * width]), table(0.8), table(0.6), heads);
-    const ofHeads = ops.reshape(turned, [batch, tokens, count, (heads * width) / count]);
-    return graphOf({ y: ops.mul(ofHeads, factor) });
+    const ofHeads = ops.input('q', [batch, tokens, count, (heads * width) / count]);
+    const weighted = ops.reshape(ops.mul(ofHeads, factor), [batch, tokens, heads * width]);
+    return graphOf({ y: ops.rotary(weighted, table(0.8), table(0.6), heads) });
   };
 
   it('moves a weight of each head into the tables', () => {

@@ -41,27 +41,28 @@ function isPartOfTokens(tensor: Tensor): tensor is Tensor & { readonly params: O
 }
 
 /**
- * What is rotated by its position and then multiplied by a weight of each head, as the queries of cosine attention are by
- * their temperature, is rotated by scaled tables: a pass less. The heads of a token become tokens of one head, so that
- * each has rows of its own in the tables.
+ * What is multiplied by a weight of each head and then rotated by its position, as the queries of cosine attention are with
+ * their temperature, is rotated by scaled tables: a pass less. The heads of a token become tokens of one head, so that each
+ * has rows of its own in the tables.
  */
 export function scaleRotations(graph: Graph): Graph {
   const depends = dependingOnInputs(topologicalOrder(graph.values()));
   return mapGraph(graph, (tensor, inputs) => {
-    const [heads, factor] = inputs;
-    const turned = isOp(tensor, 'mul') && isOp(heads!, 'reshape') ? heads.inputs[0]! : undefined;
-    if (turned === undefined || !isOp(turned, 'rotary') || depends.has(tensor.inputs[1]!))
+    const [x, cos, sin] = inputs as [Tensor, Tensor, Tensor];
+    const weighted = isOp(tensor, 'rotary') && isOp(x, 'reshape') ? x.inputs[0]! : undefined;
+    if (!isOp(tensor, 'rotary') || weighted === undefined || !isOp(weighted, 'mul'))
       return keep(tensor, inputs);
-    const [batch, tokens, count, width] = heads!.shape as [number, number, number, number];
+    const [heads, factor] = weighted.inputs as [Tensor, Tensor];
+    const [batch, tokens, width] = tensor.shape as [number, number, number];
+    const { heads: count } = tensor.params;
     const isPerHead =
-      heads!.shape.length === 4 && count === turned.params.heads && sameShape(factor!.shape, [count, 1]);
-    if (!isPerHead) return keep(tensor, inputs);
-    const [x, cos, sin] = turned.inputs as [Tensor, Tensor, Tensor];
+      sameShape(heads.shape, [batch, tokens, count, width / count]) && sameShape(factor.shape, [count, 1]);
+    if (!isPerHead || depends.has(tensor.inputs[0]!.inputs[0]!.inputs[1]!)) return keep(tensor, inputs);
     const scaled = (table: Tensor) => {
       const columns = table.shape[1]!;
-      return reshape(mul(reshape(table, [tokens, 1, columns]), factor!), [tokens * count, columns]);
+      return reshape(mul(reshape(table, [tokens, 1, columns]), factor), [tokens * count, columns]);
     };
-    const rows = reshape(x, [batch, tokens * count, width]);
+    const rows = reshape(heads, [batch, tokens * count, width / count]);
     return reshape(rotary(rows, scaled(cos), scaled(sin), 1), tensor.shape);
   });
 }

@@ -108,14 +108,17 @@ export class DownsampledAttention extends Module {
   forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
     const { heads, width, side } = this.level;
     const { q, k, v } = this.project(x, options);
-    const isCosine = this.logit_scale !== undefined;
-    // Cosine attention compares directions alone.
-    const directed = (part: Tensor) => (isCosine ? this.perHead(part, (head) => l2Normalize(head)) : part);
+    const tables = this.rotaryTables();
     // Rotations change no length, so they may come last: there the temperature can join their tables (scaleRotations).
-    const y = attention(this.placedQueries(directed(q)), this.placedKeys(directed(k)), v, {
-      heads,
-      scale: isCosine ? 1 : (width / heads) ** -0.5,
-    }); // (N·G, T, C)
+    const y = attention(
+      placed(this.queries(q), tables?.ofQueries, heads),
+      placed(this.keys(k), tables?.ofKeys, heads),
+      v,
+      {
+        heads,
+        scale: this.logit_scale === undefined ? (width / heads) ** -0.5 : 1,
+      },
+    ); // (N·G, T, C)
     return this.to_out.apply(fromSubGrids(y, this.splitFactor, side));
   }
 
@@ -133,18 +136,15 @@ export class DownsampledAttention extends Module {
     return { q: reshape(slice(all, -1, 0, width), [x.shape[0]!, side * side, width]), k: k!, v: v! };
   }
 
-  /** Queries that know their positions, times the temperature: they are smaller than the scores. */
-  private placedQueries(q: Tensor): Tensor {
-    const tables = this.rotaryTables()?.ofQueries;
-    const placed = tables === undefined ? q : rotary(q, tables.cos, tables.sin, this.level.heads);
-    if (this.logit_scale === undefined) return placed;
+  /** Cosine attention compares directions; the temperature multiplies the queries, which are smaller than the scores. */
+  private queries(q: Tensor): Tensor {
+    if (this.logit_scale === undefined) return q;
     const temperature = exp(minimum(this.logit_scale.tensor, MAX_LOGIT_SCALE)); // (heads, 1, 1)
-    return this.perHead(placed, (head) => mul(head, reshape(temperature, [this.level.heads, 1])));
+    return this.perHead(q, (head) => mul(l2Normalize(head), reshape(temperature, [this.level.heads, 1])));
   }
 
-  private placedKeys(k: Tensor): Tensor {
-    const tables = this.rotaryTables()?.ofKeys;
-    return tables === undefined ? k : rotary(k, tables.cos, tables.sin, this.level.heads);
+  private keys(k: Tensor): Tensor {
+    return this.logit_scale === undefined ? k : this.perHead(k, (head) => l2Normalize(head));
   }
 
   /** Positions in the grid of the tokens that attend together; the same for all sub-grids. */
@@ -162,4 +162,9 @@ export class DownsampledAttention extends Module {
     const [batch, tokens] = x.shape as [number, number, number];
     return reshape(transform(reshape(x, [batch, tokens, heads, width / heads])), x.shape);
   }
+}
+
+/** Queries or keys [B, T, C] that know their positions. */
+function placed(x: Tensor, tables: RotaryTables | undefined, heads: number): Tensor {
+  return tables === undefined ? x : rotary(x, tables.cos, tables.sin, heads);
 }
