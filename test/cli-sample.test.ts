@@ -436,7 +436,7 @@ describe('bad input ends with a message and the right exit code', () => {
       {
         "code": 2,
         "err": "ConfigError: cfg interval: no step begins from 100 to 900: the 2 steps are at 0 to 0.25
-        fix: widen the interval, or use cfg scale 1
+        fix: take more steps, widen the interval, or use cfg scale 1
       ",
         "out": "",
       }

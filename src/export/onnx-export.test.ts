@@ -180,6 +180,17 @@ test('a file for one batch size, and what it says of itself', async () => {
   `);
 });
 
+test('the sampler is guided as the model suggests, unless something else is asked for', () => {
+  const model = saved();
+  const suggesting = { ...model, card: { ...model.card, guidance: { cfgInterval: [0.2, 0.8] as const } } };
+  const intervalOf = (settings: RequestedSettings) => {
+    const { metadataProps } = exportOnnx(suggesting, { what: 'sampler', settings }).model.proto;
+    return JSON.parse(metadataProps.find(({ key }) => key === 'sampler')!.value).cfgInterval;
+  };
+  expect(intervalOf({ steps: 4 })).toEqual([0.2, 0.8]);
+  expect(intervalOf({ steps: 4, cfgScale: 2 })).toBeUndefined();
+});
+
 test('a file of other weights is found out', async () => {
   const { file, session } = await exported(saved(), 'denoiser');
   const other = saved(undefined, undefined, 2);

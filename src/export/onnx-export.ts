@@ -119,7 +119,7 @@ function planDrawing(
   requested: RequestedSettings | undefined,
 ): Drawing {
   const objective = createObjective(card.objective);
-  const settings = chooseSettings(objective.kind, model.config, requested);
+  const settings = chooseSettings(objective.kind, model.config, requested, card.guidance);
   return { settings, plan: planSampling(objective, settings.sampler, settings) };
 }
 

@@ -31,7 +31,7 @@ describe('guided steps', () => {
       guidedSteps(gaussian, { cfgScale: 2, cfgInterval: [0.1, 0.9] }),
     ).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: cfg interval: no step begins from 0.1 to 0.9: the 4 steps are at 0 to 999
-        fix: widen the interval, or use cfg scale 1]
+        fix: take more steps, widen the interval, or use cfg scale 1]
     `);
   });
 });

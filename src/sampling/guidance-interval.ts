@@ -57,6 +57,6 @@ export function guidedSteps({ steps }: Pick<SamplingPlan, 'steps'>, guidance: Gu
   throw new ConfigError({
     where: WHERE,
     problem: `no step begins from ${cfgInterval.join(' to ')}: the ${times.length} steps are at ${Math.min(...times)} to ${Math.max(...times)}`,
-    fix: 'widen the interval, or use cfg scale 1',
+    fix: 'take more steps, widen the interval, or use cfg scale 1',
   });
 }
