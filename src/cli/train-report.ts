@@ -79,7 +79,6 @@ export function preparationProgress(terminal: Terminal): {
   };
 }
 
-/** `beginning with weights/a.safetensors (ema): 420 tensors; at random: y_embedder_1.embedding_table` */
 /** `21 tensors of weights.safetensors (ema); not in it, so as in a run from scratch: blocks.1` */
 export function describeInitialWeights({ from, takenOver, fresh }: InitialWeights): string {
   const listed = fresh.slice(0, LONGEST_LIST).join(', ');

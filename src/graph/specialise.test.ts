@@ -5,7 +5,7 @@ import { graphOf } from './graph.ts';
 import * as ops from './operators.ts';
 import { formatGraph } from './print.ts';
 import { splitFoldable } from './rewrite.ts';
-import { joinModulation, scaleRotations, splitLinears } from './specialise.ts';
+import { gateTokens, joinModulation, scaleRotations, splitLinears } from './specialise.ts';
 import type { Tensor } from './tensor.ts';
 
 describe('splitLinears', () => {
@@ -92,5 +92,28 @@ describe('joinModulation', () => {
     }),
   )('leaves %s alone', (_, graph) => {
     expect(formatGraph(joinModulation(graph))).toBe(formatGraph(graph));
+  });
+});
+
+describe('gateTokens', () => {
+  const images = ops.input('images', [2, 3, 3, 4]);
+  const product = (x: Tensor, ...shape: number[]) => graphOf({ y: ops.mul(x, ops.input('gate', shape)) });
+
+  it('multiplies tokens where each image has a gate', () => {
+    const graph = product(images, 2, 1, 1, 4);
+    const gated = gateTokens(graph);
+    expectSameValues(graph, gated, drawFeeds(graph));
+    expect(formatGraph(gated)).toContain('f32[2,9,4] = mul');
+  });
+
+  it.each(
+    Object.entries({
+      'a product with other images': product(images, 2, 3, 3, 4),
+      'one gate for all images': product(images, 1, 1, 1, 4),
+      tokens: product(ops.input('tokens', [2, 9, 4]), 2, 1, 4),
+      'a norm, which no convolution made': product(ops.layerNorm(images, 1e-6), 2, 1, 1, 4),
+    }),
+  )('leaves %s alone', (_, graph) => {
+    expect(formatGraph(gateTokens(graph))).toBe(formatGraph(graph));
   });
 });

@@ -1,5 +1,6 @@
 /**
- * @file Rewriting graphs whose weights are known: what depends on weights alone costs nothing, so work is moved there.
+ * @file Rewriting graphs for inference: what depends on weights alone is computed once, so work is moved there, and passes
+ * over the feature maps are joined or given the form in which the runtime does them best.
  */
 import { sameShape, sizeOf } from '../core/shape.ts';
 import type { Graph } from './graph.ts';
@@ -10,7 +11,7 @@ import { dependingOnInputs, topologicalOrder } from './traverse.ts';
 
 /** All passes that pay for inference only. */
 export function specialise(graph: Graph): Graph {
-  return joinModulation(scaleRotations(splitLinears(graph)));
+  return gateTokens(joinModulation(scaleRotations(splitLinears(graph))));
 }
 
 /**
@@ -77,6 +78,25 @@ export function joinModulation(graph: Graph): Graph {
       return keep(tensor, inputs);
     const width = [norm.shape.at(-1)!];
     return modulatedNorm(norm.inputs[0]!, reshape(scale!, width), reshape(shift!, width), norm.params.eps);
+  });
+}
+
+/**
+ * A product of images with a vector of each, as gates are, is computed on tokens [N, T, D]. On images, ONNX Runtime moves the
+ * transposition of a convolution's output behind the product, where it is no part of leaving the blocked layout any more
+ * and costs a pass of its own (LOG.md).
+ */
+export function gateTokens(graph: Graph): Graph {
+  return mapGraph(graph, (tensor, inputs) => {
+    const [images, gate] = inputs;
+    const [batch, , , width] = tensor.shape;
+    if (!isOp(tensor, 'mul') || tensor.shape.length !== 4 || isOp(images!, 'layerNorm'))
+      return keep(tensor, inputs);
+    if (!sameShape(images!.shape, tensor.shape) || !sameShape(gate!.shape, [batch!, 1, 1, width!])) {
+      return keep(tensor, inputs);
+    }
+    const tokens = reshape(images!, [batch!, sizeOf(tensor.shape) / (batch! * width!), width!]);
+    return reshape(mul(tokens, reshape(gate!, [batch!, 1, width!])), tensor.shape);
   });
 }
 

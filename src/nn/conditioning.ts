@@ -102,11 +102,7 @@ export function modulatedNorm(x: Tensor, shift: Tensor<'N D'>, scale: Tensor<'N 
 
 /** x + gate · branch; gate [N, D]. */
 export function gatedResidual(x: Tensor, branch: Tensor, gate: Tensor<'N D'>): Unlabelled {
-  const [batch, width] = gate.shape as [number, number];
-  // On three axes: on images, ONNX Runtime would move the transposition of a convolution's output behind this product,
-  // where it can no longer be a part of leaving the blocked layout.
-  const tokens = reshape(branch, [batch, sizeOf(x.shape) / (batch * width), width]);
-  return add(x, reshape(mul(tokens, alongTokens(gate, tokens)), x.shape));
+  return add(x, mul(branch, alongTokens(gate, x)));
 }
 
 /**
