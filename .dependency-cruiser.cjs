@@ -28,11 +28,13 @@ LAYERS_BELOW.train = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.export = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.ablation = [...LIBRARY_LAYERS, 'sampling', 'train'];
 LAYERS_BELOW.bench = [...LIBRARY_LAYERS, 'sampling', 'train'];
+LAYERS_BELOW.web = [...LIBRARY_LAYERS, 'sampling'];
 LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'spectrum', 'export', 'train', 'ablation', 'bench'];
+LAYERS_BELOW.doors = Object.keys(LAYERS_BELOW);
 
 /** Layers that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
 const NODE_LAYERS = ['train', 'ablation', 'bench', 'cli'];
-const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`];
+const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`, '^src/doors/(?:node|train)\\.ts$'];
 
 /** Packages that run in a browser as they do in Node. A package is added here only after a look at what it imports. */
 const PORTABLE_PACKAGES = [

@@ -3,9 +3,21 @@
  *
  *     npx tsx --tsconfig examples/tsconfig.json examples/print-gradient.ts
  */
-import { compileTraining, formatGraph, gradients, graphOf, input, tensorOf } from 'udit';
-import { gelu, linear, mean, parameter, square, sub } from 'udit/graph/operators';
-import { cpuBackend } from 'udit/runtime/ort-node';
+import { tensorOf } from 'udit';
+import {
+  compileTraining,
+  formatGraph,
+  gelu,
+  gradients,
+  graphOf,
+  input,
+  linear,
+  mean,
+  parameter,
+  square,
+  sub,
+} from 'udit/graph';
+import { cpuBackend } from 'udit/node';
 
 const x = input('x', [2, 3]);
 const target = input('target', [2, 1]);

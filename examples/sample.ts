@@ -3,15 +3,13 @@
  *
  *     npx tsx --tsconfig examples/tsconfig.json examples/sample.ts [checkpoint] [picture]
  */
-import { createSampler, openSavedModel, toPixels } from 'udit';
-import { readSafetensors } from 'udit/checkpoint/file-node';
-import { writeGrid } from 'udit/data/png-node';
-import { cpuBackend } from 'udit/runtime/ort-node';
+import { createSampler, toPixels } from 'udit';
+import { bundledModel, cpuBackend, openModel, writeGrid } from 'udit/node';
 
-const [checkpoint = 'weights/u-dit-xs-emoji.safetensors', picture = 'samples.png'] = process.argv.slice(2);
+const [checkpoint = bundledModel, picture = 'samples.png'] = process.argv.slice(2);
 const COLUMNS = 6;
 
-const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+const saved = await openModel(checkpoint);
 const { name, step, classNames } = saved.card;
 console.log(`${name} after ${step} steps, ${classNames.length} classes, ${saved.source} weights`);
 

@@ -3,9 +3,8 @@
  *
  *     npx tsx --tsconfig examples/tsconfig.json examples/train-on-folder.ts <folder> [run folder] [steps]
  */
-import { resolveTrainConfig } from 'udit/train/train-config';
-import type { RunObserver } from 'udit/train/training-run';
-import { planTraining, trainInFolder } from 'udit/train/training-session';
+import { version } from 'udit/node';
+import { planTraining, type RunObserver, resolveTrainConfig, trainInFolder } from 'udit/train';
 
 const [folder = 'photos', runPath = 'runs/tiny', steps = '200'] = process.argv.slice(2);
 
@@ -29,5 +28,5 @@ const observer: RunObserver = {
 
 const plan = await planTraining(config, { observer });
 console.log(`${plan.parameterCount} parameters, ${plan.data.training.length} pictures`);
-await trainInFolder(plan, { config, observer, runPath, threads: 1, version: 'example' });
+await trainInFolder(plan, { config, observer, runPath, threads: 1, version });
 console.log(`draw from it: npx udit sample ${runPath}`);

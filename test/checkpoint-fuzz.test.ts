@@ -23,7 +23,7 @@ import { CheckpointError } from '../src/core/errors.ts';
 import { fold, randomKey } from '../src/core/random.ts';
 import { sizeOf } from '../src/core/shape.ts';
 import { presetSpec } from '../src/models/presets.ts';
-import { openModel } from '../src/saved-model/open-model.ts';
+import { loadModel } from '../src/saved-model/open-model.ts';
 import { cardMetadata } from '../src/saved-model/saved-model.ts';
 import { mutated } from './support/mutations.ts';
 import { randomWeights, tinyCard } from './support/tiny-checkpoint.ts';
@@ -89,7 +89,7 @@ async function readSoundly(file: TensorFile, fileBytes: number): Promise<string>
 
 async function opensAsModel(file: TensorFile): Promise<boolean> {
   try {
-    const { model, weights: opened } = await openModel(file, 'x');
+    const { model, weights: opened } = await loadModel(file, 'x');
     for (const { name, shape } of model.parameters()) {
       const { dtype, data } = opened.get(name)!;
       expect([dtype, data.length]).toEqual(['f32', sizeOf(shape)]);

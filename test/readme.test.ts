@@ -17,8 +17,9 @@ import { runProgram } from './support/shown-program.ts';
 import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 import { writePhotos } from './support/tiny-photos.ts';
 
-/** A training of seconds in place of one of hours; each text must occur in a program. */
+/** A training of seconds in place of one of hours, and a tiny model; each text must occur in a program. */
 const TINY_SETTINGS: readonly (readonly [shown: string, tiny: string])[] = [
+  ['openModel(bundledModel)', "openModel('weights/u-dit-xs-emoji.safetensors')"],
   [
     "{ data: { path: 'photos' }, training: { steps: 2000 } }",
     "{ model: { preset: 'U-DiT-XS', width: 8, depth: [1, 1, 1, 1, 1] }, data: { path: 'photos', imageSize: 16 }, training: { steps: 2, batchSize: 4 } }",

@@ -56,7 +56,7 @@ export function findModel(file: TensorFile, where: string, request: ModelRequest
 }
 
 /** The same, with its weights in memory. */
-export async function openModel(
+export async function loadModel(
   file: TensorFile,
   where: string,
   request: ModelRequest = {},

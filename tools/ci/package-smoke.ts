@@ -1,6 +1,7 @@
 /**
- * @file `npm run test:package`: packs the package, installs it in an empty folder as a user would, runs its command and
- * imports every module it publishes. Installing needs the npm cache or the registry; without either it says so and passes.
+ * @file `npm run test:package`: packs the package, checks its entries as bundlers and TypeScript resolve them (publint,
+ * attw), installs it in an empty folder as a user would, runs its command and imports every entry. Installing needs the npm
+ * cache or the registry; without either it says so and passes.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -18,9 +19,10 @@ try {
   console.log(`${packed.filename}: ${packed.files.length} files, ${megabytes(packed.size)} MB`);
   const problems = contentProblems(packed);
   if (problems.length > 0) throw new Error(problems.join('\n'));
+  await checkEntries(packed);
   if (await installed(packed)) {
     await tryCommand();
-    await importModules(publicModules(packed));
+    await importModules(publicModules(JSON.parse(await readFile('package.json', 'utf8')).exports));
   }
 } catch (error) {
   // What a command printed says more than the stack of the call to it.
@@ -38,6 +40,14 @@ async function pack(): Promise<PackedPackage> {
     maxBuffer: 64e6,
   });
   return JSON.parse(stdout)[0];
+}
+
+/** CommonJS is left out: Node 20.19 and newer load ES modules by `require`. */
+async function checkEntries({ filename }: PackedPackage): Promise<void> {
+  const archive = join(folder, filename);
+  await run('npx', ['--no-install', 'publint', archive, '--strict']);
+  await run('npx', ['--no-install', 'attw', archive, '--profile', 'esm-only', '--no-color']);
+  console.log('publint and attw find nothing');
 }
 
 /** False where the dependencies cannot be had. */

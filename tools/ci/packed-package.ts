@@ -19,15 +19,9 @@ export function contentProblems({ files }: PackedPackage): string[] {
   ];
 }
 
-/** Specifiers of all modules that `exports` offers: those in dist/ except the command line and generated code. */
-export function publicModules({ files }: PackedPackage): string[] {
-  return files
-    .map(
-      ({ path }) =>
-        /^dist\/(?!cli\/|onnx\/schema\/|runtime\/session-worker-node|bench\/workload-process)(.+)\.js$/.exec(
-          path,
-        )?.[1],
-    )
-    .filter((name) => name !== undefined)
-    .map((name) => (name === 'index' ? 'udit' : `udit/${name}`));
+/** Specifiers of the modules that `exports` of package.json offers. */
+export function publicModules(exports: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(exports)
+    .filter(([, target]) => typeof target === 'object')
+    .map(([entry]) => `udit${entry.slice(1)}`);
 }

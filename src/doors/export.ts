@@ -1,0 +1,14 @@
+/** @file `udit/export`: models as ONNX files and as weights, without Node; `udit/node` writes them to disk. */
+
+export { serialiseSafetensors } from '../checkpoint/safetensors.ts';
+export { type Agreement, type CheckOptions, checkExport } from '../export/export-check.ts';
+export {
+  type Drawing,
+  type ExportedModel,
+  type ExportedPart,
+  exportOnnx,
+  exportWeights,
+  type OnnxExport,
+  type OnnxExportOptions,
+  serialiseExport,
+} from '../export/onnx-export.ts';
