@@ -1,6 +1,8 @@
 /** @file Image files to pixels, read as the reference's `PIL.Image.open(path).convert('RGB')` reads them. */
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
+import { DataError } from '../core/errors.ts';
+import { systemErrorCode } from '../files/write-error-node.ts';
 import type { PixelImage } from './pixel-image.ts';
 
 /** What torchvision's `ImageFolder` takes for an image; those that cannot be decoded here are reported, not ignored. */
@@ -13,6 +15,7 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(
  * spread over three channels, all as PIL does.
  *
  * @throws an Error whose message is one line that says why the file cannot be read, also if it ends too early
+ * @throws {@link DataError} if at this time no file can be read
  */
 export async function decodeRgb(path: string): Promise<PixelImage> {
   try {
@@ -24,8 +27,23 @@ export async function decodeRgb(path: string): Promise<PixelImage> {
       .toBuffer({ resolveWithObject: true });
     return { width: info.width, height: info.height, channels: info.channels, data };
   } catch (error) {
-    throw new Error(reasonOf(error), { cause: error });
+    throw tooManyFilesError(path, error) ?? new Error(reasonOf(error), { cause: error });
   }
+}
+
+/**
+ * The error for a system that has no more files to open; undefined for other failures. It says nothing about the file
+ * that was to be read, so nothing must be concluded from it.
+ */
+export function tooManyFilesError(path: string, cause: unknown): DataError | undefined {
+  const code = systemErrorCode(cause);
+  if (code !== 'EMFILE' && code !== 'ENFILE') return undefined;
+  return new DataError({
+    where: path,
+    problem: `too many files are open to read it (${code})`,
+    fix: 'allow more with ulimit -n 4096, or close other programs',
+    cause,
+  });
 }
 
 /** The decoder's messages in the user's words. */
@@ -36,7 +54,8 @@ const REASONS: readonly (readonly [message: RegExp, reason: string])[] = [
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if ('code' in error && typeof error.code === 'string') return `the file cannot be opened (${error.code})`;
+  const code = systemErrorCode(error);
+  if (code !== undefined) return `the file cannot be opened (${code})`;
   const known = REASONS.find(([message]) => message.test(error.message));
   if (known !== undefined) return known[1];
   const firstLine = error.message.split('\n')[0]!.replace(/^Input buffer has /, '');

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import sharp, { type Sharp } from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asOrdinaryUser, HAS_PERMISSIONS } from '../../test/support/ordinary-user.ts';
 import { randomKey } from '../core/random.ts';
 import { countPerClass, loadBatch } from './dataset.ts';
 import { type ImageFolderOptions, openImageFolder } from './image-folder-node.ts';
@@ -167,6 +168,22 @@ describe('unreadable images', () => {
   });
 });
 
+it.skipIf(!HAS_PERMISSIONS)(
+  'an image that may not be read is left out, and back once it may (needs permissions of POSIX)',
+  async () => {
+    await chmod(workFolder, 0o755);
+    await putPets();
+    await chmod(join(root, 'cat/a.PNG'), 0o000);
+    await mkdir(join(workFolder, 'cache'));
+    await chmod(join(workFolder, 'cache'), 0o777);
+    const closed = await asOrdinaryUser(() => openImageFolder(root, options));
+    const reason = 'the file cannot be opened (EACCES)';
+    expect(closed.skipped).toEqual([{ name: 'cat/a.PNG', reason }]);
+    await chmod(join(root, 'cat/a.PNG'), 0o644);
+    expect((await asOrdinaryUser(() => openImageFolder(root, options))).skipped).toEqual([]);
+  },
+);
+
 describe('the cache of crops', () => {
   it('is not used for a file that changed', async () => {
     await putPets();
@@ -229,6 +246,13 @@ describe('a folder that cannot be used', () => {
         fix: use a whole number from 8 to 4096, such as 32, 64 or 256"
     `);
   });
+});
+
+it('a link that leads nowhere, or to itself, is passed over', async () => {
+  await putPets();
+  await symlink(join(root, 'nowhere'), join(root, 'fish'));
+  await symlink(join(root, 'bird'), join(root, 'bird'));
+  expect((await openImageFolder(root, options)).classNames).toEqual(['cat', 'dog']);
 });
 
 it('a link to a folder above does not go round for ever', async () => {

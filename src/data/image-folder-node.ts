@@ -1,7 +1,7 @@
 /** @file A dataset of image files: class = folder name, the reference's centre crop, mirrored half of the time. */
 import { resolve } from 'node:path';
 import sharp from 'sharp';
-import { DataError } from '../core/errors.ts';
+import { DataError, UditError } from '../core/errors.ts';
 import type { RandomKey } from '../core/random.ts';
 import { centerCrop } from './center-crop.ts';
 import { checkImageSize, checkReadBuffer, type Dataset } from './dataset.ts';
@@ -71,7 +71,7 @@ async function openInMemory(
   options: ImageFolderOptions,
 ): Promise<ImageFolderDataset> {
   const { imageSize, strict = false } = options;
-  const files = listing.images.map(({ name, bytes, modifiedMs }) => [name, bytes, modifiedMs]);
+  const files = listing.images.map(({ name, bytes, changedMs }) => [name, bytes, changedMs]);
   const { manifest, pixels } = await cachedOrPrepared<CropManifest>(
     `images-${imageSize}`,
     { root: resolve(root), imageSize, files, sharp: sharp.versions },
@@ -115,7 +115,7 @@ async function prepareCrops(root: string, images: readonly ListedImage[], option
     try {
       pixels.set(await readCrop(images[index]!, imageSize), index * bytesPerImage);
     } catch (error) {
-      const reason = messageOf(error);
+      const reason = reasonOf(error);
       if (strict) throw unreadableError(root, { name: images[index]!.name, reason });
       reasons.set(index, reason);
     }
@@ -152,7 +152,7 @@ function openOnDemand(root: string, listing: ImageListing, options: ImageFolderO
     try {
       return await readCrop(images[index]!, imageSize);
     } catch (error) {
-      const image = { name: images[index]!.name, reason: messageOf(error) };
+      const image = { name: images[index]!.name, reason: reasonOf(error) };
       if (strict) throw unreadableError(root, image);
       if (!unreadable.has(index)) skipped.push(image);
       unreadable.set(index, image);
@@ -233,6 +233,8 @@ function unreadableError(root: string, { name, reason }: SkippedImage): DataErro
   });
 }
 
-function messageOf(error: unknown): string {
+/** Why an image cannot be read. What is no fault of the image is thrown on. */
+function reasonOf(error: unknown): string {
+  if (error instanceof UditError) throw error;
   return error instanceof Error ? error.message : String(error);
 }

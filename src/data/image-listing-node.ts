@@ -1,8 +1,11 @@
 /** @file Which images a folder of class folders holds. */
-import { readdir, realpath, stat } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { DataError } from '../core/errors.ts';
-import { IMAGE_EXTENSIONS } from './image-decode-node.ts';
+import { quoted } from '../core/printable.ts';
+import { systemErrorCode } from '../files/write-error-node.ts';
+import { IMAGE_EXTENSIONS, tooManyFilesError } from './image-decode-node.ts';
 
 export interface ListedImage {
   /** Path inside the root with `/` between folders, on every platform. */
@@ -11,7 +14,8 @@ export interface ListedImage {
   /** Index into the class names. */
   readonly label: number;
   readonly bytes: number;
-  readonly modifiedMs: number;
+  /** When its content or the permission to read it was changed last. */
+  readonly changedMs: number;
 }
 
 export interface ImageListing {
@@ -28,7 +32,8 @@ const ONE_FOLDER_PER_CLASS =
  * Lists `root` as torchvision's `ImageFolder` does: each folder in it is a class, with images at any depth. Names that
  * start with a dot are passed over.
  *
- * @throws {@link DataError} if the root is missing or no folder, or there are no classes, or one has no images
+ * @throws {@link DataError} if the root is missing or no folder, a folder cannot be listed, there are no classes, or one
+ * has no images
  */
 export async function listImages(root: string): Promise<ImageListing> {
   const classNames = await listClasses(root);
@@ -58,13 +63,11 @@ export function emptyClassError(
 }
 
 async function listClasses(root: string): Promise<string[]> {
-  const names = await readRoot(root);
-  const classNames: string[] = [];
-  for (const name of names) {
-    if ((await statOrNull(join(root, name)))?.isDirectory()) classNames.push(name);
-  }
+  await expectFolder(root);
+  const entries = await readEntries(root);
+  const classNames = entries.filter(({ status }) => status.isDirectory()).map(({ name }) => name);
   if (classNames.length > 0) return classNames;
-  const imageCount = names.filter(isImageName).length;
+  const imageCount = entries.filter(({ name }) => isImageName(name)).length;
   throw new DataError({
     where: root,
     problem: `there are no class folders${imageCount > 0 ? `, but ${imageCount} images directly in it` : ''}`,
@@ -72,19 +75,14 @@ async function listClasses(root: string): Promise<string[]> {
   });
 }
 
-async function readRoot(root: string): Promise<string[]> {
-  try {
-    return await visibleNames(root);
-  } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-    const problem =
-      code === 'ENOENT'
-        ? 'there is no such folder'
-        : code === 'ENOTDIR'
-          ? 'this is a file, not a folder'
-          : `the folder cannot be read (${code ?? cause})`;
-    throw new DataError({ where: root, problem, fix: ONE_FOLDER_PER_CLASS, cause });
-  }
+async function expectFolder(root: string): Promise<void> {
+  const status = await stat(root).catch((cause) => {
+    if (isNowhere(cause)) return null;
+    throw listingError(root, cause);
+  });
+  if (status?.isDirectory()) return;
+  const problem = status === null ? 'there is no such folder' : 'this is a file, not a folder';
+  throw new DataError({ where: root, problem, fix: ONE_FOLDER_PER_CLASS });
 }
 
 /** @param ancestors - real paths of the folders above, so that a link to one of them does not go round for ever */
@@ -93,29 +91,78 @@ async function listFiles(
   name: string,
   ancestors: ReadonlySet<string>,
 ): Promise<Omit<ListedImage, 'label'>[]> {
-  const realFolder = await realpath(folder);
+  const realFolder = await realpath(folder).catch((cause) => {
+    throw listingError(folder, cause);
+  });
   if (ancestors.has(realFolder)) return [];
   const files: Omit<ListedImage, 'label'>[] = [];
-  for (const entry of await visibleNames(folder)) {
-    const path = join(folder, entry);
+  for (const { name: entry, path, status } of await readEntries(folder)) {
     const entryName = `${name}/${entry}`;
-    const status = await statOrNull(path);
-    if (status?.isDirectory()) {
+    if (status.isDirectory()) {
       files.push(...(await listFiles(path, entryName, new Set([...ancestors, realFolder]))));
     } else if (isImageName(entry)) {
-      // A link to nothing is listed too: it is found unreadable later, and named.
-      files.push({ name: entryName, path, bytes: status?.size ?? 0, modifiedMs: status?.mtimeMs ?? 0 });
+      files.push({ name: entryName, path, bytes: status.size, changedMs: status.ctimeMs });
     }
   }
   return files;
 }
 
-async function visibleNames(folder: string): Promise<string[]> {
-  return (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
+interface Entry {
+  readonly name: string;
+  readonly path: string;
+  /** Of what it leads to; of itself for a link that leads nowhere. */
+  readonly status: Stats;
 }
 
-async function statOrNull(path: string) {
-  return stat(path).catch(() => null);
+/** What is in `folder`, by name, without what is hidden. */
+async function readEntries(folder: string): Promise<Entry[]> {
+  try {
+    const names = (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
+    const entries: Entry[] = [];
+    for (const name of names) {
+      const path = join(folder, name);
+      entries.push({ name, path, status: await followedStatus(path) });
+    }
+    return entries;
+  } catch (cause) {
+    throw listingError(folder, cause);
+  }
+}
+
+async function followedStatus(path: string): Promise<Stats> {
+  const status = await lstat(path);
+  if (!status.isSymbolicLink()) return status;
+  return stat(path).catch((cause) => {
+    // An image is found unreadable later, and named; but behind another name may be a whole class.
+    if (isImageName(path) || isNowhere(cause)) return status;
+    throw listingError(path, cause);
+  });
+}
+
+function isNowhere(cause: unknown): boolean {
+  const code = systemErrorCode(cause);
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP';
+}
+
+/** Why a folder that is there cannot be listed. */
+function listingError(folder: string, cause: unknown): Error {
+  if (cause instanceof DataError) return cause;
+  const code = systemErrorCode(cause);
+  const failure = (problem: string, fix: string) => new DataError({ where: folder, problem, fix, cause });
+  if (code === 'EACCES' || code === 'EPERM') {
+    return failure(
+      `you may not read this folder (${code})`,
+      `allow it, as in chmod -R a+rX ${quoted(folder)}`,
+    );
+  }
+  if (isNowhere(cause)) {
+    return failure(
+      `it changed while it was listed (${code})`,
+      'run the command again when nothing moves or removes the data',
+    );
+  }
+  const unknown = `the folder cannot be read (${code ?? cause})`;
+  return tooManyFilesError(folder, cause) ?? failure(unknown, `see what ls -l ${quoted(folder)} says`);
 }
 
 function isImageName(name: string): boolean {
