@@ -8,6 +8,7 @@ import { type LockHolder, withLock } from '../files/lock-file-node.ts';
 import { makeFolder } from '../files/make-folder-node.ts';
 import type { Backend } from '../runtime/session.ts';
 import { modelOfConfig } from '../train/model-for-data.ts';
+import { defaultsOfRun } from '../train/run-folder.ts';
 import { planTraining } from '../train/training-session.ts';
 import { type Cell, cellFolder, readMetrics } from './cell.ts';
 import { completeCell } from './complete-cell.ts';
@@ -97,7 +98,9 @@ async function completeAblation(options: AblationOptions): Promise<VariantResult
   const rows: PreparedVariant[] = [];
   for (const variant of grid.variants) rows.push(await prepare(variant, options));
   // Seed after seed, so that the table has every row as early as can be.
-  const cells = grid.seeds.flatMap((seed) => rows.map((row) => cellOf(row, seed, options)));
+  const cells = await Promise.all(
+    grid.seeds.flatMap((seed) => rows.map((row) => cellOf(row, seed, options))),
+  );
   const workOf = ({ variant }: Cell): number => {
     const row = rows.find((candidate) => candidate.variant === variant)!;
     return cellMacs(row, row.steps);
@@ -157,9 +160,14 @@ async function prepare(
   }
 }
 
-function cellOf({ variant, steps }: PreparedVariant, seed: number, { grid, folder }: AblationOptions): Cell {
-  const config = cellConfig(grid, variant, { seed, steps });
-  return { variant, seed, config, runPath: cellFolder(folder, variant, seed) };
+async function cellOf(
+  { variant, steps }: PreparedVariant,
+  seed: number,
+  { grid, folder }: AblationOptions,
+): Promise<Cell> {
+  const runPath = cellFolder(folder, variant, seed);
+  const config = cellConfig(grid, variant, { seed, steps }, await defaultsOfRun(runPath));
+  return { variant, seed, config, runPath };
 }
 
 function cellOptions(

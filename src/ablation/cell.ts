@@ -1,6 +1,8 @@
 /** @file One cell of a grid: a run folder like any other, with what it was found to be worth beside it. */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { isLayer } from '../train/config-layer.ts';
+import { withEarlierDefaults } from '../train/run-folder.ts';
 import type { TrainConfig } from '../train/train-config.ts';
 import type { CellMetrics } from './evaluate.ts';
 import type { Variant } from './grid.ts';
@@ -33,9 +35,15 @@ export async function readMetrics(
   evaluation: EvaluationSettings,
 ): Promise<CellMetrics | undefined> {
   const record = await readRecord(join(cell.runPath, RECORD));
-  if (record === undefined || !isDeepStrictEqual(record.conditions, conditions(cell, evaluation)))
-    return undefined;
-  return record.metrics as CellMetrics;
+  if (record === undefined) return undefined;
+  const isSame = isDeepStrictEqual(withAllOptions(record.conditions), conditions(cell, evaluation));
+  return isSame ? (record.metrics as CellMetrics) : undefined;
+}
+
+/** Conditions as they would be recorded today. */
+function withAllOptions(recorded: unknown): unknown {
+  if (!isLayer(recorded) || !isLayer(recorded.training)) return recorded;
+  return { ...recorded, training: withEarlierDefaults(recorded.training) };
 }
 
 export async function writeMetrics(

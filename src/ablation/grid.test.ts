@@ -36,6 +36,16 @@ describe('a grid', () => {
     expect(logging).toMatchObject({ evaluateEvery: null, sampleEvery: 10, ckptEvery: 2 });
   });
 
+  test('leaves a cell what its run was started with, unless the base says otherwise', () => {
+    const backgroundOf = (data: object) => {
+      const grid = parse({ base: { ...TINY.base, data: { ...TINY.base.data, ...data } } });
+      const early = { data: { background: 'drop' } };
+      return cellConfig(grid, grid.variants[0]!, { seed: 0, steps: 40 }, early).data.background;
+    };
+    expect(backgroundOf({})).toBe('drop');
+    expect(backgroundOf({ background: 'black' })).toBe('black');
+  });
+
   test('multiplies axes out, with or without variants', () => {
     const axes = { 'model.width': [8, 16], 'optimizer.clipNorm': [null, 1] };
     expect(parse({ variants: [{ name: 'a' }], axes }).variants.map(({ name }) => name)).toEqual([

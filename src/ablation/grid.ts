@@ -150,17 +150,19 @@ const MEASUREMENTS_PER_RUN = 20;
  * The configuration of a cell. Where the base says nothing, the held-out loss is measured twenty times, as often a
  * checkpoint is written, and no sample grids are drawn.
  *
+ * @param defaults - of the run in the cell's folder
  * @throws ConfigError naming the variant
  */
 export function cellConfig(
   grid: Pick<Grid, 'base' | 'name'>,
   variant: Variant,
   { seed, steps }: { readonly seed: number; readonly steps: number },
+  defaults: ConfigLayer = {},
 ): TrainConfig {
   const every = Math.max(1, Math.round(steps / MEASUREMENTS_PER_RUN));
   const habits = { logging: { sampleEvery: null, evaluateEvery: every, ckptEvery: every, keepLast: 1 } };
   try {
-    return resolveTrainConfig([habits, grid.base, variant.layer, { training: { seed, steps } }]);
+    return resolveTrainConfig([defaults, habits, grid.base, variant.layer, { training: { seed, steps } }]);
   } catch (cause) {
     throw inVariant(cause, variant);
   }

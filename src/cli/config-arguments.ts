@@ -2,12 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { ConfigError } from '../core/errors.ts';
 import { type ConfigLayer, isLayer, layerOf } from '../train/config-layer.ts';
+import { withEarlierDefaults } from '../train/run-folder.ts';
 
 /** @throws ConfigError if there is no JSON object in it */
 export async function readConfigFile(path: string): Promise<ConfigLayer> {
   // A run's config.json can be given as it is, and a recipe with what it says about itself.
-  const { $schema: _, uditVersion: __, description: ___, ...layer } = await readJsonObject(path);
-  return layer;
+  const { $schema: _, uditVersion, description: __, ...layer } = await readJsonObject(path);
+  return uditVersion === undefined ? layer : withEarlierDefaults(layer);
 }
 
 /** @throws ConfigError if there is none in it */

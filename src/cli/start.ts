@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { quoted } from '../core/printable.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
+import { defaultsOfRun } from '../train/run-folder.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
 import { drawFinalGrid, planTraining, trainInFolder } from '../train/training-session.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
@@ -48,7 +49,7 @@ async function start(
 ): Promise<void> {
   const runPath = join(resultsDir, 'start');
   const backend = await openDevice(device);
-  const config = resolveTrainConfig([START_CONFIG]);
+  const config = resolveTrainConfig([await defaultsOfRun(runPath), START_CONFIG]);
   const threads = physicalCores();
   const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
   const preparing = preparationProgress(terminal);

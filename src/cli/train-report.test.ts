@@ -29,6 +29,7 @@ test('what is said is shown and kept; of the steps every tenth is kept', async (
   const { observer, stop } = watchRun(terminal, { runPath, until: { step: 40 } });
   observer.onWarning('said before there is a folder');
   await mkdir(runPath);
+  observer.onTransparency(1, '#ff8800');
   observer.onResume(8, 'step-8');
   for (const step of [9, 10, 11]) observer.onStep(reportOf(step));
   observer.onHeldOutLoss(11, 1 / 3);
@@ -36,13 +37,15 @@ test('what is said is shown and kept; of the steps every tenth is kept', async (
 
   expect(terminal.printed.err).toMatchInlineSnapshot(`
     "warning: said before there is a folder
+    1 picture has transparency: laid on #ff8800
     continuing at step 8 from step-8
     step 11: held-out loss 0.3333
     "
   `);
   const log = await readFile(join(runPath, 'log.txt'), 'utf8');
   expect(log.replaceAll(/^\d{4}-\d\d-\d\dT[\d:.]+Z/gm, 'TIME')).toMatchInlineSnapshot(`
-    "TIME continuing at step 8 from step-8
+    "TIME 1 picture has transparency: laid on #ff8800
+    TIME continuing at step 8 from step-8
     TIME step 10 of 40 | loss 0.5000 | 12.0 images/s
     TIME step 11: held-out loss 0.3333
     "

@@ -1,6 +1,7 @@
 /** @file What a person sees of a run in training: a bar on a terminal, lines elsewhere, and everything in `log.txt`. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Background } from '../data/background.ts';
 import { AppendFile } from '../files/append-file-node.ts';
 import type { InitialWeights } from '../train/initial-weights.ts';
 import type { RunObserver, RunResult, StepReport } from '../train/training-run.ts';
@@ -38,6 +39,10 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
   };
   return {
     observer: {
+      onTransparency: (pictures, background) =>
+        say(
+          `${pictures === 1 ? '1 picture has' : `${pictures} pictures have`} transparency: ${describeBackground(background)}`,
+        ),
       onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
       onInitialWeights: (initial) => say(`beginning with ${describeInitialWeights(initial)}`),
       onStep: (report) => {
@@ -77,6 +82,13 @@ export function preparationProgress(terminal: Terminal): {
       progress = undefined;
     },
   };
+}
+
+/** `laid on white` */
+export function describeBackground(background: Background): string {
+  return background === 'drop'
+    ? 'dropped, so that colours hidden under it are learned (data.background=white lays pictures on white)'
+    : `laid on ${background}`;
 }
 
 /** `21 tensors of weights.safetensors (ema); not in it, so as in a run from scratch: blocks.1` */

@@ -6,6 +6,7 @@ import { quoted } from '../core/printable.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
+import { defaultsOfRun } from '../train/run-folder.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
 import type { RunResult } from '../train/training-run.ts';
 import {
@@ -20,7 +21,13 @@ import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
-import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
+import {
+  describeBackground,
+  describeHeldOut,
+  describeInitialWeights,
+  preparationProgress,
+  watchRun,
+} from './train-report.ts';
 import { version } from './version.ts';
 
 interface TrainFlags extends DeviceFlag {
@@ -112,8 +119,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
 }
 
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  const config = await configFromFlags(flags);
-  const runPath = join(flags.resultsDir, flags.name ?? defaultName(config));
+  const { config, runPath } = await runFromFlags(flags);
   const watcher = watchRun(terminal, { runPath, until: { step: config.training.steps } });
   const preparing = preparationProgress(terminal);
   try {
@@ -148,15 +154,16 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   }
 }
 
-async function configFromFlags(flags: TrainFlags): Promise<TrainConfig> {
+async function runFromFlags(flags: TrainFlags): Promise<{ config: TrainConfig; runPath: string }> {
   const layers: ConfigLayer[] = [];
   if (flags.config !== undefined) layers.push(await readConfigFile(flags.config));
   for (const [flag, key] of Object.entries(KEY_OF_FLAG)) {
     if (flags[flag] !== undefined) layers.push(layerOf(key, flags[flag]));
   }
   for (const assignment of flags.set) layers.push(parseAssignment(assignment));
-  const config = resolveTrainConfig(layers);
-  return withAbsolutePaths(config);
+  const resolved = (lowest: ConfigLayer) => withAbsolutePaths(resolveTrainConfig([lowest, ...layers]));
+  const runPath = join(flags.resultsDir, flags.name ?? defaultName(resolved({})));
+  return { config: resolved(await defaultsOfRun(runPath)), runPath };
 }
 
 /** A run may be continued from another working directory. */
@@ -181,19 +188,25 @@ function describePlan(
   runPath: string,
   json: boolean,
 ): string {
-  const { data, spec, parameterCount } = plan;
+  const { data, spec, parameterCount, transparent } = plan;
   if (json) {
-    return `${JSON.stringify({ run: runPath, config, start, model: spec, parameters: parameterCount })}\n`;
+    return `${JSON.stringify({ run: runPath, config, start, model: spec, parameters: parameterCount, transparent })}\n`;
   }
   return [
     `run         ${runPath}`,
     `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
     `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
     `skipped     ${plan.skipped.length}`,
+    `transparent ${describeTransparency(plan, config)}`,
     `start       ${describeStart(start)}`,
     `config      ${JSON.stringify(config, null, 2)}`,
     '',
   ].join('\n');
+}
+
+function describeTransparency({ transparent }: TrainingPlan, { data }: TrainConfig): string {
+  if (transparent === undefined) return `not counted: ${describeBackground(data.background)}`;
+  return transparent === 0 ? '0' : `${transparent}: ${describeBackground(data.background)}`;
 }
 
 function describeStart(start: RunStart): string {

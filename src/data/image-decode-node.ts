@@ -1,8 +1,9 @@
-/** @file Image files to pixels, read as the reference's `PIL.Image.open(path).convert('RGB')` reads them. */
+/** @file Image files to pixels, read as Pillow reads them. */
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { DataError } from '../core/errors.ts';
 import { systemErrorCode } from '../files/write-error-node.ts';
+import { hasTransparency, layOn, type Rgb } from './background.ts';
 import type { PixelImage } from './pixel-image.ts';
 
 /** What torchvision's `ImageFolder` takes for an image; those that cannot be decoded here are reported, not ignored. */
@@ -10,22 +11,31 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(
   '.jpg .jpeg .png .ppm .bmp .pgm .tif .tiff .webp'.split(' '),
 );
 
+export interface DecodedImage {
+  /** RGB. */
+  readonly image: PixelImage;
+  /** Was any of the file's pixels not opaque? */
+  readonly transparent: boolean;
+}
+
 /**
- * RGB pixels of an image file. The EXIF orientation and the colour profile are ignored, alpha is dropped and grey is
- * spread over three channels, all as PIL does.
+ * RGB pixels of an image file. The EXIF orientation and the colour profile are ignored and grey is spread over three
+ * channels, as Pillow does.
  *
+ * @param background - what a picture with transparency is laid on; null drops alpha, which gives the reference's
+ * `PIL.Image.open(path).convert('RGB')`
  * @throws an Error whose message is one line that says why the file cannot be read, also if it ends too early
  * @throws {@link DataError} if at this time no file can be read
  */
-export async function decodeRgb(path: string): Promise<PixelImage> {
+export async function decodeRgb(path: string, background: Rgb | null): Promise<DecodedImage> {
   try {
     // Reading the file here and not in sharp gives the system's own reason when that fails.
     const { data, info } = await sharp(await readFile(path), { failOn: 'error', ignoreIcc: true })
-      .removeAlpha()
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, channels: info.channels, data };
+    const decoded = { width: info.width, height: info.height, channels: info.channels, data };
+    return { image: layOn(decoded, background), transparent: hasTransparency(decoded) };
   } catch (error) {
     throw tooManyFilesError(path, error) ?? new Error(reasonOf(error), { cause: error });
   }

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asOrdinaryUser, HAS_PERMISSIONS } from '../../test/support/ordinary-user.ts';
 import { randomKey } from '../core/random.ts';
 import { countPerClass, loadBatch } from './dataset.ts';
-import { type ImageFolderOptions, openImageFolder } from './image-folder-node.ts';
+import { type ImageFolderDataset, type ImageFolderOptions, openImageFolder } from './image-folder-node.ts';
 
 const SIZE = 8;
 let workFolder: string;
@@ -31,6 +31,18 @@ function halfImage(level: number, width = 16, height = 16): Sharp {
 async function put(name: string, content: string | Uint8Array): Promise<void> {
   await mkdir(dirname(join(root, name)), { recursive: true });
   await writeFile(join(root, name), content);
+}
+
+/** A disc on a square of 32×32; hidden black is around it, or with `background`, that level in plain sight. */
+async function putDisc(name: string, disc: number, background?: number): Promise<void> {
+  const side = 32;
+  const pixels = Array.from({ length: side * side }, (_, i) => {
+    const [x, y] = [(i % side) - 15.5, Math.floor(i / side) - 15.5];
+    if (Math.hypot(x, y) < 12) return [disc, disc, disc, 255];
+    return background === undefined ? [0, 0, 0, 0] : [background, background, background, 255];
+  });
+  const picture = sharp(Uint8Array.from(pixels.flat()), { raw: { width: side, height: side, channels: 4 } });
+  await put(name, await picture.png().toBuffer());
 }
 
 async function putImage(name: string, level: number): Promise<void> {
@@ -58,7 +70,7 @@ async function messageOf(opening: Promise<unknown>): Promise<string> {
 }
 
 /** The value in the right half of each picture, as a byte. */
-async function levels(dataset: Awaited<ReturnType<typeof openImageFolder>>): Promise<number[]> {
+async function levels(dataset: ImageFolderDataset): Promise<number[]> {
   const { x } = await loadBatch(dataset, [...Array(dataset.length).keys()], null);
   return Array.from({ length: dataset.length }, (_, n) =>
     Math.round(127.5 * x.data[n * 3 * SIZE * SIZE + SIZE - 1]! + 127.5),
@@ -94,6 +106,31 @@ describe.each(modes)('an image folder, %s', (_, mode) => {
     const still = await openImageFolder(root, { ...options, ...mode, flip: false });
     const unflipped = await loadBatch(still, Array(40).fill(2), { key: randomKey(1), nimg: 0 });
     expect(unflipped.x).toEqual((await loadBatch(still, Array(40).fill(2), null)).x);
+  });
+
+  it('lays pictures with transparency on white, or on another colour, before they are resized', async () => {
+    await putDisc('disc/1.png', 0);
+    await putDisc('disc/2.png', 0, 255);
+    await putDisc('disc/3.png', 0, 0);
+    const read = async (chosen: Pick<ImageFolderOptions, 'background'>, index: number) => {
+      const dataset = await openImageFolder(root, { ...options, ...mode, ...chosen });
+      return (await loadBatch(dataset, [index], null)).x.data;
+    };
+    const onWhite = await read({}, 0);
+    expect(onWhite).toEqual(await read({ background: 'white' }, 1));
+    expect([onWhite[0], onWhite[(SIZE / 2) * SIZE + SIZE / 2]]).toEqual([1, -1]);
+    expect(await read({ background: '#ffffff' }, 0)).toEqual(onWhite);
+    for (const background of ['black', 'drop'] as const) {
+      expect(await read({ background }, 0)).toEqual(await read({ background: 'drop' }, 2));
+    }
+  });
+
+  it('refuses a background that is none', async () => {
+    const opening = openImageFolder(root, { ...options, ...mode, background: '#fff' });
+    expect(await messageOf(opening)).toMatchInlineSnapshot(`
+      "ConfigError: /pets: the background is "#fff"
+        fix: use white, black, drop or a colour such as #ff8800"
+    `);
   });
 
   it('names an unreadable image when strict', async () => {
@@ -183,6 +220,29 @@ it.skipIf(!HAS_PERMISSIONS)(
     expect((await asOrdinaryUser(() => openImageFolder(root, options))).skipped).toEqual([]);
   },
 );
+
+describe('how many pictures have transparency', () => {
+  beforeEach(async () => {
+    await putDisc('disc/1.png', 0);
+    await putDisc('disc/2.png', 0, 255);
+    await putDisc('disc/3.png', 100);
+    await put('disc/4.png', 'only text');
+  });
+
+  it('is counted as they are prepared, and known from the cache', async () => {
+    for (const expectedProgress of [4, 0]) {
+      let progress = 0;
+      const dataset = await openImageFolder(root, { ...options, onProgress: () => progress++ });
+      expect(progress).toBe(expectedProgress);
+      expect(dataset.transparent).toBe(2);
+    }
+    expect((await openImageFolder(root, { ...options, background: 'drop' })).transparent).toBe(2);
+  });
+
+  it('is not known of pictures that are decoded later', async () => {
+    expect((await openImageFolder(root, { ...options, memoryLimitBytes: 0 })).transparent).toBeUndefined();
+  });
+});
 
 describe('the cache of crops', () => {
   it('is not used for a file that changed', async () => {

@@ -3,11 +3,13 @@ import { resolve } from 'node:path';
 import sharp from 'sharp';
 import { DataError, UditError } from '../core/errors.ts';
 import type { RandomKey } from '../core/random.ts';
+import { type Background, backgroundColour, type Rgb } from './background.ts';
 import { centerCrop } from './center-crop.ts';
 import { checkImageSize, checkReadBuffer, type Dataset } from './dataset.ts';
 import { decodeRgb } from './image-decode-node.ts';
 import { emptyClassError, type ImageListing, type ListedImage, listImages } from './image-listing-node.ts';
 import { isMirrored } from './mirror.ts';
+import type { CachedPixels } from './pixel-cache-node.ts';
 import type { PixelImage } from './pixel-image.ts';
 import { writeModelValues } from './pixels.ts';
 import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
@@ -15,6 +17,8 @@ import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from '
 export interface ImageFolderOptions extends PreparationOptions {
   /** Height and width of the crops in pixels. */
   readonly imageSize: number;
+  /** What pictures with transparency are laid on; white by default. */
+  readonly background?: Background;
   /** Mirrors half of the training pictures; true by default, as the reference does. */
   readonly flip?: boolean;
   /** An image that cannot be read is an error; false by default: it is skipped and named. */
@@ -36,6 +40,8 @@ export interface ImageFolderDataset extends Dataset {
    * met, and each is replaced by the next readable one of its class.
    */
   readonly skipped: readonly SkippedImage[];
+  /** How many images show what is behind them; undefined when images are decoded while training. */
+  readonly transparent: number | undefined;
 }
 
 const CHANNELS = 3;
@@ -46,35 +52,46 @@ const DEFAULT_MEMORY_LIMIT_BYTES = 2 ** 30;
  * Opens a folder of class folders. Crops are prepared once and kept in the cache folder, until a file changes.
  *
  * @throws {@link DataError} if the folder cannot be used, a class has no readable image, or with `strict` any image
+ * @throws ConfigError for a size or a background that makes no sense
  */
 export async function openImageFolder(
   root: string,
   options: ImageFolderOptions,
 ): Promise<ImageFolderDataset> {
   checkImageSize(root, options.imageSize, MAX_IMAGE_SIZE);
+  const { background = 'white' } = options;
+  const resolved = { ...options, background, colour: backgroundColour(root, background) };
   const listing = await listImages(root);
   const bytesInMemory = listing.images.length * options.imageSize ** 2 * CHANNELS;
   return bytesInMemory <= (options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES)
-    ? openInMemory(root, listing, options)
-    : openOnDemand(root, listing, options);
+    ? openInMemory(root, listing, resolved)
+    : openOnDemand(root, listing, resolved);
+}
+
+interface ResolvedOptions extends ImageFolderOptions {
+  readonly background: Background;
+  /** Of the background; null drops alpha. */
+  readonly colour: Rgb | null;
 }
 
 /** What a cache file of crops says about them. */
 interface CropManifest {
   /** Images without a crop, by index into the listing. */
   readonly unreadable: readonly (readonly [index: number, reason: string])[];
+  /** How many of the others are not opaque everywhere. */
+  readonly transparent: number;
 }
 
 async function openInMemory(
   root: string,
   listing: ImageListing,
-  options: ImageFolderOptions,
+  options: ResolvedOptions,
 ): Promise<ImageFolderDataset> {
-  const { imageSize, strict = false } = options;
+  const { imageSize, background, strict = false } = options;
   const files = listing.images.map(({ name, bytes, changedMs }) => [name, bytes, changedMs]);
   const { manifest, pixels } = await cachedOrPrepared<CropManifest>(
     `images-${imageSize}`,
-    { root: resolve(root), imageSize, files, sharp: sharp.versions },
+    { root: resolve(root), imageSize, background, files, sharp: sharp.versions },
     options,
     () => prepareCrops(root, listing.images, options),
   );
@@ -97,6 +114,7 @@ async function openInMemory(
   const dataset: ImageFolderDataset = {
     ...describe(root, listing, images, imageSize),
     skipped,
+    transparent: manifest.transparent,
     read(index: number, key: RandomKey | null, out: Float32Array): void {
       checkReadBuffer(dataset, out);
       writeModelValues(cropAt(index), out, mayMirror(options, key));
@@ -105,15 +123,22 @@ async function openInMemory(
   return dataset;
 }
 
-async function prepareCrops(root: string, images: readonly ListedImage[], options: ImageFolderOptions) {
+async function prepareCrops(
+  root: string,
+  images: readonly ListedImage[],
+  options: ResolvedOptions,
+): Promise<CachedPixels<CropManifest>> {
   const { imageSize, strict = false, onProgress } = options;
   const bytesPerImage = imageSize * imageSize * CHANNELS;
   const pixels = new Uint8Array(images.length * bytesPerImage);
   const reasons = new Map<number, string>();
+  let transparentCount = 0;
   let done = 0;
   await forEachConcurrently(images.length, async (index) => {
     try {
-      pixels.set(await readCrop(images[index]!, imageSize), index * bytesPerImage);
+      const { crop, transparent } = await readCrop(images[index]!, options);
+      pixels.set(crop, index * bytesPerImage);
+      if (transparent) transparentCount++;
     } catch (error) {
       const reason = reasonOf(error);
       if (strict) throw unreadableError(root, { name: images[index]!.name, reason });
@@ -122,7 +147,10 @@ async function prepareCrops(root: string, images: readonly ListedImage[], option
     onProgress?.(++done, images.length);
   });
   const unreadable = [...reasons].sort(([a], [b]) => a - b);
-  return { manifest: { unreadable }, pixels: withoutImages(pixels, bytesPerImage, reasons) };
+  return {
+    manifest: { unreadable, transparent: transparentCount },
+    pixels: withoutImages(pixels, bytesPerImage, reasons),
+  };
 }
 
 /** Closes the gaps that unreadable images left, in place. */
@@ -140,7 +168,7 @@ function withoutImages(
   return pixels.subarray(0, end);
 }
 
-function openOnDemand(root: string, listing: ImageListing, options: ImageFolderOptions): ImageFolderDataset {
+function openOnDemand(root: string, listing: ImageListing, options: ResolvedOptions): ImageFolderDataset {
   const { images } = listing;
   const { imageSize, strict = false } = options;
   const unreadable = new Map<number, SkippedImage>();
@@ -150,7 +178,7 @@ function openOnDemand(root: string, listing: ImageListing, options: ImageFolderO
   async function tryCrop(index: number): Promise<Uint8Array | null> {
     if (unreadable.has(index)) return null;
     try {
-      return await readCrop(images[index]!, imageSize);
+      return (await readCrop(images[index]!, options)).crop;
     } catch (error) {
       const image = { name: images[index]!.name, reason: reasonOf(error) };
       if (strict) throw unreadableError(root, image);
@@ -163,6 +191,7 @@ function openOnDemand(root: string, listing: ImageListing, options: ImageFolderO
   const dataset: ImageFolderDataset = {
     ...describe(root, listing, images, imageSize),
     skipped,
+    transparent: undefined,
     async read(index: number, key: RandomKey | null, out: Float32Array): Promise<void> {
       checkReadBuffer(dataset, out);
       const { label } = images[index]!;
@@ -198,8 +227,9 @@ function describe(
   };
 }
 
-async function readCrop(image: ListedImage, imageSize: number): Promise<Uint8Array> {
-  return centerCrop(await decodeRgb(image.path), imageSize).data;
+async function readCrop({ path }: ListedImage, { imageSize, colour }: ResolvedOptions) {
+  const { image, transparent } = await decodeRgb(path, colour);
+  return { crop: centerCrop(image, imageSize).data, transparent };
 }
 
 function mayMirror({ flip = true }: ImageFolderOptions, key: RandomKey | null): boolean {

@@ -20,7 +20,7 @@ describe('PNG files', () => {
   it('hold the pixels exactly', async () => {
     const path = join(folder, 'picture.png');
     await writePng(path, { width: 5, height: 4, channels: 3, data: bytes });
-    const { width, height, data } = await decodeRgb(path);
+    const { width, height, data } = (await decodeRgb(path, null)).image;
     expect([width, height]).toEqual([5, 4]);
     expect(new Uint8Array(data)).toEqual(bytes);
     expect(await readdir(folder)).toEqual(['picture.png']);
@@ -42,7 +42,7 @@ describe('PNG files', () => {
     const options = { columns: 2, rowLabels: ['both'] };
     await writeGrid(path, images, options);
     const sheet = drawGrid(images, options);
-    const written = await decodeRgb(path);
+    const written = (await decodeRgb(path, null)).image;
     expect([written.width, written.height]).toEqual([sheet.width, sheet.height]);
     expect(new Uint8Array(written.data)).toEqual(sheet.data);
   });

@@ -10,7 +10,8 @@ const KIND_NAMES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
-export function expectedValue({ expected, requirement, type }: v.BaseIssue<unknown>): string {
+export function expectedValue({ expected, message, requirement, type }: v.BaseIssue<unknown>): string {
+  if (type === 'custom') return message;
   if (type === 'min_value') return `${requirement} or more`;
   if (type === 'max_value') return `${requirement} or less`;
   if (type === 'gt_value') return `a number above ${requirement}`;

@@ -29,6 +29,13 @@ test('the laptop model predicts velocities at logit-normal times', () => {
   expect(optimizer).toMatchObject({ schedule: 'cosine', clipNorm: 1, emaWarmup: true });
 });
 
+test('pictures with transparency are on white, but for models of the papers, which are given hidden colours', () => {
+  expect(recipe('U-DiT-XS').data.background).toBe('white');
+  for (const preset of ['U-DiT-S', 'DiT-XL/2', 'SiT-XL/2', 'SiT-LLaMA-S/2']) {
+    expect(recipe(preset).data.background).toBe('drop');
+  }
+});
+
 test('emoji may be moved about, pictures of a folder are mirrored only', () => {
   expect(recipe('U-DiT-XS').data.augment).toBe('emoji');
   expect(resolveTrainConfig([layerOf('data.path', '/photos')]).data.augment).toBe('flip');

@@ -9,6 +9,8 @@ const PAPER_RECIPE = {
     path: 'emoji',
     imageSize: 32,
     augment: 'flip',
+    // As in the paper's code, which reads pictures with PIL's convert('RGB').
+    background: 'drop',
     balanceClasses: false,
     heldOutFraction: 0.1,
     strict: false,
@@ -52,6 +54,7 @@ const LAPTOP_RECIPE = {
     path: 'emoji',
     imageSize: 32,
     augment: 'emoji',
+    background: 'white',
     balanceClasses: false,
     heldOutFraction: 0.1,
     strict: false,

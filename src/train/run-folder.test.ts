@@ -2,10 +2,11 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { tinyConfig } from '../../test/support/tiny-training.ts';
+import { TINY_LAYERS, tinyConfig } from '../../test/support/tiny-training.ts';
 import { writeSafetensors } from '../checkpoint/file-node.ts';
 import { type ConfigLayer, layerOf } from './config-layer.ts';
-import { RunFolder } from './run-folder.ts';
+import { defaultsOfRun, RunFolder } from './run-folder.ts';
+import { resolveTrainConfig } from './train-config.ts';
 
 let root: string;
 let folder: RunFolder;
@@ -148,17 +149,40 @@ describe('the configuration of a run', () => {
     }
   });
 
-  test('a run of a version that had fewer options goes on without them', async () => {
+  describe('of a version that had fewer options', () => {
+    beforeEach(async () => {
+      await bind(layerOf('data.background', 'drop'));
+      const path = join(folder.path, 'config.json');
+      const { data, training, ...rest } = JSON.parse(await readFile(path, 'utf8'));
+      const { balanceClasses: _, background: __, ...earlierData } = data;
+      const { initFrom: ___, ...earlierTraining } = training;
+      await writeFile(path, JSON.stringify({ ...rest, data: earlierData, training: earlierTraining }));
+    });
+
+    test('goes on without them', async () => {
+      // Twice: the first time writes the options into the file.
+      for (const time of [1, 2]) {
+        const config = resolveTrainConfig([await defaultsOfRun(folder.path), ...TINY_LAYERS]);
+        expect({ time, ...config.data }).toMatchObject({ time, balanceClasses: false, background: 'drop' });
+        await folder.bindConfig(config, '1.2.3');
+      }
+    });
+
+    test('does not take another value', async () => {
+      expect(await messageOf(bind(layerOf('data.balanceClasses', true)))).toContain(
+        'data.balanceClasses = false',
+      );
+      expect(await messageOf(bind(layerOf('data.background', 'white')))).toMatchInlineSnapshot(`
+        "ConfigError: ROOT/runs/mine: this run was started with data.background = "drop", not "white"
+          fix: leave the option out to continue the run, or start another with --name"
+      `);
+    });
+  });
+
+  test('is the default for options whose default has changed', async () => {
+    expect(await defaultsOfRun(join(root, 'none'))).toEqual({});
     await bind();
-    const path = join(folder.path, 'config.json');
-    const { data, training, ...rest } = JSON.parse(await readFile(path, 'utf8'));
-    const { balanceClasses: _, ...earlierData } = data;
-    const { initFrom: __, ...earlierTraining } = training;
-    await writeFile(path, JSON.stringify({ ...rest, data: earlierData, training: earlierTraining }));
-    expect(await messageOf(bind(layerOf('data.balanceClasses', true)))).toContain(
-      'data.balanceClasses = false',
-    );
-    await bind();
+    expect(await defaultsOfRun(folder.path)).toEqual({ data: { background: 'white' } });
   });
 
   test.each([

@@ -8,7 +8,7 @@ import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../files/atomic-write-node.ts';
 import { type FolderFailure, makeFolder } from '../files/make-folder-node.ts';
 import { systemErrorCode } from '../files/write-error-node.ts';
-import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
+import { type ConfigLayer, isLayer, layerOf, overlay } from './config-layer.ts';
 import type { TrainConfig } from './train-config.ts';
 
 const CHECKPOINT_NAME = /^step-(\d{7,})\.safetensors$/;
@@ -17,7 +17,24 @@ const CHECKPOINT_NAME = /^step-(\d{7,})\.safetensors$/;
 const BINDING_SECTIONS = ['model', 'data', 'objective', 'optimizer'] as const;
 
 /** What runs did that were started before there were these options. */
-const EARLIER_DEFAULTS: ConfigLayer = { data: { balanceClasses: false }, training: { initFrom: null } };
+const EARLIER_DEFAULTS: ConfigLayer = {
+  data: { balanceClasses: false, background: 'drop' },
+  training: { initFrom: null },
+};
+
+/** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
+export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
+  return overlay(EARLIER_DEFAULTS, config);
+}
+
+/**
+ * What is the default in this run's folder: an option whose default has changed keeps the value with which the run was
+ * started. The lowest layer of the run's configuration; an empty one where no run has been started.
+ */
+export async function defaultsOfRun(runPath: string): Promise<ConfigLayer> {
+  const data = (await readConfig(configIn(runPath)))?.data;
+  return isLayer(data) ? layerOf('data.background', data.background) : {};
+}
 
 /** When the folder of a run cannot be made. */
 export const UNWRITABLE: FolderFailure = {
@@ -73,7 +90,7 @@ export class RunFolder {
    * @throws ConfigError naming the first key that differs, with both values
    */
   async bindConfig(config: TrainConfig, version: string): Promise<void> {
-    const path = join(this.path, 'config.json');
+    const path = configIn(this.path);
     const earlier = await readConfig(path);
     if (earlier !== undefined) {
       const hasBegun = (await this.listCheckpoints()).length > 0;
@@ -138,6 +155,10 @@ function stepDigits(step: number): string {
   return String(step).padStart(7, '0');
 }
 
+function configIn(runPath: string): string {
+  return join(runPath, 'config.json');
+}
+
 /** The configuration of an earlier session; undefined if there was none. */
 async function readConfig(path: string): Promise<ConfigLayer | undefined> {
   const failure = (problem: string, cause?: unknown) =>
@@ -147,7 +168,8 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
     text = await readFile(path, 'utf8');
   } catch (cause) {
     const code = systemErrorCode(cause);
-    if (code === 'ENOENT') return undefined;
+    // Where a file is in the place of the folder, making the folder says so.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw failure(`cannot be read (${code})`, cause);
   }
   let config: unknown;
@@ -157,7 +179,7 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
     throw failure('is not valid JSON', cause);
   }
   if (!isLayer(config)) throw failure('is not the configuration of a run');
-  return overlay(EARLIER_DEFAULTS, config);
+  return withEarlierDefaults(config);
 }
 
 function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): void {

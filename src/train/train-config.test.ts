@@ -125,6 +125,9 @@ test('values of the wrong kind', () => {
     ['data.heldOutFraction', 1],
     ['data.strict', 'yes'],
     ['data.path', 5],
+    ['data.background', 'pink'],
+    ['data.background', '#12345'],
+    ['data.background', 0],
     ['optimizer.beta1', 2],
     ['optimizer.clipNorm', 'off'],
     ['training.steps', 1.5],
@@ -154,6 +157,12 @@ test('values of the wrong kind', () => {
       fix: use true or false
     ConfigError: configuration: data.path: 5 is not valid
       fix: use text
+    ConfigError: configuration: data.background: "pink" is not valid
+      fix: use white, black, drop or a colour such as #ff8800
+    ConfigError: configuration: data.background: "#12345" is not valid
+      fix: use white, black, drop or a colour such as #ff8800
+    ConfigError: configuration: data.background: 0 is not valid
+      fix: use white, black, drop or a colour such as #ff8800
     ConfigError: configuration: optimizer.beta1: 2 is not valid
       fix: use 1 or less
     ConfigError: configuration: optimizer.clipNorm: "off" is not valid
@@ -164,6 +173,20 @@ test('values of the wrong kind', () => {
       fix: use 1 or more
     ConfigError: configuration: logging.sampleEvery: nothing is not valid
       fix: use a number"
+  `);
+});
+
+test('emoji are on white, pictures of a folder on any colour', () => {
+  const chosen = (path: string, background: string) => resolveTrainConfig([{ data: { path, background } }]);
+  for (const background of ['white', 'black', 'drop', '#12aBef']) {
+    expect(chosen('/photos', background).data.background).toBe(background);
+  }
+  for (const background of ['white', 'drop']) {
+    expect(chosen('emoji', background).data.background).toBe(background);
+  }
+  expect(() => chosen('emoji', 'black')).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: configuration: data.background: it is black, but emoji are drawn on white
+      fix: leave it out, or choose a folder of pictures with --data-path]
   `);
 });
 

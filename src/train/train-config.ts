@@ -3,6 +3,7 @@ import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { ConfigError } from '../core/errors.ts';
 import { count, countOrOff, fraction, positive } from '../core/values.ts';
+import { BACKGROUNDS, type Background, isBackground } from '../data/background.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import { presetSpec } from '../models/presets.ts';
 import type { Family } from '../models/registry.ts';
@@ -16,6 +17,8 @@ const dataSchema = v.strictObject({
   path: v.string(),
   imageSize: count,
   augment: v.picklist(['none', 'flip', 'emoji']),
+  /** What pictures with transparency are laid on; emoji are always drawn on white. */
+  background: v.custom<Background>(isBackground, BACKGROUNDS),
   /** Every class comes up equally often, however few pictures it has. */
   balanceClasses: v.boolean(),
   /** Share of the pictures that training never sees. */
@@ -88,7 +91,7 @@ export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset
   const schema = schemaOf(presetSpec(preset).family);
   const merged = overlay(recipeFor(preset, given), given);
   const result = v.safeParse(schema, merged);
-  if (result.success) return expectWholeShards(result.output);
+  if (result.success) return expectEmojiOnWhite(expectWholeShards(result.output));
   throw configError(result.issues[0], merged, schema);
 }
 
@@ -99,6 +102,16 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
     where: 'configuration: training.shards',
     problem: `a batch of ${batchSize} images cannot be cut into ${shards} equal parts`,
     fix: `use --global-batch-size ${Math.ceil(batchSize / shards) * shards}, or --set training.shards=1`,
+  });
+}
+
+function expectEmojiOnWhite(config: TrainConfig): TrainConfig {
+  const { path, background } = config.data;
+  if (path !== 'emoji' || background === 'white' || background === 'drop') return config;
+  throw new ConfigError({
+    where: 'configuration: data.background',
+    problem: `it is ${background}, but emoji are drawn on white`,
+    fix: 'leave it out, or choose a folder of pictures with --data-path',
   });
 }
 

@@ -4,6 +4,7 @@ import { writeSafetensors } from '../checkpoint/file-node.ts';
 import type { CompileOptions } from '../compile/training.ts';
 import { NumericsError } from '../core/errors.ts';
 import { fold, type RandomKey, randomKey } from '../core/random.ts';
+import type { Background } from '../data/background.ts';
 import { type Dataset, loadBatch } from '../data/dataset.ts';
 import { ClassBalancedOrder, ShuffledOrder, type TrainingOrder } from '../data/shuffle.ts';
 import type { Split } from '../data/split.ts';
@@ -36,6 +37,8 @@ export interface StepReport extends StepResult {
 
 /** What the run tells whoever watches it; each may listen to what they care for. */
 export interface RunObserver {
+  /** Some of the pictures show what is behind them. */
+  onTransparency?(pictures: number, background: Background): void;
   onResume?(step: number, path: string): void;
   /** A new run begins with the weights of a file. */
   onInitialWeights?(initial: InitialWeights): void;

@@ -53,6 +53,8 @@ export interface SessionOptions {
 export interface TrainingPlan {
   readonly data: Split;
   readonly skipped: readonly SkippedImage[];
+  /** How many pictures show what is behind them; undefined where that is found out only while training. */
+  readonly transparent: number | undefined;
   readonly spec: ModelSpec;
   readonly parameterCount: number;
 }
@@ -61,7 +63,7 @@ export async function planTraining(
   config: TrainConfig,
   { onPreparing, observer }: Pick<SessionOptions, 'onPreparing' | 'observer'>,
 ): Promise<TrainingPlan> {
-  const { path, imageSize, augment, strict, heldOutFraction } = config.data;
+  const { path, imageSize, augment, background, strict, heldOutFraction } = config.data;
   const preparation = {
     imageSize,
     onWarning: (message: string) => observer.onWarning?.(message),
@@ -69,12 +71,13 @@ export async function planTraining(
   };
   const dataset =
     path === 'emoji'
-      ? { ...(await openEmoji({ ...preparation, augment })), skipped: [] }
-      : await openImageFolder(path, { ...preparation, flip: augment !== 'none', strict });
+      ? { ...(await openEmoji({ ...preparation, augment })), skipped: [], transparent: 0 }
+      : await openImageFolder(path, { ...preparation, background, flip: augment !== 'none', strict });
   const spec = modelForData(config, dataset, createObjective(config.objective));
   return {
     data: splitHeldOut(dataset, heldOutFraction),
     skipped: dataset.skipped,
+    transparent: dataset.transparent,
     spec,
     parameterCount: countParameters(createModel(spec).parameters()),
   };
@@ -130,6 +133,8 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<
   await folder.bindConfig(config, version);
   // Told only now that there is a folder to log it in.
   for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
+  const { transparent = 0 } = plan;
+  if (transparent > 0) options.observer.onTransparency?.(transparent, config.data.background);
   return runTraining({
     ...limits,
     config,

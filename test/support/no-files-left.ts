@@ -13,7 +13,7 @@ function openAll(): void {
   }
 }
 
-for (const read of [() => listImages(folder), () => decodeRgb(picture)]) {
+for (const read of [() => listImages(folder), () => decodeRgb(picture, null)]) {
   openAll();
   console.log(await read().catch((error: Error) => error.message));
 }

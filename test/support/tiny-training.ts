@@ -25,7 +25,8 @@ export const TINY_UDIT_FLAGS: readonly string[] = [
   ...['--set', 'training.shards=2', '--threads', '2', '--set', 'logging.evaluateEvery=null'],
 ];
 
-const TINY_LAYERS: readonly ConfigLayer[] = [
+/** The configuration of the tiny model, over a recipe. */
+export const TINY_LAYERS: readonly ConfigLayer[] = [
   { model: { preset: 'U-DiT-XS', width: 8, heads: 2, depth: [1, 1, 1, 1, 1], downFactor: [2, 2, 1, 2, 2] } },
   { data: { path: '/pictures', imageSize: 8 } },
   { training: { steps: 20, batchSize: 4 }, logging: { sampleEvery: null } },
