@@ -122,6 +122,13 @@ module.exports = {
       to: { path: packagePath(['onnxruntime-[a-z]+']) },
     },
     {
+      name: 'native-library-in-one-file',
+      comment: 'It is loaded once its telemetry is off, and in no other way.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/runtime/native-library-node\\.ts$' },
+      to: { path: packagePath(['onnxruntime-node']) },
+    },
+    {
       name: 'no-test-code-in-sources',
       comment: 'What is published stands on src/ alone.',
       severity: 'error',

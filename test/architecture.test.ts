@@ -1,8 +1,9 @@
 /** @file Each rule of .dependency-cruiser.cjs reports what it forbids, and nothing else, on a small folder made for it. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { cruise, type IConfiguration, type ICruiseResult } from 'dependency-cruiser';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -53,6 +54,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
   ['no-node-package-in-portable-code', 'src/runtime/both.ts', 'onnxruntime-node'],
   ['onnxruntime-in-runtime-only', 'src/train/direct.ts', 'onnxruntime-node'],
   ['onnxruntime-in-runtime-only', 'src/models/direct.ts', 'onnxruntime-web'],
+  ['native-library-in-one-file', 'src/runtime/direct-node.ts', 'onnxruntime-node'],
   ['no-test-code-in-sources', 'src/cli/golden.ts', '../../test/support/closeness.ts'],
   ['no-test-code-in-sources', 'src/interp/borrowed.ts', './evaluate.test.ts'],
   ['no-development-package-in-sources', 'src/train/checked.ts', 'vitest'],
@@ -62,7 +64,7 @@ const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
 const ALLOWED: readonly Import[] = [
   ['src/models/dit.ts', '../nn/module.ts'],
   ['src/onnx/lower.ts', '../graph/graph.ts'],
-  ['src/runtime/ort-node.ts', 'onnxruntime-node'],
+  ['src/runtime/native-library-node.ts', 'onnxruntime-node'],
   ['src/runtime/session.ts', 'onnxruntime-web'],
   ['src/data/decode-node.ts', 'sharp'],
   ['src/checkpoint/view.ts', 'fflate'],
@@ -131,6 +133,17 @@ it('catches an import of types alone', async () => {
     "import type { Stats } from 'node:fs';\nexport type Size = Stats['size'];\n",
   );
   expect((await rulesBrokenBy(['src/nn'])).get('src/nn/typed.ts')).toEqual(['no-node-in-portable-code']);
+});
+
+// A path that is resolved, or loaded by `createRequire`, is no import.
+it('names the native library where it is loaded and where its path is passed on, and nowhere else', async () => {
+  const sources = fileURLToPath(new URL('../src/', import.meta.url));
+  const files = await readdir(sources, { recursive: true });
+  const naming: string[] = [];
+  for (const file of files.filter((name) => name.endsWith('.ts'))) {
+    if (/['"]onnxruntime-node\b/.test(await readFile(join(sources, file), 'utf8'))) naming.push(file);
+  }
+  expect(naming.sort()).toEqual(['runtime/native-library-node.ts', 'runtime/native-process-node.ts']);
 });
 
 async function write(file: string, text: string): Promise<void> {

@@ -2,13 +2,11 @@
  * @file Choosing what models run on. Whether a device is there is found out by running a model on it, in a process of its
  * own: a driver that prints, hangs or crashes does so there.
  */
-import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
-import { promisify } from 'node:util';
 import { RuntimeUnavailableError } from '../core/errors.ts';
 import { OPSETS } from '../onnx/lowering.ts';
 import { ModelWriter } from '../onnx/model-writer.ts';
+import { NATIVE_LIBRARY, runWithNativeLibrary } from './native-process-node.ts';
 import { sessionOptions } from './ort.ts';
 import { physicalCores } from './physical-cores-node.ts';
 import type { Backend, BackendName } from './session.ts';
@@ -74,9 +72,6 @@ export interface ProbeFailure {
   readonly printed: string;
 }
 
-const require = createRequire(import.meta.url);
-const LIBRARY = require.resolve('onnxruntime-node');
-
 /** The second run is timed: the first compiles. */
 const SCRIPT = `
 const [library, model, options, side] = process.argv.slice(1);
@@ -103,13 +98,9 @@ export async function probeDevice(name: BackendName, side: number): Promise<Prob
     name,
   );
   // What is missing is printed at this level only.
-  const args = [LIBRARY, model, JSON.stringify({ ...options, logSeverityLevel: 3 }), String(side)];
+  const args = [model, JSON.stringify({ ...options, logSeverityLevel: 3 }), String(side)];
   try {
-    const { stdout, stderr } = await promisify(execFile)(
-      process.execPath,
-      ['--input-type=commonjs', '--eval', SCRIPT, ...args],
-      { timeout: LONGEST_PROBE_MS },
-    );
+    const { stdout, stderr } = await runWithNativeLibrary(SCRIPT, args, { timeout: LONGEST_PROBE_MS });
     return { printed: stderr, ...(JSON.parse(stdout) as ProbeOutcome) };
   } catch (error) {
     const { signal, stderr = '' } = error as { readonly signal?: string; readonly stderr?: string };
@@ -140,7 +131,7 @@ export interface Host {
 const HOST: Host = {
   platform: process.platform,
   arch: process.arch,
-  installer: relative(process.cwd(), join(dirname(LIBRARY), '..', 'script', 'install.js')),
+  installer: relative(process.cwd(), join(dirname(NATIVE_LIBRARY), '..', 'script', 'install.js')),
 };
 
 /** What is missing, and the one step that adds it. */

@@ -2,7 +2,7 @@
  * @file GPUs through onnxruntime-node: WebGPU, which is Vulkan, Direct3D 12 or Metal, and CUDA. Whether there is one is
  * found out by devices-node.ts.
  */
-import * as ort from 'onnxruntime-node';
+import { ort } from './native-library-node.ts';
 import { expectOneWorker, ortBackend } from './ort.ts';
 import { cpuBackend } from './ort-node.ts';
 import type { Backend } from './session.ts';

@@ -1,5 +1,5 @@
 /** @file ONNX Runtime's native code, in the thread that calls it: a run keeps that thread until it is done. */
-import * as ort from 'onnxruntime-node';
+import { ort } from './native-library-node.ts';
 import { ortBackend } from './ort.ts';
 
 export const nativeBackend = ortBackend('cpu', ort);

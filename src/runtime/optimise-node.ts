@@ -2,13 +2,11 @@
  * @file Optimising a model for this machine, in a process of its own: it takes more memory than the model, and a process
  * that goes on seldom gets back what native code has freed.
  */
-import { execFile } from 'node:child_process';
 import { readFile, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { basename } from 'node:path';
-import { promisify } from 'node:util';
 import { fromBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema } from '../onnx/schema/onnx_pb.ts';
+import { runWithNativeLibrary } from './native-process-node.ts';
 import { loadError, sessionOptions } from './ort.ts';
 
 const SCRIPT = `
@@ -42,10 +40,8 @@ async function saveOptimised(
   };
   const session = { ...(extra!.session as object), ...saved };
   const saving = { ...options, optimizedModelFilePath: optimisedPath, extra: { session } };
-  const library = createRequire(import.meta.url).resolve('onnxruntime-node');
-  const args = ['--input-type=commonjs', '--eval', SCRIPT, library, path, JSON.stringify(saving)];
   try {
-    await promisify(execFile)(process.execPath, args);
+    await runWithNativeLibrary(SCRIPT, [path, JSON.stringify(saving)]);
   } catch (cause) {
     const { stderr } = cause as { readonly stderr?: string };
     throw loadError('cpu', stderr ? new Error(stderr.trim(), { cause }) : cause);
