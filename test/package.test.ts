@@ -1,6 +1,19 @@
 /** @file What package.json, the lock file and the licence files promise, as far as it shows without installing. */
-import { existsSync, readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const manifest = JSON.parse(read('package.json'));
@@ -48,6 +61,43 @@ it('offers files that exist, or that the build makes from sources that exist', (
     const source = target.default.replace(/^\.\/dist\//, 'src/').replace(/\.js$/, '.ts');
     expect(existsSync(new URL(`../${source}`, import.meta.url)), source).toBe(true);
   }
+});
+
+describe('a command that is not complete says in one error', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), 'udit incomplete ')));
+    for (const path of ['bin', 'package.json']) {
+      cpSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), join(folder, path), { recursive: true });
+    }
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const version = () => {
+    const { status, stderr } = spawnSync(process.execPath, [join(folder, 'bin/udit.js'), '--version'], {
+      encoding: 'utf8',
+    });
+    expect(status).toBe(1);
+    return stderr.replaceAll(folder, 'FOLDER');
+  };
+
+  it('how to build the package', () => {
+    expect(version()).toMatchInlineSnapshot(`
+      "udit: FOLDER/: dist/cli/main.js is missing: scripts were switched off when the package was made
+        fix: install from git without --ignore-scripts, or make the archive with npm run pack
+      "
+    `);
+  });
+
+  it('how to install what a clone needs', () => {
+    mkdirSync(join(folder, 'src/cli'), { recursive: true });
+    writeFileSync(join(folder, 'src/cli/main.ts'), '');
+    expect(version()).toMatchInlineSnapshot(`
+      "udit: FOLDER/: tsx is not installed
+        fix: run npm ci in that folder
+      "
+    `);
+  });
 });
 
 it('is under the Apache License and credits the artwork it is trained on', () => {
