@@ -6,7 +6,7 @@
  *     npx tsx bench/sampler-quality.ts
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readSafetensors, writeSafetensors } from '../src/checkpoint/file-node.ts';
@@ -15,6 +15,7 @@ import type { HostTensor } from '../src/core/host-tensor.ts';
 import { loadBatch } from '../src/data/dataset.ts';
 import { openEmoji } from '../src/data/emoji-node.ts';
 import { writeFileAtomic } from '../src/files/atomic-write-node.ts';
+import { makeFolder } from '../src/files/make-folder-node.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from '../src/metrics/frechet.ts';
 import { mosaicStatistics, mosaics } from '../src/metrics/mosaic.ts';
 import { cpuBackend } from '../src/runtime/ort-node.ts';
@@ -108,7 +109,7 @@ async function main(): Promise<void> {
   const weights = await readFile(BUNDLED_CHECKPOINT);
   const hash = createHash('sha256').update(weights).digest('hex').slice(0, 12);
   const folder = join(RESULTS, hash);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder, { fix: 'make it by hand' });
   const resultsPath = join(folder, 'results.json');
   const saved = await openCheckpoint(BUNDLED_CHECKPOINT);
   const truth = await readTruth(saved.model.config.inputSize);

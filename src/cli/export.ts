@@ -145,7 +145,7 @@ async function exportModel(
       metadata,
       backend: cpuBackend,
       threads: flags.threads ?? physicalCores(),
-      cache: compileCache(),
+      cache: compileCache(terminal),
       signal,
       onProgress: (done, note) => progress.update(done, note),
     });

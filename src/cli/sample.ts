@@ -99,7 +99,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
 }
 
 /** What is to be drawn, and the sampler that draws it; the weights are not needed any more. */
-async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
+async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags, terminal: Terminal) {
   if (flags.previews === true && !drawsPixels(saved.model.config)) {
     throw new ConfigError({
       where: '--previews',
@@ -129,7 +129,7 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags) {
       freeBytes: process.availableMemory(),
       workerBytes: memoryPerWorker,
     }),
-    cache: flags.cache ? compileCache() : undefined,
+    cache: flags.cache ? compileCache(terminal) : undefined,
   });
   return { sampler, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
 }
@@ -175,6 +175,7 @@ async function sample(
   const { sampler, device, classes, labels, imageCount, batchCount, memoryPerWorker } = await compileSampler(
     saved,
     flags,
+    terminal,
   ).finally(saved.close);
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {

@@ -73,7 +73,7 @@ async function measure(
   const backend = await openDevice(device);
   const threads = backend.name === 'cpu' ? physicalCores() : 1;
   const labels = Array.from({ length: pictures }, (_, i) => i % saved.model.config.numClasses);
-  const options = { backend, threads, cache: compileCache() };
+  const options = { backend, threads, cache: compileCache(terminal) };
   const drawing = startProgress(terminal, { title: 'drawing', total: pictures * SAMPLING.steps });
   const sampler = await createSampler(saved, { ...options, ...SAMPLING });
   let steps = 0;

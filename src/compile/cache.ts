@@ -10,6 +10,8 @@ export interface CompileCache {
    * @param build - writes the model, as {@link ENTRY_FILE} and what lies beside it, into an empty folder
    */
   keep(key: string, build: (folder: EntryFolder) => Promise<void>): Promise<ModelFile>;
+  /** Told why a model is compiled in memory instead: no folder, a full disk. */
+  readonly onUnkept?: ((error: unknown) => void) | undefined;
   /** Forgets a model, if it is there. */
   remove(key: string): Promise<void>;
 }

@@ -5,10 +5,11 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { writeFully } from '../files/atomic-write-node.ts';
+import { makeFolder } from '../files/make-folder-node.ts';
 import type { ModelFile } from '../runtime/session.ts';
 import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
 
@@ -16,6 +17,7 @@ export interface DiskCacheOptions {
   readonly folder: string;
   /** Where entries take more than this, those not used for longest go; the newest stays, whatever its size. */
   readonly maxBytes: number;
+  readonly onUnkept?: CompileCache['onUnkept'];
 }
 
 /** The length of every other file of the entry; its time is that of the last use. */
@@ -28,10 +30,12 @@ export class DiskCache implements CompileCache {
   private readonly folder: string;
   private readonly maxBytes: number;
   private readonly machine = describeMachine();
+  readonly onUnkept: CompileCache['onUnkept'];
 
-  constructor({ folder, maxBytes }: DiskCacheOptions) {
+  constructor({ folder, maxBytes, onUnkept }: DiskCacheOptions) {
     this.folder = folder;
     this.maxBytes = maxBytes;
+    this.onUnkept = onUnkept;
   }
 
   async find(key: string): Promise<ModelFile | undefined> {
@@ -46,7 +50,7 @@ export class DiskCache implements CompileCache {
   async keep(key: string, build: (folder: EntryFolder) => Promise<void>): Promise<ModelFile> {
     const building = join(this.folder, BUILDING + randomUUID());
     const entry = this.entryPath(key);
-    await mkdir(building, { recursive: true });
+    await makeFolder(building, { fix: 'name a writable folder in UDIT_CACHE' });
     try {
       await build(entryFolder(building));
       await seal(building);

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../core/random.ts';
@@ -167,11 +167,13 @@ describe('the cache', () => {
     expect((await readdir(folder)).length).toBe(1);
   });
 
-  test('that cannot be written is done without', async () => {
+  test('that cannot be written is done without, and told', async () => {
     const file = join(folder, 'file');
     await writeFile(file, '');
-    const blocked = new DiskCache({ folder: join(file, 'below'), maxBytes: 1e9 });
+    const onUnkept = vi.fn();
+    const blocked = new DiskCache({ folder: join(file, 'below'), maxBytes: 1e9, onUnkept });
     expect(await outputOf(graph, weights, cpuBackend, { cache: blocked })).toEqual(expected);
+    expect(String(onUnkept.mock.calls)).toContain('there is a file where a folder is needed');
   });
 
   test('a weight that is missing is still an error, and leaves no entry', async () => {

@@ -48,6 +48,7 @@ export async function compileInference(
       return await cache.keep(key, (folder) => buildOnDisk(program, source, backend, folder));
     } catch (error) {
       if (error instanceof CheckpointError) throw error;
+      cache.onUnkept?.(error);
       return buildInMemory(program, source, backend); // a full disk is no reason not to compute
     }
   };

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -38,4 +39,20 @@ test('any other failure is named by its code', async () => {
     "DataError: PATH: the folder cannot be made (ENAMETOOLONG)
       fix: choose a shorter name"
   `);
+});
+
+// Node's own recursion never returns there, and blocks a thread that no signal ends.
+test.runIf(existsSync('/proc/self'))('a file system that takes no new folders', async () => {
+  const making = makeFolder('/proc/none/below', { fix: 'choose another folder' });
+  const error: unknown = await making.catch((reason: unknown) => reason);
+  expect((error as Error).message).toMatchInlineSnapshot(`
+    "DataError: /proc/none/below: the folder cannot be made: its file system takes no new folders (ENOENT)
+      fix: choose another folder"
+  `);
+});
+
+test('several at once that make the same folders', async () => {
+  const path = join(folder, 'a', 'b', 'c');
+  await Promise.all(Array.from({ length: 20 }, () => makeFolder(path, { fix: 'none' })));
+  expect((await stat(path)).isDirectory()).toBe(true);
 });

@@ -2,7 +2,7 @@
  * @file Event files for TensorBoard: scalars and PNG images.
  * Messages: tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto.
  */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
@@ -33,12 +33,11 @@ export class TensorBoardLog {
   readonly #file: AppendFile;
   readonly #clockSeconds: () => number;
 
-  /** Starts a new event file in `folder`, which is made if need be; files of earlier sessions stay beside it. */
+  /** Starts a new event file in a folder that is there; files of earlier sessions stay beside it. */
   constructor(
     folder: string,
     { resumedAfterStep, clockSeconds = () => Date.now() / 1000 }: TensorBoardOptions = {},
   ) {
-    mkdirSync(folder, { recursive: true });
     this.#clockSeconds = clockSeconds;
     this.#file = new AppendFile(join(folder, nextFileName(folder, clockSeconds())));
     this.#writeEvent(0, (event) =>
