@@ -159,21 +159,19 @@ describe('the peer', () => {
   });
 });
 
-test('Ctrl-C stops it at once', async () => {
-  const child = spawnUdit([
-    'bench',
-    '--model',
-    'U-DiT-XS',
-    '--rounds',
-    '100000',
-    '--task',
-    'forward',
-    '--no-peer',
-  ]);
+test.each([
+  ['SIGINT', 130],
+  ['SIGHUP', 129],
+] as const)('%s stops it at once, and leaves nothing', async (signal, code) => {
+  const scratch = await mkdtemp(join(root, 'scratch-'));
+  const flags = ['--model', 'U-DiT-XS', '--rounds', '100000', '--task', 'forward', '--no-peer'];
+  const child = spawnUdit(['bench', ...flags], { ...process.env, TMPDIR: scratch });
   await child.hasPrinted(/timing udit/);
-  child.kill('SIGINT');
-  expect(await child.ended).toMatchObject({ code: 130 });
-  expect(child.printedToError()).toMatch(/stopped by Ctrl-C\n$/);
+  expect((await readdir(scratch)).filter((name) => name.startsWith('udit-bench-'))).toHaveLength(1);
+  child.kill(signal);
+  expect(await child.ended).toEqual({ code, signal: null });
+  expect(child.printedToError()).toMatch(/stopped by (Ctrl-C|SIGHUP)\n$/);
+  expect((await readdir(scratch)).filter((name) => name.startsWith('udit-bench-'))).toEqual([]);
 });
 
 describe('a device that is not there', () => {

@@ -268,7 +268,7 @@ describe('a process that ends in the middle', () => {
       () => 0,
     );
 
-  test.each(['SIGKILL', 'SIGINT'] as const)(
+  test.each(['SIGKILL', 'SIGINT', 'SIGHUP'] as const)(
     'by %s leaves a part, and the next one goes on',
     async (signal) => {
       const server = await serve(half, file(CONTENT));
@@ -276,10 +276,10 @@ describe('a process that ends in the middle', () => {
       await expect.poll(partBytes, { timeout: 30_000 }).toBe(CONTENT.length / 2);
       child.kill(signal);
       const { code } = await child.ended;
-      if (signal === 'SIGINT') {
-        expect(code).toBe(130);
+      if (signal !== 'SIGKILL') {
+        expect(code).toBe(signal === 'SIGINT' ? 130 : 129);
         expect(child.printed()).toContain(
-          '4.19 MB of 8.39 MB are kept: the same command goes on from there\nstopped by Ctrl-C\n',
+          `4.19 MB of 8.39 MB are kept: the same command goes on from there\nstopped by ${signal === 'SIGINT' ? 'Ctrl-C' : signal}\n`,
         );
       }
       expect((await udit('fetch', '--list')).out).toMatch(/U-DiT-S-400k .* 50% here /);

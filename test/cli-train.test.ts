@@ -7,10 +7,11 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readSafetensors } from '../src/checkpoint/file-node.ts';
 import { withLock } from '../src/files/lock-file-node.ts';
 import { readStats } from '../src/train/stats-log.ts';
+import { planTraining } from '../src/train/training-session.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { spawnUdit } from './support/spawn-udit.ts';
-import { TINY_TRAINING_FLAGS, TINY_UDIT_FLAGS } from './support/tiny-training.ts';
+import { TINY_TRAINING_FLAGS, TINY_UDIT_FLAGS, tinyConfig } from './support/tiny-training.ts';
 
 let root: string;
 let pictures: string;
@@ -469,16 +470,32 @@ describe('what goes wrong in a run', () => {
     });
   });
 
-  test('Ctrl-C writes a checkpoint, and the run can go on', async () => {
-    const child = spawnUdit(commandOf('stopped', '--steps', '100000'));
+  test.each([
+    ['SIGINT', 130, 'Ctrl-C'],
+    ['SIGHUP', 129, 'SIGHUP'],
+    ['SIGTERM', 143, 'SIGTERM'],
+  ] as const)('%s writes a checkpoint, and the run can go on', async (signal, exitCode, name) => {
+    const child = spawnUdit(commandOf(signal, '--steps', '100000'));
     await child.hasPrinted(/held-out loss/);
-    child.kill('SIGINT');
-    expect(await child.ended).toMatchObject({ code: 130 });
-    expect(child.printedToError()).toMatch(/stopped by Ctrl-C\n$/);
-    const [name] = await readdir(pathIn('stopped', 'checkpoints'));
-    const step = Number(/\d+/.exec(name!)![0]);
-    const { code, err } = await train('stopped', '--steps', '100000', '--stop-after', String(step + 1));
+    child.kill(signal);
+    expect(await child.ended).toEqual({ code: exitCode, signal: null });
+    expect(child.printedToError().endsWith(`stopped by ${name}\n`)).toBe(true);
+    expect(await readdir(pathIn(signal))).not.toContain('training.lock');
+    const [checkpoint] = await readdir(pathIn(signal, 'checkpoints'));
+    const step = Number(/\d+/.exec(checkpoint!)![0]);
+    const { code, err } = await train(signal, '--steps', '100000', '--stop-after', String(step + 1));
     expect(code).toBe(0);
     expect(err).toContain(`continuing at step ${step} from `);
+  });
+
+  test('a stop while pictures are prepared is heard between two of them', async () => {
+    vi.stubEnv('UDIT_CACHE', join(root, 'another cache'));
+    const config = tinyConfig({ data: { path: pictures } });
+    const controller = new AbortController();
+    const onPreparing = vi.fn(() => controller.abort(new Error('stopped')));
+    const planning = planTraining(config, { observer: {}, signal: controller.signal, onPreparing });
+    await expect(planning).rejects.toThrow('stopped');
+    expect(onPreparing).toHaveBeenCalledOnce();
+    vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
   });
 });

@@ -189,8 +189,10 @@ def serve(work: Callable[[], object]) -> None:
     """The protocol of contestants: lines on stdin, one JSON line on stdout for each."""
     import torch
 
-    # Ctrl-C reaches every process of the terminal; this one is ended by the one that started it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C and a closed terminal reach every process of it; this one is ended by the one that started it.
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     blas = {"openblas_core": blas_core()} if uses_openblas() else {}
     python = sys.version.split()[0]
     say(ready=True, torch=torch.__version__, python=python, **blas)

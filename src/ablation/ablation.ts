@@ -149,7 +149,11 @@ async function prepare(
   const { onWarning } = options.observer;
   const observer = { onWarning };
   try {
-    const { spec } = await planTraining(config, { observer, onPreparing: options.observer.onPreparing });
+    const { spec } = await planTraining(config, {
+      observer,
+      onPreparing: options.observer.onPreparing,
+      signal: options.signal,
+    });
     const cost = variantCost(spec, config, grid.evaluation);
     const steps =
       stepsWithin(grid.budget, cost) ??

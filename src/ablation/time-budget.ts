@@ -40,7 +40,7 @@ export async function stepsInTime(
   const silent = { ...config, logging: { ...config.logging, evaluateEvery: null, sampleEvery: null } };
   const trial = { ...silent, training: { ...config.training, steps: Number.MAX_SAFE_INTEGER } };
   await rm(runPath, { recursive: true, force: true });
-  const plan = await planTraining(trial, { observer });
+  const plan = await planTraining(trial, { ...options, observer });
   await trainInFolder(plan, { ...options, config: trial, runPath, observer, stopAfterMs });
   await rm(runPath, { recursive: true, force: true });
   options.signal?.throwIfAborted();

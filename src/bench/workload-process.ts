@@ -24,8 +24,8 @@ const WARM_UP_ITERATIONS: Readonly<Record<Task, number>> = { forward: 2, sample:
 
 const say = (fields: Readonly<Record<string, unknown>>): void => console.log(JSON.stringify(fields));
 
-// Ctrl-C reaches every process of the terminal; this one is ended by the program that started it.
-process.on('SIGINT', () => {});
+// Ctrl-C and a closed terminal reach every process of it; this one is ended by the program that started it.
+for (const signal of ['SIGINT', 'SIGHUP']) process.on(signal, () => {});
 
 const assignment = JSON.parse(process.argv[2]!) as Assignment;
 const { workload, cacheFolder, warmUp, measureError, measureProducts } = assignment;

@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { recordingTerminal } from '../../test/support/recording-terminal.ts';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
-import { EXIT_CODES, Interruption, interruptible, reportFailure } from './failures.ts';
+import { EXIT_CODES, Interruption, interruptible, reportFailure, reportLostResults } from './failures.ts';
 
 function report(error: unknown, verbose = false): { readonly code: number; readonly err: string } {
   const terminal = recordingTerminal();
@@ -35,11 +35,12 @@ describe('exit codes and what is printed', () => {
     expect(report(new CommanderError(0, 'commander.helpDisplayed', 'help')).code).toBe(EXIT_CODES.ok);
   });
 
-  test('an interruption', () => {
-    expect(report(new Interruption('SIGINT'))).toEqual({
-      code: EXIT_CODES.interrupted,
-      err: 'stopped by Ctrl-C\n',
-    });
+  test.each([
+    ['SIGINT', 130, 'stopped by Ctrl-C\n'],
+    ['SIGHUP', 129, 'stopped by SIGHUP\n'],
+    ['SIGTERM', 143, 'stopped by SIGTERM\n'],
+  ] as const)('an interruption by %s', (signal, code, err) => {
+    expect(report(new Interruption(signal))).toEqual({ code, err });
   });
 
   test('an error that nobody expected', () => {
@@ -61,19 +62,61 @@ describe('exit codes and what is printed', () => {
   });
 });
 
+describe('results that could not be printed', () => {
+  const lose = (code: string) => {
+    const terminal = recordingTerminal();
+    return {
+      code: reportLostResults(Object.assign(new Error(code), { code }), terminal),
+      ...terminal.printed,
+    };
+  };
+
+  test('have lost their reader or terminal, of which nothing needs to be said', () => {
+    expect(lose('EPIPE')).toEqual({ code: 141, out: '', err: '' });
+    expect(lose('EIO')).toEqual({ code: 141, out: '', err: '' });
+  });
+
+  test('were to go to a full disk', () => {
+    expect(lose('ENOSPC')).toMatchInlineSnapshot(`
+      {
+        "code": 1,
+        "err": "DataError: standard output: cannot be written (ENOSPC)
+        fix: print the results somewhere else; files are written already
+      ",
+        "out": "",
+      }
+    `);
+  });
+});
+
 describe('interruptible work', () => {
-  test('is told of the first Ctrl-C', async () => {
+  test.each(['SIGINT', 'SIGHUP', 'SIGTERM'] as const)('is told of the first %s', async (name) => {
     const work = interruptible(async (signal) => {
-      process.emit('SIGINT', 'SIGINT');
+      process.emit(name, name);
       signal.throwIfAborted();
     });
-    await expect(work).rejects.toThrow(new Interruption('SIGINT'));
+    await expect(work).rejects.toThrow(new Interruption(name));
+  });
+
+  test('goes on to its end whatever signals follow the first', async () => {
+    const listeners = () => process.listenerCount('SIGINT') * process.listenerCount('SIGTERM');
+    const before = listeners();
+    const reason = await interruptible(async (signal) => {
+      process.emit('SIGINT', 'SIGINT');
+      process.emit('SIGINT', 'SIGINT');
+      process.emit('SIGTERM', 'SIGTERM');
+      // A signal that nobody listens to ends the process.
+      expect(listeners()).toBeGreaterThan(before);
+      return signal.reason;
+    });
+    expect(reason).toEqual(new Interruption('SIGINT'));
   });
 
   test('leaves no listeners', async () => {
-    const before = process.listenerCount('SIGINT');
-    expect(await interruptible(async () => process.listenerCount('SIGINT') - before)).toBe(1);
+    const count = () => process.listenerCount('SIGINT') + process.listenerCount('SIGHUP');
+    const before = count();
+    expect(await interruptible(async () => count() - before)).toBe(2);
     await expect(interruptible(() => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
-    expect(process.listenerCount('SIGINT')).toBe(before);
+    expect(count()).toBe(before);
   });
 });

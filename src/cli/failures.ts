@@ -1,6 +1,7 @@
-/** @file How commands end: exit codes, what a failure prints, and stopping at Ctrl-C. */
+/** @file How commands end: exit codes, what a failure prints, and stopping at a signal. */
+import { constants } from 'node:os';
 import { CommanderError } from 'commander';
-import { ConfigError, UditError } from '../core/errors.ts';
+import { ConfigError, DataError, UditError } from '../core/errors.ts';
 import type { Terminal } from './terminal.ts';
 
 export const EXIT_CODES = {
@@ -8,31 +9,38 @@ export const EXIT_CODES = {
   failure: 1,
   /** The command line, or a configuration it names, cannot work. */
   usage: 2,
-  /** Stopped by a signal, as shells report Ctrl-C. */
-  interrupted: 130,
+  /** Nobody has read the results to their end; shells report SIGPIPE so. */
+  unread: 141,
 } as const;
 
-/** The reason of an abort by Ctrl-C or SIGTERM. */
+/** Ctrl-C, a terminal that is closed or a connection that is lost, and `kill`. */
+const STOPPING_SIGNALS = ['SIGINT', 'SIGHUP', 'SIGTERM'] as const;
+type StoppingSignal = (typeof STOPPING_SIGNALS)[number];
+
+/** The reason of an abort by a signal. */
 export class Interruption extends Error {
-  constructor(signal: NodeJS.Signals) {
+  /** As shells report a signal. */
+  readonly exitCode: number;
+
+  constructor(signal: StoppingSignal) {
     super(`stopped by ${signal === 'SIGINT' ? 'Ctrl-C' : signal}`);
     this.name = 'Interruption';
+    this.exitCode = 128 + constants.signals[signal];
   }
 }
 
 /**
- * Runs work that the first Ctrl-C (or SIGTERM) stops in good order through `signal`; a second one ends the process.
+ * Runs work that the first of these signals stops in good order through `signal`. Further ones change nothing: npm
+ * repeats Ctrl-C, and a checkpoint may be half-written.
  */
 export async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
-  const stop = (signal: NodeJS.Signals): void => controller.abort(new Interruption(signal));
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+  const stop = (signal: NodeJS.Signals): void => controller.abort(new Interruption(signal as StoppingSignal));
+  for (const signal of STOPPING_SIGNALS) process.on(signal, stop);
   try {
     return await run(controller.signal);
   } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+    for (const signal of STOPPING_SIGNALS) process.off(signal, stop);
   }
 }
 
@@ -44,7 +52,7 @@ export function reportFailure(error: unknown, { err }: Terminal, { verbose }: { 
   }
   if (error instanceof Interruption) {
     err.write(`${error.message}\n`);
-    return EXIT_CODES.interrupted;
+    return error.exitCode;
   }
   if (error instanceof UditError) {
     err.write(`${error.message}\n`);
@@ -57,6 +65,21 @@ export function reportFailure(error: unknown, { err }: Terminal, { verbose }: { 
     verbose ? `${stackFrames(unexpected)}\n` : '  run the command again with --verbose to see where\n',
   );
   return EXIT_CODES.failure;
+}
+
+/** The codes that the system gives when a reader or a terminal has gone. */
+const READER_IS_GONE = new Set(['EPIPE', 'EIO', 'ECONNRESET', 'ENOTCONN']);
+
+/** What is said, and the exit code, where all went well but results could not be printed. */
+export function reportLostResults(error: NodeJS.ErrnoException, terminal: Terminal): number {
+  if (READER_IS_GONE.has(error.code ?? '')) return EXIT_CODES.unread;
+  const failure = new DataError({
+    where: 'standard output',
+    problem: `cannot be written (${error.code ?? error.message})`,
+    fix: 'print the results somewhere else; files are written already',
+    cause: error,
+  });
+  return reportFailure(failure, terminal, { verbose: false });
 }
 
 /** Where the error and its causes came from. */

@@ -1,5 +1,14 @@
 /** @file The `udit` command; importing this file runs it. */
+import { EXIT_CODES, reportLostResults } from './failures.ts';
 import { runCommandLine } from './program.ts';
-import { processTerminal } from './terminal.ts';
+import { closeLostTerminals, outliveReaders, processTerminal } from './terminal.ts';
 
-process.exitCode = await runCommandLine(process.argv.slice(2), processTerminal);
+const results = outliveReaders(process.stdout, process.stderr);
+closeLostTerminals();
+const code = await runCommandLine(process.argv.slice(2), processTerminal);
+process.exitCode = code;
+// Streams fail a while after they were written to.
+process.once('exit', () => {
+  if (code !== EXIT_CODES.ok || results.lost === undefined) return;
+  process.exitCode = reportLostResults(results.lost, processTerminal);
+});

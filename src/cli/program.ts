@@ -27,7 +27,8 @@ Examples:
   udit export --out a.onnx   the bundled model as one ONNX file
   udit sample --help         all options of a command
 
-Exit codes: 0 done, 1 failure, 2 wrong usage, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 failure, 2 wrong usage, 141 nobody has read the results; stopped: 130 by Ctrl-C,
+129 by a closed terminal, 143 by SIGTERM.
 `;
 
 const HELP_WIDTH = 100;

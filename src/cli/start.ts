@@ -54,13 +54,13 @@ async function start(
   const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
   const preparing = preparationProgress(terminal);
   try {
-    const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });
+    const { observer } = watcher;
+    const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal });
     preparing.stop();
     terminal.err.write(
       `training ${config.model.preset} (${(plan.parameterCount / 1e6).toFixed(1)} M parameters) for ${minutes} minutes on ${plan.data.training.length} emoji\n`,
     );
     const stopAfterMs = minutes * 60_000;
-    const observer = watcher.observer;
     const result = await trainInFolder(plan, {
       config,
       runPath,
@@ -73,7 +73,11 @@ async function start(
     });
     watcher.stop();
     signal.throwIfAborted();
-    const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), { backend, threads });
+    const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), {
+      backend,
+      threads,
+      signal,
+    });
     terminal.out.write(
       [
         '',

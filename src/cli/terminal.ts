@@ -1,5 +1,7 @@
 /** @file Where a command prints: results on one stream, progress on the other, a bar on a terminal and lines elsewhere. */
+import { closeSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
+import { isatty } from 'node:tty';
 import { Presets, SingleBar } from 'cli-progress';
 
 /** The part of a writable stream that is used. */
@@ -23,6 +25,38 @@ export const processTerminal: Terminal = {
   err: process.stderr,
   ask: process.stdin.isTTY && process.stderr.isTTY ? askAtKeyboard : undefined,
 };
+
+/** The part of a stream of this process that tells when it cannot be written. */
+export interface FailingStream {
+  on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown;
+}
+
+/**
+ * Lets a command outlive whoever reads what it prints, as in `udit … | head` or at a terminal that is closed: what is
+ * printed from then on is lost, and its files are written all the same.
+ *
+ * @returns why results were lost, as soon as they are
+ */
+export function outliveReaders(
+  out: FailingStream,
+  err: FailingStream,
+): { readonly lost: NodeJS.ErrnoException | undefined } {
+  const results: { lost: NodeJS.ErrnoException | undefined } = { lost: undefined };
+  out.on('error', (error) => {
+    results.lost ??= error;
+  });
+  // Progress and warnings that nobody sees harm nothing.
+  err.on('error', () => {});
+  return results;
+}
+
+/** Node sets terminals back as they were when it ends, and aborts where one is gone: those are closed first. */
+export function closeLostTerminals(): void {
+  const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
+  process.once('exit', () => {
+    for (const descriptor of terminals) if (!isatty(descriptor)) closeSync(descriptor);
+  });
+}
 
 async function askAtKeyboard(question: string, signal: AbortSignal): Promise<string> {
   const keyboard = createInterface({ input: process.stdin, output: process.stderr });

@@ -123,7 +123,8 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   const watcher = watchRun(terminal, { runPath, until: { step: config.training.steps } });
   const preparing = preparationProgress(terminal);
   try {
-    const plan = await planTraining(config, { observer: watcher.observer, onPreparing: preparing.update });
+    const { observer } = watcher;
+    const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal });
     preparing.stop();
     if (flags.dryRun === true) {
       const start = await planStart(config, plan, runPath);
@@ -135,7 +136,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       runPath,
       version,
       backend: await openDevice(flags.device),
-      observer: watcher.observer,
+      observer,
       threads: flags.threads ?? physicalCores(),
       signal,
       ...(flags.stopAfter === undefined ? {} : { stopAfterStep: flags.stopAfter }),

@@ -49,7 +49,10 @@ export interface RunObserver {
   onWarning?(message: string): void;
 }
 
-/** Draws the fixed-noise grid of the averaged model as a PNG file; given by the caller, which knows samplers. */
+/**
+ * Draws the fixed-noise grid of the averaged model as a PNG file; given by the caller, which knows samplers. May stop
+ * when the run does, by throwing.
+ */
 export type DrawSamples = (card: ModelCard, state: TrainState, path: string) => Promise<Uint8Array>;
 
 export interface RunOptions {
@@ -236,13 +239,9 @@ class TrainingRun {
   /** Measures the held-out loss of this step, unless that has been done or the run is to stop. */
   private async measureHeldOut(): Promise<void> {
     if (this.heldOutLoss === undefined || this.heldOut?.last.step === this.step) return;
-    const { signal } = this.options;
-    const loss = await this.heldOutLoss
-      .measure(this.state.weights('ema'), 1, signal)
-      .catch((error: unknown) => {
-        if (signal?.aborted === true) return undefined;
-        throw error;
-      });
+    const loss = await this.unlessStopped(
+      this.heldOutLoss.measure(this.state.weights('ema'), 1, this.options.signal),
+    );
     if (loss === undefined) return;
     const measurement = { step: this.step, loss };
     this.heldOut = { first: this.heldOut?.first ?? measurement, last: measurement };
@@ -254,9 +253,18 @@ class TrainingRun {
   private async saveSamples(): Promise<void> {
     const { folder, drawSamples, observer } = this.options;
     const path = folder.samplesAt(this.step);
-    const png = await drawSamples(this.card(), this.state, path);
+    const png = await this.unlessStopped(drawSamples(this.card(), this.state, path));
+    if (png === undefined) return;
     this.tensorBoard.image(this.step, 'samples', png);
     observer.onSamples?.(this.step, path);
+  }
+
+  /** What `work` gives; nothing if it gives up because the run is to stop. */
+  private unlessStopped<T>(work: Promise<T>): Promise<T | undefined> {
+    return work.catch((error: unknown) => {
+      if (this.options.signal?.aborted === true) return undefined;
+      throw error;
+    });
   }
 
   private async saveCheckpoint(): Promise<string> {

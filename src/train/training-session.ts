@@ -59,15 +59,19 @@ export interface TrainingPlan {
   readonly parameterCount: number;
 }
 
+/** @throws the signal's reason when it is aborted while pictures are prepared */
 export async function planTraining(
   config: TrainConfig,
-  { onPreparing, observer }: Pick<SessionOptions, 'onPreparing' | 'observer'>,
+  { onPreparing, observer, signal }: Pick<SessionOptions, 'onPreparing' | 'observer' | 'signal'>,
 ): Promise<TrainingPlan> {
   const { path, imageSize, augment, background, strict, heldOutFraction } = config.data;
   const preparation = {
     imageSize,
     onWarning: (message: string) => observer.onWarning?.(message),
-    ...(onPreparing === undefined ? {} : { onProgress: onPreparing }),
+    onProgress: (done: number, total: number) => {
+      signal?.throwIfAborted();
+      onPreparing?.(done, total);
+    },
   };
   const dataset =
     path === 'emoji'
@@ -143,7 +147,7 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<
     backend,
     // Shards work at the same time only in threads of their own.
     session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
-    drawSamples: previewGrid(config.training.seed, { backend, threads }),
+    drawSamples: previewGrid(config.training.seed, { backend, threads, signal: options.signal }),
     version,
   });
 }
@@ -164,7 +168,9 @@ export async function drawFinalGrid(checkpoint: string, path: string, computing:
   return path;
 }
 
-type Computing = Pick<SessionOptions, 'backend' | 'threads'>;
+type Computing = Pick<SessionOptions, 'backend' | 'threads'> & {
+  readonly signal: AbortSignal | undefined;
+};
 
 interface ClassGridOptions extends Computing {
   readonly seed: number;
@@ -175,7 +181,7 @@ interface ClassGridOptions extends Computing {
 async function drawClassGrid(
   saved: Pick<SavedModel, 'card' | 'model' | 'weights'>,
   path: string,
-  { backend = cpuBackend, seed, threads, steps }: ClassGridOptions,
+  { backend = cpuBackend, seed, threads, steps, signal }: ClassGridOptions,
 ): Promise<void> {
   const classes = saved.card.classNames.slice(0, MAX_GRID_CLASSES);
   const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
@@ -187,7 +193,7 @@ async function drawClassGrid(
   });
   const sampler = await createSampler(saved, { backend, ...parallelism, steps });
   try {
-    const images = await sampler.generate({ labels, seed });
+    const images = await sampler.generate({ labels, seed, signal });
     await writeGrid(path, toPixels(images), { columns: GRID_COLUMNS, rowLabels: classes });
   } finally {
     await sampler.release();

@@ -1,6 +1,7 @@
 /** @file The real command as a process of its own. */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { once } from 'node:events';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const BIN = fileURLToPath(new URL('../../bin/udit.js', import.meta.url));
 
@@ -47,4 +48,24 @@ export function spawnUdit(args: readonly string[], env: NodeJS.ProcessEnv = proc
         ended.then(() => reject(new Error(`the process has ended without printing ${pattern}: ${printed}`)));
       }),
   };
+}
+
+/** Runs the command as soon as something comes in, with the arguments behind the first one. */
+const WAITING = `
+await new Promise((resolve) => process.stdin.once('data', resolve));
+process.stdin.destroy();
+await import(process.argv[1]);`;
+
+/** Runs the command when nobody reads either of its streams any more. @returns how it ended */
+export async function runUnread(args: readonly string[], env: NodeJS.ProcessEnv): UditProcess['ended'] {
+  const program = ['--input-type=module', '--eval', WAITING, pathToFileURL(BIN).href, ...args];
+  const child = spawn(process.execPath, program, { env });
+  const ended = once(child, 'exit');
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.destroy();
+    await once(stream, 'close');
+  }
+  child.stdin.end('go');
+  const [code, signal] = await ended;
+  return { code, signal };
 }
