@@ -83,7 +83,7 @@ describe('udit sample leaves its pictures and its cache, and warns of nothing,',
   });
 });
 
-// ONNX Runtime's telemetry looks up its host after some ten seconds; it reads certificates and the machine's identifier at once.
+// ONNX Runtime's telemetry reads certificates and the machine's identifier at once, and looks up its host ten seconds later.
 test('udit sample opens no connection, looks up no host, and prepares for neither', async ({ skip }) => {
   const record = join(root, 'record.txt');
   const launcher = ['strace', '-f', '-qq', '-e', 'trace=%network,%file', '-o', record];

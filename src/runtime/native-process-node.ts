@@ -1,4 +1,4 @@
-/** @file ONNX Runtime's native library in a process of its own, for what is better not done in the user's. */
+/** @file ONNX Runtime's native library in a process of its own, for work that may crash or take much memory. */
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
