@@ -18,7 +18,7 @@ const LAYERS_BELOW = {
   hub: ['core', 'files', 'data'],
   metrics: ['core'],
   plot: ['core', 'files'],
-  'saved-model': ['core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
+  'saved-model': ['files', 'core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
   inspect: ['core', 'graph', 'nn', 'models'],
 };
 const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { readSafetensors } from '../src/checkpoint/file-node.ts';
-import { listCheckpoints } from '../src/train/run-folder.ts';
+import { listCheckpoints } from '../src/saved-model/run-checkpoints-node.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { TINY_TRAINING_FLAGS } from './support/tiny-training.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { listCheckpoints } from '../src/train/run-folder.ts';
+import { listCheckpoints } from '../src/saved-model/run-checkpoints-node.ts';
 import { readStats } from '../src/train/stats-log.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { spawnUdit } from './support/spawn-udit.ts';

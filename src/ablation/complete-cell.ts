@@ -2,6 +2,7 @@
 import { readSafetensors } from '../checkpoint/file-node.ts';
 import { ConfigError } from '../core/errors.ts';
 import type { Backend } from '../runtime/session.ts';
+import { classSheets } from '../sampling/class-sheet-node.ts';
 import { openSavedModel } from '../saved-model/open-model.ts';
 import type { RunObserver } from '../train/training-run.ts';
 import { planTraining, trainInFolder } from '../train/training-session.ts';
@@ -30,7 +31,8 @@ export async function completeCell(
 ): Promise<CellMetrics> {
   const { config, runPath } = cell;
   const plan = await planTraining(config, options);
-  const { checkpoint } = await trainInFolder(plan, { ...options, config, runPath }).catch(
+  const drawSamples = classSheets({ ...options, seed: config.training.seed });
+  const { checkpoint } = await trainInFolder(plan, { ...options, config, runPath, drawSamples }).catch(
     (error: unknown) => {
       throw otherRun(error, cell);
     },

@@ -2,22 +2,21 @@
 import { join } from 'node:path';
 import { DiskCache } from '../compile/disk-cache-node.ts';
 import { ConfigError, UditError } from '../core/errors.ts';
-import { printable } from '../core/printable.ts';
 import { cacheFolder } from '../data/cache-folder-node.ts';
-import { wholeNumber } from './flags.ts';
-import type { Terminal } from './terminal.ts';
+import { parseCount } from '../hub/byte-size.ts';
 
 const VARIABLE = 'UDIT_COMPILE_CACHE';
 const DEFAULT_LIMIT = '10G';
 
 /**
  * The cache in the user's cache folder. `$UDIT_COMPILE_CACHE` says how much it may hold, such as `20G`; `off`: none.
- * Where it cannot be written, the command goes on without it and says so once.
+ * Where it cannot be written, models are compiled all the same.
  *
+ * @param onNote - told once why a compiled model is not kept
  * @throws ConfigError if it says something else
  */
 export function compileCache(
-  { err }: Pick<Terminal, 'err'>,
+  onNote: (note: string) => void = () => {},
   limit = process.env[VARIABLE] || DEFAULT_LIMIT,
 ): DiskCache | undefined {
   if (limit === 'off') return undefined;
@@ -26,20 +25,17 @@ export function compileCache(
     if (isTold) return;
     isTold = true;
     const reason = error instanceof UditError ? `${error.where}: ${error.problem}` : String(error);
-    err.write(printable(`note: the compiled model is not kept: ${reason}\n`));
+    onNote(`the compiled model is not kept: ${reason}`);
   };
   return new DiskCache({ folder: join(cacheFolder(), 'compiled'), maxBytes: bytesOf(limit), onUnkept });
 }
 
 function bytesOf(limit: string): number {
-  try {
-    return wholeNumber({ from: 0 })(limit);
-  } catch (cause) {
-    throw new ConfigError({
-      where: VARIABLE,
-      problem: `"${limit}" is no size in bytes`,
-      fix: `use one such as ${DEFAULT_LIMIT}, or off`,
-      cause,
-    });
-  }
+  const bytes = parseCount(limit);
+  if (!Number.isNaN(bytes)) return bytes;
+  throw new ConfigError({
+    where: VARIABLE,
+    problem: `"${limit}" is no size in bytes`,
+    fix: `use one such as ${DEFAULT_LIMIT}, or off`,
+  });
 }

@@ -20,7 +20,7 @@ import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
-import { startProgress, type Terminal } from './terminal.ts';
+import { notesOn, startProgress, type Terminal } from './terminal.ts';
 import { version } from './version.ts';
 
 type Format = 'onnx' | 'safetensors';
@@ -145,7 +145,7 @@ async function exportModel(
       metadata,
       backend: cpuBackend,
       threads: flags.threads ?? physicalCores(),
-      cache: compileCache(terminal),
+      cache: compileCache(notesOn(terminal)),
       signal,
       onProgress: (done, note) => progress.update(done, note),
     });

@@ -1,22 +1,12 @@
 /** @file Values of flags. What is not such a value ends the command as a usage error. */
 import { InvalidArgumentError } from 'commander';
+import { parseCount } from '../hub/byte-size.ts';
 
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-};
-
-/** A parser of whole numbers, also written `50k` (thousands), `8Ki` (1024), `2M`, `1Mi`, `4G`, `4Gi`. */
+/** A parser of whole numbers as {@link parseCount} reads them. */
 export function wholeNumber({ from }: { readonly from: number }): (text: string) => number {
   return (text) => {
-    const [, digits, unit = ''] = /^(\d+)(k|M|G|Ki|Mi|Gi)?$/.exec(text) ?? [];
-    const value = digits === undefined ? Number.NaN : Number(digits) * UNITS[unit]!;
-    if (!Number.isSafeInteger(value) || value < from) {
+    const value = parseCount(text);
+    if (!(value >= from)) {
       throw new InvalidArgumentError(`A whole number from ${from} is needed, such as ${from + 4} or 8Ki.`);
     }
     return value;

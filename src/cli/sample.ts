@@ -19,7 +19,7 @@ import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
-import { startProgress, type Terminal } from './terminal.ts';
+import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 interface SampleFlags extends ModelFlags, SamplingFlags, DeviceFlag {
   readonly classes: string;
@@ -129,7 +129,7 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags, termina
       freeBytes: process.availableMemory(),
       workerBytes: memoryPerWorker,
     }),
-    cache: flags.cache ? compileCache(terminal) : undefined,
+    cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
   });
   return { sampler, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
 }

@@ -15,7 +15,7 @@ import { compileCache } from './compile-cache.ts';
 import type { DeviceFlag } from './device-flag.ts';
 import { drawingFormats, stemOf } from './drawing-file.ts';
 import { formatTable } from './table.ts';
-import { startProgress, type Terminal } from './terminal.ts';
+import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 export interface SpectrumFlags extends DeviceFlag {
   /** Where it is drawn. */
@@ -73,7 +73,7 @@ async function measure(
   const backend = await openDevice(device);
   const threads = backend.name === 'cpu' ? physicalCores() : 1;
   const labels = Array.from({ length: pictures }, (_, i) => i % saved.model.config.numClasses);
-  const options = { backend, threads, cache: compileCache(terminal) };
+  const options = { backend, threads, cache: compileCache(notesOn(terminal)) };
   const drawing = startProgress(terminal, { title: 'drawing', total: pictures * SAMPLING.steps });
   const sampler = await createSampler(saved, { ...options, ...SAMPLING });
   let steps = 0;

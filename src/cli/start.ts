@@ -4,9 +4,10 @@ import type { Command } from 'commander';
 import { quoted } from '../core/printable.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
+import { drawFinalSheet } from '../sampling/class-sheet-node.ts';
 import { defaultsOfRun } from '../train/run-folder.ts';
 import { resolveTrainConfig } from '../train/train-config.ts';
-import { drawFinalGrid, planTraining, trainInFolder } from '../train/training-session.ts';
+import { planTraining, trainInFolder } from '../train/training-session.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn } from './flags.ts';
@@ -73,7 +74,7 @@ async function start(
     });
     watcher.stop();
     signal.throwIfAborted();
-    const grid = await drawFinalGrid(result.checkpoint, join(runPath, 'grid.png'), {
+    const grid = await drawFinalSheet(result.checkpoint, join(runPath, 'grid.png'), {
       backend,
       threads,
       signal,

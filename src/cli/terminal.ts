@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { isatty } from 'node:tty';
 import { Presets, SingleBar } from 'cli-progress';
+import { printable } from '../core/printable.ts';
 
 /** The part of a writable stream that is used. */
 export interface TextStream {
@@ -18,6 +19,11 @@ export interface Terminal {
   readonly err: TextStream;
   /** Asks the person at the keyboard; undefined where there is none. An input that ends answers nothing. */
   readonly ask?: ((question: string, signal: AbortSignal) => Promise<string>) | undefined;
+}
+
+/** Writes a note below which a command goes on. */
+export function notesOn({ err }: Pick<Terminal, 'err'>): (note: string) => void {
+  return (note) => err.write(printable(`note: ${note}\n`));
 }
 
 export const processTerminal: Terminal = {

@@ -1,10 +1,12 @@
 /** @file `udit train`: starts a run in its folder, or continues it there. */
+
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { quoted } from '../core/printable.ts';
 import { openDevice } from '../runtime/devices-node.ts';
 import { physicalCores } from '../runtime/physical-cores-node.ts';
+import { classSheets } from '../sampling/class-sheet-node.ts';
 import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
 import { defaultsOfRun } from '../train/run-folder.ts';
 import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
@@ -131,13 +133,16 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       terminal.out.write(describePlan(config, plan, start, runPath, flags.json === true));
       return;
     }
+    const backend = await openDevice(flags.device);
+    const threads = flags.threads ?? physicalCores();
     const result = await trainInFolder(plan, {
       config,
       runPath,
       version,
-      backend: await openDevice(flags.device),
+      backend,
       observer,
-      threads: flags.threads ?? physicalCores(),
+      drawSamples: classSheets({ seed: config.training.seed, backend, threads, signal }),
+      threads,
       signal,
       ...(flags.stopAfter === undefined ? {} : { stopAfterStep: flags.stopAfter }),
       ...(flags.maxMinutes === undefined ? {} : { stopAfterMs: flags.maxMinutes * 60_000 }),

@@ -28,7 +28,7 @@ const ABANDONED_AFTER_MS = 3_600_000;
 
 export class DiskCache implements CompileCache {
   private readonly folder: string;
-  private readonly maxBytes: number;
+  readonly maxBytes: number;
   private readonly machine = describeMachine();
   readonly onUnkept: CompileCache['onUnkept'];
 

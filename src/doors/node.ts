@@ -22,4 +22,5 @@ export { type ExportFileOptions, writeOnnxExport, writeWeightsExport } from '../
 export { type FetchedWeights, type FetchOptions, fetchWeights } from '../hub/fetch-weights-node.ts';
 export { DEVICES, type DeviceRequest, openDevice } from '../runtime/devices-node.ts';
 export { cpuBackend } from '../runtime/ort-node.ts';
+export { classSheets } from '../sampling/class-sheet-node.ts';
 export { writeModel } from '../saved-model/write-model-node.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatBytes } from './byte-size.ts';
+import { formatBytes, parseCount } from './byte-size.ts';
 
 test.each([
   [0, '0 bytes'],
@@ -15,4 +15,18 @@ test.each([
   [4e15, '4000 TB'],
 ])('%d is %s', (bytes, text) => {
   expect(formatBytes(bytes)).toBe(text);
+});
+
+test.each([
+  ['0', 0],
+  ['50k', 50_000],
+  ['8Ki', 8192],
+  ['2M', 2e6],
+  ['4Gi', 2 ** 32],
+  ['', Number.NaN],
+  ['1.5M', Number.NaN],
+  ['-1', Number.NaN],
+  ['9007199254740992', Number.NaN],
+])('%s counts %d', (text, count) => {
+  expect(parseCount(text)).toBe(count);
 });

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CheckpointError } from '../core/errors.ts';
 import { locatePublished } from '../hub/fetch-weights-node.ts';
-import { listCheckpoints } from './run-folder.ts';
+import { listCheckpoints } from '../saved-model/run-checkpoints-node.ts';
 
 /**
  * @param argument - a run folder, its `checkpoints` folder, a file, or the name of fetched weights

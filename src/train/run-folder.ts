@@ -1,5 +1,5 @@
 /** @file The folder of a run: where things are, which checkpoints are kept, and whether a run may go on in it. */
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { readSafetensors } from '../checkpoint/file-node.ts';
@@ -8,10 +8,9 @@ import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../files/atomic-write-node.ts';
 import { type FolderFailure, makeFolder } from '../files/make-folder-node.ts';
 import { systemErrorCode } from '../files/write-error-node.ts';
+import { type CheckpointFile, listCheckpoints } from '../saved-model/run-checkpoints-node.ts';
 import { type ConfigLayer, isLayer, layerOf, overlay } from './config-layer.ts';
 import type { TrainConfig } from './train-config.ts';
-
-const CHECKPOINT_NAME = /^step-(\d{7,})\.safetensors$/;
 
 /** Sections of a configuration that decide what is computed; the others may change between sessions of a run. */
 const BINDING_SECTIONS = ['model', 'data', 'objective', 'optimizer'] as const;
@@ -41,12 +40,6 @@ export const UNWRITABLE: FolderFailure = {
   Failure: ConfigError,
   fix: 'choose a writable folder with --results-dir',
 };
-
-/** A checkpoint on disk. */
-export interface CheckpointFile {
-  readonly path: string;
-  readonly step: number;
-}
 
 export class RunFolder {
   readonly path: string;
@@ -138,17 +131,6 @@ export class RunFolder {
       if (!isMilestone) await rm(checkpoint.path, { force: true });
     }
   }
-}
-
-/** Checkpoints in a folder in order of their steps; none if there is no such folder. */
-export async function listCheckpoints(folder: string): Promise<CheckpointFile[]> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  return names
-    .flatMap((name) => {
-      const match = CHECKPOINT_NAME.exec(name);
-      return match === null ? [] : [{ path: join(folder, name), step: Number(match[1]) }];
-    })
-    .sort((a, b) => a.step - b.step);
 }
 
 function stepDigits(step: number): string {

@@ -14,7 +14,7 @@ import { createObjective } from '../diffusion/objectives.ts';
 import type { Denoiser } from '../models/denoiser.ts';
 import { createModel, type ModelSpec } from '../models/registry.ts';
 import type { Backend } from '../runtime/session.ts';
-import { cardMetadata, type ModelCard } from '../saved-model/saved-model.ts';
+import { cardMetadata, type ModelCard, type SavedModel } from '../saved-model/saved-model.ts';
 import { HeldOutLoss } from './held-out-loss.ts';
 import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { drawRandomness } from './loss-graph.ts';
@@ -53,7 +53,10 @@ export interface RunObserver {
  * Draws the fixed-noise grid of the averaged model as a PNG file; given by the caller, which knows samplers. May stop
  * when the run does, by throwing.
  */
-export type DrawSamples = (card: ModelCard, state: TrainState, path: string) => Promise<Uint8Array>;
+export type DrawSamples = (
+  model: Pick<SavedModel, 'card' | 'model' | 'weights'>,
+  path: string,
+) => Promise<Uint8Array>;
 
 export interface RunOptions {
   readonly config: TrainConfig;
@@ -62,7 +65,8 @@ export interface RunOptions {
   readonly backend: Backend;
   readonly session: CompileOptions;
   readonly observer: RunObserver;
-  readonly drawSamples: DrawSamples;
+  /** Default: no sheets are drawn. */
+  readonly drawSamples?: DrawSamples;
   /** Of udit; checkpoints record it. */
   readonly version: string;
   /** Stops after the current step, with a checkpoint. */
@@ -252,8 +256,10 @@ class TrainingRun {
 
   private async saveSamples(): Promise<void> {
     const { folder, drawSamples, observer } = this.options;
+    if (drawSamples === undefined) return;
     const path = folder.samplesAt(this.step);
-    const png = await this.unlessStopped(drawSamples(this.card(), this.state, path));
+    const saved = { card: this.card(), model: this.model, weights: this.state.weights('ema') };
+    const png = await this.unlessStopped(drawSamples(saved, path));
     if (png === undefined) return;
     this.tensorBoard.image(this.step, 'samples', png);
     observer.onSamples?.(this.step, path);

@@ -1,13 +1,9 @@
-/** @file Everything between a resolved configuration and a training run: data, backend, folder and sample grids. */
-import { readFile } from 'node:fs/promises';
+/** @file Everything between a resolved configuration and a training run: data, backend and folder. */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { readSafetensors } from '../checkpoint/file-node.ts';
 import { ConfigError } from '../core/errors.ts';
 import { openEmoji } from '../data/emoji-node.ts';
 import { openImageFolder, type SkippedImage } from '../data/image-folder-node.ts';
-import { toPixels } from '../data/pixels.ts';
-import { writeGrid } from '../data/png-node.ts';
 import { type Split, splitHeldOut } from '../data/split.ts';
 import { createObjective } from '../diffusion/objectives.ts';
 import { type LockHolder, withLock } from '../files/lock-file-node.ts';
@@ -16,23 +12,12 @@ import { createModel, type ModelSpec } from '../models/registry.ts';
 import { countParameters } from '../nn/module.ts';
 import { cpuBackend } from '../runtime/ort-node.ts';
 import type { Backend } from '../runtime/session.ts';
-import { chooseParallelism } from '../sampling/parallelism.ts';
-import { createSampler } from '../sampling/sample.ts';
-import { DEFAULT_BATCH_SIZE } from '../sampling/settings.ts';
-import { workerBytes } from '../sampling/worker-memory.ts';
-import { openSavedModel } from '../saved-model/open-model.ts';
-import type { SavedModel } from '../saved-model/saved-model.ts';
+import { type CheckpointFile, listCheckpoints } from '../saved-model/run-checkpoints-node.ts';
 import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { modelForData } from './model-for-data.ts';
-import { type CheckpointFile, listCheckpoints, RunFolder, UNWRITABLE } from './run-folder.ts';
+import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { TrainConfig } from './train-config.ts';
 import { type DrawSamples, type RunObserver, type RunResult, runTraining } from './training-run.ts';
-
-/** Steps of the quick grids drawn while training. */
-const PREVIEW_STEPS = 20;
-/** Few enough for a class grid to be drawn in about 20 s on two cores. */
-const GRID_COLUMNS = 4;
-const MAX_GRID_CLASSES = 10;
 
 export interface SessionOptions {
   readonly config: TrainConfig;
@@ -43,6 +28,8 @@ export interface SessionOptions {
   readonly threads: number;
   readonly version: string;
   readonly observer: RunObserver;
+  /** Draws the sheets that `logging.sampleEvery` asks for, as `classSheets` does. Default: there are none. */
+  readonly drawSamples?: DrawSamples;
   readonly onPreparing?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
   readonly stopAfterStep?: number;
@@ -147,55 +134,6 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<
     backend,
     // Shards work at the same time only in threads of their own.
     session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
-    drawSamples: previewGrid(config.training.seed, { backend, threads, signal: options.signal }),
     version,
   });
-}
-
-/** A row per class, always from the same noise, so that grids of one run show the same pictures coming into being. */
-function previewGrid(seed: number, computing: Computing): DrawSamples {
-  return async (card, state, path) => {
-    const saved = { card, model: createModel(card.spec), weights: state.weights('ema') };
-    await drawClassGrid(saved, path, { ...computing, seed, steps: PREVIEW_STEPS });
-    return readFile(path);
-  };
-}
-
-/** The grid at the end of a session, drawn from its checkpoint with the sampler's own settings. */
-export async function drawFinalGrid(checkpoint: string, path: string, computing: Computing): Promise<string> {
-  const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
-  await drawClassGrid(saved, path, { ...computing, seed: 0 });
-  return path;
-}
-
-type Computing = Pick<SessionOptions, 'backend' | 'threads'> & {
-  readonly signal: AbortSignal | undefined;
-};
-
-interface ClassGridOptions extends Computing {
-  readonly seed: number;
-  /** Default: as the sampler chooses. */
-  readonly steps?: number;
-}
-
-async function drawClassGrid(
-  saved: Pick<SavedModel, 'card' | 'model' | 'weights'>,
-  path: string,
-  { backend = cpuBackend, seed, threads, steps, signal }: ClassGridOptions,
-): Promise<void> {
-  const classes = saved.card.classNames.slice(0, MAX_GRID_CLASSES);
-  const labels = classes.flatMap((_, label) => new Array<number>(GRID_COLUMNS).fill(label));
-  const parallelism = chooseParallelism({
-    batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
-    cores: backend.name === 'cpu' ? threads : 1,
-    freeBytes: process.availableMemory(),
-    workerBytes: workerBytes(saved.model, DEFAULT_BATCH_SIZE),
-  });
-  const sampler = await createSampler(saved, { backend, ...parallelism, steps });
-  try {
-    const images = await sampler.generate({ labels, seed, signal });
-    await writeGrid(path, toPixels(images), { columns: GRID_COLUMNS, rowLabels: classes });
-  } finally {
-    await sampler.release();
-  }
 }
