@@ -1,40 +1,49 @@
 // What may import what. docs/ARCHITECTURE.md says why; test/architecture.test.ts proves that each rule reports.
 
-/** Every layer (a folder of src/) with the layers it may import beside itself. A folder that is not here is an error. */
-const LAYERS_BELOW = {
-  core: [],
-  graph: ['core'],
-  interp: ['core', 'graph'],
-  onnx: ['core', 'graph'],
-  runtime: ['core', 'graph', 'onnx'],
-  nn: ['core', 'graph'],
-  models: ['core', 'graph', 'nn'],
-  diffusion: ['core', 'graph'],
-  optim: ['core', 'graph'],
-  files: ['core'],
-  compile: ['core', 'graph', 'onnx', 'runtime', 'files'],
-  checkpoint: ['core', 'files'],
-  data: ['core', 'files'],
-  hub: ['core', 'files', 'data'],
-  metrics: ['core'],
-  plot: ['core', 'files'],
-  'saved-model': ['files', 'core', 'graph', 'nn', 'models', 'diffusion', 'checkpoint'],
-  inspect: ['core', 'graph', 'nn', 'models'],
-};
-const LIBRARY_LAYERS = Object.keys(LAYERS_BELOW);
-LAYERS_BELOW.sampling = LIBRARY_LAYERS;
-LAYERS_BELOW.spectrum = [...LIBRARY_LAYERS, 'sampling'];
-LAYERS_BELOW.train = [...LIBRARY_LAYERS, 'sampling'];
-LAYERS_BELOW.export = [...LIBRARY_LAYERS, 'sampling'];
-LAYERS_BELOW.ablation = [...LIBRARY_LAYERS, 'sampling', 'train'];
-LAYERS_BELOW.bench = [...LIBRARY_LAYERS, 'sampling', 'train'];
-LAYERS_BELOW.web = [...LIBRARY_LAYERS, 'sampling'];
-LAYERS_BELOW.cli = [...LIBRARY_LAYERS, 'sampling', 'spectrum', 'export', 'train', 'ablation', 'bench'];
-LAYERS_BELOW.doors = Object.keys(LAYERS_BELOW);
+/**
+ * Districts (the folders of src/), lowest floor first. A district imports itself and the floors below; those of one floor
+ * do not know each other.
+ */
+const FLOORS = [
+  ['core'],
+  ['host', 'metrics'],
+  ['engine', 'formats', 'charts'],
+  ['networks', 'diffusion', 'data'],
+  ['models'],
+  ['tasks'],
+  ['web', 'studio'],
+  ['cli'],
+  // The package's entries; src/index.ts is one too.
+  ['doors'],
+];
 
-/** Layers that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
-const NODE_LAYERS = ['train', 'ablation', 'bench', 'cli'];
-const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_LAYERS)}/`, '^src/doors/(?:node|train)\\.ts$'];
+/** Rooms of a district with the rooms that each may import beside itself and the district's own files. */
+const ROOMS = {
+  host: { files: [], machine: ['files'], ranks: ['files', 'machine'] },
+  engine: {
+    graph: [],
+    interp: ['graph'],
+    onnx: ['graph'],
+    runtime: ['graph', 'onnx'],
+    compile: ['graph', 'onnx', 'runtime'],
+  },
+  networks: { nn: [], denoisers: ['nn'], autoencoders: ['nn'], features: ['nn'] },
+  data: { images: [], datasets: ['images'] },
+  tasks: {
+    sampling: [],
+    training: [],
+    encoding: [],
+    inspection: ['sampling'],
+    evaluation: ['sampling'],
+    export: ['sampling'],
+    ablation: ['sampling', 'training', 'inspection', 'evaluation'],
+    bench: ['sampling', 'training', 'encoding'],
+  },
+};
+
+/** Places that always run in Node; everywhere else a file that needs Node is called `*-node.ts`. */
+const NODE_PLACES = ['tasks/training/run', 'tasks/ablation', 'tasks/bench', 'studio', 'cli'];
+const NODE_FILES = ['-node\\.ts$', `^src/${anyOf(NODE_PLACES)}/`, '^src/doors/(?:node|train)\\.ts$'];
 
 /** Packages that run in a browser as they do in Node. A package is added here only after a look at what it imports. */
 const PORTABLE_PACKAGES = [
@@ -61,25 +70,54 @@ function packagePath(names) {
   return `(?:^|/node_modules/|^node_modules/)${anyOf(names)}(?:/|$)`;
 }
 
-const layerRules = Object.entries(LAYERS_BELOW).map(([layer, below]) => ({
-  name: `layer-${layer}`,
-  comment:
-    below.length === 0
-      ? `${layer} imports no other layer.`
-      : `${layer} imports only what stands below it: ${below.join(', ')}.`,
-  severity: 'error',
-  from: { path: `^src/${layer}/`, pathNot: TESTS },
-  to: { path: '^src/', pathNot: `^src/${anyOf([layer, ...below])}/` },
-}));
+const districtRules = FLOORS.flatMap((floor, level) => {
+  const below = FLOORS.slice(0, level).flat();
+  return floor.map((district) => ({
+    name: `district-${district}`,
+    comment:
+      below.length === 0
+        ? `${district} imports no other district.`
+        : `${district} imports only the floors below it: ${below.join(', ')}.`,
+    severity: 'error',
+    from: { path: `^src/${district}/`, pathNot: TESTS },
+    to: { path: '^src/', pathNot: `^src/${anyOf([district, ...below])}/` },
+  }));
+});
+
+const roomRules = Object.entries(ROOMS).flatMap(([district, rooms]) =>
+  Object.entries(rooms).map(([room, neighbours]) => {
+    const open = [room, ...neighbours];
+    return {
+      name: `room-${district}-${room}`,
+      comment: `Inside ${district}, ${room} imports only ${open.join(', ')}.`,
+      severity: 'error',
+      from: { path: `^src/${district}/${room}/`, pathNot: TESTS },
+      to: { path: `^src/${district}/`, pathNot: `^src/${district}/${anyOf(open)}/` },
+    };
+  }),
+);
 
 module.exports = {
   forbidden: [
-    ...layerRules,
+    ...districtRules,
+    ...roomRules,
     {
-      name: 'layer-unknown',
-      comment: 'A folder of src/ gets its place in LAYERS_BELOW before it imports anything.',
+      name: 'district-unknown',
+      comment: 'A folder of src/ gets its place in FLOORS before it imports anything.',
       severity: 'error',
-      from: { path: '^src/[^/]+/', pathNot: `^src/${anyOf(Object.keys(LAYERS_BELOW))}/` },
+      from: { path: '^src/[^/]+/', pathNot: `^src/${anyOf(FLOORS.flat())}/` },
+      to: {},
+    },
+    {
+      name: 'room-unknown',
+      comment: 'A folder of a district that has rooms gets its place in ROOMS before it imports anything.',
+      severity: 'error',
+      from: {
+        path: `^src/${anyOf(Object.keys(ROOMS))}/[^/]+/`,
+        pathNot: Object.entries(ROOMS).map(
+          ([district, rooms]) => `^src/${district}/${anyOf(Object.keys(rooms))}/`,
+        ),
+      },
       to: {},
     },
     {
@@ -88,6 +126,13 @@ module.exports = {
       severity: 'error',
       from: {},
       to: { circular: true },
+    },
+    {
+      name: 'web-never-reaches-host',
+      comment: 'A page has no files, processes or ranks.',
+      severity: 'error',
+      from: { path: '^src/web/' },
+      to: { path: '^src/host/', reachable: true },
     },
     {
       name: 'no-node-in-portable-code',
@@ -102,7 +147,7 @@ module.exports = {
       comment: 'A file that also runs in a browser cannot import one that needs Node.',
       severity: 'error',
       from: { path: '^src/', pathNot: [TESTS, ...NODE_FILES] },
-      to: { path: '^src/.*-node\\.ts$' },
+      to: { path: ['^src/.*-node\\.ts$', `^src/${anyOf(NODE_PLACES)}/`] },
     },
     {
       name: 'no-node-package-in-portable-code',
@@ -116,16 +161,16 @@ module.exports = {
     },
     {
       name: 'onnxruntime-in-runtime-only',
-      comment: 'All else speaks to the Session of src/runtime.',
+      comment: 'All else speaks to the Session of src/engine/runtime.',
       severity: 'error',
-      from: { pathNot: '^src/runtime/' },
+      from: { pathNot: '^src/engine/runtime/' },
       to: { path: packagePath(['onnxruntime-[a-z]+']) },
     },
     {
       name: 'native-library-in-one-file',
       comment: 'It is loaded once its telemetry is off, and in no other way.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/runtime/native-library-node\\.ts$' },
+      from: { path: '^src/', pathNot: '^src/engine/runtime/native-library-node\\.ts$' },
       to: { path: packagePath(['onnxruntime-node']) },
     },
     {

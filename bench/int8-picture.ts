@@ -6,15 +6,15 @@
  */
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { locateCheckpoint, openCheckpoint } from '../src/cli/checkpoint-argument.ts';
 import { Difference } from '../src/core/difference.ts';
 import { hostTensor } from '../src/core/host-tensor.ts';
 import { sizeOf } from '../src/core/shape.ts';
-import { toPixels } from '../src/data/pixels.ts';
-import { writeGrid } from '../src/data/png-node.ts';
-import type { Precision } from '../src/models/precision.ts';
-import { cpuBackend } from '../src/runtime/ort-node.ts';
-import { createSampler } from '../src/sampling/sample.ts';
+import { toPixels } from '../src/data/images/pixels.ts';
+import { writeGrid } from '../src/data/images/png-node.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
+import { locateCheckpoint, openCheckpoint } from '../src/models/bundled-node.ts';
+import type { Precision } from '../src/networks/precision.ts';
+import { createSampler } from '../src/tasks/sampling/sample.ts';
 
 const PICTURE = fileURLToPath(new URL('../docs/images/emoji-int8.png', import.meta.url));
 const PER_CLASS = 3;

@@ -3,11 +3,6 @@
  * have those, with files and devices.
  */
 
-export { type ByteSource, bytesInMemory, bytesOfBlob } from './checkpoint/byte-source.ts';
-export { openTensors } from './checkpoint/open.ts';
-export { parseSafetensors, type SafetensorsFile } from './checkpoint/safetensors.ts';
-export type { TensorFile } from './checkpoint/tensor-file.ts';
-export type { CompileCache } from './compile/cache.ts';
 export type { DType } from './core/dtype.ts';
 export {
   CheckpointError,
@@ -23,17 +18,28 @@ export {
 export { type HostTensor, type TensorMap, tensorOf, toNumbers } from './core/host-tensor.ts';
 export { fold, normal, type RandomKey, randomKey } from './core/random.ts';
 export { readTensors, type TensorInfo, type TensorSource } from './core/tensor-source.ts';
-export { toPixels } from './data/pixels.ts';
+export { toPixels } from './data/images/pixels.ts';
 export type { ObjectiveSpec } from './diffusion/objectives.ts';
 export { SAMPLERS, type SamplerName } from './diffusion/samplers.ts';
-export type { DenoiserConfig } from './models/denoiser.ts';
-export type { DiTConfig } from './models/dit.ts';
-export { PRECISIONS, type Precision } from './models/precision.ts';
-export { type ConfigOverrides, PRESETS, presetSpec } from './models/presets.ts';
-export { createModel, type Family, type ModelSpec } from './models/registry.ts';
-export type { UDiTConfig } from './models/udit.ts';
-export type { Backend, BackendName } from './runtime/session.ts';
-export { type ImageLikelihoods, type LikelihoodOptions, logLikelihood } from './sampling/log-likelihood.ts';
+export type { CompileCache } from './engine/compile/cache.ts';
+export type { Backend, BackendName } from './engine/runtime/session.ts';
+export { type ByteSource, bytesInMemory, bytesOfBlob } from './formats/byte-source.ts';
+export { openTensors } from './formats/open.ts';
+export { parseSafetensors, type SafetensorsFile } from './formats/safetensors.ts';
+export type { TensorFile } from './formats/tensor-file.ts';
+export { type ModelBytes, type OpenModelOptions, openModel } from './models/open-bytes.ts';
+export type { ModelCard, SavedModel, WeightSet, WeightSource } from './models/saved-model.ts';
+export type { DenoiserConfig } from './networks/denoisers/denoiser.ts';
+export type { DiTConfig } from './networks/denoisers/dit.ts';
+export type { UDiTConfig } from './networks/denoisers/udit.ts';
+export { PRECISIONS, type Precision } from './networks/precision.ts';
+export { type ConfigOverrides, PRESETS, presetSpec } from './networks/presets.ts';
+export { createModel, type Family, type ModelSpec } from './networks/registry.ts';
+export {
+  type ImageLikelihoods,
+  type LikelihoodOptions,
+  logLikelihood,
+} from './tasks/sampling/log-likelihood.ts';
 export {
   createSampler,
   type ImageSampler,
@@ -42,7 +48,5 @@ export {
   type SampleRequest,
   type SamplerOptions,
   type StepProgress,
-} from './sampling/sample.ts';
-export type { SamplingSettings } from './sampling/settings.ts';
-export { type ModelBytes, type OpenModelOptions, openModel } from './saved-model/open-bytes.ts';
-export type { ModelCard, SavedModel, WeightSet, WeightSource } from './saved-model/saved-model.ts';
+} from './tasks/sampling/sample.ts';
+export type { SamplingSettings } from './tasks/sampling/settings.ts';

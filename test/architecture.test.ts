@@ -16,81 +16,110 @@ const DEVELOPMENT_PACKAGES = ['vitest'];
 type Import = readonly [file: string, imported: string];
 
 const FORBIDDEN: readonly (readonly [rule: string, ...Import])[] = [
-  ['layer-core', 'src/core/upwards.ts', '../graph/graph.ts'],
-  ['layer-graph', 'src/graph/upwards.ts', '../onnx/lower.ts'],
-  ['layer-interp', 'src/interp/sideways.ts', '../onnx/lower.ts'],
-  ['layer-onnx', 'src/onnx/upwards.ts', '../runtime/session.ts'],
-  ['layer-runtime', 'src/runtime/upwards.ts', '../models/dit.ts'],
-  ['layer-nn', 'src/nn/upwards.ts', '../models/dit.ts'],
-  ['layer-models', 'src/models/sideways.ts', '../diffusion/gaussian.ts'],
-  ['layer-diffusion', 'src/diffusion/sideways.ts', '../models/dit.ts'],
-  ['layer-optim', 'src/optim/sideways.ts', '../nn/module.ts'],
-  ['layer-files', 'src/files/upwards.ts', '../checkpoint/view.ts'],
-  ['layer-compile', 'src/compile/sideways.ts', '../models/dit.ts'],
-  ['layer-checkpoint', 'src/checkpoint/sideways.ts', '../data/pixels.ts'],
-  ['layer-data', 'src/data/sideways.ts', '../checkpoint/view.ts'],
-  ['layer-hub', 'src/hub/sideways.ts', '../checkpoint/view.ts'],
-  ['layer-metrics', 'src/metrics/sideways.ts', '../data/pixels.ts'],
-  ['layer-plot', 'src/plot/sideways.ts', '../data/pixels.ts'],
-  ['layer-saved-model', 'src/saved-model/upwards.ts', '../runtime/session.ts'],
-  ['layer-inspect', 'src/inspect/sideways.ts', '../saved-model/file.ts'],
-  ['layer-sampling', 'src/sampling/sideways.ts', '../train/loop.ts'],
-  ['layer-spectrum', 'src/spectrum/upwards.ts', '../train/loop.ts'],
-  ['layer-train', 'src/train/upwards.ts', '../cli/main.ts'],
-  ['layer-export', 'src/export/sideways.ts', '../train/loop.ts'],
-  ['layer-ablation', 'src/ablation/sideways.ts', '../bench/contest.ts'],
-  ['layer-bench', 'src/bench/upwards.ts', '../cli/main.ts'],
-  ['layer-web', 'src/web/upwards.ts', '../cli/main.ts'],
-  ['layer-cli', 'src/cli/upwards.ts', '../index.ts'],
-  ['layer-doors', 'src/doors/upwards.ts', '../index.ts'],
-  ['layer-unknown', 'src/misc/anything.ts', '../core/shape.ts'],
-  ['no-cycle', 'src/graph/one.ts', './other.ts'],
-  ['no-node-in-portable-code', 'src/models/reader.ts', 'node:fs'],
+  ['district-core', 'src/core/upwards.ts', '../engine/graph/graph.ts'],
+  ['district-host', 'src/host/files/upwards.ts', '../../formats/view.ts'],
+  ['district-metrics', 'src/metrics/sideways.ts', '../host/files/lock-node.ts'],
+  ['district-engine', 'src/engine/runtime/upwards.ts', '../../networks/denoisers/dit.ts'],
+  ['district-formats', 'src/formats/sideways.ts', '../engine/graph/graph.ts'],
+  ['district-charts', 'src/charts/upwards.ts', '../data/images/pixels.ts'],
+  ['district-networks', 'src/networks/denoisers/sideways.ts', '../../diffusion/guidance.ts'],
+  ['district-diffusion', 'src/diffusion/sideways.ts', '../networks/denoisers/dit.ts'],
+  ['district-data', 'src/data/datasets/sideways.ts', '../../networks/nn/module.ts'],
+  ['district-models', 'src/models/upwards.ts', '../tasks/sampling/sample.ts'],
+  ['district-tasks', 'src/tasks/training/run/upwards.ts', '../../../cli/main.ts'],
+  ['district-web', 'src/web/upwards.ts', '../cli/main.ts'],
+  ['district-studio', 'src/studio/sideways.ts', '../web/page.ts'],
+  ['district-cli', 'src/cli/upwards.ts', '../index.ts'],
+  ['district-doors', 'src/doors/upwards.ts', '../index.ts'],
+  ['room-host-files', 'src/host/files/sideways.ts', '../machine/cores-node.ts'],
+  ['room-host-machine', 'src/host/machine/sideways.ts', '../ranks/threads-node.ts'],
+  ['room-host-ranks', 'src/host/ranks/sideways.ts', '../listing.ts'],
+  ['room-engine-graph', 'src/engine/graph/upwards.ts', '../onnx/lower.ts'],
+  ['room-engine-interp', 'src/engine/interp/sideways.ts', '../onnx/lower.ts'],
+  ['room-engine-onnx', 'src/engine/onnx/upwards.ts', '../runtime/session.ts'],
+  ['room-engine-runtime', 'src/engine/runtime/sideways.ts', '../compile/inference.ts'],
+  ['room-engine-compile', 'src/engine/compile/sideways.ts', '../interp/evaluate.ts'],
+  ['room-networks-nn', 'src/networks/nn/upwards.ts', '../denoisers/dit.ts'],
+  ['room-networks-denoisers', 'src/networks/denoisers/upwards.ts', '../families.ts'],
+  ['room-networks-autoencoders', 'src/networks/autoencoders/sideways.ts', '../denoisers/dit.ts'],
+  ['room-networks-features', 'src/networks/features/sideways.ts', '../autoencoders/kl.ts'],
+  ['room-data-images', 'src/data/images/upwards.ts', '../datasets/dataset.ts'],
+  ['room-data-datasets', 'src/data/datasets/upwards.ts', '../shards.ts'],
+  ['room-tasks-sampling', 'src/tasks/sampling/sideways.ts', '../export/graph.ts'],
+  ['room-tasks-training', 'src/tasks/training/run/pictures.ts', '../../sampling/sample.ts'],
+  ['room-tasks-encoding', 'src/tasks/encoding/sideways.ts', '../sampling/sample.ts'],
+  ['room-tasks-inspection', 'src/tasks/inspection/sideways.ts', '../export/graph.ts'],
+  ['room-tasks-evaluation', 'src/tasks/evaluation/sideways.ts', '../export/graph.ts'],
+  ['room-tasks-export', 'src/tasks/export/sideways.ts', '../inspection/cost.ts'],
+  ['room-tasks-ablation', 'src/tasks/ablation/sideways.ts', '../bench/contest.ts'],
+  ['room-tasks-bench', 'src/tasks/bench/sideways.ts', '../ablation/cell.ts'],
+  ['district-unknown', 'src/misc/anything.ts', '../core/shape.ts'],
+  ['room-unknown', 'src/tasks/misc/anything.ts', '../../core/shape.ts'],
+  ['no-cycle', 'src/engine/graph/one.ts', './other.ts'],
+  ['web-never-reaches-host', 'src/web/files.ts', '../models/with-files.ts'],
+  ['no-node-in-portable-code', 'src/networks/reader.ts', 'node:fs'],
   ['no-node-in-portable-code', 'src/core/reader.ts', 'fs/promises'],
-  ['no-node-file-in-portable-code', 'src/data/reader.ts', './decode-node.ts'],
-  ['no-node-package-in-portable-code', 'src/data/decoder.ts', 'sharp'],
-  ['no-node-package-in-portable-code', 'src/data/artwork.ts', '@twemoji/svg'],
+  ['no-node-file-in-portable-code', 'src/data/images/reader.ts', './decode-node.ts'],
+  ['no-node-file-in-portable-code', 'src/tasks/sampling/watcher.ts', '../ablation/cell.ts'],
+  ['no-node-package-in-portable-code', 'src/data/images/decoder.ts', 'sharp'],
+  ['no-node-package-in-portable-code', 'src/data/datasets/artwork.ts', '@twemoji/svg'],
   ['no-node-package-in-portable-code', 'src/diffusion/colours.ts', 'chalk'],
-  ['no-node-package-in-portable-code', 'src/runtime/both.ts', 'onnxruntime-node'],
-  ['onnxruntime-in-runtime-only', 'src/train/direct.ts', 'onnxruntime-node'],
-  ['onnxruntime-in-runtime-only', 'src/models/direct.ts', 'onnxruntime-web'],
-  ['native-library-in-one-file', 'src/runtime/direct-node.ts', 'onnxruntime-node'],
+  ['no-node-package-in-portable-code', 'src/engine/runtime/both.ts', 'onnxruntime-node'],
+  ['onnxruntime-in-runtime-only', 'src/tasks/training/run/direct.ts', 'onnxruntime-node'],
+  ['onnxruntime-in-runtime-only', 'src/networks/direct.ts', 'onnxruntime-web'],
+  ['native-library-in-one-file', 'src/engine/runtime/direct-node.ts', 'onnxruntime-node'],
   ['no-test-code-in-sources', 'src/cli/golden.ts', '../../test/support/closeness.ts'],
-  ['no-test-code-in-sources', 'src/interp/borrowed.ts', './evaluate.test.ts'],
-  ['no-development-package-in-sources', 'src/train/checked.ts', 'vitest'],
-  ['no-unresolvable', 'src/train/lost.ts', './does-not-exist.ts'],
+  ['no-test-code-in-sources', 'src/engine/interp/borrowed.ts', './evaluate.test.ts'],
+  ['no-development-package-in-sources', 'src/tasks/training/run/checked.ts', 'vitest'],
+  ['no-unresolvable', 'src/tasks/training/run/lost.ts', './does-not-exist.ts'],
 ];
 
 const ALLOWED: readonly Import[] = [
-  ['src/models/dit.ts', '../nn/module.ts'],
-  ['src/onnx/lower.ts', '../graph/graph.ts'],
-  ['src/runtime/native-library-node.ts', 'onnxruntime-node'],
-  ['src/runtime/session.ts', 'onnxruntime-web'],
-  ['src/data/decode-node.ts', 'sharp'],
-  ['src/checkpoint/view.ts', 'fflate'],
-  ['src/checkpoint/file-node.ts', '../files/atomic-write-node.ts'],
-  ['src/files/atomic-write-node.ts', 'node:fs'],
-  ['src/train/loop.ts', 'node:fs'],
-  ['src/ablation/cell.ts', '../train/loop.ts'],
-  ['src/train/grids.ts', '../sampling/images.ts'],
-  ['src/bench/contest.ts', '../train/loop.ts'],
-  ['src/bench/contestant.ts', 'node:child_process'],
-  ['src/cli/main.ts', '../train/loop.ts'],
+  ['src/networks/denoisers/dit.ts', '../nn/module.ts'],
+  ['src/networks/families.ts', './denoisers/dit.ts'],
+  ['src/engine/onnx/lower.ts', '../graph/graph.ts'],
+  ['src/engine/runtime/native-library-node.ts', 'onnxruntime-node'],
+  ['src/engine/runtime/session.ts', 'onnxruntime-web'],
+  ['src/engine/compile/disk-cache-node.ts', '../../host/files/lock-node.ts'],
+  ['src/data/images/decode-node.ts', 'sharp'],
+  ['src/data/datasets/dataset.ts', '../images/pixels.ts'],
+  ['src/formats/view.ts', 'fflate'],
+  ['src/formats/file-node.ts', '../host/files/lock-node.ts'],
+  ['src/host/files/lock-node.ts', 'node:fs'],
+  ['src/models/with-files.ts', '../host/files/text.ts'],
+  ['src/models/file.ts', '../networks/denoisers/dit.ts'],
+  ['src/tasks/training/run/loop.ts', 'node:fs'],
+  ['src/tasks/ablation/cell.ts', '../training/run/loop.ts'],
+  ['src/tasks/ablation/pictures.ts', '../sampling/sample.ts'],
+  ['src/tasks/bench/contest.ts', '../training/run/loop.ts'],
+  ['src/tasks/bench/contestant.ts', 'node:child_process'],
+  ['src/web/page.ts', '../models/file.ts'],
+  ['src/studio/server.ts', '../tasks/training/run/loop.ts'],
+  ['src/cli/main.ts', '../studio/server.ts'],
   ['src/doors/node.ts', '../cli/main.ts'],
-  ['src/saved-model/file.ts', '../models/dit.ts'],
-  ['src/interp/evaluate.test.ts', '../onnx/lower.ts'],
+  ['src/engine/interp/evaluate.test.ts', '../onnx/lower.ts'],
   ['src/core/shape.test.ts', 'vitest'],
-  ['test/parity.test.ts', '../src/train/loop.ts'],
+  ['test/parity.test.ts', '../src/tasks/training/run/loop.ts'],
 ];
 
 /** Files that are imported above and import nothing. */
 const LEAVES = [
   'src/core/shape.ts',
-  'src/graph/graph.ts',
-  'src/diffusion/gaussian.ts',
-  'src/nn/module.ts',
-  'src/data/pixels.ts',
-  'src/sampling/images.ts',
+  'src/host/files/text.ts',
+  'src/host/machine/cores-node.ts',
+  'src/host/ranks/threads-node.ts',
+  'src/host/listing.ts',
+  'src/engine/graph/graph.ts',
+  'src/engine/compile/inference.ts',
+  'src/engine/interp/evaluate.ts',
+  'src/diffusion/guidance.ts',
+  'src/networks/nn/module.ts',
+  'src/networks/autoencoders/kl.ts',
+  'src/data/images/pixels.ts',
+  'src/data/shards.ts',
+  'src/tasks/export/graph.ts',
+  'src/tasks/inspection/cost.ts',
+  'src/tasks/sampling/sample.ts',
   'src/index.ts',
   'test/support/closeness.ts',
 ];
@@ -106,7 +135,7 @@ beforeAll(async () => {
     await write(join('node_modules', name, 'index.js'), '');
   }
   for (const file of LEAVES) await write(file, 'export {};\n');
-  await write('src/graph/other.ts', "import './one.ts';\n");
+  await write('src/engine/graph/other.ts', "import './one.ts';\n");
   for (const [file, imported] of ALLOWED) await write(file, `import '${imported}';\n`);
   for (const [, file, imported] of FORBIDDEN) await write(file, `import '${imported}';\n`);
   broken = await rulesBrokenBy(['src', 'test']);
@@ -129,10 +158,12 @@ it('has a violation for every rule', () => {
 
 it('catches an import of types alone', async () => {
   await write(
-    'src/nn/typed.ts',
+    'src/networks/nn/typed.ts',
     "import type { Stats } from 'node:fs';\nexport type Size = Stats['size'];\n",
   );
-  expect((await rulesBrokenBy(['src/nn'])).get('src/nn/typed.ts')).toEqual(['no-node-in-portable-code']);
+  expect((await rulesBrokenBy(['src/networks/nn'])).get('src/networks/nn/typed.ts')).toEqual([
+    'no-node-in-portable-code',
+  ]);
 });
 
 // A path that is resolved, or loaded by `createRequire`, is no import.
@@ -143,7 +174,10 @@ it('names the native library where it is loaded and where its path is passed on,
   for (const file of files.filter((name) => name.endsWith('.ts'))) {
     if (/['"]onnxruntime-node\b/.test(await readFile(join(sources, file), 'utf8'))) naming.push(file);
   }
-  expect(naming.sort()).toEqual(['runtime/native-library-node.ts', 'runtime/native-process-node.ts']);
+  expect(naming.sort()).toEqual([
+    'engine/runtime/native-library-node.ts',
+    'engine/runtime/native-process-node.ts',
+  ]);
 });
 
 async function write(file: string, text: string): Promise<void> {

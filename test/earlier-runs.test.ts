@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openModel } from '../src/cli/open-model-node.ts';
-import { readStats } from '../src/train/stats-log.ts';
+import { openModel } from '../src/models/open-node.ts';
+import { readStats } from '../src/tasks/training/run/stats-log.ts';
 import { runUdit } from './support/run-udit.ts';
 
 /** Four of eight steps of a tiny U-DiT on emoji of 8×8, stopped by `--stop-after 4`. */

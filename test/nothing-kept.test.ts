@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
 const UDIT = fileURLToPath(new URL('../bin/udit.js', import.meta.url));
-const BACKEND = new URL('../src/runtime/ort-node.ts', import.meta.url);
+const BACKEND = new URL('../src/engine/runtime/cpu-node.ts', import.meta.url);
 const TSX = import.meta.resolve('tsx/esm/api');
 
 /** Folders of a user: `home`, `work` (the current one), `cache` (udit's) and `tmp`. */

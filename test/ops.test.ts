@@ -5,17 +5,17 @@
 import { describe, expect, it } from 'vitest';
 import type { DType } from '../src/core/dtype.ts';
 import { type TensorMap, tensorOf, toNumbers } from '../src/core/host-tensor.ts';
-import { checkGraph, type Graph, graphOf } from '../src/graph/graph.ts';
-import * as ops from '../src/graph/operators.ts';
-import { simplify } from '../src/graph/rewrite.ts';
-import type { Tensor } from '../src/graph/tensor.ts';
-import { gradients } from '../src/graph/vjp.ts';
-import { evaluate } from '../src/interp/evaluate.ts';
-import { lowerGraph } from '../src/onnx/lower.ts';
-import { GPU, type LowerOptions, PORTABLE, typeFor } from '../src/onnx/lowering.ts';
-import { cpuBackend } from '../src/runtime/ort-node.ts';
-import { wasmBackend } from '../src/runtime/ort-web.ts';
-import type { Backend, SessionOptions } from '../src/runtime/session.ts';
+import { checkGraph, type Graph, graphOf } from '../src/engine/graph/graph.ts';
+import * as ops from '../src/engine/graph/operators.ts';
+import { simplify } from '../src/engine/graph/rewrite.ts';
+import type { Tensor } from '../src/engine/graph/tensor.ts';
+import { gradients } from '../src/engine/graph/vjp.ts';
+import { evaluate } from '../src/engine/interp/evaluate.ts';
+import { lowerGraph } from '../src/engine/onnx/lower.ts';
+import { GPU, type LowerOptions, PORTABLE, typeFor } from '../src/engine/onnx/lowering.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
+import type { Backend, SessionOptions } from '../src/engine/runtime/session.ts';
+import { wasmBackend } from '../src/engine/runtime/wasm-web.ts';
 import { expectClose, type Tolerance } from './support/closeness.ts';
 import { buildCase, hasGradient, OP_CASES, type OpCase, titleOf, weightedSum } from './support/op-cases.ts';
 

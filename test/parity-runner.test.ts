@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { readSafetensors, writeSafetensors } from '../src/checkpoint/file-node.ts';
 import { type HostTensor, hostTensor } from '../src/core/host-tensor.ts';
-import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
+import { readSafetensors, writeSafetensors } from '../src/formats/file-node.ts';
 import { formatResult, formatSummary } from '../tools/parity/report.ts';
 import { checkFolder, type FixtureResult } from '../tools/parity/run.ts';
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { cpuBackend } from '../src/runtime/ort-node.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { listFixtures, nameOf } from '../tools/parity/fixture.ts';
 import { formatResult } from '../tools/parity/report.ts';
 import { checkFixture } from '../tools/parity/run.ts';

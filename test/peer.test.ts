@@ -3,9 +3,9 @@ import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { findPeers } from '../src/bench/peer.ts';
-import { planBench } from '../src/bench/plan.ts';
-import { presetSpec } from '../src/models/presets.ts';
+import { presetSpec } from '../src/networks/presets.ts';
+import { findPeers } from '../src/tasks/bench/peer.ts';
+import { planBench } from '../src/tasks/bench/plan.ts';
 import { REPOSITORY } from './support/documents.ts';
 
 const PYTHON = process.env.UDIT_PEER_PYTHON?.split(',')[0] ?? '/usr/bin/python3';

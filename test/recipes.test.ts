@@ -2,10 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { cellMacs, planAblation } from '../src/ablation/ablation.ts';
-import { cellConfig, type Grid, parseGrid } from '../src/ablation/grid.ts';
-import { createModel } from '../src/models/registry.ts';
-import { modelOfConfig } from '../src/train/model-for-data.ts';
+import { createModel } from '../src/networks/registry.ts';
+import { cellMacs, planAblation } from '../src/tasks/ablation/ablation.ts';
+import { cellConfig, type Grid, parseGrid } from '../src/tasks/ablation/grid.ts';
+import { modelOfConfig } from '../src/tasks/training/config/model-for-data.ts';
 import { REPOSITORY } from './support/documents.ts';
 
 const RECIPES = readdirSync(join(REPOSITORY, 'recipes'))

@@ -3,8 +3,8 @@
  * A run that began with other weights is told how many pictures those had seen.
  * Usage: tsx tools/bundle-model.ts runs/NAME weights/u-dit-xs-emoji.safetensors [pictures seen before]
  */
-import { locateCheckpoint, openCheckpoint } from '../src/cli/checkpoint-argument.ts';
-import { writeModel } from '../src/saved-model/write-model-node.ts';
+import { locateCheckpoint, openCheckpoint } from '../src/models/bundled-node.ts';
+import { writeModel } from '../src/models/write-model-node.ts';
 
 /** Measured: docs/guides/choosing-a-sampler.md. */
 const GUIDANCE = { cfgInterval: [0.05, 0.8] } as const;

@@ -1,11 +1,12 @@
 /** @file What a person sees of an ablation: its cells beforehand, and how far it is. */
-import type { AblationObserver, PlannedVariant } from '../ablation/ablation.ts';
-import { cellMacs } from '../ablation/ablation.ts';
-import type { Cell } from '../ablation/cell.ts';
-import type { CellMetrics } from '../ablation/evaluate.ts';
-import type { Grid } from '../ablation/grid.ts';
-import { METRIC_NAMES, METRICS } from '../ablation/metrics.ts';
-import { formatGiga, formatMillions } from '../inspect/format.ts';
+
+import { formatGiga, formatMillions } from '../charts/format.ts';
+import type { AblationObserver, PlannedVariant } from '../tasks/ablation/ablation.ts';
+import { cellMacs } from '../tasks/ablation/ablation.ts';
+import type { Cell } from '../tasks/ablation/cell.ts';
+import type { CellMetrics } from '../tasks/ablation/evaluate.ts';
+import type { Grid } from '../tasks/ablation/grid.ts';
+import { METRIC_NAMES, METRICS } from '../tasks/ablation/metrics.ts';
 import { formatTable } from './table.ts';
 import { formatSeconds, type Progress, startProgress, type Terminal } from './terminal.ts';
 import { preparationProgress } from './train-report.ts';

@@ -1,18 +1,18 @@
 /** @file `udit ablate`: trains the variants of a grid with several seeds, and compares them. */
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
-import { planAblation, runAblation } from '../ablation/ablation.ts';
-import { parseGrid } from '../ablation/grid.ts';
-import { formatTable } from '../ablation/table.ts';
-import { openDevice } from '../runtime/devices-node.ts';
-import { physicalCores } from '../runtime/physical-cores-node.ts';
+import { version } from '../core/version-node.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { planAblation, runAblation } from '../tasks/ablation/ablation.ts';
+import { parseGrid } from '../tasks/ablation/grid.ts';
+import { formatTable } from '../tasks/ablation/table.ts';
 import { describeGrid, watchAblation } from './ablate-report.ts';
 import { readJsonObject } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import type { Terminal } from './terminal.ts';
-import { version } from './version.ts';
 
 interface AblateFlags extends DeviceFlag {
   readonly out?: string;

@@ -1,8 +1,8 @@
 /** @file Configurations on the command line: a JSON file, and single keys as `--set key=value`. */
 import { readFile } from 'node:fs/promises';
 import { ConfigError } from '../core/errors.ts';
-import { type ConfigLayer, isLayer, layerOf } from '../train/config-layer.ts';
-import { withEarlierDefaults } from '../train/run-folder.ts';
+import { type ConfigLayer, isLayer, layerOf } from '../tasks/training/config/config-layer.ts';
+import { withEarlierDefaults } from '../tasks/training/run/run-folder.ts';
 
 /** @throws ConfigError if there is no JSON object in it */
 export async function readConfigFile(path: string): Promise<ConfigLayer> {

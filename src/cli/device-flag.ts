@@ -1,6 +1,6 @@
 /** @file The flag that says what models run on, shared by the commands that run them. */
 import { Option } from 'commander';
-import { DEVICE_REQUESTS, type DeviceRequest } from '../runtime/devices-node.ts';
+import { DEVICE_REQUESTS, type DeviceRequest } from '../engine/runtime/devices-node.ts';
 
 export interface DeviceFlag {
   readonly device: DeviceRequest;

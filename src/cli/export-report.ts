@@ -1,8 +1,9 @@
 /** @file What `udit export` prints about the file it has written. */
-import type { Agreement } from '../export/export-check.ts';
-import type { WrittenExport } from '../export/export-file-node.ts';
-import type { ModelValue } from '../onnx/model-writer.ts';
-import type { FoundModel } from '../saved-model/open-model.ts';
+
+import type { ModelValue } from '../engine/onnx/model-writer.ts';
+import type { FoundModel } from '../models/open-model.ts';
+import type { Agreement } from '../tasks/export/export-check.ts';
+import type { WrittenExport } from '../tasks/export/export-file-node.ts';
 import { modelLines, plural, shortest } from './wording.ts';
 
 export interface ExportReport {

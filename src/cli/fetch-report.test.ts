@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { recordingTerminal } from '../../test/support/recording-terminal.ts';
-import { publishedFile } from '../hub/catalogue.ts';
+import { publishedFile } from '../models/hub/catalogue.ts';
 import { Speedometer, watchFetch } from './fetch-report.ts';
 
 beforeEach(() => {

@@ -1,10 +1,10 @@
 /** @file What `udit fetch` prints: the list, the terms, how far a download is, and where the file lies. */
-import { formatBytes } from '../hub/byte-size.ts';
-import type { PublishedFile } from '../hub/catalogue.ts';
-import type { DownloadProgress } from '../hub/download-node.ts';
-import type { FetchedWeights } from '../hub/fetch-weights-node.ts';
-import { describeLicence, LICENCES } from '../hub/licences.ts';
-import type { CachedWeights, HashSource } from '../hub/weights-cache-node.ts';
+import { formatBytes } from '../core/byte-size.ts';
+import type { PublishedFile } from '../models/hub/catalogue.ts';
+import type { DownloadProgress } from '../models/hub/download-node.ts';
+import type { FetchedWeights } from '../models/hub/fetch-weights-node.ts';
+import { describeLicence, LICENCES } from '../models/hub/licences.ts';
+import type { CachedWeights, HashSource } from '../models/hub/weights-cache-node.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
 
 export interface ListedWeights {

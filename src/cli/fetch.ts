@@ -1,8 +1,8 @@
 /** @file `udit fetch`: published weights by name, into the cache. */
 import type { Command } from 'commander';
-import { CATALOGUE, publishedFile } from '../hub/catalogue.ts';
-import { fetchWeights } from '../hub/fetch-weights-node.ts';
-import { WeightsCache } from '../hub/weights-cache-node.ts';
+import { CATALOGUE, publishedFile } from '../models/hub/catalogue.ts';
+import { fetchWeights } from '../models/hub/fetch-weights-node.ts';
+import { WeightsCache } from '../models/hub/weights-cache-node.ts';
 import { interruptible } from './failures.ts';
 import { describeFetched, describeList, describeTerms, watchFetch } from './fetch-report.ts';
 import { numberIn, wholeNumber } from './flags.ts';

@@ -1,6 +1,6 @@
 /** @file Values of flags. What is not such a value ends the command as a usage error. */
 import { InvalidArgumentError } from 'commander';
-import { parseCount } from '../hub/byte-size.ts';
+import { parseCount } from '../core/byte-size.ts';
 
 /** A parser of whole numbers as {@link parseCount} reads them. */
 export function wholeNumber({ from }: { readonly from: number }): (text: string) => number {

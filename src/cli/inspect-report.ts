@@ -1,9 +1,10 @@
 /** @file What `udit inspect` prints about a model. */
-import { type MacCounts, totalMacs } from '../graph/macs.ts';
-import type { AttentionCost } from '../inspect/attention-cost.ts';
-import type { Counterpart } from '../inspect/counterpart.ts';
-import { formatShare } from '../inspect/format.ts';
-import type { Inspection } from '../inspect/inspect.ts';
+
+import { formatShare } from '../charts/format.ts';
+import { type MacCounts, totalMacs } from '../engine/graph/macs.ts';
+import type { AttentionCost } from '../tasks/inspection/attention-cost.ts';
+import type { Counterpart } from '../tasks/inspection/counterpart.ts';
+import type { Inspection } from '../tasks/inspection/inspect.ts';
 import type { NamedModel } from './model-argument.ts';
 import { formatTable } from './table.ts';
 

@@ -2,12 +2,12 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ConfigError } from '../core/errors.ts';
-import { writeFileAtomic } from '../files/atomic-write-node.ts';
-import { counterpartOf } from '../inspect/counterpart.ts';
-import { drawModel } from '../inspect/drawing.ts';
-import { inspectModel } from '../inspect/inspect.ts';
-import { layerOf } from '../train/config-layer.ts';
-import { locateCheckpoint } from './checkpoint-argument.ts';
+import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
+import { locateCheckpoint } from '../models/bundled-node.ts';
+import { counterpartOf } from '../tasks/inspection/counterpart.ts';
+import { drawModel } from '../tasks/inspection/drawing.ts';
+import { inspectModel } from '../tasks/inspection/inspect.ts';
+import { layerOf } from '../tasks/training/config/config-layer.ts';
 import { collectAssignments, parseAssignment } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';

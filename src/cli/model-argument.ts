@@ -1,12 +1,12 @@
 /** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
 import { statSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
-import { PRESETS, presetSpec } from '../models/presets.ts';
-import type { ModelSpec } from '../models/registry.ts';
-import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
-import { modelOfConfig } from '../train/model-for-data.ts';
-import { resolveTrainConfig } from '../train/train-config.ts';
-import { findCheckpoint, locateCheckpoint } from './checkpoint-argument.ts';
+import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
+import { PRESETS, presetSpec } from '../networks/presets.ts';
+import type { ModelSpec } from '../networks/registry.ts';
+import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
+import { modelOfConfig } from '../tasks/training/config/model-for-data.ts';
+import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
 import { readConfigFile } from './config-arguments.ts';
 
 /** What a path that does not exist must look like to be missed as a file, and not as a preset. */

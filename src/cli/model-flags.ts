@@ -1,8 +1,8 @@
 /** @file Flags for what a checkpoint does not say itself: which weights of it are meant, and which model they are of. */
 import { type Command, Option } from 'commander';
-import type { DiTConfig } from '../models/dit.ts';
-import type { ModelRequest } from '../saved-model/open-model.ts';
-import type { WeightSet } from '../saved-model/saved-model.ts';
+import type { ModelRequest } from '../models/open-model.ts';
+import type { WeightSet } from '../models/saved-model.ts';
+import type { DiTConfig } from '../networks/denoisers/dit.ts';
 import { wholeNumber } from './flags.ts';
 
 export interface ModelFlags {

@@ -1,11 +1,11 @@
 /** @file `udit plot`: a measurement of one or several runs against steps, as SVG and PNG. */
 import { dirname, resolve, sep } from 'node:path';
 import { type Command, Option } from 'commander';
+import { drawChart, type Series } from '../charts/chart.ts';
+import { writeDrawing } from '../charts/png-node.ts';
 import { ConfigError } from '../core/errors.ts';
-import { makeFolder } from '../files/make-folder-node.ts';
-import { drawChart, type Series } from '../plot/chart.ts';
-import { writeDrawing } from '../plot/png-node.ts';
-import { type CurveAxis, readCurve } from '../train/curve.ts';
+import { makeFolder } from '../host/files/make-folder-node.ts';
+import { type CurveAxis, readCurve } from '../tasks/training/run/curve.ts';
 import { drawingFormats, stemOf } from './drawing-file.ts';
 import type { Terminal } from './terminal.ts';
 

@@ -1,5 +1,6 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
+import { version } from '../core/version-node.ts';
 import { registerAblate } from './ablate.ts';
 import { registerBench } from './bench.ts';
 import { registerExport } from './export.ts';
@@ -11,7 +12,6 @@ import { registerSample } from './sample.ts';
 import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
 import { registerTrain } from './train.ts';
-import { version } from './version.ts';
 
 const AFTER_HELP = `
 Examples:

@@ -1,11 +1,11 @@
 /** @file What `udit sample` prints about what it draws. */
-import { formatBytes } from '../hub/byte-size.ts';
-import type { BackendName } from '../runtime/session.ts';
-import type { GuidanceInterval } from '../sampling/guidance-interval.ts';
-import type { ImageSampler } from '../sampling/sample.ts';
-import type { SampleFiles } from '../sampling/sample-files-node.ts';
-import { drawsPixels } from '../sampling/settings.ts';
-import type { SavedModel } from '../saved-model/saved-model.ts';
+import { formatBytes } from '../core/byte-size.ts';
+import type { BackendName } from '../engine/runtime/session.ts';
+import type { SavedModel } from '../models/saved-model.ts';
+import type { GuidanceInterval } from '../tasks/sampling/guidance-interval.ts';
+import type { ImageSampler } from '../tasks/sampling/sample.ts';
+import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
+import { drawsPixels } from '../tasks/sampling/settings.ts';
 import { modelLines, plural, shortest } from './wording.ts';
 
 export interface DrawnSamples {

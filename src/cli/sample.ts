@@ -1,18 +1,23 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
-import { PRECISIONS, type Precision } from '../models/precision.ts';
-import { openDevice } from '../runtime/devices-node.ts';
-import { physicalCores } from '../runtime/physical-cores-node.ts';
-import { chooseClasses } from '../sampling/classes.ts';
-import { drawLatentsToFolder } from '../sampling/latent-files-node.ts';
-import { chooseParallelism } from '../sampling/parallelism.ts';
-import { createSampler, type StepProgress } from '../sampling/sample.ts';
-import { drawToFolder } from '../sampling/sample-files-node.ts';
-import { chooseSettings, DEFAULT_BATCH_SIZE, drawsPixels, evenBatchSize } from '../sampling/settings.ts';
-import { workerBytes } from '../sampling/worker-memory.ts';
-import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from './checkpoint-argument.ts';
-import { compileCache } from './compile-cache.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
+import { compileCache } from '../models/compile-cache-node.ts';
+import { PRECISIONS, type Precision } from '../networks/precision.ts';
+import { chooseClasses } from '../tasks/sampling/classes.ts';
+import { drawLatentsToFolder } from '../tasks/sampling/latent-files-node.ts';
+import { chooseParallelism } from '../tasks/sampling/parallelism.ts';
+import { createSampler, type StepProgress } from '../tasks/sampling/sample.ts';
+import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
+import {
+  chooseSettings,
+  DEFAULT_BATCH_SIZE,
+  drawsPixels,
+  evenBatchSize,
+} from '../tasks/sampling/settings.ts';
+import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';

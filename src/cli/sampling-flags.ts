@@ -1,9 +1,9 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw. */
 import { type Command, Option } from 'commander';
-import { DIFFUSION_FORMS, LAST_STEPS } from '../diffusion/flow-sde.ts';
+import { DIFFUSION_FORMS, LAST_STEPS } from '../diffusion/flow/sde.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import type { SamplingOptions } from '../diffusion/sampling-plan.ts';
-import type { RequestedSettings } from '../sampling/settings.ts';
+import type { RequestedSettings } from '../tasks/sampling/settings.ts';
 import { numberIn, twoNumbers } from './flags.ts';
 
 export interface SamplingFlags extends Omit<SamplingOptions, 'steps'> {

@@ -1,17 +1,22 @@
 /** @file `udit inspect --spectrum`: the spatial frequencies of a trained network's features, measured, told and drawn. */
 import { dirname, resolve } from 'node:path';
+import { formatShare } from '../charts/format.ts';
+import { writeDrawing } from '../charts/png-node.ts';
 import { ConfigError } from '../core/errors.ts';
-import { makeFolder } from '../files/make-folder-node.ts';
-import { formatShare } from '../inspect/format.ts';
-import { PRESETS } from '../models/presets.ts';
-import { writeDrawing } from '../plot/png-node.ts';
-import { openDevice } from '../runtime/devices-node.ts';
-import { physicalCores } from '../runtime/physical-cores-node.ts';
-import { createSampler } from '../sampling/sample.ts';
-import { drawSpectrum } from '../spectrum/drawing.ts';
-import { finestShare, measureSpectrum, octaveShares, type Spectrum } from '../spectrum/spectrum.ts';
-import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from './checkpoint-argument.ts';
-import { compileCache } from './compile-cache.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { makeFolder } from '../host/files/make-folder-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
+import { compileCache } from '../models/compile-cache-node.ts';
+import { PRESETS } from '../networks/presets.ts';
+import { drawSpectrum } from '../tasks/inspection/spectrum/drawing.ts';
+import {
+  finestShare,
+  measureSpectrum,
+  octaveShares,
+  type Spectrum,
+} from '../tasks/inspection/spectrum/spectrum.ts';
+import { createSampler } from '../tasks/sampling/sample.ts';
 import type { DeviceFlag } from './device-flag.ts';
 import { drawingFormats, stemOf } from './drawing-file.ts';
 import { formatTable } from './table.ts';

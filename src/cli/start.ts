@@ -2,18 +2,18 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { quoted } from '../core/printable.ts';
-import { openDevice } from '../runtime/devices-node.ts';
-import { physicalCores } from '../runtime/physical-cores-node.ts';
-import { drawFinalSheet } from '../sampling/class-sheet-node.ts';
-import { defaultsOfRun } from '../train/run-folder.ts';
-import { resolveTrainConfig } from '../train/train-config.ts';
-import { planTraining, trainInFolder } from '../train/training-session.ts';
+import { version } from '../core/version-node.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { drawFinalSheet } from '../tasks/sampling/class-sheet-node.ts';
+import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
+import { defaultsOfRun } from '../tasks/training/run/run-folder.ts';
+import { planTraining, trainInFolder } from '../tasks/training/run/training-session.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn } from './flags.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
-import { version } from './version.ts';
 
 const DEFAULT_MINUTES = 4;
 

@@ -1,10 +1,10 @@
 /** @file What a person sees of a run in training: a bar on a terminal, lines elsewhere, and everything in `log.txt`. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Background } from '../data/background.ts';
-import { AppendFile } from '../files/append-file-node.ts';
-import type { InitialWeights } from '../train/initial-weights.ts';
-import type { RunObserver, RunResult, StepReport } from '../train/training-run.ts';
+import type { Background } from '../data/images/background.ts';
+import { AppendFile } from '../host/files/append-file-node.ts';
+import type { InitialWeights } from '../tasks/training/run/initial-weights.ts';
+import type { RunObserver, RunResult, StepReport } from '../tasks/training/run/training-run.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
 
 const LONGEST_LIST = 6;

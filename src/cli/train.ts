@@ -4,20 +4,21 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { quoted } from '../core/printable.ts';
-import { openDevice } from '../runtime/devices-node.ts';
-import { physicalCores } from '../runtime/physical-cores-node.ts';
-import { classSheets } from '../sampling/class-sheet-node.ts';
-import { type ConfigLayer, layerOf } from '../train/config-layer.ts';
-import { defaultsOfRun } from '../train/run-folder.ts';
-import { resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
-import type { RunResult } from '../train/training-run.ts';
+import { version } from '../core/version-node.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
+import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
+import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
+import { defaultsOfRun } from '../tasks/training/run/run-folder.ts';
+import type { RunResult } from '../tasks/training/run/training-run.ts';
 import {
   planStart,
   planTraining,
   type RunStart,
   type TrainingPlan,
   trainInFolder,
-} from '../train/training-session.ts';
+} from '../tasks/training/run/training-session.ts';
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
@@ -30,7 +31,6 @@ import {
   preparationProgress,
   watchRun,
 } from './train-report.ts';
-import { version } from './version.ts';
 
 interface TrainFlags extends DeviceFlag {
   readonly config?: string;

@@ -1,7 +1,7 @@
 /** @file What several commands say in the same words. */
 import { relative } from 'node:path';
 import { printable } from '../core/printable.ts';
-import type { SavedModel } from '../saved-model/saved-model.ts';
+import type { SavedModel } from '../models/saved-model.ts';
 
 const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ENGINES } from '../../test/support/diffusion-fixtures.ts';
 import { type HostTensor, tensorOf } from '../core/host-tensor.ts';
-import { input } from '../graph/operators.ts';
+import { input } from '../engine/graph/operators.ts';
 import { CoefficientTable } from './coefficients.ts';
 
 const table = new CoefficientTable({ scale: [1, 2, 3], shift: Float64Array.of(0.1, 0.2, 0.3) });

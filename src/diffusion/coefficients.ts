@@ -3,8 +3,8 @@
  * graph gets them either by integer steps per sample (training) or as one fed row that all samples share (sampling).
  */
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
-import { constant, reshape, slice, takeRows } from '../graph/operators.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import { constant, reshape, slice, takeRows } from '../engine/graph/operators.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
 import type { PerSample } from './denoise.ts';
 
 /** Each [N, 1, 1, 1], or [1, 1, 1, 1] where all samples share a step: they broadcast over images. */

@@ -1,5 +1,5 @@
 /** @file What diffusion knows of a model: a function in the graph from noisy images and times to a prediction. */
-import type { Tensor } from '../graph/tensor.ts';
+import type { Tensor } from '../engine/graph/tensor.ts';
 
 // N batch · C H W image or latent
 

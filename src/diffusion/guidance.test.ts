@@ -3,7 +3,7 @@ import { expectClose } from '../../test/support/closeness.ts';
 import { ENGINES } from '../../test/support/diffusion-fixtures.ts';
 import { type HostTensor, scalar, tensorOf } from '../core/host-tensor.ts';
 import { normal, randomKey } from '../core/random.ts';
-import { add, cast, concat, input, mul, reshape } from '../graph/operators.ts';
+import { add, cast, concat, input, mul, reshape } from '../engine/graph/operators.ts';
 import type { DenoiseWithLabels } from './denoise.ts';
 import { type GuidanceOptions, guided, guidedPairs } from './guidance.ts';
 

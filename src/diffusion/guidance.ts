@@ -1,8 +1,8 @@
 /** @file Classifier-free guidance (Ho & Salimans 2022): the network sees every image twice, with and without its class. */
 import { ConfigError } from '../core/errors.ts';
 import { scalar } from '../core/host-tensor.ts';
-import { add, broadcastTo, concat, constant, mul, slice, sub } from '../graph/operators.ts';
-import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+import { add, broadcastTo, concat, constant, mul, slice, sub } from '../engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../engine/graph/tensor.ts';
 import type { Denoise, DenoiseWithLabels, Images, PerSample } from './denoise.ts';
 
 export interface GuidanceOptions {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
 import { ENGINES, readTensors } from '../../test/support/diffusion-fixtures.ts';
 import { tensorOf, toNumbers } from '../core/host-tensor.ts';
-import { input, reverse } from '../graph/operators.ts';
+import { input, reverse } from '../engine/graph/operators.ts';
 import {
   approximateNormalCdf,
   bitsPerDimension,

@@ -13,8 +13,8 @@ import {
   sub,
   tanh,
   where,
-} from '../graph/operators.ts';
-import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+} from '../engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../engine/graph/tensor.ts';
 
 /** Mean and log-variance of a Gaussian; they broadcast against each other. */
 export interface LogGaussian {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { randomKey } from '../core/random.ts';
-import { concat, input } from '../graph/operators.ts';
+import { concat, input } from '../engine/graph/operators.ts';
 import type { Denoise } from './denoise.ts';
-import { REFERENCE_FLOW_OPTIONS } from './flow.ts';
-import { flowObjective } from './flow-objective.ts';
-import { REFERENCE_GAUSSIAN_OPTIONS } from './gaussian.ts';
-import { gaussianObjective } from './gaussian-objective.ts';
+import { REFERENCE_FLOW_OPTIONS } from './flow/flow.ts';
+import { flowObjective } from './flow/objective.ts';
+import { REFERENCE_GAUSSIAN_OPTIONS } from './gaussian/gaussian.ts';
+import { gaussianObjective } from './gaussian/objective.ts';
 import type { Objective } from './objective.ts';
 import { createObjective } from './objectives.ts';
 

@@ -1,7 +1,7 @@
 /** @file What a training loop needs of an objective, whichever it is. */
 import type { HostTensor } from '../core/host-tensor.ts';
 import type { RandomKey } from '../core/random.ts';
-import type { Tensor, Unlabelled } from '../graph/tensor.ts';
+import type { Tensor, Unlabelled } from '../engine/graph/tensor.ts';
 import type { Denoise, Images, PerSample } from './denoise.ts';
 
 export interface Loss {

@@ -3,13 +3,13 @@
  * graph serves every step, and every plan of the same sampler whatever its number of steps. Running it is not done here.
  */
 import { ConfigError } from '../core/errors.ts';
-import type { FlowObjective } from './flow-objective.ts';
-import { planAdaptiveOde, planFlowDpmSolver, planOde, planSde } from './flow-plans.ts';
-import type { SdeMethod } from './flow-sde.ts';
-import type { GaussianObjective } from './gaussian-objective.ts';
-import { planDdim, planDdpm, planGaussianDpmSolver } from './gaussian-plans.ts';
-import type { FixedMethodName } from './runge-kutta.ts';
+import type { FlowObjective } from './flow/objective.ts';
+import { planAdaptiveOde, planFlowDpmSolver, planOde, planSde } from './flow/plans.ts';
+import type { SdeMethod } from './flow/sde.ts';
+import type { GaussianObjective } from './gaussian/objective.ts';
+import { planDdim, planDdpm, planGaussianDpmSolver } from './gaussian/plans.ts';
 import type { AdaptivePlan, SamplingOptions, SamplingPlan } from './sampling-plan.ts';
+import type { FixedMethodName } from './solvers/runge-kutta.ts';
 
 /** A sampler as it draws from one objective. */
 type SamplerOf<O> = {

@@ -1,11 +1,11 @@
 /** @file What a sampler is to whoever runs it: the graph of one step, and the numbers that each step is fed. */
 import { ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
-import type { Unlabelled } from '../graph/tensor.ts';
+import type { Unlabelled } from '../engine/graph/tensor.ts';
 import type { Denoise, Images } from './denoise.ts';
-import type { Interval } from './flow.ts';
-import type { DiffusionForm, LastStep } from './flow-sde.ts';
-import type { OdeTolerances } from './ode-solver.ts';
+import type { Interval } from './flow/flow.ts';
+import type { DiffusionForm, LastStep } from './flow/sde.ts';
+import type { OdeTolerances } from './solvers/ode-solver.ts';
 
 export interface SamplingOptions {
   /**

@@ -1,15 +1,15 @@
 /** @file The bound of both kinds of models on data whose exact denoiser and whose entropy are known. */
 import { describe, expect, test } from 'vitest';
-import { compileTraining } from '../compile/training.ts';
 import { hostTensor, type TensorMap } from '../core/host-tensor.ts';
 import { normal, randomKey } from '../core/random.ts';
-import { graphOf } from '../graph/graph.ts';
-import { add, constantOf, div, input, mean, mul, reshape, square, sub } from '../graph/operators.ts';
-import { cpuBackend } from '../runtime/ort-node.ts';
+import { compileTraining } from '../engine/compile/training.ts';
+import { graphOf } from '../engine/graph/graph.ts';
+import { add, constantOf, div, input, mean, mul, reshape, square, sub } from '../engine/graph/operators.ts';
+import { cpuBackend } from '../engine/runtime/cpu-node.ts';
 import type { Denoise } from './denoise.ts';
-import { flowObjective } from './flow-objective.ts';
-import { FLOW_PATHS, type FlowPathName, pathAt } from './flow-path.ts';
-import { gaussianObjective } from './gaussian-objective.ts';
+import { flowObjective } from './flow/objective.ts';
+import { FLOW_PATHS, type FlowPathName, pathAt } from './flow/path.ts';
+import { gaussianObjective } from './gaussian/objective.ts';
 import { variationalBound } from './variational-bound.ts';
 
 /** Pixels are normally distributed with this deviation, rounded to grey levels. */

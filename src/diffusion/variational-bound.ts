@@ -3,16 +3,16 @@
  * model: its value at one time, such that the mean over evenly spread times is the bound.
  */
 import { tensorOf } from '../core/host-tensor.ts';
-import { add, constantOf, div, mul, reshape, square, sub } from '../graph/operators.ts';
-import type { Unlabelled } from '../graph/tensor.ts';
+import { add, constantOf, div, mul, reshape, square, sub } from '../engine/graph/operators.ts';
+import type { Unlabelled } from '../engine/graph/tensor.ts';
 import type { Denoise, Images, PerSample } from './denoise.ts';
-import type { FlowOptions } from './flow.ts';
-import type { FlowObjective } from './flow-objective.ts';
-import { FLOW_PATHS, type FlowPath, interpolate, levelAt, pathAt } from './flow-path.ts';
-import { predictData } from './flow-prediction.ts';
-import { addNoise, type GaussianDiffusion, networkTimes, splitPrediction } from './gaussian.ts';
-import { boundTermBits, priorBits } from './gaussian-loss.ts';
-import type { GaussianObjective } from './gaussian-objective.ts';
+import type { FlowOptions } from './flow/flow.ts';
+import type { FlowObjective } from './flow/objective.ts';
+import { FLOW_PATHS, type FlowPath, interpolate, levelAt, pathAt } from './flow/path.ts';
+import { predictData } from './flow/prediction.ts';
+import { addNoise, type GaussianDiffusion, networkTimes, splitPrediction } from './gaussian/gaussian.ts';
+import { boundTermBits, priorBits } from './gaussian/loss.ts';
+import type { GaussianObjective } from './gaussian/objective.ts';
 import { bitsPerDimension, discretizedLogLikelihood, gaussianKl } from './likelihood.ts';
 import type { MeasuredObjective } from './objective.ts';
 

@@ -2,4 +2,4 @@
 
 export { type FeatureStatistics, featureStatistics, frechetDistance } from '../metrics/frechet.ts';
 export { mosaicStatistics, mosaics } from '../metrics/mosaic.ts';
-export { type Draw, drawInProportion, drawOf } from '../sampling/draw.ts';
+export { type Draw, drawInProportion, drawOf } from '../tasks/sampling/draw.ts';

@@ -1,7 +1,7 @@
 /** @file `udit/export`: models as ONNX files and as weights, without Node; `udit/node` writes them to disk. */
 
-export { serialiseSafetensors } from '../checkpoint/safetensors.ts';
-export { type Agreement, type CheckOptions, checkExport } from '../export/export-check.ts';
+export { serialiseSafetensors } from '../formats/safetensors.ts';
+export { type Agreement, type CheckOptions, checkExport } from '../tasks/export/export-check.ts';
 export {
   type Drawing,
   type ExportedModel,
@@ -11,4 +11,4 @@ export {
   type OnnxExport,
   type OnnxExportOptions,
   serialiseExport,
-} from '../export/onnx-export.ts';
+} from '../tasks/export/onnx-export.ts';

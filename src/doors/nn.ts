@@ -6,13 +6,13 @@ export {
   type DenoiserConfig,
   type Stage,
   type TraceOptions,
-} from '../models/denoiser.ts';
-export { inPrecision } from '../models/precision.ts';
-export { type ForwardOptions, traceForward } from '../models/trace.ts';
-export * from '../nn/conditioning.ts';
-export * from '../nn/initialise.ts';
-export * from '../nn/layers.ts';
-export * from '../nn/module.ts';
-export * from '../nn/position.ts';
-export * from '../nn/rotary.ts';
-export * from '../nn/sub-grids.ts';
+} from '../networks/denoisers/denoiser.ts';
+export * from '../networks/nn/conditioning.ts';
+export * from '../networks/nn/initialise.ts';
+export * from '../networks/nn/layers.ts';
+export * from '../networks/nn/module.ts';
+export * from '../networks/nn/position.ts';
+export * from '../networks/nn/rotary.ts';
+export * from '../networks/nn/sub-grids.ts';
+export { inPrecision } from '../networks/precision.ts';
+export { type ForwardOptions, traceForward } from '../networks/trace.ts';

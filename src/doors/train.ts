@@ -1,12 +1,21 @@
 /** @file `udit/train`: configurations, trainings in a folder, and what can be read of their runs. */
 
-export { type CheckpointFile, listCheckpoints } from '../saved-model/run-checkpoints-node.ts';
-export { type ConfigLayer, layerOf, overlay } from '../train/config-layer.ts';
-export { type CurveAxis, type CurvePoint, readCurve } from '../train/curve.ts';
-export { recipeFor } from '../train/recipes.ts';
-export { readStats, type StatsRecord } from '../train/stats-log.ts';
-export { type OptimizerConfig, resolveTrainConfig, type TrainConfig } from '../train/train-config.ts';
-export type { HeldOutMeasurement, RunObserver, RunResult, StepReport } from '../train/training-run.ts';
+export { type CheckpointFile, listCheckpoints } from '../models/run-checkpoints-node.ts';
+export { type ConfigLayer, layerOf, overlay } from '../tasks/training/config/config-layer.ts';
+export { recipeFor } from '../tasks/training/config/recipes.ts';
+export {
+  type OptimizerConfig,
+  resolveTrainConfig,
+  type TrainConfig,
+} from '../tasks/training/config/train-config.ts';
+export { type CurveAxis, type CurvePoint, readCurve } from '../tasks/training/run/curve.ts';
+export { readStats, type StatsRecord } from '../tasks/training/run/stats-log.ts';
+export type {
+  HeldOutMeasurement,
+  RunObserver,
+  RunResult,
+  StepReport,
+} from '../tasks/training/run/training-run.ts';
 export {
   planStart,
   planTraining,
@@ -14,4 +23,4 @@ export {
   type SessionOptions,
   type TrainingPlan,
   trainInFolder,
-} from '../train/training-session.ts';
+} from '../tasks/training/run/training-session.ts';

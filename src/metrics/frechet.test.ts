@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
-import { parseSafetensors } from '../checkpoint/safetensors.ts';
 import { toNumbers } from '../core/host-tensor.ts';
 import { normal, randomKey } from '../core/random.ts';
+import { parseSafetensors } from '../formats/safetensors.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from './frechet.ts';
 
 /** Of N random samples whose features depend on each other. */

@@ -1,7 +1,7 @@
 /** @file Opens a model that a page has fetched. */
 import { DownloadError } from '../core/errors.ts';
-import { type ModelBytes, type OpenModelOptions, openModel as openBytes } from '../saved-model/open-bytes.ts';
-import type { SavedModel } from '../saved-model/saved-model.ts';
+import { type ModelBytes, type OpenModelOptions, openModel as openBytes } from '../models/open-bytes.ts';
+import type { SavedModel } from '../models/saved-model.ts';
 
 /**
  * The model in a response, or in bytes that a page has already.

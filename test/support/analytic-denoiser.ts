@@ -1,10 +1,10 @@
 /** @file A model whose samples are known in closed form: each class is one picture, and its velocity leads there. */
 import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
-import { div, reshape, sub, takeRows } from '../../src/graph/operators.ts';
-import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
-import { type Condition, Denoiser, type DenoiserConfig } from '../../src/models/denoiser.ts';
-import { zeros } from '../../src/nn/initialise.ts';
-import { Parameter } from '../../src/nn/module.ts';
+import { div, reshape, sub, takeRows } from '../../src/engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
+import { type Condition, Denoiser, type DenoiserConfig } from '../../src/networks/denoisers/denoiser.ts';
+import { zeros } from '../../src/networks/nn/initialise.ts';
+import { Parameter } from '../../src/networks/nn/module.ts';
 
 /**
  * The exact flow of data that is one picture d_y per class: v(x, t) = (d_y − x) / (1 − t). Euler's method follows it

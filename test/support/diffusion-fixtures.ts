@@ -1,18 +1,18 @@
 /** @file The reference's Gaussian diffusion in numbers: test/fixtures/diffusion, and the engines they are checked on. */
 import { readFileSync } from 'node:fs';
-import { parseSafetensors } from '../../src/checkpoint/safetensors.ts';
-import { compileTraining } from '../../src/compile/training.ts';
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
 import { toNumbers } from '../../src/core/host-tensor.ts';
 import {
   type GaussianDiffusion,
   type GaussianOptions,
   gaussianDiffusion,
-} from '../../src/diffusion/gaussian.ts';
-import { checkGraph, graphOf } from '../../src/graph/graph.ts';
-import type { Tensor } from '../../src/graph/tensor.ts';
-import { evaluate } from '../../src/interp/evaluate.ts';
-import { cpuBackend } from '../../src/runtime/ort-node.ts';
+} from '../../src/diffusion/gaussian/gaussian.ts';
+import { compileTraining } from '../../src/engine/compile/training.ts';
+import { checkGraph, graphOf } from '../../src/engine/graph/graph.ts';
+import type { Tensor } from '../../src/engine/graph/tensor.ts';
+import { evaluate } from '../../src/engine/interp/evaluate.ts';
+import { cpuBackend } from '../../src/engine/runtime/cpu-node.ts';
+import { parseSafetensors } from '../../src/formats/safetensors.ts';
 
 const FOLDER = new URL('../fixtures/diffusion/', import.meta.url);
 

@@ -3,11 +3,11 @@
  * in the middle of it.
  */
 
-import { compileTraining } from '../../src/compile/training.ts';
 import { tensorOf } from '../../src/core/host-tensor.ts';
-import { graphOf } from '../../src/graph/graph.ts';
-import { input, matmul, sum } from '../../src/graph/operators.ts';
-import { cpuBackend } from '../../src/runtime/ort-node.ts';
+import { compileTraining } from '../../src/engine/compile/training.ts';
+import { graphOf } from '../../src/engine/graph/graph.ts';
+import { input, matmul, sum } from '../../src/engine/graph/operators.ts';
+import { cpuBackend } from '../../src/engine/runtime/cpu-node.ts';
 
 const SIZE = 1500;
 const a = input('a', [SIZE, SIZE]);

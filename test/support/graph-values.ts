@@ -3,10 +3,10 @@ import { expect } from 'vitest';
 import { type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
 import { fold, normal, randomKey } from '../../src/core/random.ts';
 import { sizeOf } from '../../src/core/shape.ts';
-import { checkGraph, type Graph, leavesOf } from '../../src/graph/graph.ts';
-import type { OpName } from '../../src/graph/tensor.ts';
-import { topologicalOrder } from '../../src/graph/traverse.ts';
-import { evaluate } from '../../src/interp/evaluate.ts';
+import { checkGraph, type Graph, leavesOf } from '../../src/engine/graph/graph.ts';
+import type { OpName } from '../../src/engine/graph/tensor.ts';
+import { topologicalOrder } from '../../src/engine/graph/traverse.ts';
+import { evaluate } from '../../src/engine/interp/evaluate.ts';
 import { expectClose } from './closeness.ts';
 
 /** Normal values for every leaf of a graph. */

@@ -1,11 +1,11 @@
 /** @file Prints what a program takes that draws with so many workers (first argument), in bytes, and what one should take at most. */
 import { randomKey } from '../../src/core/random.ts';
-import { presetSpec } from '../../src/models/presets.ts';
-import { createModel } from '../../src/models/registry.ts';
-import { initialise, normalWith } from '../../src/nn/initialise.ts';
-import { cpuBackend } from '../../src/runtime/ort-node.ts';
-import { createSampler } from '../../src/sampling/sample.ts';
-import { workerBytes } from '../../src/sampling/worker-memory.ts';
+import { cpuBackend } from '../../src/engine/runtime/cpu-node.ts';
+import { initialise, normalWith } from '../../src/networks/nn/initialise.ts';
+import { presetSpec } from '../../src/networks/presets.ts';
+import { createModel } from '../../src/networks/registry.ts';
+import { createSampler } from '../../src/tasks/sampling/sample.ts';
+import { workerBytes } from '../../src/tasks/sampling/worker-memory.ts';
 
 const BATCH_SIZE = 4;
 const workers = Number(process.argv[2]);

@@ -1,7 +1,7 @@
 /** @file A program that has opened all files it may and then lists a folder and decodes a picture, for tests. */
 import { openSync } from 'node:fs';
-import { decodeRgb } from '../../src/data/image-decode-node.ts';
-import { listImages } from '../../src/data/image-listing-node.ts';
+import { listImages } from '../../src/data/datasets/image-listing-node.ts';
+import { decodeRgb } from '../../src/data/images/image-decode-node.ts';
 
 const [folder = '', picture = ''] = process.argv.slice(2);
 

@@ -1,10 +1,10 @@
 /** @file Data that is normal, of which the best prediction of a network is known in closed form. */
 
 import type { Denoise } from '../../src/diffusion/denoise.ts';
-import { FLOW_PATHS, type FlowPathName, levelAt, pathAt } from '../../src/diffusion/flow-path.ts';
-import type { FlowPredictionName } from '../../src/diffusion/flow-prediction.ts';
-import { add, div, mul, neg, reshape, square, sub } from '../../src/graph/operators.ts';
-import type { Tensor } from '../../src/graph/tensor.ts';
+import { FLOW_PATHS, type FlowPathName, levelAt, pathAt } from '../../src/diffusion/flow/path.ts';
+import type { FlowPredictionName } from '../../src/diffusion/flow/prediction.ts';
+import { add, div, mul, neg, reshape, square, sub } from '../../src/engine/graph/operators.ts';
+import type { Tensor } from '../../src/engine/graph/tensor.ts';
 
 export interface NormalData {
   readonly mean: number;

@@ -6,9 +6,9 @@ import { type DType, isFloat } from '../../src/core/dtype.ts';
 import { type HostTensor, tensorOf } from '../../src/core/host-tensor.ts';
 import { fold, normal, type RandomKey, randomIntegers, randomKey, uniform } from '../../src/core/random.ts';
 import { type Shape, sizeOf } from '../../src/core/shape.ts';
-import * as ops from '../../src/graph/operators.ts';
-import type { OpName, Tensor } from '../../src/graph/tensor.ts';
-import { VJP } from '../../src/graph/vjp.ts';
+import * as ops from '../../src/engine/graph/operators.ts';
+import type { OpName, Tensor } from '../../src/engine/graph/tensor.ts';
+import { VJP } from '../../src/engine/graph/vjp.ts';
 
 /** Where the values of an operand come from. */
 type Domain =

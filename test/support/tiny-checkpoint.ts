@@ -1,12 +1,13 @@
 /** @file A checkpoint of a tiny U-DiT with random weights, as training writes it. */
-import { writeSafetensors } from '../../src/checkpoint/file-node.ts';
+
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
 import { randomKey } from '../../src/core/random.ts';
-import { presetSpec } from '../../src/models/presets.ts';
-import { createModel, type ModelSpec } from '../../src/models/registry.ts';
-import type { UDiTConfig } from '../../src/models/udit.ts';
-import { initialise, normalWith } from '../../src/nn/initialise.ts';
-import { cardMetadata, GROUP_PREFIX, type ModelCard } from '../../src/saved-model/saved-model.ts';
+import { writeSafetensors } from '../../src/formats/file-node.ts';
+import { cardMetadata, GROUP_PREFIX, type ModelCard } from '../../src/models/saved-model.ts';
+import type { UDiTConfig } from '../../src/networks/denoisers/udit.ts';
+import { initialise, normalWith } from '../../src/networks/nn/initialise.ts';
+import { presetSpec } from '../../src/networks/presets.ts';
+import { createModel, type ModelSpec } from '../../src/networks/registry.ts';
 
 export function tinySpec(overrides: Partial<UDiTConfig> = {}): ModelSpec {
   return presetSpec('U-DiT-XS', {

@@ -1,7 +1,7 @@
 /** @file A folder of class folders, such as users train on: two classes of four pictures. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writePng } from '../../src/data/png-node.ts';
+import { writePng } from '../../src/data/images/png-node.ts';
 
 const SIDE = 16;
 

@@ -1,6 +1,6 @@
 /** @file The presets, shrunk to what runs in a moment: everything but their size stays. */
-import { PRESETS, presetSpec } from '../../src/models/presets.ts';
-import type { ModelSpec } from '../../src/models/registry.ts';
+import { PRESETS, presetSpec } from '../../src/networks/presets.ts';
+import type { ModelSpec } from '../../src/networks/registry.ts';
 
 const TINY = { 'U-DiT': { depth: [1, 1, 1, 1, 1] }, DiT: { depth: 2 }, 'DiT-LLaMA': { depth: 2 } };
 

@@ -1,8 +1,8 @@
 /** @file A training that takes milliseconds per step: a tiny U-DiT on a few random pictures. */
 import { fold, normal, randomKey } from '../../src/core/random.ts';
-import type { Dataset } from '../../src/data/dataset.ts';
-import type { ConfigLayer } from '../../src/train/config-layer.ts';
-import { resolveTrainConfig, type TrainConfig } from '../../src/train/train-config.ts';
+import type { Dataset } from '../../src/data/datasets/dataset.ts';
+import type { ConfigLayer } from '../../src/tasks/training/config/config-layer.ts';
+import { resolveTrainConfig, type TrainConfig } from '../../src/tasks/training/config/train-config.ts';
 
 /** A training for the command line: 20 steps of a DiT that compiles in no time, on pictures of 8×8. */
 export const TINY_TRAINING_FLAGS: readonly string[] = [

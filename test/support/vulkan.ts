@@ -1,6 +1,6 @@
 /** @file A Vulkan driver for tests of WebGPU: the machine's, or the one in software that comes with Debian's Chromium. */
 import { existsSync } from 'node:fs';
-import { probeDevice } from '../../src/runtime/devices-node.ts';
+import { probeDevice } from '../../src/engine/runtime/devices-node.ts';
 
 const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 

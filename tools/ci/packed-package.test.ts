@@ -11,8 +11,8 @@ const COMPLETE = [
   'dist/cli/main.js',
   'dist/cli/main.d.ts',
   'dist/core/shape.js',
-  'dist/onnx/schema/onnx_pb.js',
-  'dist/runtime/session-worker-node.js',
+  'dist/engine/onnx/schema/onnx_pb.js',
+  'dist/engine/runtime/session-worker-node.js',
   'dist/index.js',
 ];
 

@@ -8,28 +8,31 @@ it('names the files that are too long, longest first, and adds up folders', () =
   const report = reportSize(
     [
       { path: 'src/core/shape.ts', lines: 40 },
-      { path: 'src/models/dit.ts', lines: 121 },
-      { path: 'src/models/blocks/attention.ts', lines: 100 },
+      { path: 'src/networks/denoisers/dit.ts', lines: 121 },
+      { path: 'src/networks/denoisers/attention.ts', lines: 100 },
       { path: 'test/support/closeness.ts', lines: 300 },
     ],
     100,
   );
-  expect(report.tooLong.map(({ path }) => path)).toEqual(['test/support/closeness.ts', 'src/models/dit.ts']);
+  expect(report.tooLong.map(({ path }) => path)).toEqual([
+    'test/support/closeness.ts',
+    'src/networks/denoisers/dit.ts',
+  ]);
   expect(report.text).toMatchInlineSnapshot(`
     "lines  files  folder
        40      1  src/core
-      221      2  src/models
+      221      2  src/networks/denoisers
       300      1  test
       561      4  total
 
     lines  longest files
       300  test/support/closeness.ts
-      121  src/models/dit.ts
-      100  src/models/blocks/attention.ts
+      121  src/networks/denoisers/dit.ts
+      100  src/networks/denoisers/attention.ts
        40  src/core/shape.ts
 
     test/support/closeness.ts: 300 lines, limit 100: find the seam and split it
-    src/models/dit.ts: 121 lines, limit 100: find the seam and split it"
+    src/networks/denoisers/dit.ts: 121 lines, limit 100: find the seam and split it"
   `);
 });
 
@@ -47,7 +50,7 @@ it('reads hand-written sources only', async () => {
   };
   await write('src/core/shape.ts', 'one\ntwo\n');
   await write('bench/peer/check.py', 'one\ntwo\nno line break at the end');
-  await write('src/onnx/schema/onnx_pb.ts', 'generated\n'.repeat(2000));
+  await write('src/engine/onnx/schema/onnx_pb.ts', 'generated\n'.repeat(2000));
   await write('bench/node_modules/left-pad/index.js', 'foreign\n');
   await write('test/fixtures/README.md', 'prose\n');
   await write('dist/core/shape.js', 'built\n');

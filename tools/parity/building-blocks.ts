@@ -1,14 +1,14 @@
 /** @file Single building blocks that a forward fixture may record: FFN forms, rotations, embeddings, unpatchify. */
 import type { TensorMap } from '../../src/core/host-tensor.ts';
-import { reshape, rotary, transpose } from '../../src/graph/operators.ts';
-import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
-import type { Denoiser } from '../../src/models/denoiser.ts';
-import { DiT, unpatchify } from '../../src/models/dit.ts';
-import { DiTLlama } from '../../src/models/dit-llama.ts';
-import { UDiT } from '../../src/models/udit.ts';
-import { timestepEmbedding } from '../../src/nn/conditioning.ts';
-import type { Module } from '../../src/nn/module.ts';
-import { rotaryTables } from '../../src/nn/rotary.ts';
+import { reshape, rotary, transpose } from '../../src/engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
+import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
+import { DiT, unpatchify } from '../../src/networks/denoisers/dit.ts';
+import { DiTLlama } from '../../src/networks/denoisers/dit-llama.ts';
+import { UDiT } from '../../src/networks/denoisers/udit.ts';
+import { timestepEmbedding } from '../../src/networks/nn/conditioning.ts';
+import type { Module } from '../../src/networks/nn/module.ts';
+import { rotaryTables } from '../../src/networks/nn/rotary.ts';
 import { TracedModules } from './module-values.ts';
 
 type Leaf = (name: string) => Unlabelled;

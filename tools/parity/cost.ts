@@ -1,10 +1,10 @@
 /** @file Parameters and multiply-accumulates of whole models, by name: no weights are needed. */
 import * as v from 'valibot';
-import { macsOf, sumMacs, totalMacs } from '../../src/graph/macs.ts';
-import type { Denoiser, TraceOptions } from '../../src/models/denoiser.ts';
-import { createModel } from '../../src/models/registry.ts';
-import { traceForward } from '../../src/models/trace.ts';
-import { countParameters } from '../../src/nn/module.ts';
+import { macsOf, sumMacs, totalMacs } from '../../src/engine/graph/macs.ts';
+import type { Denoiser, TraceOptions } from '../../src/networks/denoisers/denoiser.ts';
+import { countParameters } from '../../src/networks/nn/module.ts';
+import { createModel } from '../../src/networks/registry.ts';
+import { traceForward } from '../../src/networks/trace.ts';
 import { type Comparison, compareExactly } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
 import { presetOfReference } from './reference-config.ts';

@@ -4,10 +4,10 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { readSafetensors } from '../../src/checkpoint/file-node.ts';
 import { DataError } from '../../src/core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../../src/core/host-tensor.ts';
 import { sizeOf } from '../../src/core/shape.ts';
+import { readSafetensors } from '../../src/formats/file-node.ts';
 
 export interface Fixture {
   /** Path below the folder that is checked, without its ending. */

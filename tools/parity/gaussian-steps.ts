@@ -12,23 +12,23 @@ import {
   posteriorMoments,
   reverseMoments,
   splitPrediction,
-} from '../../src/diffusion/gaussian.ts';
-import { boundTermBits, gaussianLoss, priorBits } from '../../src/diffusion/gaussian-loss.ts';
+} from '../../src/diffusion/gaussian/gaussian.ts';
+import { boundTermBits, gaussianLoss, priorBits } from '../../src/diffusion/gaussian/loss.ts';
 import {
   ddimCoefficients,
   ddimReverseCoefficients,
   ddimStep,
   ddpmStep,
-} from '../../src/diffusion/gaussian-steps.ts';
+} from '../../src/diffusion/gaussian/steps.ts';
 import {
   approximateNormalCdf,
   discretizedLogLikelihood,
   gaussianKl,
 } from '../../src/diffusion/likelihood.ts';
-import { broadcastTo, mean, reverse } from '../../src/graph/operators.ts';
-import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
-import { gradients } from '../../src/graph/vjp.ts';
-import type { Backend } from '../../src/runtime/session.ts';
+import { broadcastTo, mean, reverse } from '../../src/engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
+import { gradients } from '../../src/engine/graph/vjp.ts';
+import type { Backend } from '../../src/engine/runtime/session.ts';
 import { type Comparison, compareNumbers, compareTensors } from './comparison.ts';
 import type { Fixture } from './fixture.ts';
 import type { Check, FixtureKind } from './kind.ts';

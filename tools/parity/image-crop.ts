@@ -1,7 +1,7 @@
 /** @file Centre crops of the training images, and their values as the model sees them. */
 import * as v from 'valibot';
-import { centerCrop } from '../../src/data/center-crop.ts';
-import { writeModelValues } from '../../src/data/pixels.ts';
+import { centerCrop } from '../../src/data/images/center-crop.ts';
+import { writeModelValues } from '../../src/data/images/pixels.ts';
 import { compareNumbers } from './comparison.ts';
 import { requireTensor } from './fixture.ts';
 import type { FixtureKind } from './kind.ts';

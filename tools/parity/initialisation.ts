@@ -1,10 +1,10 @@
 /** @file Statistics of freshly initialised parameters, by the distribution that the reference draws them from. */
 import * as v from 'valibot';
 import { fold, randomKey } from '../../src/core/random.ts';
-import { ditInitRule } from '../../src/models/dit.ts';
-import { createModel } from '../../src/models/registry.ts';
-import { uditInitRule } from '../../src/models/udit.ts';
-import type { InitRule } from '../../src/nn/initialise.ts';
+import { ditInitRule } from '../../src/networks/denoisers/dit.ts';
+import { uditInitRule } from '../../src/networks/denoisers/udit.ts';
+import type { InitRule } from '../../src/networks/nn/initialise.ts';
+import { createModel } from '../../src/networks/registry.ts';
 import { type Comparison, compareExactly, compareNumbers } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
 import { presetOfReference } from './reference-config.ts';

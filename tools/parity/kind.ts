@@ -1,5 +1,5 @@
 /** @file What the runner knows of one kind of fixture. */
-import type { Backend } from '../../src/runtime/session.ts';
+import type { Backend } from '../../src/engine/runtime/session.ts';
 import type { Comparison } from './comparison.ts';
 import type { Fixture } from './fixture.ts';
 

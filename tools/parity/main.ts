@@ -1,7 +1,7 @@
 /** @file `npm run parity -- DIR`: our numbers against recorded ones of the reference. */
 import { parseArgs } from 'node:util';
 import { UditError } from '../../src/core/errors.ts';
-import { DEVICE_REQUESTS, type DeviceRequest, openDevice } from '../../src/runtime/devices-node.ts';
+import { DEVICE_REQUESTS, type DeviceRequest, openDevice } from '../../src/engine/runtime/devices-node.ts';
 import { formatResult, formatSummary } from './report.ts';
 import { checkFolder, type FixtureResult } from './run.ts';
 

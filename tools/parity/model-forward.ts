@@ -2,11 +2,11 @@
 import * as v from 'valibot';
 import type { TensorMap } from '../../src/core/host-tensor.ts';
 import { guidedPairs } from '../../src/diffusion/guidance.ts';
-import { cast, constant, slice } from '../../src/graph/operators.ts';
-import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
-import type { Denoiser } from '../../src/models/denoiser.ts';
-import { createModel } from '../../src/models/registry.ts';
-import { countParameters } from '../../src/nn/module.ts';
+import { cast, constant, slice } from '../../src/engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
+import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
+import { countParameters } from '../../src/networks/nn/module.ts';
+import { createModel } from '../../src/networks/registry.ts';
 import { buildingBlocks } from './building-blocks.ts';
 import { type Comparison, compareExactly, compareTensors } from './comparison.ts';
 import { type Fixture, readBeside } from './fixture.ts';

@@ -1,10 +1,10 @@
 /** @file Values inside a traced model by module path: which nodes belong to a module shows in their scope. */
 import type { TensorMap } from '../../src/core/host-tensor.ts';
-import { transpose } from '../../src/graph/operators.ts';
-import { isOp, type OpName, type Tensor } from '../../src/graph/tensor.ts';
-import { topologicalOrder } from '../../src/graph/traverse.ts';
-import type { Denoiser } from '../../src/models/denoiser.ts';
-import { UDiT } from '../../src/models/udit.ts';
+import { transpose } from '../../src/engine/graph/operators.ts';
+import { isOp, type OpName, type Tensor } from '../../src/engine/graph/tensor.ts';
+import { topologicalOrder } from '../../src/engine/graph/traverse.ts';
+import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
+import { UDiT } from '../../src/networks/denoisers/udit.ts';
 
 export class TracedModules {
   private readonly nodes: readonly Tensor[];

@@ -1,7 +1,7 @@
 /** @file Sine-cosine positions: tensors `pos_<width>_<side>`. */
 import * as v from 'valibot';
 import { tensorOf } from '../../src/core/host-tensor.ts';
-import { sinCosPositions } from '../../src/nn/position.ts';
+import { sinCosPositions } from '../../src/networks/nn/position.ts';
 import { compareTensors } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
 import { README_TOLERANCES, StatedTolerance } from './tolerance.ts';

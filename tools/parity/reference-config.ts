@@ -1,14 +1,14 @@
 /** @file Configurations as the reference's constructors take them, in our terms. */
 import * as v from 'valibot';
-import { fitParameters } from '../../src/checkpoint/fit.ts';
 import { DataError } from '../../src/core/errors.ts';
 import type { TensorMap } from '../../src/core/host-tensor.ts';
-import type { GaussianOptions } from '../../src/diffusion/gaussian.ts';
-import type { Denoiser } from '../../src/models/denoiser.ts';
-import { type DiTConfig, FULL_ATTENTION } from '../../src/models/dit.ts';
-import { PRESETS } from '../../src/models/presets.ts';
-import type { ModelSpec } from '../../src/models/registry.ts';
-import type { UDiTConfig } from '../../src/models/udit.ts';
+import type { GaussianOptions } from '../../src/diffusion/gaussian/gaussian.ts';
+import { fitParameters } from '../../src/formats/fit.ts';
+import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
+import { type DiTConfig, FULL_ATTENTION } from '../../src/networks/denoisers/dit.ts';
+import type { UDiTConfig } from '../../src/networks/denoisers/udit.ts';
+import { PRESETS } from '../../src/networks/presets.ts';
+import type { ModelSpec } from '../../src/networks/registry.ts';
 
 const positive = v.pipe(v.number(), v.integer(), v.minValue(1));
 /** Python's flags are numbers or booleans. */

@@ -1,12 +1,12 @@
 /** @file Running a graph once on a fixture's tensors. */
 
-import { compileInference } from '../../src/compile/inference.ts';
-import { compileTraining } from '../../src/compile/training.ts';
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
-import { checkGraph, graphOf } from '../../src/graph/graph.ts';
-import { input } from '../../src/graph/operators.ts';
-import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
-import type { Backend } from '../../src/runtime/session.ts';
+import { compileInference } from '../../src/engine/compile/inference.ts';
+import { compileTraining } from '../../src/engine/compile/training.ts';
+import { checkGraph, graphOf } from '../../src/engine/graph/graph.ts';
+import { input } from '../../src/engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
+import type { Backend } from '../../src/engine/runtime/session.ts';
 import { requireTensor } from './fixture.ts';
 
 /** Inputs of a graph that are fed with a fixture's tensors of the same names. */

@@ -1,6 +1,6 @@
 /** @file Checking every fixture below a folder. */
 import { DataError } from '../../src/core/errors.ts';
-import type { Backend } from '../../src/runtime/session.ts';
+import type { Backend } from '../../src/engine/runtime/session.ts';
 import { type Comparison, isWithin } from './comparison.ts';
 import { listFixtures, nameOf, readFixture } from './fixture.ts';
 import { describeUnknown, recogniseKind } from './kinds.ts';

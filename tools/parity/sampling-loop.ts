@@ -1,18 +1,18 @@
 /** @file Whole sampling loops on a small network, with the recorded noise of every step. */
 import * as v from 'valibot';
-import { compileInference } from '../../src/compile/inference.ts';
 import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
 import type { Denoise } from '../../src/diffusion/denoise.ts';
-import { gaussianObjective } from '../../src/diffusion/gaussian-objective.ts';
+import { gaussianObjective } from '../../src/diffusion/gaussian/objective.ts';
 import { guidedPairs } from '../../src/diffusion/guidance.ts';
 import { planSampling } from '../../src/diffusion/samplers.ts';
 import type { SamplingPlan } from '../../src/diffusion/sampling-plan.ts';
-import { graphOf } from '../../src/graph/graph.ts';
-import { constant, input, slice } from '../../src/graph/operators.ts';
-import type { Unlabelled } from '../../src/graph/tensor.ts';
-import type { Denoiser } from '../../src/models/denoiser.ts';
-import { createModel } from '../../src/models/registry.ts';
-import type { Backend, Session } from '../../src/runtime/session.ts';
+import { compileInference } from '../../src/engine/compile/inference.ts';
+import { graphOf } from '../../src/engine/graph/graph.ts';
+import { constant, input, slice } from '../../src/engine/graph/operators.ts';
+import type { Unlabelled } from '../../src/engine/graph/tensor.ts';
+import type { Backend, Session } from '../../src/engine/runtime/session.ts';
+import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
+import { createModel } from '../../src/networks/registry.ts';
 import { type Comparison, compareTensors } from './comparison.ts';
 import { entryOf, type Fixture, readBeside, requireTensor } from './fixture.ts';
 import type { Check, FixtureKind } from './kind.ts';

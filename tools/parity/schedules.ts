@@ -1,10 +1,10 @@
 /** @file Noise schedules and respacing: the float64 tables of Gaussian diffusion. */
 import * as v from 'valibot';
 import { UditError } from '../../src/core/errors.ts';
-import { gaussianDiffusion } from '../../src/diffusion/gaussian.ts';
-import type { GaussianTables } from '../../src/diffusion/gaussian-tables.ts';
-import { spacedSteps } from '../../src/diffusion/respacing.ts';
-import { noiseSchedule, type ScheduleName } from '../../src/diffusion/schedule.ts';
+import { gaussianDiffusion } from '../../src/diffusion/gaussian/gaussian.ts';
+import { spacedSteps } from '../../src/diffusion/gaussian/respacing.ts';
+import { noiseSchedule, type ScheduleName } from '../../src/diffusion/gaussian/schedule.ts';
+import type { GaussianTables } from '../../src/diffusion/gaussian/tables.ts';
 import { type Comparison, compareExactly, compareNumbers, misfit } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
 import { README_TOLERANCES, StatedTolerance } from './tolerance.ts';

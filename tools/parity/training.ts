@@ -1,12 +1,12 @@
 /** @file Steps of training: losses, gradients, parameters, moments and the moving average. */
 import * as v from 'valibot';
 import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
-import { gaussianObjective } from '../../src/diffusion/gaussian-objective.ts';
-import { createModel } from '../../src/models/registry.ts';
-import type { Backend } from '../../src/runtime/session.ts';
-import type { LossFeeds } from '../../src/train/loss-graph.ts';
-import { TrainState } from '../../src/train/train-state.ts';
-import { TrainStep } from '../../src/train/train-step.ts';
+import { gaussianObjective } from '../../src/diffusion/gaussian/objective.ts';
+import type { Backend } from '../../src/engine/runtime/session.ts';
+import { createModel } from '../../src/networks/registry.ts';
+import type { LossFeeds } from '../../src/tasks/training/step/loss-graph.ts';
+import { TrainState } from '../../src/tasks/training/step/train-state.ts';
+import { TrainStep } from '../../src/tasks/training/step/train-step.ts';
 import { type Comparison, compareNumbers } from './comparison.ts';
 import { entryOf, type Fixture, readBeside, readBesideIfThere, requireTensor } from './fixture.ts';
 import type { Check, CheckResult, FixtureKind } from './kind.ts';

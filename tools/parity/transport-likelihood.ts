@@ -1,12 +1,12 @@
 /** @file The likelihood of data under SiT's ODE, with the recorded signs of every evaluation. */
 import * as v from 'valibot';
-import { compileTraining } from '../../src/compile/training.ts';
 import { type HostTensor, hostTensor, scalar } from '../../src/core/host-tensor.ts';
-import { samplingInterval } from '../../src/diffusion/flow.ts';
-import { dataLikelihood, velocityAndDivergence } from '../../src/diffusion/flow-likelihood.ts';
-import { flowObjective } from '../../src/diffusion/flow-objective.ts';
-import { graphOf } from '../../src/graph/graph.ts';
-import { input } from '../../src/graph/operators.ts';
+import { samplingInterval } from '../../src/diffusion/flow/flow.ts';
+import { dataLikelihood, velocityAndDivergence } from '../../src/diffusion/flow/likelihood.ts';
+import { flowObjective } from '../../src/diffusion/flow/objective.ts';
+import { compileTraining } from '../../src/engine/compile/training.ts';
+import { graphOf } from '../../src/engine/graph/graph.ts';
+import { input } from '../../src/engine/graph/operators.ts';
 import { compareNumbers } from './comparison.ts';
 import { entryOf, type Fixture, requireTensor } from './fixture.ts';
 import type { Check, FixtureKind } from './kind.ts';

@@ -7,17 +7,17 @@ import {
   type Interval,
   samplingInterval,
   trainingInterval,
-} from '../../src/diffusion/flow.ts';
-import { FLOW_PATHS, interpolate, noisingRate, pathAt, pathVelocity } from '../../src/diffusion/flow-path.ts';
+} from '../../src/diffusion/flow/flow.ts';
+import { FLOW_PATHS, interpolate, noisingRate, pathAt, pathVelocity } from '../../src/diffusion/flow/path.ts';
 import {
   type FlowPrediction,
   predictNoise,
   predictScore,
   predictVelocity,
-} from '../../src/diffusion/flow-prediction.ts';
-import { DIFFUSION_FORMS } from '../../src/diffusion/flow-sde.ts';
-import { add, mul, neg, reshape } from '../../src/graph/operators.ts';
-import type { Tensor, Unlabelled } from '../../src/graph/tensor.ts';
+} from '../../src/diffusion/flow/prediction.ts';
+import { DIFFUSION_FORMS } from '../../src/diffusion/flow/sde.ts';
+import { add, mul, neg, reshape } from '../../src/engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
 import { type Comparison, compareNumbers, compareTensors } from './comparison.ts';
 import { type Fixture, requireTensor } from './fixture.ts';
 import type { Check, FixtureKind } from './kind.ts';

@@ -1,8 +1,8 @@
 /** @file SiT's transport as the reference calls it, in our terms. */
 import * as v from 'valibot';
-import { type FlowOptions, flowOptions } from '../../src/diffusion/flow.ts';
-import type { DiffusionForm } from '../../src/diffusion/flow-sde.ts';
-import type { FixedMethodName } from '../../src/diffusion/runge-kutta.ts';
+import { type FlowOptions, flowOptions } from '../../src/diffusion/flow/flow.ts';
+import type { DiffusionForm } from '../../src/diffusion/flow/sde.ts';
+import type { FixedMethodName } from '../../src/diffusion/solvers/runge-kutta.ts';
 
 export const PATHS = { Linear: 'linear', GVP: 'gvp', VP: 'vp' } as const;
 export type ReferencePath = keyof typeof PATHS;

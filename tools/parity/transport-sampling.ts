@@ -1,6 +1,5 @@
 /** @file SiT's samplers on a formula or a small network, with the recorded noise of every step. */
 import * as v from 'valibot';
-import { compileInference } from '../../src/compile/inference.ts';
 import {
   type HostTensor,
   hostTensor,
@@ -10,17 +9,18 @@ import {
   toNumbers,
 } from '../../src/core/host-tensor.ts';
 import type { Denoise } from '../../src/diffusion/denoise.ts';
-import { flowObjective } from '../../src/diffusion/flow-objective.ts';
-import type { LastStep } from '../../src/diffusion/flow-sde.ts';
-import { type Slope, solveAdaptively, solveInSteps } from '../../src/diffusion/ode-solver.ts';
-import { FIXED_METHODS } from '../../src/diffusion/runge-kutta.ts';
+import { flowObjective } from '../../src/diffusion/flow/objective.ts';
+import type { LastStep } from '../../src/diffusion/flow/sde.ts';
 import { planAnySampling, planSampling, type SamplerName } from '../../src/diffusion/samplers.ts';
 import type { AdaptivePlan, SamplingOptions } from '../../src/diffusion/sampling-plan.ts';
-import { type Graph, graphOf } from '../../src/graph/graph.ts';
-import { add, cos, input, mul, reshape, sin, sub } from '../../src/graph/operators.ts';
-import { evaluate } from '../../src/interp/evaluate.ts';
-import { createModel } from '../../src/models/registry.ts';
-import type { Session } from '../../src/runtime/session.ts';
+import { type Slope, solveAdaptively, solveInSteps } from '../../src/diffusion/solvers/ode-solver.ts';
+import { FIXED_METHODS } from '../../src/diffusion/solvers/runge-kutta.ts';
+import { compileInference } from '../../src/engine/compile/inference.ts';
+import { type Graph, graphOf } from '../../src/engine/graph/graph.ts';
+import { add, cos, input, mul, reshape, sin, sub } from '../../src/engine/graph/operators.ts';
+import { evaluate } from '../../src/engine/interp/evaluate.ts';
+import type { Session } from '../../src/engine/runtime/session.ts';
+import { createModel } from '../../src/networks/registry.ts';
 import { type Comparison, compareExactly, compareNumbers, isWithin } from './comparison.ts';
 import { entryOf, type Fixture, readBeside, requireTensor } from './fixture.ts';
 import type { Check, FixtureKind } from './kind.ts';

@@ -1,0 +1,323 @@
+import { chmod, mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import sharp, { type Sharp } from 'sharp';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asOrdinaryUser, HAS_PERMISSIONS } from '../../../test/support/ordinary-user.ts';
+import { randomKey } from '../../core/random.ts';
+import { countPerClass, loadBatch } from './dataset.ts';
+import { type ImageFolderDataset, type ImageFolderOptions, openImageFolder } from './image-folder-node.ts';
+
+const SIZE = 8;
+let workFolder: string;
+let root: string;
+let options: ImageFolderOptions;
+
+beforeEach(async () => {
+  workFolder = await mkdtemp(join(tmpdir(), 'udit-folder-'));
+  root = join(workFolder, 'pets');
+  options = { imageSize: SIZE, cacheFolder: join(workFolder, 'cache') };
+});
+afterEach(() => rm(workFolder, { recursive: true }));
+
+/** A picture whose left half is black and whose right half has the given level. */
+function halfImage(level: number, width = 16, height = 16): Sharp {
+  const data = Uint8Array.from({ length: width * height * 3 }, (_, i) =>
+    Math.floor(i / 3) % width < width / 2 ? 0 : level,
+  );
+  return sharp(data, { raw: { width, height, channels: 3 } });
+}
+
+async function put(name: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(join(root, name)), { recursive: true });
+  await writeFile(join(root, name), content);
+}
+
+/** A disc on a square of 32×32; hidden black is around it, or with `background`, that level in plain sight. */
+async function putDisc(name: string, disc: number, background?: number): Promise<void> {
+  const side = 32;
+  const pixels = Array.from({ length: side * side }, (_, i) => {
+    const [x, y] = [(i % side) - 15.5, Math.floor(i / side) - 15.5];
+    if (Math.hypot(x, y) < 12) return [disc, disc, disc, 255];
+    return background === undefined ? [0, 0, 0, 0] : [background, background, background, 255];
+  });
+  const picture = sharp(Uint8Array.from(pixels.flat()), { raw: { width: side, height: side, channels: 4 } });
+  await put(name, await picture.png().toBuffer());
+}
+
+async function putImage(name: string, level: number): Promise<void> {
+  await put(name, await halfImage(level).png().toBuffer());
+}
+
+async function putTruncatedJpeg(name: string): Promise<void> {
+  const jpeg = await halfImage(200, 64, 64).jpeg().toBuffer();
+  await put(name, jpeg.subarray(0, jpeg.length / 2));
+}
+
+async function putPets(): Promise<void> {
+  await putImage('dog/1.png', 100);
+  await putImage('cat/b/deep.png', 150);
+  await putImage('cat/a.PNG', 200);
+}
+
+/** Error messages with the temporary folder replaced. */
+async function messageOf(opening: Promise<unknown>): Promise<string> {
+  const error = await opening.then(
+    () => new Error('no error'),
+    (reason: Error) => reason,
+  );
+  return error.message.replaceAll(workFolder, '');
+}
+
+/** The value in the right half of each picture, as a byte. */
+async function levels(dataset: ImageFolderDataset): Promise<number[]> {
+  const { x } = await loadBatch(dataset, [...Array(dataset.length).keys()], null);
+  return Array.from({ length: dataset.length }, (_, n) =>
+    Math.round(127.5 * x.data[n * 3 * SIZE * SIZE + SIZE - 1]! + 127.5),
+  );
+}
+
+const modes = [
+  ['in memory', {}],
+  ['decoded on demand', { memoryLimitBytes: 0 }],
+] as const;
+
+describe.each(modes)('an image folder, %s', (_, mode) => {
+  it('takes folders for classes, in order of name, and images at any depth', async () => {
+    await putPets();
+    await put('notes.txt', 'not a class');
+    await put('cat/readme.md', 'not an image');
+    await putImage('.hidden/1.png', 1);
+    const dataset = await openImageFolder(root, { ...options, ...mode });
+    expect(dataset.classNames).toEqual(['cat', 'dog']);
+    expect(dataset.sampleNames).toEqual(['cat/a.PNG', 'cat/b/deep.png', 'dog/1.png']);
+    expect([...(await loadBatch(dataset, [0, 1, 2], null)).y.data]).toEqual([0n, 0n, 1n]);
+    expect(await levels(dataset)).toEqual([200, 150, 100]);
+    expect(dataset.skipped).toEqual([]);
+  });
+
+  it('mirrors half of the training pictures and none for evaluation', async () => {
+    await putPets();
+    const dataset = await openImageFolder(root, { ...options, ...mode });
+    const { x } = await loadBatch(dataset, Array(40).fill(2), { key: randomKey(1), nimg: 0 });
+    const isMirrored = Array.from({ length: 40 }, (_, n) => x.data[n * 3 * SIZE * SIZE]! > -0.5);
+    expect(isMirrored.filter(Boolean).length).toBeGreaterThan(5);
+    expect(isMirrored.filter(Boolean).length).toBeLessThan(35);
+    const still = await openImageFolder(root, { ...options, ...mode, flip: false });
+    const unflipped = await loadBatch(still, Array(40).fill(2), { key: randomKey(1), nimg: 0 });
+    expect(unflipped.x).toEqual((await loadBatch(still, Array(40).fill(2), null)).x);
+  });
+
+  it('lays pictures with transparency on white, or on another colour, before they are resized', async () => {
+    await putDisc('disc/1.png', 0);
+    await putDisc('disc/2.png', 0, 255);
+    await putDisc('disc/3.png', 0, 0);
+    const read = async (chosen: Pick<ImageFolderOptions, 'background'>, index: number) => {
+      const dataset = await openImageFolder(root, { ...options, ...mode, ...chosen });
+      return (await loadBatch(dataset, [index], null)).x.data;
+    };
+    const onWhite = await read({}, 0);
+    expect(onWhite).toEqual(await read({ background: 'white' }, 1));
+    expect([onWhite[0], onWhite[(SIZE / 2) * SIZE + SIZE / 2]]).toEqual([1, -1]);
+    expect(await read({ background: '#ffffff' }, 0)).toEqual(onWhite);
+    for (const background of ['black', 'drop'] as const) {
+      expect(await read({ background }, 0)).toEqual(await read({ background: 'drop' }, 2));
+    }
+  });
+
+  it('refuses a background that is none', async () => {
+    const opening = openImageFolder(root, { ...options, ...mode, background: '#fff' });
+    expect(await messageOf(opening)).toMatchInlineSnapshot(`
+      "ConfigError: /pets: the background is "#fff"
+        fix: use white, black, drop or a colour such as #ff8800"
+    `);
+  });
+
+  it('names an unreadable image when strict', async () => {
+    await putPets();
+    await put('cat/text.png', 'only text');
+    const read = async () => levels(await openImageFolder(root, { ...options, ...mode, strict: true }));
+    expect(await messageOf(read())).toMatchInlineSnapshot(`
+      "DataError: /pets: cat/text.png cannot be read: not an image, or of a format that cannot be read
+        fix: mend or remove the file, or leave out --strict to skip such images"
+    `);
+  });
+
+  it('fails when no image of a class can be read', async () => {
+    await putPets();
+    await put('fish/1.png', 'only text');
+    const read = async () => levels(await openImageFolder(root, { ...options, ...mode }));
+    expect(await messageOf(read())).toMatchInlineSnapshot(`
+      "DataError: /pets: class without a readable image: fish
+        fish/1.png  not an image, or of a format that cannot be read
+        fix: put images into that folder, or remove it"
+    `);
+  });
+});
+
+describe('unreadable images', () => {
+  beforeEach(async () => {
+    await putPets();
+    await put('cat/text.png', 'only text');
+    await putTruncatedJpeg('dog/half.jpg');
+    await put('dog/empty.jpg', '');
+    await symlink(join(root, 'nowhere.png'), join(root, 'dog', 'link.png'));
+  });
+
+  const expected = [
+    { name: 'cat/text.png', reason: 'not an image, or of a format that cannot be read' },
+    { name: 'dog/empty.jpg', reason: 'the file is empty' },
+    { name: 'dog/half.jpg', reason: expect.stringContaining('cut off or damaged') },
+    { name: 'dog/link.png', reason: 'the file cannot be opened (ENOENT)' },
+  ];
+
+  it('are left out and named, also when the crops come from the cache', async () => {
+    for (const expectedProgress of [7, 0]) {
+      let progress = 0;
+      const dataset = await openImageFolder(root, { ...options, onProgress: () => progress++ });
+      expect(progress).toBe(expectedProgress);
+      expect(dataset.skipped).toEqual(expected);
+      expect(countPerClass(dataset)).toEqual([2, 1]);
+      expect(await levels(dataset)).toEqual([200, 150, 100]);
+    }
+  });
+
+  it('are fatal when strict, also when the crops come from the cache', async () => {
+    await openImageFolder(root, options);
+    const opening = openImageFolder(root, { ...options, strict: true });
+    await expect(opening).rejects.toThrow('cat/text.png cannot be read: not an image');
+  });
+
+  it('are replaced by the next of their class and named when met on demand', async () => {
+    const dataset = await openImageFolder(root, { ...options, memoryLimitBytes: 0 });
+    expect(dataset.sampleNames).toEqual([
+      'cat/a.PNG',
+      'cat/b/deep.png',
+      'cat/text.png',
+      'dog/1.png',
+      'dog/empty.jpg',
+      'dog/half.jpg',
+      'dog/link.png',
+    ]);
+    expect(await levels(dataset)).toEqual([200, 150, 200, 100, 100, 100, 100]);
+    await levels(dataset);
+    expect(dataset.skipped.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual(expected);
+  });
+});
+
+it.skipIf(!HAS_PERMISSIONS)(
+  'an image that may not be read is left out, and back once it may (needs permissions of POSIX)',
+  async () => {
+    await chmod(workFolder, 0o755);
+    await putPets();
+    await chmod(join(root, 'cat/a.PNG'), 0o000);
+    await mkdir(join(workFolder, 'cache'));
+    await chmod(join(workFolder, 'cache'), 0o777);
+    const closed = await asOrdinaryUser(() => openImageFolder(root, options));
+    const reason = 'the file cannot be opened (EACCES)';
+    expect(closed.skipped).toEqual([{ name: 'cat/a.PNG', reason }]);
+    await chmod(join(root, 'cat/a.PNG'), 0o644);
+    expect((await asOrdinaryUser(() => openImageFolder(root, options))).skipped).toEqual([]);
+  },
+);
+
+describe('how many pictures have transparency', () => {
+  beforeEach(async () => {
+    await putDisc('disc/1.png', 0);
+    await putDisc('disc/2.png', 0, 255);
+    await putDisc('disc/3.png', 100);
+    await put('disc/4.png', 'only text');
+  });
+
+  it('is counted as they are prepared, and known from the cache', async () => {
+    for (const expectedProgress of [4, 0]) {
+      let progress = 0;
+      const dataset = await openImageFolder(root, { ...options, onProgress: () => progress++ });
+      expect(progress).toBe(expectedProgress);
+      expect(dataset.transparent).toBe(2);
+    }
+    expect((await openImageFolder(root, { ...options, background: 'drop' })).transparent).toBe(2);
+  });
+
+  it('is not known of pictures that are decoded later', async () => {
+    expect((await openImageFolder(root, { ...options, memoryLimitBytes: 0 })).transparent).toBeUndefined();
+  });
+});
+
+describe('the cache of crops', () => {
+  it('is not used for a file that changed', async () => {
+    await putPets();
+    await openImageFolder(root, options);
+    await putImage('cat/a.PNG', 50);
+    await utimes(join(root, 'cat/a.PNG'), 1e9, 1e9);
+    expect(await levels(await openImageFolder(root, options))).toEqual([50, 150, 100]);
+  });
+
+  it('is not used for another size', async () => {
+    await putPets();
+    await openImageFolder(root, options);
+    const dataset = await openImageFolder(root, { ...options, imageSize: 16 });
+    expect((await loadBatch(dataset, [0], null)).x.shape).toEqual([1, 3, 16, 16]);
+  });
+});
+
+describe('a folder that cannot be used', () => {
+  it('is missing', async () => {
+    expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
+      "DataError: /pets: there is no such folder
+        fix: use a folder that holds one folder of images per class, e.g. pets/cat/1.jpg, pets/dog/2.jpg"
+    `);
+  });
+
+  it('is a file', async () => {
+    await put('file', '');
+    expect(await messageOf(openImageFolder(join(root, 'file'), options))).toMatchInlineSnapshot(`
+      "DataError: /pets/file: this is a file, not a folder
+        fix: use a folder that holds one folder of images per class, e.g. pets/cat/1.jpg, pets/dog/2.jpg"
+    `);
+  });
+
+  it('has no class folders', async () => {
+    await putImage('1.png', 1);
+    await putImage('2.png', 1);
+    expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
+      "DataError: /pets: there are no class folders, but 2 images directly in it
+        fix: use a folder that holds one folder of images per class, e.g. pets/cat/1.jpg, pets/dog/2.jpg"
+    `);
+  });
+
+  it('has classes without images', async () => {
+    await putPets();
+    await mkdir(join(root, 'bird'));
+    expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
+      "DataError: /pets: class without a readable image: bird
+        fix: put images into that folder, or remove it"
+    `);
+    await put('fish/readme.md', 'soon');
+    expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
+      "DataError: /pets: classes without a readable image: bird, fish
+        fix: put images into those folders, or remove them"
+    `);
+  });
+
+  it('is asked for a size that makes no sense', async () => {
+    expect(await messageOf(openImageFolder(root, { ...options, imageSize: 0 }))).toMatchInlineSnapshot(`
+      "ConfigError: /pets: the image size is 0
+        fix: use a whole number from 8 to 4096, such as 32, 64 or 256"
+    `);
+  });
+});
+
+it('a link that leads nowhere, or to itself, is passed over', async () => {
+  await putPets();
+  await symlink(join(root, 'nowhere'), join(root, 'fish'));
+  await symlink(join(root, 'bird'), join(root, 'bird'));
+  expect((await openImageFolder(root, options)).classNames).toEqual(['cat', 'dog']);
+});
+
+it('a link to a folder above does not go round for ever', async () => {
+  await putPets();
+  await symlink(root, join(root, 'cat', 'again'));
+  const dataset = await openImageFolder(root, options);
+  expect(dataset.sampleNames.length).toBeLessThan(20);
+});

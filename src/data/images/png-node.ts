@@ -1,0 +1,26 @@
+/** @file Pixels to PNG files. */
+import sharp from 'sharp';
+import type { HostTensor } from '../../core/host-tensor.ts';
+import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
+import { drawGrid, type GridOptions } from './grid.ts';
+import type { PixelImage } from './pixel-image.ts';
+
+/** A picture of one (grey) or three channels as the bytes of a PNG file. */
+export async function encodePng({ width, height, channels, data }: PixelImage): Promise<Uint8Array> {
+  const picture = sharp(data, { raw: { width, height, channels: channels as 1 | 3 } });
+  return (channels === 1 ? picture.toColourspace('b-w') : picture).png().toBuffer();
+}
+
+/** Writes a picture as a PNG file that is complete or not there. The folder must exist. */
+export async function writePng(path: string, image: PixelImage): Promise<void> {
+  await writeFileAtomic(path, [await encodePng(image)]);
+}
+
+/**
+ * Writes a contact sheet as a PNG file.
+ *
+ * @param images - `u8[N,H,W,C]`
+ */
+export async function writeGrid(path: string, images: HostTensor<'u8'>, options: GridOptions): Promise<void> {
+  await writePng(path, drawGrid(images, options));
+}

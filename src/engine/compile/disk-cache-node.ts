@@ -1,0 +1,172 @@
+/**
+ * @file Compiled models on disk, an entry a folder. An entry is built under a temporary name and renamed when it is
+ * whole, so nobody ever sees a part of one, and programs that build the same entry at once do not disturb each other.
+ * Everything here may be deleted at any time.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { writeFully } from '../../host/files/atomic-write-node.ts';
+import { makeFolder } from '../../host/files/make-folder-node.ts';
+import type { ModelFile } from '../runtime/session.ts';
+import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
+
+export interface DiskCacheOptions {
+  readonly folder: string;
+  /** Where entries take more than this, those not used for longest go; the newest stays, whatever its size. */
+  readonly maxBytes: number;
+  readonly onUnkept?: CompileCache['onUnkept'];
+}
+
+/** The length of every other file of the entry; its time is that of the last use. */
+const SIZES_FILE = 'sizes.json';
+const BUILDING = '.building-';
+/** Even the largest model is built in minutes: what is older belongs to a program that has died. */
+const ABANDONED_AFTER_MS = 3_600_000;
+
+export class DiskCache implements CompileCache {
+  private readonly folder: string;
+  readonly maxBytes: number;
+  private readonly machine = describeMachine();
+  readonly onUnkept: CompileCache['onUnkept'];
+
+  constructor({ folder, maxBytes, onUnkept }: DiskCacheOptions) {
+    this.folder = folder;
+    this.maxBytes = maxBytes;
+    this.onUnkept = onUnkept;
+  }
+
+  async find(key: string): Promise<ModelFile | undefined> {
+    const entry = this.entryPath(key);
+    if (!(await isWhole(entry))) return undefined;
+    const now = new Date();
+    // Another program may have evicted it meanwhile, or own it: it can be used all the same, or is found missing later.
+    await utimes(join(entry, SIZES_FILE), now, now).catch(() => undefined);
+    return modelIn(entry);
+  }
+
+  async keep(key: string, build: (folder: EntryFolder) => Promise<void>): Promise<ModelFile> {
+    const building = join(this.folder, BUILDING + randomUUID());
+    const entry = this.entryPath(key);
+    await makeFolder(building, { fix: 'name a writable folder in UDIT_CACHE' });
+    try {
+      await build(entryFolder(building));
+      await seal(building);
+      await this.publish(building, entry);
+    } finally {
+      await rm(building, { recursive: true, force: true });
+    }
+    await this.evict(entry);
+    return modelIn(entry);
+  }
+
+  async remove(key: string): Promise<void> {
+    await rm(this.entryPath(key), { recursive: true, force: true });
+  }
+
+  private entryPath(key: string): string {
+    const name = createHash('sha256').update(key).update(this.machine).digest('hex').slice(0, 32);
+    return join(this.folder, name);
+  }
+
+  /** Another program may have been faster: then its entry stays, unless it is damaged. */
+  private async publish(building: string, entry: string): Promise<void> {
+    try {
+      await rename(building, entry);
+    } catch {
+      if (await isWhole(entry)) return;
+      await rm(entry, { recursive: true, force: true });
+      await rename(building, entry);
+    }
+  }
+
+  /** Removes what was left half-built, and entries beyond the limit. */
+  private async evict(newest: string): Promise<void> {
+    const entries: { readonly path: string; readonly bytes: number; readonly lastUse: number }[] = [];
+    for (const name of await readdir(this.folder)) {
+      const path = join(this.folder, name);
+      if (name.startsWith(BUILDING)) await removeIfAbandoned(path);
+      else if (path !== newest) entries.push({ path, ...(await usageOf(path)) });
+    }
+    let total = (await usageOf(newest)).bytes;
+    for (const { path, bytes } of entries.sort((a, b) => b.lastUse - a.lastUse)) {
+      total += bytes;
+      if (total > this.maxBytes) await rm(path, { recursive: true, force: true });
+    }
+  }
+}
+
+const modelIn = (entry: string): ModelFile => ({ path: join(entry, ENTRY_FILE), isOptimised: true });
+
+function entryFolder(folder: string): EntryFolder {
+  const path = (name: string) => join(folder, name);
+  return {
+    path,
+    remove: (name) => rm(path(name)),
+    async create(name, byteLength) {
+      const file = await open(path(name), 'w');
+      await file.truncate(byteLength);
+      return { write: (bytes, offset) => writeFully(file, bytes, offset), close: () => file.close() };
+    },
+  };
+}
+
+type Sizes = Readonly<Record<string, number>>;
+
+/** Brings an entry safely to the disk and notes how long its files are. */
+async function seal(folder: string): Promise<void> {
+  const sizes: Record<string, number> = {};
+  for (const name of await readdir(folder)) {
+    const file = await open(join(folder, name), 'r+');
+    sizes[name] = (await file.stat()).size;
+    await file.sync();
+    await file.close();
+  }
+  await writeFile(join(folder, SIZES_FILE), JSON.stringify(sizes), { flush: true });
+}
+
+async function sizesOf(entry: string): Promise<Sizes | undefined> {
+  try {
+    return JSON.parse(await readFile(join(entry, SIZES_FILE), 'utf8')) as Sizes;
+  } catch {
+    return undefined;
+  }
+}
+
+async function isWhole(entry: string): Promise<boolean> {
+  const sizes = await sizesOf(entry);
+  if (sizes?.[ENTRY_FILE] === undefined) return false;
+  for (const [name, size] of Object.entries(sizes)) {
+    const info = await stat(join(entry, name)).catch(() => undefined);
+    if (info?.size !== size) return false;
+  }
+  return true;
+}
+
+async function usageOf(entry: string): Promise<{ bytes: number; lastUse: number }> {
+  const sizes = (await sizesOf(entry)) ?? {};
+  const info = await stat(join(entry, SIZES_FILE)).catch(() => undefined);
+  return { bytes: Object.values(sizes).reduce((sum, size) => sum + size, 0), lastUse: info?.mtimeMs ?? 0 };
+}
+
+async function removeIfAbandoned(folder: string): Promise<void> {
+  const info = await stat(folder).catch(() => undefined);
+  if (info === undefined || Date.now() - info.mtimeMs < ABANDONED_AFTER_MS) return;
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Models are optimised for the processor, and a home directory may be shared by several. */
+function describeMachine(): string {
+  return [process.platform, process.arch, cpus()[0]?.model, processorFlags()].join('\n');
+}
+
+/** A processor's name may be as vague as that of its maker; what it can do is told by Linux only. */
+function processorFlags(): string {
+  try {
+    return /^flags.*$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[0] ?? '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,199 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { expectClose } from '../../../test/support/closeness.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../core/host-tensor.ts';
+import { fold, normal, randomKey } from '../../core/random.ts';
+import { sizeOf } from '../../core/shape.ts';
+import { sourceOf } from '../../core/tensor-source.ts';
+import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
+import { presetSpec } from '../../networks/presets.ts';
+import { createModel } from '../../networks/registry.ts';
+import { type Graph, graphOf } from '../graph/graph.ts';
+import { input } from '../graph/operators.ts';
+import type { Unlabelled } from '../graph/tensor.ts';
+import { cpuBackend } from '../runtime/cpu-node.ts';
+import type { Backend } from '../runtime/session.ts';
+import { wasmBackend } from '../runtime/wasm-web.ts';
+import { DiskCache } from './disk-cache-node.ts';
+import { compileInference } from './inference.ts';
+import { compileTraining } from './training.ts';
+
+const BATCH = 2;
+const KEY = randomKey(0);
+
+const model = createModel(presetSpec('U-DiT-XS', { inputSize: 8, depth: [1, 1, 1, 1, 1], width: 16 }));
+const weights = drawWeights(model);
+const graph = forwardGraph(model, 'merged');
+const feeds: TensorMap = new Map<string, HostTensor>([
+  ['x', draw('x', [BATCH, 3, 8, 8])],
+  ['t', tensorOf('f32', [BATCH], [0.25, 0.75])],
+  ['y', tensorOf('i64', [BATCH], [1, 8])],
+]);
+
+function draw(name: string, shape: readonly number[], scale = 1): HostTensor<'f32'> {
+  const values = normal(fold(KEY, name), sizeOf(shape)).map((value) => scale * value);
+  return hostTensor('f32', shape, values);
+}
+
+/** Nothing is zero, so everything counts. */
+function drawWeights(denoiser: Denoiser): TensorMap {
+  return new Map([...denoiser.parameters()].map(({ name, shape }) => [name, draw(name, shape, 0.2)]));
+}
+
+function forwardGraph(denoiser: Denoiser, form: 'merged' | 'branches'): Graph {
+  const [x, y] = [input('x', [BATCH, 3, 8, 8]), input('y', [BATCH], 'i64')] as Unlabelled[];
+  const t = input('t', [BATCH]) as Unlabelled;
+  return graphOf({ out: denoiser.apply(x!, { t, y: y! }, { form }) });
+}
+
+/** Counts what compiling costs. */
+function counting(): { backend: Backend; counts: { fold: number; optimise: number; load: number } } {
+  const counts = { fold: 0, optimise: 0, load: 0 };
+  const backend: Backend = {
+    ...cpuBackend,
+    createSession(loadable, options) {
+      counts[options.purpose === 'folding' ? 'fold' : 'load']++;
+      return cpuBackend.createSession(loadable, options);
+    },
+    optimise(...paths) {
+      counts.optimise++;
+      return cpuBackend.optimise!(...paths);
+    },
+  };
+  return { backend, counts };
+}
+
+async function outputOf(...[traced, given, backend, options]: Parameters<typeof compileInference>) {
+  const session = await compileInference(traced, given, backend, options);
+  const { data } = (await session.run(feeds)).get('out') as HostTensor<'f32'>;
+  await session.release();
+  return data;
+}
+
+const expected = await outputOf(graph, weights, cpuBackend);
+
+describe('folding', () => {
+  test('gives what the unfolded graph gives, whose weights are fed', async () => {
+    for (const form of ['merged', 'branches'] as const) {
+      const session = await compileTraining(forwardGraph(model, form), cpuBackend);
+      const { data } = (await session.run(new Map([...feeds, ...weights]))).get('out') as HostTensor<'f32'>;
+      await session.release();
+      expectClose(expected, data, { relative: 1e-5 });
+    }
+  });
+
+  test('leaves the weights as they were', async () => {
+    const copy = drawWeights(model);
+    await outputOf(graph, weights, cpuBackend);
+    expect(weights).toEqual(copy);
+  });
+
+  test('is the same from a source that is read one tensor at a time, and on WebAssembly', async () => {
+    expect(await outputOf(graph, sourceOf(weights), cpuBackend)).toEqual(expected);
+    expectClose(await outputOf(graph, weights, wasmBackend), expected, { relative: 1e-5 });
+  });
+});
+
+describe('the cache', () => {
+  let folder: string;
+  let cache: DiskCache;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'udit-compiled-'));
+    cache = new DiskCache({ folder, maxBytes: 1e9 });
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const entryFiles = async () => {
+    const names = await readdir(folder, { recursive: true });
+    return { model: join(folder, names.find((name) => name.endsWith('.onnx'))!) };
+  };
+
+  test('makes the second start neither fold nor optimise, to the same bits', async () => {
+    const first = counting();
+    expect(await outputOf(graph, weights, first.backend, { cache })).toEqual(expected);
+    expect(first.counts).toMatchObject({ optimise: 1, load: 1 });
+    expect(first.counts.fold).toBeGreaterThan(1);
+    const second = counting();
+    const again = forwardGraph(model, 'merged');
+    expect(await outputOf(again, new Map(weights), second.backend, { cache })).toEqual(expected);
+    expect(second.counts).toEqual({ fold: 0, optimise: 0, load: 1 });
+  });
+
+  test('knows other weights and other graphs apart', async () => {
+    await outputOf(graph, weights, cpuBackend, { cache });
+    const [name] = weights.keys();
+    const changed = new Map(weights).set(name!, draw('another', weights.get(name!)!.shape));
+    const { backend, counts } = counting();
+    expect(await outputOf(graph, changed, backend, { cache })).not.toEqual(expected);
+    expectClose(await outputOf(forwardGraph(model, 'branches'), weights, backend, { cache }), expected, {
+      relative: 1e-5,
+    });
+    expect(counts.optimise).toBe(2);
+    expect((await readdir(folder)).length).toBe(3);
+  });
+
+  test('an entry that is damaged in place is made again', async () => {
+    await outputOf(graph, weights, cpuBackend, { cache });
+    const { model: path } = await entryFiles();
+    const { length } = await readFile(path);
+    await writeFile(path, new Uint8Array(length).fill(255));
+    expect(await outputOf(graph, weights, cpuBackend, { cache })).toEqual(expected);
+    expect((await readFile(path))[0]).not.toBe(255);
+  });
+
+  test('an entry that loses its data while it is looked for is made again', async () => {
+    await outputOf(graph, weights, cpuBackend, { cache });
+    const { model: path } = await entryFiles();
+    const evicted: Backend = {
+      ...cpuBackend,
+      async createSession(loadable, options) {
+        if ('path' in loadable && loadable.isOptimised && !evictedOnce) {
+          evictedOnce = true;
+          await rm(dirname(path), { recursive: true });
+        }
+        return cpuBackend.createSession(loadable, options);
+      },
+    };
+    let evictedOnce = false;
+    expect(await outputOf(graph, weights, evicted, { cache })).toEqual(expected);
+    expect(evictedOnce).toBe(true);
+  });
+
+  test('programs that compile at once get the same', async () => {
+    const outputs = await Promise.all([0, 1, 2].map(() => outputOf(graph, weights, cpuBackend, { cache })));
+    for (const output of outputs) expect(output).toEqual(expected);
+    expect((await readdir(folder)).length).toBe(1);
+  });
+
+  test('that cannot be written is done without, and told', async () => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    const onUnkept = vi.fn();
+    const blocked = new DiskCache({ folder: join(file, 'below'), maxBytes: 1e9, onUnkept });
+    expect(await outputOf(graph, weights, cpuBackend, { cache: blocked })).toEqual(expected);
+    expect(String(onUnkept.mock.calls)).toContain('there is a file where a folder is needed');
+  });
+
+  test('a weight that is missing is still an error, and leaves no entry', async () => {
+    const [name] = weights.keys();
+    const missing = new Map(weights);
+    missing.delete(name!);
+    await expect(outputOf(graph, missing, cpuBackend, { cache })).rejects.toThrow(
+      `the weights have no value for ${name}`,
+    );
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test('is left alone by backends that load no files', async () => {
+    expectClose(await outputOf(graph, weights, wasmBackend, { cache }), expected, { relative: 1e-5 });
+    expect(await readdir(folder)).toEqual([]);
+    await expect(
+      wasmBackend.createSession({ path: 'model.onnx', isOptimised: false }, { purpose: 'inference' }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: it reads no files, and model.onnx is one
+        fix: pass the bytes of the model and of its data]
+    `);
+  });
+});

@@ -1,0 +1,252 @@
+/**
+ * @file Lowering of convolutions. Images are [N, H, W, C] in the graph. With known weights whole chains run channels
+ * first between two transposes, which ONNX Runtime turns into its blocked NCHWc layout for free. With fed weights
+ * (training) convolutions use that layout's operators directly where channels fill its blocks; im2col and a matrix
+ * product serve where they do not. Weight gradients of dense convolutions are a matrix product per tap.
+ */
+import { sizeOf } from '../../core/shape.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { Lowering, NodeOf } from './lowering.ts';
+
+const NCHWC = 'com.microsoft.nchwc';
+
+// Channels-first chains
+
+/**
+ * The nodes that are computed channels first at inference: every convolution, and around a depthwise one the
+ * pointwise linears and activations that only it reads or that only read it.
+ */
+export function channelsFirstChains(
+  order: readonly Tensor[],
+  uses: ReadonlyMap<Tensor, number>,
+): Set<Tensor> {
+  const chain = new Set<Tensor>();
+  const isPointwise = ({ op, shape }: Tensor) => shape.length === 4 && (op === 'gelu' || op === 'linear');
+  for (const tensor of order) {
+    if (tensor.op === 'conv2d') chain.add(tensor);
+    if (tensor.op !== 'depthwiseConv2d') continue;
+    chain.add(tensor);
+    for (let x = tensor.inputs[0]!; isPointwise(x) && uses.get(x) === 1; x = x.inputs[0]!) chain.add(x);
+  }
+  for (const tensor of order) {
+    const x = tensor.inputs[0];
+    if (isPointwise(tensor) && x !== undefined && chain.has(x) && uses.get(x) === 1) chain.add(tensor);
+  }
+  return chain;
+}
+
+/** Lowers one node of a chain; its operand is brought into channels-first layout if it is not. */
+export function lowerChannelsFirst(lowering: Lowering, tensor: Tensor): void {
+  const [x, weight, bias] = tensor.inputs;
+  const image = lowering.channelsFirstName(x!);
+  if (tensor.op === 'gelu') {
+    const { approximate } = (tensor as NodeOf<'gelu'>).params;
+    lowering.setChannelsFirstName(tensor, lowering.emit('Gelu', [image], { approximate }));
+    return;
+  }
+  const isLinear = tensor.op === 'linear';
+  const filter = isLinear
+    ? lowering.reshape(lowering.name(weight!), [...weight!.shape, 1, 1])
+    : lowering.name(weight!);
+  const kernel = isLinear ? 1 : weight!.shape[2]!;
+  const operands = bias === undefined ? [image, filter] : [image, filter, lowering.name(bias)];
+  lowering.setChannelsFirstName(
+    tensor,
+    lowering.emit('Conv', operands, {
+      kernel_shape: [kernel, kernel],
+      pads: samePadding(kernel),
+      group: tensor.op === 'depthwiseConv2d' ? weight!.shape[0]! : 1,
+    }),
+  );
+}
+
+const samePadding = (kernel: number): number[] => new Array<number>(4).fill((kernel - 1) / 2);
+
+// Dense convolutions with fed weights
+
+export function lowerConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>): string {
+  const [x, weight, bias] = tensor.inputs;
+  const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const block = blockFor(lowering, inputs);
+  if (block !== null) return blockedConv2d(lowering, tensor, block);
+  const taps = lowering.emit('Transpose', [lowering.name(weight!)], { perm: [0, 2, 3, 1] });
+  const operands = [
+    neighbourhoods(lowering, x!, kernel),
+    lowering.reshape(taps, [outputs, kernel * kernel * inputs]),
+  ];
+  if (bias !== undefined) operands.push(lowering.name(bias));
+  return lowering.reshape(lowering.emit('Gemm', operands, { transB: 1 }), tensor.shape);
+}
+
+/** The blocked direct convolution; output channels are padded to whole blocks and cut off as the image is reordered. */
+function blockedConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>, block: number): string {
+  const [x, weight, bias] = tensor.inputs;
+  const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const padded = Math.ceil(outputs / block) * block;
+  const zerosAfter = (name: string, axes: number) =>
+    padded === outputs
+      ? name
+      : lowering.emit('Pad', [
+          name,
+          lowering.writer.integers(
+            Array.from({ length: 2 * axes }, (_, i) => (i === axes ? padded - outputs : 0)),
+          ),
+        ]);
+  // Filters [O, I, k, k] in blocks [O/b, I/b, k, k, b of I, b of O].
+  const blocks = lowering.reshape(zerosAfter(lowering.name(weight!), 4), [
+    padded / block,
+    block,
+    inputs / block,
+    block,
+    kernel,
+    kernel,
+  ]);
+  const interleaved = lowering.emit('Transpose', [blocks], { perm: [0, 2, 4, 5, 3, 1] });
+  const operands = [blocked(lowering, x!), lowering.reshape(interleaved, [padded, inputs, kernel, kernel])];
+  if (bias !== undefined) operands.push(zerosAfter(lowering.name(bias), 1));
+  const attributes = { kernel_shape: [kernel, kernel], pads: samePadding(kernel), group: 1 };
+  const image = lowering.emit('Conv', operands, attributes, NCHWC);
+  return lowering.emit('ReorderOutput', [image], { channels: outputs, channels_last: 1 }, NCHWC);
+}
+
+/**
+ * A matrix product per tap: dy with x shifted to it. All neighbourhoods at once would be one product, but k·k images
+ * large, and fresh memory costs more than the products do. Whichever image has fewer channels is the one shifted.
+ */
+export function lowerConv2dWeightGradient(
+  lowering: Lowering,
+  tensor: NodeOf<'conv2dWeightGradient'>,
+): string {
+  const [x, dy] = tensor.inputs;
+  const [outputs, inputs, kernel] = tensor.shape as [number, number, number, number];
+  const rows = sizeOf(x!.shape) / inputs;
+  const product = (a: string, b: string) => lowering.emit('Gemm', [a, b], { transA: 1 });
+  const shifted = (image: Tensor) =>
+    shiftedImages(lowering, image, kernel).map((name) => lowering.reshape(name, [rows, image.shape.at(-1)!]));
+  // Seen from dy a filter is mirrored: the pixel to its left met dy through the tap on the right.
+  const taps =
+    inputs <= outputs
+      ? shifted(x!).map((xTap) => product(lowering.asMatrix(dy!), xTap))
+      : shifted(dy!)
+          .reverse()
+          .map((dyTap) => product(dyTap, lowering.asMatrix(x!)));
+  const side = taps.map((tap) => lowering.reshape(tap, [outputs, inputs, 1]));
+  return lowering.reshape(lowering.emit('Concat', side, { axis: 2 }), tensor.shape);
+}
+
+/** [N·H·W, k·k·C]: for each pixel its k×k neighbourhood, made once per image tensor (im2col). */
+function neighbourhoods(lowering: Lowering, x: Tensor, kernel: number): string {
+  const [batch, height, width, channels] = x.shape as [number, number, number, number];
+  if (kernel === 1) return lowering.asMatrix(x);
+  return lowering.once(`neighbourhoods ${x.id} ${kernel}`, () => {
+    const columns = lowering.emit('Concat', shiftedImages(lowering, x, kernel), { axis: 3 });
+    return lowering.reshape(columns, [batch * height * width, kernel * kernel * channels]);
+  });
+}
+
+/** The image shifted to each of the k·k taps, zeros beyond its border. */
+function shiftedImages(lowering: Lowering, x: Tensor, kernel: number): string[] {
+  const [, height, width] = x.shape as [number, number, number, number];
+  const p = (kernel - 1) / 2;
+  const integers = (values: readonly number[]) => lowering.writer.integers(values);
+  const padded = lowering.emit('Pad', [lowering.name(x), integers([0, p, p, 0, 0, p, p, 0])]);
+  return Array.from({ length: kernel * kernel }, (_, tap) => {
+    const [row, column] = [Math.floor(tap / kernel), tap % kernel];
+    return lowering.emit('Slice', [
+      padded,
+      integers([row, column]),
+      integers([row + height, column + width]),
+      integers([1, 2]),
+    ]);
+  });
+}
+
+// Depthwise convolutions with fed weights
+
+export function lowerDepthwiseConv2d(lowering: Lowering, tensor: NodeOf<'depthwiseConv2d'>): string {
+  const [x, weight, bias] = tensor.inputs;
+  const [channels, , kernel] = weight!.shape as [number, number, number, number];
+  const attributes = { kernel_shape: [kernel, kernel], pads: samePadding(kernel), group: channels };
+  const block = blockFor(lowering, channels);
+  if (block === null) {
+    const operands = [lowering.channelsFirstName(x!), lowering.name(weight!)];
+    if (bias !== undefined) operands.push(lowering.name(bias));
+    const image = lowering.emit('Conv', operands, attributes);
+    return lowering.emit('Transpose', [image], { perm: [0, 2, 3, 1] });
+  }
+  const operands = [blocked(lowering, x!), blockedFilter(lowering, weight!, block)];
+  if (bias !== undefined) operands.push(lowering.name(bias));
+  const image = lowering.emit('Conv', operands, attributes, NCHWC);
+  return lowering.emit('ReorderOutput', [image], { channels, channels_last: 1 }, NCHWC);
+}
+
+export function lowerDepthwiseConv2dWeightGradient(
+  lowering: Lowering,
+  tensor: NodeOf<'depthwiseConv2dWeightGradient'>,
+): string {
+  const [x, dy] = tensor.inputs;
+  const [batch, height, width, channels] = x!.shape as [number, number, number, number];
+  const { kernel } = tensor.params;
+  const block = blockFor(lowering, channels);
+  if (block === null) return shiftedProducts(lowering, tensor);
+
+  // Correlating x with dy as one H×W filter per sample and channel gives the k×k gradient of that sample; the blocked
+  // layout of an image is also the blocked layout of such filters, so neither operand has to be moved again.
+  const groups = batch * channels;
+  const perSample = lowering.emit(
+    'Conv',
+    [
+      lowering.reshape(blockedAgain(lowering, x!), [1, groups, height, width]),
+      lowering.reshape(blocked(lowering, dy!), [groups, 1, height, width]),
+    ],
+    { kernel_shape: [height, width], pads: samePadding(kernel), group: groups },
+    NCHWC,
+  );
+  const blocks = lowering.reshape(perSample, [batch, channels / block, kernel * kernel, block]);
+  const total = lowering.emit('ReduceSum', [blocks, lowering.writer.integers([0])], { keepdims: 0 });
+  const filters = lowering.emit('Transpose', [total], { perm: [0, 2, 1] });
+  return lowering.reshape(filters, tensor.shape);
+}
+
+/** Portable weight gradient: for each of the k·k taps, the sum of dy times x shifted by it. */
+function shiftedProducts(lowering: Lowering, tensor: NodeOf<'depthwiseConv2dWeightGradient'>): string {
+  const [x, dy] = tensor.inputs;
+  const taps = shiftedImages(lowering, x!, tensor.params.kernel).map((shifted) => {
+    const product = lowering.emit('Mul', [shifted, lowering.name(dy!)]);
+    const total = lowering.emit('ReduceSum', [product, lowering.writer.integers([0, 1, 2])], { keepdims: 0 });
+    return lowering.reshape(total, [x!.shape[3]!, 1]);
+  });
+  return lowering.reshape(lowering.emit('Concat', taps, { axis: 1 }), tensor.shape);
+}
+
+/** Channels per block, or null where the blocked layout is absent or the channels do not fill its blocks. */
+function blockFor(lowering: Lowering, channels: number): number | null {
+  const { nchwcBlock } = lowering.features;
+  return nchwcBlock !== null && channels % nchwcBlock === 0 ? nchwcBlock : null;
+}
+
+/** [N, H, W, C] in blocks [N, C/b, H, W, b]; ONNX Runtime labels it [N, C, H, W]. */
+function blocked(lowering: Lowering, image: Tensor): string {
+  return lowering.once(`blocked ${image.id}`, () =>
+    lowering.emit('ReorderInput', [lowering.name(image)], { channels_last: 1 }, NCHWC),
+  );
+}
+
+/**
+ * The same for the backward pass. An activation is computed and reordered once more: that takes a hundredth of a
+ * step, and keeping it since the forward pass took a twentieth of the peak memory.
+ */
+function blockedAgain(lowering: Lowering, image: Tensor): string {
+  if (image.op !== 'gelu') return blocked(lowering, image);
+  const { approximate } = (image as NodeOf<'gelu'>).params;
+  const activation = lowering.emit('Gelu', [lowering.name(image.inputs[0]!)], { approximate });
+  return lowering.emit('ReorderInput', [activation], { channels_last: 1 }, NCHWC);
+}
+
+/** Depthwise filters [C, 1, k, k] in blocks [C/b, k, k, b]; a tiny tensor, reordered at run time. */
+function blockedFilter(lowering: Lowering, weight: Tensor, block: number): string {
+  const [channels, , kernel] = weight.shape as [number, number, number, number];
+  const blocks = lowering.reshape(lowering.name(weight), [channels / block, block, kernel * kernel]);
+  const interleaved = lowering.emit('Transpose', [blocks], { perm: [0, 2, 1] });
+  return lowering.reshape(interleaved, [channels, 1, kernel, kernel]);
+}

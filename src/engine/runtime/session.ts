@@ -1,0 +1,75 @@
+/** @file What a runtime offers, whichever library is behind it. */
+import type { TensorMap } from '../../core/host-tensor.ts';
+import type { LoweringFeatures } from '../onnx/lowering.ts';
+
+/** A model to load. */
+export type LoadableModel = ModelInMemory | ModelFile;
+
+export interface ModelInMemory {
+  /** The serialised ONNX model. */
+  readonly bytes: Uint8Array;
+  /** The file beside it that holds its large initialisers, by the name under which the model refers to it. */
+  readonly data?: { readonly name: string; readonly bytes: Uint8Array };
+}
+
+/** A model on disk, its data file beside it: mapped, not read, so that sessions which load it share its memory. */
+export interface ModelFile {
+  readonly path: string;
+  /** Was it saved by {@link Backend.optimise}? Then there is nothing left to optimise. */
+  readonly isOptimised: boolean;
+}
+
+export interface SessionOptions {
+  /** Threads inside one operation. Default 1: throughput comes from several one-thread sessions. */
+  readonly threads?: number;
+  /**
+   * How many runs go on at once, each in a thread (with `threads`) of its own; one also leaves the calling thread free.
+   * Without it a run keeps the calling thread until it is done, but copies neither feeds nor results.
+   */
+  readonly workers?: number;
+  /**
+   * `inference` applies every graph optimisation, including blocked layouts. `training` applies the basic ones and
+   * plans no memory pattern, which costs a third of the peak memory of a training graph. `folding` does the same for
+   * graphs that run a few times, and unlike training keeps no memory for the next run.
+   */
+  readonly purpose: 'inference' | 'training' | 'folding';
+  /** Writes a per-operation profile to a file with this prefix. */
+  readonly profilePrefix?: string;
+}
+
+/** A loaded model. */
+export interface Session {
+  /**
+   * Runs the model once. Calls that find all workers busy wait for one, in their order.
+   *
+   * @param feeds - a value for every input
+   * @param fetches - buffers that receive outputs of these names; outputs not named here are newly allocated. A fetched
+   * buffer must not be fed in the same run.
+   */
+  run(feeds: TensorMap, fetches?: TensorMap): Promise<TensorMap>;
+  release(): Promise<void>;
+}
+
+export type BackendName = 'cpu' | 'wasm' | 'webgpu' | 'cuda';
+
+/** A GPU runs one model at a time, whole, and in forms of its own (`GPU` of onnx/lowering.ts). */
+export const isGpu = (name: BackendName): boolean => name === 'webgpu' || name === 'cuda';
+
+export interface Backend {
+  readonly name: BackendName;
+  /** Of the library behind it. */
+  readonly version: string;
+  /** What this backend executes beside standard ONNX, found by running a probe once. */
+  features(): Promise<LoweringFeatures>;
+  /** What computes with weights before they are loaded. Default: this backend; a GPU is no use for what is run once. */
+  readonly foldsOn?: Backend;
+  /** @throws RuntimeUnavailableError if the model cannot be loaded */
+  createSession(model: LoadableModel, options: SessionOptions): Promise<Session>;
+  /**
+   * Saves the model at `path`, as it has been optimised for inference on this machine, at `optimisedPath`, with its
+   * weights in `<optimisedPath>.data`. It loads several times faster. Absent where models are not loaded from files.
+   *
+   * @throws RuntimeUnavailableError if the model cannot be loaded, or saved
+   */
+  optimise?(path: string, optimisedPath: string): Promise<void>;
+}

@@ -1,0 +1,43 @@
+/** @file What the builds of onnxruntime-web have in common: one worker, no files, and memory of their own. */
+import type * as Ort from 'onnxruntime-common';
+import { RuntimeUnavailableError } from '../../core/errors.ts';
+import type { HostTensor, TensorMap } from '../../core/host-tensor.ts';
+import { expectOneWorker, type OrtModule, ortBackend } from './ort.ts';
+import type { Backend, BackendName, Session } from './session.ts';
+
+export function webBackend(name: BackendName, ort: OrtModule): Backend {
+  // One thread unless the page is cross-origin isolated; more would silently fall back anyway.
+  (ort.env as Ort.Env).wasm.numThreads = 1;
+  const backend = ortBackend(name, ort);
+  return {
+    ...backend,
+    async createSession(model, { workers = 1, ...options }) {
+      expectOneWorker(name, workers);
+      if ('path' in model) {
+        throw new RuntimeUnavailableError({
+          where: `runtime ${name}`,
+          problem: `it reads no files, and ${model.path} is one`,
+          fix: 'pass the bytes of the model and of its data',
+        });
+      }
+      return filling(await backend.createSession(model, options));
+    },
+  };
+}
+
+/** onnxruntime-web computes in its own memory and never writes into given buffers: results are copied there. */
+function filling(session: Session): Session {
+  return {
+    async run(feeds: TensorMap, fetches?: TensorMap) {
+      const results = await session.run(feeds);
+      return new Map([...results].map(([name, value]) => [name, copyInto(fetches?.get(name), value)]));
+    },
+    release: () => session.release(),
+  };
+}
+
+function copyInto(buffer: HostTensor | undefined, value: HostTensor): HostTensor {
+  if (buffer === undefined) return value;
+  (buffer.data as Float32Array).set(value.data as Float32Array);
+  return buffer;
+}

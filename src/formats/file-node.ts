@@ -1,0 +1,168 @@
+/** @file Checkpoint files on disk: written completely or not at all, and read with errors that name the cause. */
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { closest } from 'fastest-levenshtein';
+import { CheckpointError } from '../core/errors.ts';
+import type { TensorMap } from '../core/host-tensor.ts';
+import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
+import { systemErrorCode } from '../host/files/write-error-node.ts';
+import type { ByteSource } from './byte-source.ts';
+import { openTensors } from './open.ts';
+import {
+  parseSafetensors,
+  type SafetensorsFile,
+  type SafetensorsOptions,
+  serialiseSafetensors,
+} from './safetensors.ts';
+import type { TensorFile } from './tensor-file.ts';
+import { openTorch, type TorchFile } from './torch-file.ts';
+
+/** One system call reads at most this much, below the 2 GiB at which it would stop. */
+const MAX_READ_BYTES = 2 ** 30;
+
+/**
+ * Writes a safetensors file: whatever happens, `path` holds its previous or its new content.
+ *
+ * @throws CheckpointError when the disk is full or the folder cannot be written
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: TensorMap,
+  metadata: Readonly<Record<string, string>>,
+  options?: SafetensorsOptions,
+): Promise<void> {
+  await writeFileAtomic(path, serialiseSafetensors(tensors, metadata, options), CheckpointError);
+}
+
+/** @throws CheckpointError when the file is missing, unreadable, damaged or of another format */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await openFile(path);
+  try {
+    return parseSafetensors(await file.read(0, file.size), path);
+  } finally {
+    await file.close();
+  }
+}
+
+/** To be closed when no more is to be read. */
+export interface OpenTensorFile extends TensorFile {
+  close(): Promise<void>;
+}
+
+/**
+ * A checkpoint of any format that {@link openTensors} knows, of any size: each tensor is read when it is asked for.
+ *
+ * @throws CheckpointError when the file is missing, unreadable, damaged or of another format
+ */
+export async function openTensorFile(path: string): Promise<OpenTensorFile> {
+  return openWith(openTensors, path);
+}
+
+/**
+ * What `torch.save` wrote, with all that is in it beside named tensors.
+ *
+ * @throws CheckpointError when the file is missing, unreadable, damaged or of another format
+ */
+export async function openTorchFile(path: string): Promise<TorchFile & { close(): Promise<void> }> {
+  return openWith(openTorch, path);
+}
+
+async function openWith<T>(
+  parse: (source: ByteSource, where: string) => Promise<T>,
+  path: string,
+): Promise<T & { close(): Promise<void> }> {
+  const file = await openFile(path);
+  try {
+    return { ...(await parse(file, path)), close: file.close };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openFile(path: string): Promise<ByteSource & { close(): Promise<void> }> {
+  try {
+    // Before it is opened, which would wait at a pipe for somebody to write.
+    const info = await stat(path);
+    if (info.isDirectory()) throw await folderError(path);
+    if (!info.isFile()) throw notAFile(path);
+    const file = await open(path, 'r');
+    return {
+      size: info.size,
+      read: (begin, end) => readFully(file, begin, end, path),
+      crc32,
+      close: () => file.close(),
+    };
+  } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
+    throw await readError(path, cause);
+  }
+}
+
+async function readFully(file: FileHandle, begin: number, end: number, path: string): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end - begin);
+  let offset = 0;
+  while (offset < bytes.length) {
+    const length = Math.min(bytes.length - offset, MAX_READ_BYTES);
+    const { bytesRead } = await file.read(bytes, offset, length, begin + offset).catch(async (cause) => {
+      throw await readError(path, cause);
+    });
+    if (bytesRead === 0) {
+      throw new CheckpointError({
+        where: path,
+        problem: `the file ends at byte ${begin + offset}, it was longer when it was opened`,
+        fix: 'wait until it is written completely, then try again',
+      });
+    }
+    offset += bytesRead;
+  }
+  return bytes;
+}
+
+function notAFile(path: string): CheckpointError {
+  return new CheckpointError({
+    where: path,
+    problem: 'this is a pipe or a device, not a file that can be read at any place',
+    fix: 'copy it to a file first',
+  });
+}
+
+async function folderError(path: string): Promise<CheckpointError> {
+  const last = (await checkpointNames(path)).sort().at(-1);
+  return new CheckpointError({
+    where: path,
+    problem: 'this is a folder, not a checkpoint file',
+    fix:
+      last === undefined
+        ? 'give a .safetensors or .pt file'
+        : `give a file in it, such as ${join(path, last)}`,
+  });
+}
+
+async function readError(path: string, cause: unknown): Promise<CheckpointError> {
+  const code = systemErrorCode(cause);
+  if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+    return new CheckpointError({
+      where: path,
+      problem: `cannot be read (${code ?? String(cause)})`,
+      fix: 'check that you may read it',
+      cause,
+    });
+  }
+  const folder = dirname(path);
+  const names = await checkpointNames(folder);
+  return new CheckpointError({
+    where: path,
+    problem: 'there is no such file',
+    fix:
+      names.length === 0 ? 'check the path' : `did you mean ${join(folder, closest(basename(path), names))}?`,
+    cause,
+  });
+}
+
+/** Names of the checkpoints in a folder; none when it cannot be listed. */
+async function checkpointNames(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((): string[] => []);
+  return names.filter((name) => /^[^.].*\.(safetensors|pt)$/.test(name));
+}

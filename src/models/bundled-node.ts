@@ -1,0 +1,77 @@
+/** @file The checkpoint that a command's argument means: a file, the latest of a run, or the bundled model. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { CheckpointError } from '../core/errors.ts';
+import { readTensors } from '../core/tensor-source.ts';
+import { openTensorFile } from '../formats/file-node.ts';
+import { findCheckpointFile } from './locate-node.ts';
+import { type FoundModel, findModel, type ModelRequest } from './open-model.ts';
+import type { SavedModel, WeightSet, WeightSource } from './saved-model.ts';
+
+/** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
+export const BUNDLED_CHECKPOINT = fileURLToPath(
+  new URL('../../weights/u-dit-xs-emoji.safetensors', import.meta.url),
+);
+
+/**
+ * @param argument - a run folder, its `checkpoints` folder, a file, the name of fetched weights, or nothing for `bundled`
+ * @throws CheckpointError if there is none
+ */
+export async function locateCheckpoint(
+  argument: string | undefined,
+  bundled = BUNDLED_CHECKPOINT,
+): Promise<string> {
+  if (argument === undefined) {
+    if (existsSync(bundled)) return bundled;
+    throw new CheckpointError({
+      where: 'bundled model',
+      problem: `${bundled} is missing`,
+      fix: 'give a run folder or a checkpoint, such as one that npm start trains',
+    });
+  }
+  return findCheckpointFile(argument);
+}
+
+/** A checkpoint whose weights are read when they are needed. To be closed when no more are. */
+export interface OpenCheckpoint extends FoundModel {
+  close(): Promise<void>;
+}
+
+/**
+ * The model in a checkpoint of any origin, with the weights asked for; by default the moving average where there is one.
+ *
+ * @throws CheckpointError if it cannot be read, does not fit its model, or has other weights only
+ * @throws ConfigError if `request` tells it what it says itself
+ */
+export async function findCheckpoint(path: string, request: ModelRequest = {}): Promise<OpenCheckpoint> {
+  const file = await openTensorFile(path);
+  try {
+    const found = findModel(file, path, request);
+    if (request.weights !== undefined && found.source !== request.weights) {
+      throw otherWeights(path, found.source, request.weights);
+    }
+    return { ...found, close: file.close };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** The same with all weights in memory. */
+export async function openCheckpoint(path: string, request: ModelRequest = {}): Promise<SavedModel> {
+  const { close, ...found } = await findCheckpoint(path, request);
+  try {
+    return { ...found, weights: await readTensors(found.weights) };
+  } finally {
+    await close();
+  }
+}
+
+function otherWeights(path: string, source: WeightSource, wanted: WeightSet): CheckpointError {
+  const isNamed = source !== 'unnamed';
+  return new CheckpointError({
+    where: path,
+    problem: `it has ${isNamed ? `${source} weights only` : 'one set of weights, without a name'}, --weights ${wanted} was asked for`,
+    fix: isNamed ? `use --weights ${source}` : 'leave --weights out',
+  });
+}

@@ -1,0 +1,189 @@
+/**
+ * @file Published weights by name: what and where they are, and on which terms.
+ *
+ * Sizes and SHA-256 are those that the pages on Hugging Face show (the object id of Git LFS is the SHA-256). Files whose
+ * page or hash we have not seen are without one; their first download is trusted and later ones compared with it.
+ * Addresses name a revision where we know it, so that the file behind a name never changes.
+ */
+import { closest } from 'fastest-levenshtein';
+import { ConfigError } from '../../core/errors.ts';
+import type { LicenceId } from './licences.ts';
+
+export interface PublishedFile {
+  /** As given to `udit fetch`; capitals do not matter. */
+  readonly name: string;
+  readonly kind: 'denoiser' | 'autoencoder' | 'features';
+  /** What it is, in a few words. */
+  readonly about: string;
+  /** What to do with it once it is here. */
+  readonly use: string;
+  readonly url: string;
+  /** Where its authors describe it and state its licence. */
+  readonly page: string;
+  /** Bytes, or about how many. */
+  readonly size: { readonly bytes: number; readonly exact: boolean };
+  /** In hexadecimal; undefined where we do not know it. */
+  readonly sha256?: string;
+  readonly licence: LicenceId;
+  /** What else the authors say about the terms. */
+  readonly licenceNote?: string;
+}
+
+export const HUGGING_FACE = 'https://huggingface.co';
+
+const exactly = (bytes: number) => ({ bytes, exact: true });
+const about = (bytes: number) => ({ bytes, exact: false });
+
+/** A file of a repository on Hugging Face, at a revision. */
+function onHuggingFace(repository: string, revision: string, path: string) {
+  return {
+    url: `${HUGGING_FACE}/${repository}/resolve/${revision}/${path}`,
+    page: `${HUGGING_FACE}/${repository}`,
+  };
+}
+
+const DRAWS_LATENTS =
+  'give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet';
+
+function udit(model: string, steps: string, fid: string, file: Pick<PublishedFile, 'size' | 'sha256'>) {
+  const name = `${model}-${steps}`;
+  return {
+    name,
+    kind: 'denoiser',
+    about: `${model}, ImageNet 256×256, ${steps} steps, FID ${fid} without guidance`,
+    use: DRAWS_LATENTS,
+    ...onHuggingFace('yuchuantian/U-DiT', 'b912cefded105df4eea5d4b0b35cc1ba9013f2d8', `${name}.pt`),
+    ...file,
+    licence: 'Apache-2.0',
+    licenceNote: 'the authors publish their code, unlike these weights, under CC BY-NC 4.0',
+  } as const;
+}
+
+function dit(imageSize: number, steps: string, fid: string) {
+  const name = `DiT-XL-2-${imageSize}x${imageSize}`;
+  return {
+    name,
+    kind: 'denoiser',
+    about: `DiT-XL/2, ImageNet ${imageSize}×${imageSize}, ${steps} steps, FID ${fid} at guidance 1.5`,
+    use: DRAWS_LATENTS,
+    url: `https://dl.fbaipublicfiles.com/DiT/models/${name}.pt`,
+    page: 'https://github.com/facebookresearch/DiT',
+    size: about(2.7e9),
+    licence: 'CC-BY-NC-4.0',
+  } as const;
+}
+
+function ditLlama(
+  model: string,
+  {
+    steps,
+    fid,
+    revision = 'main',
+    ...file
+  }: Pick<PublishedFile, 'size' | 'sha256'> & {
+    readonly steps: number;
+    readonly fid: string;
+    readonly revision?: string;
+  },
+) {
+  return {
+    name: `DiT-LLaMA-${model}`,
+    kind: 'denoiser',
+    about: `DiT-LLaMA-${model.replace('-', '/')}, ImageNet 256×256, ${steps / 1000}k steps, FID ${fid} at guidance 1.5`,
+    use: 'for programs of your own: udit has no model of this family yet',
+    ...onHuggingFace(`mtgv/DiTLLaMA-${model}`, revision, `${String(steps).padStart(7, '0')}.pt`),
+    ...file,
+    licence: 'Apache-2.0',
+  } as const;
+}
+
+function autoencoder(variant: string, file: Pick<PublishedFile, 'sha256'> & { readonly revision: string }) {
+  const { revision, ...known } = file;
+  const name = `sd-vae-ft-${variant}`;
+  return {
+    name,
+    kind: 'autoencoder',
+    about: `Stable Diffusion's autoencoder with the ft-${variant} decoder: latents to pictures and back`,
+    use: 'for programs of your own: udit does not decode latents yet',
+    ...onHuggingFace(`stabilityai/${name}`, revision, 'diffusion_pytorch_model.safetensors'),
+    size: exactly(334_643_276),
+    ...known,
+    licence: 'MIT',
+  } as const;
+}
+
+export const CATALOGUE: readonly PublishedFile[] = [
+  udit('U-DiT-S', '400k', '31.51', { size: about(236e6) }),
+  udit('U-DiT-B', '400k', '16.64', {
+    size: about(925e6),
+    sha256: '124d52f664ae8f815eff8646bada8572cc8a710193c7e5598f05022d26772d49',
+  }),
+  udit('U-DiT-B', '1000k', '12.87', {
+    size: exactly(925_333_702),
+    sha256: '3196f04fc88e58c783ec76605f6bea26b01816525e85b453e80c2849491ee89e',
+  }),
+  udit('U-DiT-L', '400k', '10.08', {
+    size: about(3.67e9),
+    sha256: '2300f6e588c45521c71d112988eae3e0e9ca5ad2a02340f07953c3f2d0aef727',
+  }),
+  udit('U-DiT-L', '1000k', '7.54', {
+    size: exactly(3_665_671_302),
+    sha256: 'ddd1d6bbd6a5e88d5dfd08f2dd8537efcbc1bb0ee6163a50119fb71eb63965cc',
+  }),
+  dit(256, '7M', '2.27'),
+  dit(512, '3M', '3.04'),
+  ditLlama('B-4', { steps: 400_000, fid: '39.51', size: about(2.1e9) }),
+  ditLlama('L-4', {
+    steps: 400_000,
+    fid: '18.64',
+    revision: 'e56941baa01736ff5b4981c495d65a79eaf10ef0',
+    size: exactly(7_427_409_860),
+    sha256: '375ca343d317b6d4dba3fe13e8d4938025dab982d14513ac2bd99008c5e90d49',
+  }),
+  ditLlama('XL-4', {
+    steps: 400_000,
+    fid: '18.69',
+    revision: 'a735c58a3ddd1bc938049e2dbe4c41fdbcfc6b25',
+    size: about(10.8e9),
+  }),
+  ditLlama('XL-2', { steps: 2_400_000, fid: '2.42', size: about(10.8e9) }),
+  autoencoder('ema', { revision: 'f04b2c4b98319346dad8c65879f680b1997b204a' }),
+  autoencoder('mse', {
+    revision: '31f26fdeee1355a5c34592e401dd41e45d25a493',
+    sha256: 'a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815',
+  }),
+  {
+    name: 'fid-inception',
+    kind: 'features',
+    about: "pytorch-fid's Inception v3: the features that FID compares",
+    use: 'for programs of your own: udit does not compute FID yet',
+    url: 'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',
+    page: 'https://github.com/mseitzer/pytorch-fid',
+    size: exactly(95_628_359),
+    sha256: '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2',
+    licence: 'Apache-2.0',
+  },
+];
+
+/** The entry of this name, whatever its capitals. */
+export function findPublished(name: string): PublishedFile | undefined {
+  return CATALOGUE.find((file) => file.name.toLowerCase() === name.toLowerCase());
+}
+
+/** The entry of this content. */
+export function findPublishedByHash(sha256: string): PublishedFile | undefined {
+  return CATALOGUE.find((file) => file.sha256 === sha256);
+}
+
+/** @throws ConfigError naming the nearest entry if there is none of this name */
+export function publishedFile(name: string): PublishedFile {
+  const file = findPublished(name);
+  if (file !== undefined) return file;
+  const names = CATALOGUE.map((entry) => entry.name.toLowerCase());
+  const nearest = findPublished(closest(name.toLowerCase(), names))!;
+  throw new ConfigError({
+    where: 'udit fetch',
+    problem: `there are no published weights called "${name}"`,
+    fix: `did you mean ${nearest.name}? udit fetch --list shows all`,
+  });
+}

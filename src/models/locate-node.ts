@@ -1,0 +1,26 @@
+/** @file Where the checkpoint is that someone means. */
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CheckpointError } from '../core/errors.ts';
+import { locatePublished } from './hub/fetch-weights-node.ts';
+import { listCheckpoints } from './run-checkpoints-node.ts';
+
+/**
+ * @param argument - a run folder, its `checkpoints` folder, a file, or the name of fetched weights
+ * @throws CheckpointError if there is none in the folder
+ */
+export async function findCheckpointFile(argument: string): Promise<string> {
+  const found = statSync(argument, { throwIfNoEntry: false });
+  // A path that does not exist is reported by the reader of files, which knows what is beside it.
+  if (found === undefined) return (await locatePublished(argument, 'denoiser')) ?? argument;
+  if (!found.isDirectory()) return argument;
+  for (const folder of [join(argument, 'checkpoints'), argument]) {
+    const latest = (await listCheckpoints(folder)).at(-1);
+    if (latest !== undefined) return latest.path;
+  }
+  throw new CheckpointError({
+    where: argument,
+    problem: 'there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for',
+    fix: 'train the run until it has written one, or give a .safetensors or .pt file',
+  });
+}

@@ -1,0 +1,37 @@
+/** @file Opens a model that is in memory or behind a `Blob`: the portable half of `openModel`. */
+import { type ByteSource, bytesInMemory, bytesOfBlob } from '../formats/byte-source.ts';
+import { openTensors } from '../formats/open.ts';
+import { loadModel, type ModelRequest } from './open-model.ts';
+import type { SavedModel } from './saved-model.ts';
+
+/** A whole checkpoint file: safetensors or PyTorch's. A browser's `File` is a `Blob`. */
+export type ModelBytes = Uint8Array | ArrayBuffer | Blob | ByteSource;
+
+export interface OpenModelOptions extends ModelRequest {
+  /** Name of the file in error messages. Default: `model`. */
+  readonly name?: string | undefined;
+}
+
+/**
+ * A model with its weights in memory. udit's own files describe themselves; the tensors' names and shapes tell what
+ * published files are.
+ *
+ *     const saved = await openModel(bytes);
+ *     saved.card.classNames;
+ *
+ * @throws CheckpointError if the bytes are damaged, or hold no model that is known
+ * @throws ConfigError if an option contradicts the file
+ */
+export async function openModel(
+  bytes: ModelBytes,
+  { name = 'model', ...request }: OpenModelOptions = {},
+): Promise<SavedModel> {
+  return loadModel(await openTensors(sourceOf(bytes), name), name, request);
+}
+
+function sourceOf(bytes: ModelBytes): ByteSource {
+  if (bytes instanceof Uint8Array) return bytesInMemory(bytes);
+  if (bytes instanceof ArrayBuffer) return bytesInMemory(new Uint8Array(bytes));
+  if (bytes instanceof Blob) return bytesOfBlob(bytes);
+  return bytes;
+}

@@ -1,0 +1,376 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { randomWeights, tinyCard, tinySpec } from '../../test/support/tiny-checkpoint.ts';
+import { torchStateDict } from '../../test/support/torch-writer.ts';
+import { CheckpointError, ConfigError } from '../core/errors.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
+import { sourceOf } from '../core/tensor-source.ts';
+import { bytesInMemory } from '../formats/byte-source.ts';
+import { openTensors } from '../formats/open.ts';
+import type { SafetensorsFile } from '../formats/safetensors.ts';
+import type { TensorFile } from '../formats/tensor-file.ts';
+import { presetSpec } from '../networks/presets.ts';
+import { createModel, type ModelSpec } from '../networks/registry.ts';
+import { findModel, loadModel, type ModelRequest, openSavedModel } from './open-model.ts';
+import { cardMetadata, GROUP_PREFIX } from './saved-model.ts';
+
+const card = tinyCard();
+const weights = randomWeights(card.spec, 1);
+const average = randomWeights(card.spec, 2);
+const prefixed = (prefix: string, tensors: TensorMap) =>
+  [...tensors].map(([name, tensor]) => [prefix + name, tensor] as const);
+
+/** As training writes it. */
+const checkpoint: SafetensorsFile = {
+  metadata: cardMetadata(card),
+  tensors: new Map([
+    ...prefixed(GROUP_PREFIX.model, weights),
+    ...prefixed(GROUP_PREFIX.ema, average),
+    ...prefixed(GROUP_PREFIX.expAvg, weights),
+  ]),
+};
+const first = [...weights.keys()][0]!;
+
+describe('a checkpoint of udit', () => {
+  test('the average is preferred, the last weights can be asked for', () => {
+    const saved = openSavedModel(checkpoint, 'file');
+    expect([saved.source, saved.findings]).toEqual(['ema', []]);
+    expect(saved.weights.get(first)!.data).toBe(average.get(first)!.data);
+    expect([...saved.weights.keys()]).toEqual([...saved.model.parameters()].map(({ name }) => name));
+    expect(openSavedModel(checkpoint, 'file', 'model').weights.get(first)).toEqual(weights.get(first));
+  });
+
+  test('a file of bare keys holds one set, which it may name', () => {
+    const bare = { metadata: cardMetadata(card), tensors: new Map(weights) };
+    expect(openSavedModel(bare, 'file').source).toBe('model');
+    const named = { ...bare, metadata: { ...bare.metadata, weights: 'ema' } };
+    expect(openSavedModel(named, 'file', 'model').source).toBe('ema');
+  });
+
+  test('tensors of another model', () => {
+    const wider = { ...checkpoint, metadata: cardMetadata({ ...card, spec: tinySpec({ numClasses: 7 }) }) };
+    expect(() => openSavedModel(wider, 'w.safetensors')).toThrowErrorMatchingInlineSnapshot(`
+      [CheckpointError: CheckpointError: w.safetensors: does not fit U-DiT-XS: 258 keys match, 0 missing, 0 unexpected, 3 misshapen
+        misshapen  y_embedder_1.embedding_table.weight: file [4,8], model [8,8]
+                   y_embedder_2.embedding_table.weight: file [4,16], model [8,16]
+                   y_embedder_3.embedding_table.weight: file [4,32], model [8,32]
+        fix: the file has 3 classes: pass --num-classes 3]
+    `);
+  });
+
+  test('more blocks than tensors, which would take long to build', () => {
+    const spec = tinySpec({ depth: [1, 1, 2 ** 50, 1, 1] });
+    const deep = { ...checkpoint, metadata: cardMetadata({ ...card, spec }) };
+    expect(() => openSavedModel(deep, 'w.safetensors')).toThrowErrorMatchingInlineSnapshot(`
+      [CheckpointError: CheckpointError: w.safetensors: its metadata says 1125899906842628 blocks, but it has 261 tensors
+        fix: the file is damaged: copy or write it again]
+    `);
+  });
+
+  test('a large input that it only claims to have costs nothing', () => {
+    const spec = tinySpec({ inputSize: 2 ** 20 });
+    const large = { ...checkpoint, metadata: cardMetadata({ ...card, spec }) };
+    expect(openSavedModel(large, 'w.safetensors').model.config.inputSize).toBe(2 ** 20);
+  });
+});
+
+const published = presetSpec('U-DiT-S', { width: 8, heads: 2, depth: [1, 1, 1, 1, 1], numClasses: 10 });
+const publishedWeights = randomWeights(published, 3);
+const publishedAverage = randomWeights(published, 4);
+
+/** A file of another program. */
+const fileOf = (tensors: Iterable<readonly [string, HostTensor]>, metadata = {}): TensorFile => ({
+  ...sourceOf(new Map(tensors)),
+  format: 'PyTorch',
+  metadata,
+});
+/** The same with names and shapes alone, of a model that may be large. */
+const shapesOf = (spec: ModelSpec): TensorFile => {
+  const parameters = [...createModel(spec).parameters()];
+  const infos = new Map(parameters.map(({ name, shape }) => [name, { dtype: 'f32', shape }] as const));
+  return { ...fileOf([]), infos };
+};
+/** Comparing values one by one takes long. */
+const digestOf = (tensors: TensorMap): string => {
+  const hash = createHash('sha256');
+  for (const [name, { data }] of tensors) {
+    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest('hex');
+};
+const messageOf = (file: TensorFile, request: ModelRequest = {}): string => {
+  try {
+    findModel(file, 'x.pt', request);
+  } catch (error) {
+    expect(error instanceof CheckpointError || error instanceof ConfigError).toBe(true);
+    return (error as Error).message;
+  }
+  return expect.fail('no error');
+};
+
+describe('a checkpoint of another program', () => {
+  test('a bare state dict is recognised, and what was assumed is told', async () => {
+    const saved = await loadModel(fileOf(publishedWeights), 'x.pt');
+    expect(saved.card).toMatchObject({ name: 'U-DiT', spec: published, objective: { kind: 'gaussian' } });
+    expect(saved.source).toBe('unnamed');
+    expect(saved.findings).toMatchInlineSnapshot(`
+      [
+        [
+          "model",
+          "U-DiT for 10 classes, recognised by the shapes of its tensors",
+        ],
+        [
+          "assumed",
+          "inputSize 32, downFactor 2, downShortcut true, position rope2d, Gaussian diffusion in 1000 linear steps with learned variance",
+        ],
+      ]
+    `);
+    expect(digestOf(saved.weights)).toEqual(digestOf(publishedWeights));
+  });
+
+  test('a file in the form of PyTorch, from its bytes to its weights', async () => {
+    const file = await openTensors(bytesInMemory(torchStateDict(publishedWeights)), 'x.pt');
+    expect(digestOf((await loadModel(file, 'x.pt')).weights)).toEqual(digestOf(publishedWeights));
+  });
+
+  test('the average is preferred, under any prefix', async () => {
+    for (const [average, last] of [
+      ['ema.', 'model.'],
+      ['ema.module.', 'model.module.'],
+      ['model_ema.', 'state_dict.'],
+      ['ema.', ''],
+    ] as const) {
+      const file = fileOf([...prefixed(last, publishedWeights), ...prefixed(average, publishedAverage)]);
+      const saved = await loadModel(file, 'x.pt');
+      expect([saved.source, digestOf(saved.weights)]).toEqual(['ema', digestOf(publishedAverage)]);
+      expect(saved.findings[0]![1]).toMatch(
+        /^ema, preferred to (model|state_dict|model.module|those without)/,
+      );
+      const others = await loadModel(file, 'x.pt', { weights: 'model' });
+      expect([others.source, digestOf(others.weights)]).toEqual(['model', digestOf(publishedWeights)]);
+    }
+  });
+
+  test('one set of weights below a prefix, beside tensors of something else', async () => {
+    const file = fileOf([...prefixed('module.', publishedWeights), ['loss', tensorOf('f32', [], [1])]]);
+    const saved = await loadModel(file, 'x.pt');
+    expect([saved.source, digestOf(saved.weights)]).toEqual(['unnamed', digestOf(publishedWeights)]);
+  });
+
+  test('a preset with what the user says of it', () => {
+    const spec = presetSpec('DiT-S/8', { numClasses: 10, inputSize: 64 });
+    const found = findModel(shapesOf(spec), 'x.pt', { preset: 'DiT-S/8', numClasses: 10, imageSize: 512 });
+    expect(found.card).toMatchObject({ name: 'DiT-S/8', spec });
+    expect(found.findings).toMatchInlineSnapshot(`
+      [
+        [
+          "assumed",
+          "Gaussian diffusion in 1000 linear steps with learned variance",
+        ],
+      ]
+    `);
+  });
+
+  test('the size of images, as the user or the training script says it', () => {
+    const sizeOf = (metadata: Record<string, string>, request: ModelRequest) =>
+      findModel(fileOf(publishedWeights, metadata), 'x.pt', request).model.config.inputSize;
+    expect(sizeOf({}, {})).toBe(32);
+    expect(sizeOf({ 'args.image_size': '512' }, {})).toBe(64);
+    expect(sizeOf({ 'args.image_size': '1e9' }, {})).toBe(32);
+    expect(sizeOf({ 'args.image_size': '512' }, { imageSize: 128 })).toBe(16);
+    const pixels = fileOf(randomWeights(tinySpec(), 1));
+    expect(findModel(pixels, 'x.pt', { imageSize: 64 }).model.config.inputSize).toBe(64);
+  });
+
+  test('what the training script was told', () => {
+    const file = fileOf(publishedWeights, { 'args.model': 'SiT-XL/2' });
+    expect(findModel(file, 'x.pt').findings).toContainEqual(['script', 'it was trained as --model SiT-XL/2']);
+  });
+
+  test('SiT is told from DiT by --model, or by what its training script was told', () => {
+    const file = shapesOf(presetSpec('SiT-S/8', { numClasses: 10 }));
+    const trained: TensorFile = { ...file, metadata: { 'args.model': 'SiT-S/8' } };
+    expect(findModel(file, 'x.pt').card).toMatchObject({ name: 'DiT-S/8', objective: { kind: 'gaussian' } });
+    const sit = { name: 'SiT-S/8', objective: { kind: 'flow', timeScale: 1 } };
+    expect(findModel(file, 'x.pt', { preset: 'SiT-S/8', numClasses: 10 }).card).toMatchObject(sit);
+    expect(findModel(trained, 'x.pt').card).toMatchObject(sit);
+    expect(findModel(trained, 'x.pt').model.config.numClasses).toBe(10);
+  });
+
+  test('a variance that is not learned', () => {
+    const file = fileOf(randomWeights(tinySpec(), 1));
+    expect(findModel(file, 'x.pt').card.objective).toEqual({ kind: 'gaussian', variance: 'fixed-large' });
+  });
+
+  test('weights are read when they are needed, one by one, as float32', async () => {
+    const doubles = [...publishedWeights].map(
+      ([name, { shape, data }]) =>
+        [name, hostTensor('f64', shape, new Float64Array(data as Float32Array))] as const,
+    );
+    const reads: string[] = [];
+    const file = fileOf(doubles);
+    const read = (name: string): Promise<HostTensor> => {
+      reads.push(name);
+      return file.read(name);
+    };
+    const counting: TensorFile = { ...file, read };
+    const found = findModel(counting, 'x.pt');
+    expect(found.weights.infos.get(first)!.dtype).toBe('f32');
+    expect(reads).toEqual([]);
+    expect(await found.weights.read(first)).toEqual(publishedWeights.get(first));
+    expect(reads).toEqual([first]);
+  });
+});
+
+describe('token downsampling that was not trained', () => {
+  const spec = presetSpec('DiT-S/4', { width: 24, heads: 2, depth: 1, inputSize: 16, numClasses: 3 });
+  const file = fileOf(randomWeights(spec, 4));
+
+  test('changes attention, and is told', () => {
+    const { card: drawn, findings } = findModel(file, 'dit.pt', { tokens: 'kv' });
+    expect(drawn.spec.config).toMatchObject({ tokens: 'kv', downFactor: 2 });
+    expect(findings.at(-1)).toEqual(['tokens', 'keys and values downsampled by 2 along each side']);
+    const apart = findModel(file, 'dit.pt', { tokens: 'qkv', downFactor: 4 });
+    expect(apart.findings.at(-1)).toEqual([
+      'tokens',
+      'queries, keys and values downsampled by 4 along each side',
+    ]);
+  });
+
+  test('a factor for nothing', () => {
+    expect(() => findModel(file, 'dit.pt', { downFactor: 4 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --down-factor: a factor of 4 is given, but no tokens are downsampled
+        fix: say which: --tokens kv (ToDo) or --tokens qkv]
+    `);
+  });
+
+  test('a factor that does not divide', () => {
+    expect(() =>
+      findModel(file, 'dit.pt', { tokens: 'kv', downFactor: 3 }),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: DiT: down factor 3 does not divide the 4 tokens along a side
+        fix: use input size 24 or a factor such as 2]
+    `);
+  });
+
+  test('U-DiT learned its own', () => {
+    const { tensors, metadata } = checkpoint;
+    const own = { ...sourceOf(tensors), format: 'safetensors', metadata };
+    expect(() => findModel(own, 'file', { tokens: 'kv' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --tokens: kv is asked for, but U-DiT learned its own token downsampling (qkv)
+        fix: leave --tokens out; it is for DiT, SiT and their LLaMA variants]
+    `);
+    expect(() => findModel(own, 'file', { downFactor: 4 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --down-factor: 4 is asked for, but U-DiT learned its own token downsampling (qkv)
+        fix: leave --down-factor out; it is for DiT, SiT and their LLaMA variants]
+    `);
+  });
+});
+
+describe('refusals', () => {
+  test('no tensors of a model', () => {
+    expect(messageOf(fileOf([['a', tensorOf('f32', [], [1])]]))).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: a PyTorch file of 1 tensors, but none of them embeds the images of a model (…x_embedder.proj.weight)
+        tensors  a
+        fix: give a checkpoint of U-DiT or DiT"
+    `);
+  });
+
+  test('a model that is not known', () => {
+    const file = fileOf([['x_embedder.proj.weight', tensorOf('f32', [1], [1])]]);
+    expect(messageOf(file)).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: its 1 tensors are those of no model that is known
+        tensors  x_embedder.proj.weight …
+        fix: name its model with --model, as in --model DiT-XL/2"
+    `);
+  });
+
+  test('another number of classes than the user says', () => {
+    expect(messageOf(fileOf(publishedWeights), { numClasses: 7 })).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: does not fit U-DiT: 258 keys match, 0 missing, 0 unexpected, 3 misshapen
+        misshapen  y_embedder_1.embedding_table.weight: file [11,8], model [8,8]
+                   y_embedder_2.embedding_table.weight: file [11,16], model [8,16]
+                   y_embedder_3.embedding_table.weight: file [11,32], model [8,32]
+        fix: the file has 10 classes: pass --num-classes 10"
+    `);
+  });
+
+  test('another model than the user says', () => {
+    expect(messageOf(shapesOf(presetSpec('DiT-S/8')), { preset: 'DiT-S/4' })).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: does not fit DiT-S/4: 128 keys match, 0 missing, 0 unexpected, 4 misshapen
+        misshapen  pos_embed: file [1,16,384], model [1,64,384]
+                   x_embedder.proj.weight: file [384,4,8,8], model [384,4,4,4]
+                   final_layer.linear.weight: file [512,384], model [128,384]
+                   final_layer.linear.bias: file [512], model [128]
+        fix: its tensors are those of DiT-S/8: leave --model out"
+    `);
+    const noVariance = shapesOf(presetSpec('DiT-S/8', { learnSigma: false }));
+    expect(messageOf(noVariance, { preset: 'DiT-S/8' })).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: does not fit DiT-S/8: 130 keys match, 0 missing, 0 unexpected, 2 misshapen
+        misshapen  final_layer.linear.weight: file [256,384], model [512,384]
+                   final_layer.linear.bias: file [256], model [512]
+        fix: leave --model out: options of the file differ from the preset, and are recognised without it"
+    `);
+  });
+
+  test('one tensor too few, one too many', () => {
+    const file = fileOf([...publishedWeights].slice(0, -1).concat([['extra', tensorOf('f32', [], [1])]]));
+    expect(messageOf(file)).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: does not fit U-DiT: 260 keys match, 1 missing, 1 unexpected, 0 misshapen
+        missing     final_layer.adaLN_modulation.1.bias
+        unexpected  extra
+        fix: choose the --model and options that the file was trained with instead of U-DiT"
+    `);
+  });
+
+  test('shapes that make no model', () => {
+    const odd = [...publishedWeights].map(([name, tensor]): [string, HostTensor] =>
+      name.endsWith('logit_scale') ? [name, tensorOf('f32', [3, 1, 1], [1, 1, 1])] : [name, tensor],
+    );
+    expect(messageOf(fileOf(odd))).toMatchInlineSnapshot(`
+      "CheckpointError: x.pt: no model can be as it says or shows: U-DiT: width 8 with 3 heads gives 2.6666666666666665 channels per head
+        fix: name its model with --model, if the file is not damaged"
+    `);
+  });
+
+  test('a size that latents cannot have', () => {
+    expect(messageOf(fileOf(publishedWeights), { imageSize: 100 })).toMatchInlineSnapshot(`
+      "ConfigError: --image-size: 100 is not a multiple of 8, by which latents are smaller than pictures
+        fix: use 104"
+    `);
+  });
+
+  test('telling a file what it says itself', () => {
+    const own: TensorFile = { ...fileOf(checkpoint.tensors), metadata: checkpoint.metadata };
+    expect(messageOf(own, { numClasses: 3 })).toMatchInlineSnapshot(`
+      "ConfigError: --num-classes: x.pt says itself what its model is: U-DiT-XS
+        fix: leave --num-classes out"
+    `);
+  });
+
+  test('weights that are not finite, or no floats', async () => {
+    const data = (weights.get(first)!.data as Float32Array).slice();
+    data.set([Number.NaN, Number.POSITIVE_INFINITY], 5);
+    const { shape } = weights.get(first)!;
+    const damaged = { ...checkpoint, tensors: new Map(average).set(first, hostTensor('f32', shape, data)) };
+    expect(() => openSavedModel(damaged, 'w.safetensors')).toThrowErrorMatchingInlineSnapshot(`
+      [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight: 2 of 216 values are not finite; the first is NaN at index 5
+        fix: its training diverged, or the file is damaged: use an earlier checkpoint]
+    `);
+    const counts = new Map(average).set(
+      first,
+      tensorOf(
+        'i64',
+        shape,
+        data.map(() => 1),
+      ),
+    );
+    expect(() =>
+      openSavedModel({ ...damaged, tensors: counts }, 'w.safetensors'),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight is of i64, but weights are floats
+        fix: save the weights as float32, float16 or bfloat16]
+    `);
+    await expect(loadModel(fileOf(damaged.tensors), 'x.pt')).rejects.toThrow('2 of');
+  });
+});

@@ -1,0 +1,198 @@
+/**
+ * @file Opens a checkpoint of any origin as a model. What udit wrote says itself what it is; of other files the names and
+ * shapes of their tensors tell, or the user does.
+ */
+
+import { CheckpointError, ConfigError } from '../core/errors.ts';
+import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
+import {
+  readTensors,
+  renamedSource,
+  sourceOf,
+  type TensorInfo,
+  type TensorSource,
+} from '../core/tensor-source.ts';
+import { fitParameters } from '../formats/fit.ts';
+import type { SafetensorsFile } from '../formats/safetensors.ts';
+import type { TensorFile } from '../formats/tensor-file.ts';
+import type { Denoiser } from '../networks/denoisers/denoiser.ts';
+import { createModel, type ModelSpec } from '../networks/registry.ts';
+import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
+import { FORMAT, readCard, type SavedModel, type WeightSet } from './saved-model.ts';
+import {
+  describeSparseAttention,
+  type SparseAttentionRequest,
+  withSparseAttention,
+} from './sparse-attention.ts';
+import { type ChosenWeights, chooseOwnWeights, chooseWeights } from './weight-sets.ts';
+
+export interface ModelRequest extends PublishedRequest, SparseAttentionRequest {
+  /** Preferred where there are both. Default: `ema`. */
+  readonly weights?: WeightSet | undefined;
+}
+
+/** A model in a file, whose weights can be read one by one. */
+export interface FoundModel extends Omit<SavedModel, 'weights'> {
+  /** By checkpoint key, as float32. Reading one throws a CheckpointError where it holds no finite floats. */
+  readonly weights: TensorSource;
+}
+
+/**
+ * The model that a file holds. Nothing but the names and shapes of its tensors is looked at.
+ *
+ * @param where what the user calls the file
+ * @throws CheckpointError if its tensors are those of no model, or of another one than it or `request` says
+ * @throws ConfigError if `request` cannot be, or tells a file what it says itself
+ */
+export function findModel(file: TensorFile, where: string, request: ModelRequest = {}): FoundModel {
+  const { names, ...found } = locate(file, where, request);
+  const weights = renamedSource(file, names);
+  return {
+    ...found,
+    weights: {
+      infos: new Map([...weights.infos].map(([name, { shape }]) => [name, { dtype: 'f32', shape }])),
+      read: async (name) => usableWeight(names.get(name)!, await weights.read(name), where),
+    },
+  };
+}
+
+/** The same, with its weights in memory. */
+export async function loadModel(
+  file: TensorFile,
+  where: string,
+  request: ModelRequest = {},
+): Promise<SavedModel> {
+  const found = findModel(file, where, request);
+  return { ...found, weights: await readTensors(found.weights) };
+}
+
+/** The same for a file that is in memory; float32 tensors are not copied. */
+export function openSavedModel(
+  { tensors, metadata }: SafetensorsFile,
+  where: string,
+  weights: WeightSet = 'ema',
+): SavedModel {
+  const file = { ...sourceOf(tensors), format: 'safetensors', metadata };
+  const { names, ...found } = locate(file, where, { weights });
+  const values = [...names].map(
+    ([name, inFile]) => [name, usableWeight(inFile, tensors.get(inFile)!, where)] as const,
+  );
+  return { ...found, weights: new Map(values) };
+}
+
+interface Located extends Omit<SavedModel, 'weights'> {
+  /** Names of all parameters, in their order, with those of their tensors in the file. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+function locate(file: TensorFile, where: string, request: ModelRequest): Located {
+  const isOwn = file.metadata.format === FORMAT;
+  const allNames = [...file.infos.keys()];
+  const prefer = request.weights ?? 'ema';
+  const chosen = isOwn ? chooseOwnWeights(allNames, prefer, file.metadata) : chooseWeights(allNames, prefer);
+  if (chosen === undefined) throw noModel(file, where);
+  const infos = new Map([...chosen.names].map(([name, inFile]) => [name, file.infos.get(inFile)!]));
+  const { findings, advice, ...described } = isOwn
+    ? describeOwn(file, infos, where, request)
+    : describePublished(infos, file.metadata, where, request);
+  const card = { ...described.card, spec: withSparseAttention(described.card.spec, request) };
+  const model = build(card.spec, where, request);
+  const expected = [...model.parameters()];
+  fitParameters(expected, infos, { where, model: card.name, advice });
+  return {
+    card,
+    model,
+    source: chosen.source,
+    findings: [...describeChoice(chosen), ...findings, ...describeSparseAttention(card.spec)],
+    names: new Map(expected.map(({ name }) => [name, chosen.names.get(name)!])),
+  };
+}
+
+function describeOwn(
+  file: TensorFile,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  where: string,
+  { preset, numClasses, imageSize }: ModelRequest,
+): ModelDescription {
+  const card = readCard(file, where);
+  const flags = { '--model': preset, '--num-classes': numClasses, '--image-size': imageSize };
+  const [given] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
+  if (given !== undefined) {
+    throw new ConfigError({
+      where: given,
+      problem: `${where} says itself what its model is: ${card.name}`,
+      fix: `leave ${given} out`,
+    });
+  }
+  checkDepth(card.spec, tensors.size, where);
+  return { card, findings: [], advice: undefined };
+}
+
+/** What a file says is wrong is its own fault; what the user says of it is a question of flags. */
+function build(spec: ModelSpec, where: string, request: ModelRequest): Denoiser {
+  try {
+    return createModel(spec);
+  } catch (cause) {
+    const { preset, imageSize, numClasses, tokens, downFactor } = request;
+    const isAsked = [preset, imageSize, numClasses, tokens, downFactor].some((flag) => flag !== undefined);
+    if (isAsked || !(cause instanceof ConfigError)) throw cause;
+    throw new CheckpointError({
+      where,
+      problem: `no model can be as it says or shows: ${cause.where}: ${cause.problem}`,
+      fix: 'name its model with --model, if the file is not damaged',
+      cause,
+    });
+  }
+}
+
+/** A number is quickly written, and a model of that many blocks is not quickly built. */
+function checkDepth({ config }: ModelSpec, tensorCount: number, where: string): void {
+  const blocks = [config.depth].flat().reduce((sum, count) => sum + count, 0);
+  if (blocks <= tensorCount) return;
+  throw new CheckpointError({
+    where,
+    problem: `its metadata says ${blocks} blocks, but it has ${tensorCount} tensors`,
+    fix: 'the file is damaged: copy or write it again',
+  });
+}
+
+function noModel({ format, infos }: TensorFile, where: string): CheckpointError {
+  const names = [...infos.keys()];
+  return new CheckpointError({
+    where,
+    problem: `a ${format} file of ${names.length} tensors, but none of them embeds the images of a model (…x_embedder.proj.weight)`,
+    facts: [['tensors', `${names.slice(0, 3).join('   ')}${names.length > 3 ? ' …' : ''}`]],
+    fix: 'give a checkpoint of U-DiT or DiT',
+  });
+}
+
+function describeChoice({ source, others }: ChosenWeights): SavedModel['findings'] {
+  if (others.length === 0) return [];
+  const rest = others.map((prefix) => prefix.replace(/\.$/, '') || 'those without a name').join(', ');
+  return [['weights', `${source}, preferred to ${rest}`]];
+}
+
+/** As float32, all of it finite. */
+function usableWeight(name: string, tensor: HostTensor, where: string): HostTensor<'f32'> {
+  const { dtype, shape, data } = tensor;
+  if (dtype !== 'f32' && dtype !== 'f64') {
+    throw new CheckpointError({
+      where,
+      problem: `tensor ${name} is of ${dtype}, but weights are floats`,
+      fix: 'save the weights as float32, float16 or bfloat16',
+    });
+  }
+  const values = dtype === 'f32' ? (data as Float32Array) : new Float32Array(data as Float64Array);
+  let unusable = 0;
+  // By index: there may be hundreds of millions.
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) unusable++;
+  if (unusable > 0) {
+    const first = values.findIndex((value) => !Number.isFinite(value));
+    throw new CheckpointError({
+      where,
+      problem: `tensor ${name}: ${unusable} of ${values.length} values are not finite; the first is ${values[first]} at index ${first}`,
+      fix: 'its training diverged, or the file is damaged: use an earlier checkpoint',
+    });
+  }
+  return hostTensor('f32', shape, values);
+}

@@ -1,0 +1,20 @@
+/** @file Opens the model that a name, a path or a URL means. */
+import { fileURLToPath } from 'node:url';
+import { locateCheckpoint, openCheckpoint } from './bundled-node.ts';
+import type { ModelRequest } from './open-model.ts';
+import type { SavedModel } from './saved-model.ts';
+
+/**
+ * A model with its weights in memory.
+ *
+ *     const saved = await openModel('runs/photos');
+ *     saved.card.classNames;
+ *
+ * @param where - a checkpoint file, a run folder (its latest checkpoint), the name of fetched weights, or a `file:` URL
+ * @throws CheckpointError if there is none, it is damaged, or it holds no model that is known
+ * @throws ConfigError if an option contradicts the file
+ */
+export async function openModel(where: string | URL, request: ModelRequest = {}): Promise<SavedModel> {
+  const path = await locateCheckpoint(where instanceof URL ? fileURLToPath(where) : where);
+  return openCheckpoint(path, request);
+}

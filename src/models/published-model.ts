@@ -1,0 +1,136 @@
+/** @file What kind of model the weights of another program belong to, from what the user says and their shapes show. */
+import { CheckpointError, ConfigError } from '../core/errors.ts';
+import type { TensorInfo } from '../core/tensor-source.ts';
+import { REFERENCE_GAUSSIAN_OPTIONS } from '../diffusion/gaussian/gaussian.ts';
+import { PRESETS, presetSpec } from '../networks/presets.ts';
+import { type RecognisedModel, recogniseModel } from '../networks/recognise.ts';
+import type { ModelSpec } from '../networks/registry.ts';
+import type { ModelCard, SavedModel } from './saved-model.ts';
+
+/** What the user says of a file that does not say it. */
+export interface PublishedRequest {
+  /** Default: what the shapes of its tensors show. */
+  readonly preset?: string | undefined;
+  readonly numClasses?: number | undefined;
+  /** Side of the pictures in pixels; latents have an eighth of it. */
+  readonly imageSize?: number | undefined;
+}
+
+export interface ModelDescription {
+  readonly card: ModelCard;
+  readonly findings: SavedModel['findings'];
+  /** What to do if its tensors do not fit after all. */
+  readonly advice: string | undefined;
+}
+
+/** By which the autoencoder of the published models divides the sides of pictures. */
+const LATENT_FACTOR = 8;
+const MAX_PIXEL_CHANNELS = 3;
+/** What `--image-size` of their training scripts can be. */
+const PUBLISHED_SIZES = [256, 512];
+
+/**
+ * @param metadata - of the file, which may hold arguments of the script that trained it
+ * @throws CheckpointError if the shapes are those of no known model, and the user names none
+ * @throws ConfigError if what the user says cannot be
+ */
+export function describePublished(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  metadata: Readonly<Record<string, string>>,
+  where: string,
+  request: PublishedRequest,
+): ModelDescription {
+  const script = metadata['args.model'];
+  const recognised = asTrained(recogniseModel(tensors), script);
+  const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
+  const argument = PUBLISHED_SIZES.find((size) => String(size) === metadata['args.image_size']);
+  const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
+  const changes = {
+    ...(request.numClasses === undefined ? {} : { numClasses: request.numClasses }),
+    ...(imageSize === undefined ? {} : { inputSize: inputSizeOf(imageSize, spec) }),
+  };
+  const changed = { ...spec, config: { ...spec.config, ...changes } } as ModelSpec;
+  const assumptions = Object.keys(assumed)
+    .filter((option) => option !== 'inputSize' || request.imageSize === undefined)
+    .map((option) => describeOption(option, changed));
+  return {
+    card: { ...PUBLISHED_CARD, name, spec: changed, objective: objectiveOf(changed) },
+    findings: [
+      ...(request.preset === undefined ? [['model', describeModel(name, changed)] as const] : []),
+      ...(script === undefined ? [] : [['script', `it was trained as --model ${script}`] as const]),
+      ['assumed', [...assumptions, describeObjective(changed)].join(', ')],
+    ],
+    advice: adviceFrom(request, recognised),
+  };
+}
+
+const PUBLISHED_CARD = { classNames: [], step: 0, nimg: 0 };
+
+function named({ preset }: PublishedRequest): RecognisedModel | undefined {
+  return preset === undefined ? undefined : { name: preset, spec: presetSpec(preset), assumed: {} };
+}
+
+/** DiT and SiT have the same tensors; the script that trained them was told which one it is. */
+function asTrained(
+  recognised: RecognisedModel | undefined,
+  script: string | undefined,
+): RecognisedModel | undefined {
+  if (recognised === undefined || script === undefined || !Object.hasOwn(PRESETS, script)) return recognised;
+  const { family, config } = PRESETS[script]!;
+  const isTwin = family === recognised.spec.family && 'discardSigma' in config && config.discardSigma;
+  if (!isTwin) return recognised;
+  const { inputSize, inChannels, numClasses } = recognised.spec.config;
+  const spec = { family, config: { ...config, inputSize, inChannels, numClasses } } as ModelSpec;
+  return { ...recognised, name: script, spec };
+}
+
+function unknown(tensors: ReadonlyMap<string, TensorInfo>, where: string): never {
+  const names = [...tensors.keys()];
+  throw new CheckpointError({
+    where,
+    problem: `its ${names.length} tensors are those of no model that is known`,
+    facts: [['tensors', `${names.slice(0, 3).join('   ')} …`]],
+    fix: 'name its model with --model, as in --model DiT-XL/2',
+  });
+}
+
+function inputSizeOf(imageSize: number, { config }: ModelSpec): number {
+  if (config.inChannels <= MAX_PIXEL_CHANNELS) return imageSize;
+  if (imageSize % LATENT_FACTOR === 0) return imageSize / LATENT_FACTOR;
+  throw new ConfigError({
+    where: '--image-size',
+    problem: `${imageSize} is not a multiple of ${LATENT_FACTOR}, by which latents are smaller than pictures`,
+    fix: `use ${Math.ceil(imageSize / LATENT_FACTOR) * LATENT_FACTOR}`,
+  });
+}
+
+/** As all released checkpoints of these families were trained; SiT is told from DiT by --model alone. */
+function objectiveOf({ config }: ModelSpec): ModelCard['objective'] {
+  if ('discardSigma' in config && config.discardSigma) return { kind: 'flow', timeScale: 1 };
+  return { kind: 'gaussian', ...(config.learnSigma ? {} : { variance: 'fixed-large' }) };
+}
+
+function describeModel(name: string, { config }: ModelSpec): string {
+  return `${name} for ${config.numClasses} classes, recognised by the shapes of its tensors`;
+}
+
+function describeOption(option: string, { config }: ModelSpec): string {
+  return `${option} ${String((config as unknown as Record<string, unknown>)[option])}`;
+}
+
+function describeObjective(spec: ModelSpec): string {
+  if (objectiveOf(spec).kind === 'flow') return 'a flow with times from 0 to 1';
+  const { steps, schedule } = REFERENCE_GAUSSIAN_OPTIONS;
+  const variance = spec.config.learnSigma ? 'learned' : 'fixed';
+  return `Gaussian diffusion in ${steps} ${schedule} steps with ${variance} variance`;
+}
+
+function adviceFrom(
+  { preset }: PublishedRequest,
+  recognised: RecognisedModel | undefined,
+): string | undefined {
+  if (preset === undefined || recognised === undefined) return undefined;
+  return recognised.name === preset
+    ? 'leave --model out: options of the file differ from the preset, and are recognised without it'
+    : `its tensors are those of ${recognised.name}: leave --model out`;
+}

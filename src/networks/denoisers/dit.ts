@@ -1,0 +1,361 @@
+/**
+ * @file DiT (Peebles & Xie, "Scalable Diffusion Models with Transformers", arXiv 2212.09748), with adaLN-Zero.
+ *
+ * A plain transformer over the patches of a latent or a small image: p×p patches become tokens, sine-cosine positions
+ * are added once, every block has the same width, and a linear layer turns tokens back into patches. It is what U-DiT
+ * is compared with. SiT (Ma et al., arXiv 2401.08740) is the same network trained with a flow; its last layer has
+ * channels for a variance that nobody reads.
+ *
+ * N batch · H W image side · p patch side · T tokens = (H / p)² · D width · C channels
+ */
+import { ConfigError } from '../../core/errors.ts';
+import { expectAxes } from '../../engine/graph/axes.ts';
+import {
+  add,
+  attention,
+  chunk,
+  linear,
+  reshape,
+  rotary,
+  slice,
+  transpose,
+} from '../../engine/graph/operators.ts';
+import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
+import {
+  adaLNModulation,
+  adaLNZero,
+  LabelEmbedder,
+  modulatedNorm,
+  TimestepEmbedder,
+} from '../nn/conditioning.ts';
+import {
+  type Initialiser,
+  type InitRule,
+  normalWith,
+  xavierUniform,
+  xavierUniformAsMatrix,
+  zeros,
+} from '../nn/initialise.ts';
+import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
+import { Module, Parameter } from '../nn/module.ts';
+import { sinCosPositions } from '../nn/position.ts';
+import type { RotaryTables } from '../nn/rotary.ts';
+import { everyNth, fromSubGrids, toSubGrids } from '../nn/sub-grids.ts';
+import { type Condition, Denoiser, type DenoiserConfig, type Stage, type TraceOptions } from './denoiser.ts';
+
+// Configuration
+
+export interface DiTConfig extends DenoiserConfig {
+  /** Side of the square patches that become tokens. */
+  readonly patchSize: 2 | 4 | 8;
+  /** Channels of every token. */
+  readonly width: number;
+  /** Number of blocks. */
+  readonly depth: number;
+  readonly heads: number;
+  /** Hidden channels of the MLP / width. */
+  readonly mlpRatio: number;
+  /** The last layer has channels for a variance that the prediction leaves out (SiT). */
+  readonly discardSigma: boolean;
+  /**
+   * Which tokens attention downsamples; no parameter depends on it, so a trained model can draw with any. none: full
+   * attention, as in the papers. kv: all tokens ask, one in `downFactor`² answers (ToDo, Smith et al., arXiv 2402.13573).
+   * qkv: interleaved sub-grids attend apart from each other, which is U-DiT's without its convolution.
+   */
+  readonly tokens: 'qkv' | 'kv' | 'none';
+  /** Side factor by which tokens are downsampled, unless `tokens` is none. */
+  readonly downFactor: number;
+}
+
+/** As the papers have it; the factor is for whoever asks for fewer tokens. */
+export const FULL_ATTENTION = { tokens: 'none', downFactor: 2 } as const;
+
+/**
+ * @param family - the model's, for the error
+ * @throws ConfigError for the first combination that cannot work
+ */
+export function checkPatchConfig(family: string, config: DiTConfig): void {
+  const { inputSize, patchSize, width, heads, tokens, downFactor } = config;
+  const fail = (problem: string, fix: string) => new ConfigError({ where: family, problem, fix });
+  if (config.learnSigma && config.discardSigma) {
+    throw fail(
+      'the variance cannot be both learned (learnSigma true) and discarded (discardSigma true)',
+      'set discardSigma to false, or use an objective that learns no variance',
+    );
+  }
+  if (inputSize % patchSize !== 0) {
+    throw fail(
+      `input size ${inputSize} is not a multiple of the patch size ${patchSize}`,
+      `use input size ${Math.ceil(inputSize / patchSize) * patchSize} or another patch size`,
+    );
+  }
+  const side = inputSize / patchSize;
+  if (tokens !== 'none' && side % downFactor !== 0) {
+    throw fail(
+      `down factor ${downFactor} does not divide the ${side} tokens along a side`,
+      `use input size ${Math.ceil(side / downFactor) * downFactor * patchSize} or a factor such as 2`,
+    );
+  }
+  const unit = leastCommonMultiple(4, heads);
+  const fix = `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`;
+  if (width % 4 !== 0) {
+    throw fail(`width ${width} is not a multiple of 4, which sine-cosine positions need`, fix);
+  }
+  if (width % heads !== 0) throw fail(`${heads} heads do not divide width ${width}`, fix);
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let multiple = a;
+  while (multiple % b !== 0) multiple += a;
+  return multiple;
+}
+
+// Patches
+
+/** The projection of flattened patches; its weight is stored as that of the strided convolution it stands for. */
+class PatchProjection extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(channels: number, width: number, patchSize: number) {
+    super();
+    this.weight = new Parameter([width, channels, patchSize, patchSize]);
+    this.bias = new Parameter([width]);
+  }
+
+  forward(patches: Tensor<'N T CPP'>): Unlabelled {
+    const matrix = reshape(this.weight.tensor, [this.weight.shape[0]!, patches.shape[2]!]);
+    return linear(patches, matrix, this.bias.tensor);
+  }
+}
+
+/** Images [N, C, H, W] → tokens [N, T, D]. */
+export class PatchEmbedder extends Module {
+  readonly proj: PatchProjection;
+  private readonly patchSize: number;
+
+  constructor({ inChannels, width, patchSize }: DiTConfig) {
+    super();
+    this.proj = new PatchProjection(inChannels, width, patchSize);
+    this.patchSize = patchSize;
+  }
+
+  forward(x: Tensor<'N C H W'>): Unlabelled {
+    const [n, channels, height, width] = x.shape as [number, number, number, number];
+    const p = this.patchSize;
+    const [h, w] = [height / p, width / p];
+    const split = transpose(reshape(x, [n, channels, h, p, w, p]), [0, 2, 4, 1, 3, 5]);
+    return this.proj.apply(reshape(split, [n, h * w, channels * p * p]));
+  }
+}
+
+/** Tokens [N, T, p·p·C], channels innermost, → images [N, C, H, W] of side √T · p. */
+export function unpatchify(tokens: Tensor<'N T PPC'>, patchSize: number): Unlabelled {
+  const [n, count, values] = tokens.shape as [number, number, number];
+  const cells = Math.sqrt(count);
+  const channels = values / (patchSize * patchSize);
+  const split = reshape(tokens, [n, cells, cells, patchSize, patchSize, channels]);
+  return reshape(transpose(split, [0, 5, 1, 3, 2, 4]), [n, channels, cells * patchSize, cells * patchSize]);
+}
+
+// Blocks
+
+/** Multi-head self-attention; with tables, queries and keys are rotated by their positions. */
+export class Attention extends Module {
+  readonly qkv: Linear;
+  readonly proj: Linear;
+  private readonly config: DiTConfig;
+  private readonly rope: (() => RotaryTables) | undefined;
+
+  constructor(config: DiTConfig, rope?: () => RotaryTables) {
+    super();
+    this.qkv = new Linear(config.width, 3 * config.width);
+    this.proj = new Linear(config.width, config.width);
+    this.config = config;
+    this.rope = rope;
+  }
+
+  forward(x: Tensor<'N T D'>): Unlabelled {
+    const { heads, width, tokens, downFactor } = this.config;
+    let [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
+    if (this.rope !== undefined) {
+      const { cos, sin } = this.rope();
+      q = rotary(q, cos, sin, heads);
+      k = rotary(k, cos, sin, heads);
+    }
+    // After positions are in, so that a token keeps its own whatever else it sees.
+    const attend = (...[ask, answer, value]: readonly [Unlabelled, Unlabelled, Unlabelled]) =>
+      attention(ask, answer, value, { heads, scale: (width / heads) ** -0.5 });
+    if (tokens === 'none') return this.proj.apply(attend(q, k, v));
+    if (tokens === 'kv') {
+      return this.proj.apply(attend(q, everyNth(asMap(k), downFactor), everyNth(asMap(v), downFactor)));
+    }
+    const parts = [q, k, v].map((all) => toSubGrids(asMap(all), downFactor));
+    const y = attend(...(parts as unknown as [Unlabelled, Unlabelled, Unlabelled]));
+    return this.proj.apply(reshape(fromSubGrids(y, downFactor, Math.sqrt(x.shape[1]!)), x.shape));
+  }
+}
+
+/** Tokens [N, T, D] as the square map [N, H, W, D] that they were cut from. */
+function asMap(tokens: Tensor<'N T D'>): Unlabelled {
+  const [n, count, width] = tokens.shape as [number, number, number];
+  const side = Math.sqrt(count);
+  return reshape(tokens, [n, side, side, width]);
+}
+
+/** Attention and MLP, each with a shift, scale and gate from the condition (adaLN-Zero). */
+class DiTBlock extends Module {
+  readonly attn: Attention;
+  readonly mlp: Mlp;
+  readonly adaLN_modulation: Sequential;
+
+  constructor(config: DiTConfig) {
+    super();
+    const { width, mlpRatio } = config;
+    this.attn = new Attention(config);
+    this.mlp = new Mlp(Linear, width, width * mlpRatio, 'tanh');
+    this.adaLN_modulation = adaLNModulation(width, 6);
+  }
+
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled {
+    return adaLNZero(
+      x,
+      this.adaLN_modulation.apply(c),
+      { attend: (tokens) => this.attn.apply(tokens), feedForward: (tokens) => this.mlp.apply(tokens) },
+      options,
+    );
+  }
+}
+
+/** adaLN and a linear layer to the pixels of each patch, [N, T, D] → [N, T, p·p·C]. */
+export class FinalLayer extends Module {
+  readonly linear: Linear;
+  readonly adaLN_modulation: Sequential;
+
+  constructor({ width, patchSize, inChannels, learnSigma, discardSigma }: DiTConfig) {
+    super();
+    const outChannels = learnSigma || discardSigma ? 2 * inChannels : inChannels;
+    this.linear = new Linear(width, patchSize * patchSize * outChannels);
+    this.adaLN_modulation = adaLNModulation(width, 2);
+  }
+
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
+    const [shift, scale] = chunk(this.adaLN_modulation.apply(c), 2, -1) as [Unlabelled, Unlabelled];
+    return this.linear.apply(modulatedNorm(x, shift, scale));
+  }
+}
+
+// Model
+
+/** DiT; see the file's header. Field paths are the official checkpoint's keys, in its order. */
+export class DiT extends Denoiser {
+  readonly config: DiTConfig;
+  readonly labelEmbedders = 1;
+  readonly initRule = ditInitRule;
+  /** Sine-cosine positions, (1, T, D): stored in checkpoints, never trained. */
+  readonly pos_embed: Parameter;
+  readonly x_embedder: PatchEmbedder;
+  readonly t_embedder: TimestepEmbedder;
+  readonly y_embedder: LabelEmbedder;
+  readonly blocks: readonly DiTBlock[];
+  readonly final_layer: FinalLayer;
+
+  constructor(config: DiTConfig) {
+    super();
+    checkPatchConfig('DiT', config);
+    this.config = config;
+    const { width, numClasses } = config;
+    this.pos_embed = positionParameter(config);
+    this.x_embedder = new PatchEmbedder(config);
+    this.t_embedder = new TimestepEmbedder(width);
+    this.y_embedder = new LabelEmbedder(numClasses, width, { hasNullLabel: config.classDropoutProb > 0 });
+    this.blocks = Array.from({ length: config.depth }, () => new DiTBlock(config));
+    this.final_layer = new FinalLayer(config);
+    this.bind();
+  }
+
+  get stages(): readonly Stage[] {
+    return patchStages(this.config);
+  }
+
+  /** Both trace forms are the same here: nothing can be merged. */
+  forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled {
+    const placed = (tokens: Unlabelled) => add(tokens, this.pos_embed.tensor);
+    return predictByPatches(this, x, condition, { placed, options });
+  }
+}
+
+/** Sine-cosine positions of all tokens. */
+export function positionParameter({ inputSize, patchSize, width }: DiTConfig): Parameter {
+  return new Parameter([1, (inputSize / patchSize) ** 2, width], { frozen: true });
+}
+
+/** Tokens and condition → tokens. */
+type TokenBlock = Module & {
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled;
+};
+
+/** What a transformer over patches consists of. */
+interface PatchTransformer {
+  readonly config: DiTConfig;
+  readonly x_embedder: PatchEmbedder;
+  readonly t_embedder: TimestepEmbedder;
+  readonly y_embedder: LabelEmbedder;
+  readonly blocks: readonly TokenBlock[];
+  readonly final_layer: FinalLayer;
+}
+
+/** What differs from one transformer over patches to another. */
+interface PredictOptions {
+  /** Tells the tokens where they are. */
+  readonly placed: (tokens: Unlabelled) => Unlabelled;
+  readonly options: TraceOptions | undefined;
+}
+
+/** The way from images to prediction: patches become tokens, blocks work on them, tokens become patches. */
+export function predictByPatches(
+  model: PatchTransformer,
+  x: Tensor<'N C H W'>,
+  { t, y, dropped }: Condition,
+  { placed, options }: PredictOptions,
+): Unlabelled {
+  const { inputSize, inChannels, patchSize, discardSigma } = model.config;
+  expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
+  expectAxes(t, 'N', { N: x.shape[0]! });
+  expectAxes(y, 'N', { N: x.shape[0]! });
+
+  const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
+  const c = add(model.t_embedder.apply(t), model.y_embedder.apply(y, droppedHere));
+  const embedded = placed(model.x_embedder.apply(x));
+  const tokens = model.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c, options), embedded);
+  const prediction = unpatchify(model.final_layer.apply(tokens, c), patchSize);
+  return discardSigma ? slice(prediction, 1, 0, inChannels) : prediction;
+}
+
+export function patchStages({
+  inputSize,
+  patchSize,
+  width,
+  depth: count,
+  heads,
+}: DiTConfig): readonly Stage[] {
+  const map = { side: inputSize / patchSize, width };
+  return [
+    { name: 'condition', paths: ['t_embedder', 'y_embedder'] },
+    { name: 'patches', paths: ['x_embedder', 'pos_embed'], map },
+    { name: 'blocks', paths: ['blocks'], map, blocks: { count, heads } },
+    { name: 'output', paths: ['final_layer'], map },
+  ];
+}
+
+const sinCosInitialiser: Initialiser = ([, cells, width]) => sinCosPositions(Math.sqrt(cells!), width!);
+
+/** Initial values as the reference has them: Xavier everywhere, small normal embedders, zeros where adaLN-Zero asks. */
+export const ditInitRule: InitRule = (name) => {
+  if (name === 'pos_embed') return sinCosInitialiser;
+  if (name.endsWith('bias')) return zeros;
+  if (/adaLN_modulation|final_layer/.test(name)) return zeros;
+  if (/embedding_table|t_embedder/.test(name)) return normalWith(0.02);
+  if (name === 'x_embedder.proj.weight') return xavierUniformAsMatrix;
+  return xavierUniform;
+};

@@ -1,0 +1,45 @@
+/** @file Initial values of parameters. Each model family says which parameter gets which. */
+import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
+import { fold, normal, type RandomKey, uniform } from '../../core/random.ts';
+import { type Shape, sizeOf } from '../../core/shape.ts';
+import type { Module } from './module.ts';
+
+export type Initialiser = (shape: Shape, key: RandomKey) => Float32Array;
+
+/** The initialiser of a parameter by its checkpoint key. */
+export type InitRule = (name: string, shape: Shape) => Initialiser;
+
+export const zeros: Initialiser = (shape) => new Float32Array(sizeOf(shape));
+
+export const filledWith =
+  (value: number): Initialiser =>
+  (shape) =>
+    new Float32Array(sizeOf(shape)).fill(value);
+
+export const normalWith =
+  (std: number): Initialiser =>
+  (shape, key) =>
+    normal(key, sizeOf(shape)).map((value) => value * std);
+
+/** Uniform on ±√(6 / (fanIn + fanOut)), fans multiplied by the receptive field (Glorot & Bengio 2010). */
+export const xavierUniform: Initialiser = (shape, key) => {
+  const receptiveField = sizeOf(shape.slice(2));
+  return uniformWithin(Math.sqrt(6 / ((shape[0]! + shape[1]!) * receptiveField)), shape, key);
+};
+
+/** Xavier for a convolution seen as the matrix [out, in·k·k]: how the reference initialises patch embeddings. */
+export const xavierUniformAsMatrix: Initialiser = (shape, key) =>
+  uniformWithin(Math.sqrt(6 / (shape[0]! + sizeOf(shape.slice(1)))), shape, key);
+
+function uniformWithin(bound: number, shape: Shape, key: RandomKey): Float32Array {
+  return uniform(key, sizeOf(shape)).map((value) => (2 * value - 1) * bound);
+}
+
+/** Draws every parameter of a model; each has its own key, so adding one does not change the others. */
+export function initialise(model: Module, rule: InitRule, key: RandomKey): TensorMap {
+  const values = new Map<string, HostTensor>();
+  for (const { name, shape } of model.parameters()) {
+    values.set(name, hostTensor('f32', shape, rule(name, shape)(shape, fold(key, name))));
+  }
+  return values;
+}

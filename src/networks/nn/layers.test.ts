@@ -1,0 +1,123 @@
+import { describe, expect, test } from 'vitest';
+import { expectClose } from '../../../test/support/closeness.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../core/host-tensor.ts';
+import { fold, normal, randomKey } from '../../core/random.ts';
+import { sizeOf } from '../../core/shape.ts';
+import { graphOf } from '../../engine/graph/graph.ts';
+import { input } from '../../engine/graph/operators.ts';
+import type { Tensor } from '../../engine/graph/tensor.ts';
+import { evaluate } from '../../engine/interp/evaluate.ts';
+import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, Sequential, SiLU } from './layers.ts';
+import type { Module } from './module.ts';
+
+function randomWeights(module: Module): Map<string, HostTensor> {
+  return new Map(
+    [...module.parameters()].map(({ name, shape }) => [
+      name,
+      hostTensor('f32', shape, normal(fold(randomKey(0), name), sizeOf(shape))),
+    ]),
+  );
+}
+
+function valuesOf(y: Tensor, feeds: TensorMap): Float64Array {
+  return evaluate(graphOf({ y }), feeds).get('y')!.data;
+}
+
+const image = hostTensor('f32', [2, 3, 3, 4], normal(randomKey(7), 72));
+
+test('Linear is x Wᵀ + b over the last axis', () => {
+  const layer = new Linear(2, 3).bind('l');
+  const feeds = new Map<string, HostTensor>([
+    ['x', tensorOf('f32', [2, 2], [1, 2, 3, 4])],
+    ['l.weight', tensorOf('f32', [3, 2], [1, 0, 0, 1, 1, 1])],
+    ['l.bias', tensorOf('f32', [3], [0, 10, 100])],
+  ]);
+  expect(Array.from(valuesOf(layer.apply(input('x', [2, 2])), feeds))).toEqual([1, 12, 103, 3, 14, 107]);
+});
+
+test('layers may go without bias', () => {
+  const names = (module: Module) => [...module.bind('l').parameters()].map(({ name }) => name);
+  expect(names(new Linear(2, 3, { bias: false }))).toEqual(['l.weight']);
+  expect(names(new Conv2d(2, 3, 3, { bias: false }))).toEqual(['l.weight']);
+});
+
+describe('a 1×1 convolution', () => {
+  const pointwise = new PointwiseConv2d(4, 5).bind('l');
+  const weights = randomWeights(pointwise);
+  const feeds = new Map<string, HostTensor>([...weights, ['x', image]]);
+  const expected = valuesOf(pointwise.apply(input('x', image.shape)), feeds);
+
+  test('is a dense convolution of kernel 1', () => {
+    const conv = new Conv2d(4, 5, 1).bind('l');
+    expectClose(valuesOf(conv.apply(input('x', image.shape)), feeds), expected, { relative: 1e-12 });
+  });
+
+  test('is a linear layer on the channels', () => {
+    const linear = new Linear(4, 5).bind('l');
+    const { data } = weights.get('l.weight') as HostTensor<'f32'>;
+    const asMatrix = new Map([...feeds, ['l.weight', hostTensor('f32', [5, 4], data)] as const]);
+    expectClose(valuesOf(linear.apply(input('x', image.shape)), asMatrix), expected, { relative: 1e-12 });
+  });
+});
+
+test('a depthwise convolution is a dense one whose kernel is diagonal', () => {
+  const depthwise = new DepthwiseConv2d(4, 3).bind('l');
+  const weights = randomWeights(depthwise);
+  const filters = weights.get('l.weight') as HostTensor<'f32'>;
+  const dense = new Float32Array(4 * 4 * 9);
+  for (let c = 0; c < 4; c++) dense.set(filters.data.subarray(c * 9, (c + 1) * 9), (c * 4 + c) * 9);
+  const feeds = new Map<string, HostTensor>([...weights, ['x', image]]);
+  const denseFeeds = new Map([...feeds, ['l.weight', hostTensor('f32', [4, 4, 3, 3], dense)] as const]);
+  expectClose(
+    valuesOf(depthwise.apply(input('x', image.shape)), feeds),
+    valuesOf(new Conv2d(4, 4, 3).bind('l').apply(input('x', image.shape)), denseFeeds),
+    { relative: 1e-12 },
+  );
+});
+
+test('Sequential applies its layers in order and numbers them all', () => {
+  const net = new Sequential(new Linear(1, 1), new SiLU(), new Linear(1, 1)).bind('net');
+  expect([...net.parameters()].map(({ name }) => name)).toEqual([
+    'net.0.weight',
+    'net.0.bias',
+    'net.2.weight',
+    'net.2.bias',
+  ]);
+  const scalarOf = (value: number, ...shape: number[]) => tensorOf('f32', shape, [value]);
+  const feeds = new Map<string, HostTensor>([
+    ['x', scalarOf(2, 1, 1)],
+    ['net.0.weight', scalarOf(3, 1, 1)],
+    ['net.0.bias', scalarOf(-5, 1)],
+    ['net.2.weight', scalarOf(10, 1, 1)],
+    ['net.2.bias', scalarOf(1, 1)],
+  ]);
+  const [value] = valuesOf(net.apply(input('x', [1, 1])), feeds);
+  expect(value).toBeCloseTo(10 / (1 + Math.exp(-1)) + 1, 10);
+});
+
+describe('Mlp', () => {
+  test.each([
+    ['tokens', Linear, [3, 2]],
+    ['images', PointwiseConv2d, [3, 2, 1, 1]],
+  ] as const)('on %s has weights of their layer', (_, Layer, shape) => {
+    const mlp = new Mlp(Layer, 2, 3, 'none').bind('mlp');
+    const [fc1] = mlp.parameters();
+    expect([fc1!.name, fc1!.shape]).toEqual(['mlp.fc1.weight', shape]);
+  });
+
+  test('uses the GELU it is given', () => {
+    const feeds = new Map<string, HostTensor>([
+      ['x', tensorOf('f32', [1, 1], [1.5])],
+      ['mlp.fc1.weight', tensorOf('f32', [1, 1], [1])],
+      ['mlp.fc1.bias', tensorOf('f32', [1], [0])],
+      ['mlp.fc2.weight', tensorOf('f32', [1, 1], [1])],
+      ['mlp.fc2.bias', tensorOf('f32', [1], [0])],
+    ]);
+    const [exact, approximate] = (['none', 'tanh'] as const).map(
+      (gelu) => valuesOf(new Mlp(Linear, 1, 1, gelu).bind('mlp').apply(input('x', [1, 1])), feeds)[0]!,
+    );
+    expect(exact).toBeCloseTo(1.5 * 0.9331927987311419, 12); // Φ(1.5)
+    const inner = Math.sqrt(2 / Math.PI) * (1.5 + 0.044715 * 1.5 ** 3);
+    expect(approximate).toBeCloseTo(0.75 * (1 + Math.tanh(inner)), 12);
+  });
+});

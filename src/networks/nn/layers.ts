@@ -1,0 +1,141 @@
+/** @file Layers. Images are [N, H, W, C] inside models; parameters have PyTorch's layouts. */
+import { tensorOf } from '../../core/host-tensor.ts';
+import {
+  constant,
+  conv2d,
+  depthwiseConv2d,
+  gelu,
+  linear,
+  reshape,
+  silu,
+} from '../../engine/graph/operators.ts';
+import type { GeluApproximation, Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
+import { Module, Parameter } from './module.ts';
+
+export interface BiasOption {
+  readonly bias?: boolean;
+}
+
+/** y = x Wᵀ + b over the last axis; weight [out, in]. */
+export class Linear extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+
+  constructor(inputs: number, outputs: number, { bias = true }: BiasOption = {}) {
+    super();
+    this.weight = new Parameter([outputs, inputs]);
+    this.bias = bias ? new Parameter([outputs]) : undefined;
+  }
+
+  forward(x: Tensor): Unlabelled {
+    return linear(x, this.weight.tensor, this.bias?.tensor);
+  }
+}
+
+/** A 1×1 convolution: the same as {@link Linear} on the channels, but its weight is stored [out, in, 1, 1]. */
+export class PointwiseConv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(inputs: number, outputs: number) {
+    super();
+    this.weight = new Parameter([outputs, inputs, 1, 1]);
+    this.bias = new Parameter([outputs]);
+  }
+
+  /** The weight as a matrix [out, in]. */
+  get matrix(): Unlabelled {
+    return reshape(this.weight.tensor, this.weight.shape.slice(0, 2));
+  }
+
+  forward(x: Tensor): Unlabelled {
+    return linear(x, this.matrix, this.bias.tensor);
+  }
+}
+
+/** Dense k×k convolution, stride 1, same padding; weight [out, in, k, k]. */
+export class Conv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter | undefined;
+
+  constructor(inputs: number, outputs: number, kernel: number, { bias = true }: BiasOption = {}) {
+    super();
+    this.weight = new Parameter([outputs, inputs, kernel, kernel]);
+    this.bias = bias ? new Parameter([outputs]) : undefined;
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    return conv2d(x, this.weight.tensor, this.bias?.tensor);
+  }
+}
+
+/** One k×k filter per channel, stride 1, same padding; weight [C, 1, k, k]. */
+export class DepthwiseConv2d extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+
+  constructor(channels: number, kernel: number) {
+    super();
+    this.weight = new Parameter([channels, 1, kernel, kernel]);
+    this.bias = new Parameter([channels]);
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    return depthwiseConv2d(x, this.weight.tensor, this.bias.tensor);
+  }
+}
+
+/** A depthwise k×k kernel that is 1 at the centre: adding it to a filter adds the identity. */
+export function centreTap(kernel: number): Unlabelled {
+  const taps = new Float32Array(kernel * kernel);
+  taps[(kernel * kernel - 1) / 2] = 1;
+  return constant(tensorOf('f32', [1, 1, kernel, kernel], taps));
+}
+
+/** x · sigmoid(x). It has no parameters but a place in a {@link Sequential}. */
+export class SiLU extends Module {
+  forward(x: Tensor): Unlabelled {
+    return silu(x);
+  }
+}
+
+/** Two-layer perceptron with GELU (timm's `Mlp`); its layers are linear on tokens, pointwise on images. */
+export class Mlp extends Module {
+  readonly fc1: Linear | PointwiseConv2d;
+  readonly fc2: Linear | PointwiseConv2d;
+  private readonly approximate: GeluApproximation;
+
+  constructor(
+    Layer: typeof Linear | typeof PointwiseConv2d,
+    width: number,
+    hidden: number,
+    approximate: GeluApproximation,
+  ) {
+    super();
+    this.fc1 = new Layer(width, hidden);
+    this.fc2 = new Layer(hidden, width);
+    this.approximate = approximate;
+  }
+
+  forward(x: Tensor): Unlabelled {
+    return this.fc2.apply(gelu(this.fc1.apply(x), this.approximate));
+  }
+}
+
+/** Modules one after the other; keys are indices, so that layers without parameters keep their number. */
+export class Sequential extends Module {
+  private readonly layers: readonly Module[];
+
+  constructor(...layers: readonly Module[]) {
+    super();
+    this.layers = layers;
+  }
+
+  override *children(): Iterable<readonly [string, Module]> {
+    for (const [index, layer] of this.layers.entries()) yield [String(index), layer];
+  }
+
+  forward(x: Tensor): Unlabelled {
+    return this.layers.reduce<Tensor>((y, layer) => layer.apply(y) as Tensor, x) as Unlabelled;
+  }
+}

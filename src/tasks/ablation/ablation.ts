@@ -1,0 +1,206 @@
+/**
+ * @file Runs a grid: cell after cell is trained, measured and put into the table. What is finished is recognised, what
+ * was begun goes on, so that the same call can be interrupted and repeated.
+ */
+import { join } from 'node:path';
+import { ConfigError } from '../../core/errors.ts';
+import type { Backend } from '../../engine/runtime/session.ts';
+import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
+import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { modelOfConfig } from '../training/config/model-for-data.ts';
+import { defaultsOfRun } from '../training/run/run-folder.ts';
+import { planTraining } from '../training/run/training-session.ts';
+import { type Cell, cellFolder, readMetrics } from './cell.ts';
+import { completeCell } from './complete-cell.ts';
+import { stepsWithin, type VariantCost, variantCost } from './cost.ts';
+import { type CellMetrics, expectTiles } from './evaluate.ts';
+import { cellConfig, type Grid, inVariant, type Variant } from './grid.ts';
+import { writeReport } from './report.ts';
+import { type VariantResult, variantResult } from './results.ts';
+import { stepsInTime } from './time-budget.ts';
+
+export interface AblationOptions {
+  readonly grid: Grid;
+  /** The grid's file, as the user named it. */
+  readonly gridPath: string;
+  readonly folder: string;
+  readonly backend: Backend;
+  readonly threads: number;
+  readonly version: string;
+  readonly signal: AbortSignal;
+  readonly observer: AblationObserver;
+}
+
+export interface AblationObserver {
+  onPreparing(done: number, total: number): void;
+  /** A cell begins, or goes on; `number` counts from 1, finished cells included. */
+  onCell(cell: Cell, number: number, count: number): void;
+  /** Work of all cells in multiply-accumulates, that of finished ones included. */
+  onProgress(done: number, total: number, note: string): void;
+  onMetrics(cell: Cell, metrics: CellMetrics): void;
+  onWarning(message: string): void;
+}
+
+/** A row before it is trained. */
+export interface PlannedVariant {
+  readonly variant: Variant;
+  readonly cost: VariantCost;
+  /** Undefined where only a measurement can tell. */
+  readonly steps: number | undefined;
+}
+
+/**
+ * What each row costs, without opening the data: with as many classes as the preset if none are stated.
+ *
+ * @throws ConfigError for a configuration that cannot work
+ */
+export function planAblation(grid: Grid): PlannedVariant[] {
+  return grid.variants.map((variant) => {
+    const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
+    try {
+      if (grid.evaluation.samples !== null) expectTiles(config.data.imageSize);
+      const cost = variantCost(modelOfConfig(config), config, grid.evaluation);
+      return { variant, cost, steps: stepsWithin(grid.budget, cost) };
+    } catch (cause) {
+      throw inVariant(cause, variant);
+    }
+  });
+}
+
+/** Work of one cell, in multiply-accumulates. */
+export function cellMacs({ cost }: Pick<PlannedVariant, 'cost'>, steps: number): number {
+  return steps * cost.macsPerStep + cost.evaluationMacs;
+}
+
+/**
+ * @returns the rows of the table, which is written after every cell
+ * @throws ConfigError if another process works in the folder
+ * @throws the signal's reason when it is aborted; the same call goes on
+ */
+export async function runAblation(options: AblationOptions): Promise<VariantResult[]> {
+  const { grid, folder, signal } = options;
+  planAblation(grid); // refuses what cannot work before anything is written
+  await makeFolder(folder, { Failure: ConfigError, fix: 'choose a writable folder with --out' });
+  const onWait = ({ processId }: LockHolder) => {
+    throw new ConfigError({
+      where: folder,
+      problem: `process ${processId} works on this ablation`,
+      fix: 'wait until it has ended, or choose another folder with --out',
+    });
+  };
+  const lock = { signal, onWait, Failure: ConfigError };
+  return withLock(join(folder, 'ablation.lock'), lock, () => completeAblation(options));
+}
+
+/** {@link runAblation}, alone in its folder. */
+async function completeAblation(options: AblationOptions): Promise<VariantResult[]> {
+  const { grid, observer, signal } = options;
+  const rows: PreparedVariant[] = [];
+  for (const variant of grid.variants) rows.push(await prepare(variant, options));
+  // Seed after seed, so that the table has every row as early as can be.
+  const cells = await Promise.all(
+    grid.seeds.flatMap((seed) => rows.map((row) => cellOf(row, seed, options))),
+  );
+  const workOf = ({ variant }: Cell): number => {
+    const row = rows.find((candidate) => candidate.variant === variant)!;
+    return cellMacs(row, row.steps);
+  };
+  const total = cells.reduce((sum, cell) => sum + workOf(cell), 0);
+  const metrics = new Map<Cell, CellMetrics>();
+  let done = 0;
+  for (const [index, cell] of cells.entries()) {
+    const known = await readMetrics(cell, grid.evaluation);
+    if (known === undefined) {
+      signal.throwIfAborted();
+      observer.onCell(cell, index + 1, cells.length);
+      const report = (share: number, note: string) =>
+        observer.onProgress(
+          done + share * workOf(cell),
+          total,
+          `cell ${index + 1} of ${cells.length}, ${note}`,
+        );
+      const found = await completeCell(cell, grid.evaluation, cellOptions(cell, options, report));
+      metrics.set(cell, found);
+      observer.onMetrics(cell, found);
+    } else {
+      metrics.set(cell, known);
+    }
+    done += workOf(cell);
+    await writeReport({
+      ...options,
+      cells,
+      results: resultsOf(rows, metrics),
+      finished: [...metrics.keys()],
+    });
+  }
+  return resultsOf(rows, metrics);
+}
+
+interface PreparedVariant extends PlannedVariant {
+  readonly steps: number;
+}
+
+/** The model as the data makes it, and how long it is trained. */
+async function prepare(
+  variant: Variant,
+  { grid, folder, ...options }: AblationOptions,
+): Promise<PreparedVariant> {
+  const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
+  const { onWarning } = options.observer;
+  const observer = { onWarning };
+  try {
+    const { spec } = await planTraining(config, {
+      observer,
+      onPreparing: options.observer.onPreparing,
+      signal: options.signal,
+    });
+    const cost = variantCost(spec, config, grid.evaluation);
+    const steps =
+      stepsWithin(grid.budget, cost) ??
+      (await stepsInTime(folder, variant, grid.budget.minutes!, config, { ...options, observer }));
+    return { variant, cost, steps };
+  } catch (cause) {
+    throw inVariant(cause, variant);
+  }
+}
+
+async function cellOf(
+  { variant, steps }: PreparedVariant,
+  seed: number,
+  { grid, folder }: AblationOptions,
+): Promise<Cell> {
+  const runPath = cellFolder(folder, variant, seed);
+  const config = cellConfig(grid, variant, { seed, steps }, await defaultsOfRun(runPath));
+  return { variant, seed, config, runPath };
+}
+
+function cellOptions(
+  { config }: Cell,
+  { backend, threads, version, signal, observer }: AblationOptions,
+  report: (share: number, note: string) => void,
+): Parameters<typeof completeCell>[2] {
+  const { steps } = config.training;
+  return {
+    backend,
+    threads,
+    version,
+    signal,
+    observer: {
+      // Of the rest of a run nothing is passed on: there are too many runs.
+      onWarning: observer.onWarning,
+      onStep: ({ step, loss }) => report(step / steps, `step ${step} of ${steps} | loss ${loss.toFixed(4)}`),
+    },
+    onEvaluation: () => report(1, 'measuring'),
+  };
+}
+
+function resultsOf(
+  rows: readonly PreparedVariant[],
+  metrics: ReadonlyMap<Cell, CellMetrics>,
+): VariantResult[] {
+  return rows.map(({ variant, cost, steps }) => {
+    const own = [...metrics].filter(([cell]) => cell.variant === variant);
+    const cells = own.map(([{ seed }, found]) => ({ seed, metrics: found }));
+    return variantResult(variant, cost, steps, cells);
+  });
+}

@@ -1,0 +1,55 @@
+/** @file Trains a cell to its end, wherever it was left, and measures it. */
+
+import { ConfigError } from '../../core/errors.ts';
+import type { Backend } from '../../engine/runtime/session.ts';
+import { readSafetensors } from '../../formats/file-node.ts';
+import { openSavedModel } from '../../models/open-model.ts';
+import { classSheets } from '../sampling/class-sheet-node.ts';
+import type { RunObserver } from '../training/run/training-run.ts';
+import { planTraining, trainInFolder } from '../training/run/training-session.ts';
+import { type Cell, writeMetrics } from './cell.ts';
+import { type CellMetrics, evaluateModel } from './evaluate.ts';
+import type { EvaluationSettings } from './grid-schema.ts';
+
+export interface CellOptions {
+  readonly backend: Backend;
+  readonly threads: number;
+  readonly version: string;
+  readonly signal: AbortSignal;
+  readonly observer: RunObserver;
+  /** Training is over; what follows has no steps to report. */
+  readonly onEvaluation: () => void;
+}
+
+/**
+ * @throws the signal's reason when it is aborted, after a checkpoint
+ * @throws ConfigError if the folder holds a run of another configuration
+ */
+export async function completeCell(
+  cell: Cell,
+  evaluation: EvaluationSettings,
+  { onEvaluation, ...options }: CellOptions,
+): Promise<CellMetrics> {
+  const { config, runPath } = cell;
+  const plan = await planTraining(config, options);
+  const drawSamples = classSheets({ ...options, seed: config.training.seed });
+  const { checkpoint } = await trainInFolder(plan, { ...options, config, runPath, drawSamples }).catch(
+    (error: unknown) => {
+      throw otherRun(error, cell);
+    },
+  );
+  options.signal.throwIfAborted();
+  onEvaluation();
+  const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+  const metrics = await evaluateModel(saved, plan.data, evaluation, options);
+  await writeMetrics(cell, evaluation, metrics);
+  return metrics;
+}
+
+/** What to do about a folder that is another run's is not what it is for `udit train`. */
+function otherRun(error: unknown, { runPath }: Cell): unknown {
+  if (!(error instanceof ConfigError && error.where === runPath)) return error;
+  const { where, problem } = error;
+  const fix = 'write this grid into another folder with --out, or rename the variant';
+  return new ConfigError({ where, problem, fix, cause: error });
+}

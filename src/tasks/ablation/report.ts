@@ -1,0 +1,52 @@
+/** @file The files that people read of an ablation; written anew after every cell. */
+import { join } from 'node:path';
+import { writeDrawing } from '../../charts/png-node.ts';
+import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
+import { readCurve } from '../training/run/curve.ts';
+import type { Cell } from './cell.ts';
+import { type CommandPaths, formatCommands } from './commands.ts';
+import type { Grid } from './grid.ts';
+import { drawMetricsVersusMacs, drawMetricVersusSteps } from './plots.ts';
+import { type MeanCurvePoint, meanCurve, type VariantResult } from './results.ts';
+import { formatTable } from './table.ts';
+
+export interface Report extends CommandPaths {
+  readonly grid: Grid;
+  readonly results: readonly VariantResult[];
+  readonly cells: readonly Cell[];
+  /** Those of {@link cells} that are finished. */
+  readonly finished: readonly Cell[];
+  readonly version: string;
+}
+
+export async function writeReport(report: Report): Promise<void> {
+  const { grid, results, cells, finished, folder, version } = report;
+  const write = (name: string, text: string) =>
+    writeFileAtomic(join(folder, name), [new TextEncoder().encode(text)]);
+  await write('table.md', formatTable(grid, results));
+  await write('results.json', `${JSON.stringify({ grid, results }, null, 2)}\n`);
+  await write('commands.md', formatCommands(grid, cells, report, version));
+  const drawings = {
+    'metric-vs-macs': drawMetricsVersusMacs(grid, results),
+    'metric-vs-steps': drawMetricVersusSteps(grid, await heldOutCurves(grid, finished)),
+  };
+  for (const [name, svg] of Object.entries(drawings)) {
+    if (svg !== undefined) await writeDrawing(join(folder, name), svg);
+  }
+}
+
+/** By the variant's name. A run that measured no held-out loss has no curve. */
+async function heldOutCurves(
+  { variants }: Grid,
+  finished: readonly Cell[],
+): Promise<Map<string, readonly MeanCurvePoint[]>> {
+  const curves = new Map<string, readonly MeanCurvePoint[]>();
+  for (const variant of variants) {
+    const own = finished.filter(
+      (cell) => cell.variant === variant && cell.config.logging.evaluateEvery !== null,
+    );
+    const read = await Promise.all(own.map(({ runPath }) => readCurve(runPath, 'heldOutLoss', 'step')));
+    curves.set(variant.name, meanCurve(read));
+  }
+  return curves;
+}

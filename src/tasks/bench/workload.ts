@@ -1,0 +1,191 @@
+/** @file The work that is timed, the same as the peer's: shapes, sampler, loss and optimizer; see bench/peer/README.md. */
+
+import { Difference } from '../../core/difference.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../core/host-tensor.ts';
+import { fold, normal, randomKey, uniform } from '../../core/random.ts';
+import { sizeOf } from '../../core/shape.ts';
+import type { Batch } from '../../data/datasets/dataset.ts';
+import { createObjective } from '../../diffusion/objectives.ts';
+import type { CompileCache } from '../../engine/compile/cache.ts';
+import { DiskCache } from '../../engine/compile/disk-cache-node.ts';
+import { compileInference, groupingFor } from '../../engine/compile/inference.ts';
+import type { CompileOptions } from '../../engine/compile/training.ts';
+import { graphOf } from '../../engine/graph/graph.ts';
+import { backendFor } from '../../engine/runtime/devices-node.ts';
+import type { Backend } from '../../engine/runtime/session.ts';
+import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
+import { initialise, normalWith, zeros } from '../../networks/nn/initialise.ts';
+import { inPrecision, type Precision } from '../../networks/precision.ts';
+import { presetSpec } from '../../networks/presets.ts';
+import { createModel } from '../../networks/registry.ts';
+import { traceForward } from '../../networks/trace.ts';
+import { createSampler } from '../sampling/sample.ts';
+import { resolveTrainConfig } from '../training/config/train-config.ts';
+import { drawRandomness } from '../training/step/loss-graph.ts';
+import { TrainState } from '../training/step/train-state.ts';
+import { TrainStep } from '../training/step/train-step.ts';
+import type { Task, Workload } from './plan.ts';
+
+/** A workload with what it is done with. */
+interface Setting extends Workload {
+  readonly backend: Backend;
+  readonly cache: CompileCache;
+}
+
+export interface Work {
+  /** One iteration. */
+  run(): Promise<unknown>;
+  /** Relative L2 of what comes out to the same in f32, where that is measured: forward. */
+  readonly error?: () => Promise<number>;
+  /** It took this long from weights in memory to sessions that are ready. */
+  readonly loadSeconds: number;
+  /** What a reader of the numbers should know, beside what was asked for. */
+  readonly facts: Readonly<Record<string, string | number>>;
+  release(): Promise<void>;
+}
+
+const KEY = randomKey(0);
+
+const WORKS: Readonly<Record<Task, (model: Denoiser, setting: Setting) => Promise<Work>>> = {
+  forward: forwardWork,
+  sample: sampleWork,
+  train: trainWork,
+};
+
+/** @param cacheFolder - where compiled models are kept, and found from the second time on */
+export async function createWork(workload: Workload, cacheFolder: string): Promise<Work> {
+  const backend = await backendFor(workload.device);
+  const cache = new DiskCache({ folder: cacheFolder, maxBytes: Number.POSITIVE_INFINITY });
+  const model = createModel(presetSpec(workload.model));
+  const work = await WORKS[workload.task](model, { ...workload, backend, cache });
+  return { ...work, facts: { onnxruntime: backend.version, ...work.facts } };
+}
+
+/** The merged network on a batch. */
+async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
+  const { backend, cache, batch, workers, precision } = setting;
+  const weights = nonzeroWeights(model);
+  const count = batch / workers;
+  const grouping = await groupingFor(backend);
+  const compile = (chosen: Precision, options: CompileOptions) => {
+    const graph = inPrecision(
+      graphOf({ out: traceForward(model, { batch: count, ...grouping }) }),
+      model,
+      chosen,
+    );
+    return compileInference(graph, weights, backend, { cache, ...options });
+  };
+  const { loaded: session, loadSeconds } = await timedLoad(() => compile(precision, compileOptions(setting)));
+  const images = drawImages(model, count);
+  const times = Array.from(uniform(fold(KEY, 't'), count), (draw) => Math.floor(draw * 1000));
+  const feeds = new Map<string, HostTensor>([
+    ['x', images.x],
+    ['y', images.y],
+    ['t', tensorOf('f32', [count], times)],
+  ]);
+  return {
+    run: () => Promise.all(Array.from({ length: workers }, () => session.run(feeds))),
+    error: async () => {
+      const exact = await compile('f32', {});
+      const difference = new Difference();
+      difference.add(await session.run(feeds), await exact.run(feeds));
+      await exact.release();
+      return difference.relativeL2;
+    },
+    loadSeconds,
+    facts: {},
+    release: () => session.release(),
+  };
+}
+
+/** Images from noise, with guidance where the model has a null label: what `udit sample` does before it writes files. */
+async function sampleWork(model: Denoiser, setting: Setting): Promise<Work> {
+  const { backend, cache, batch, workers, threads, precision, sampling } = setting;
+  const { objective } = resolveTrainConfig([{ model: { preset: setting.model } }]);
+  const saved = { model, weights: nonzeroWeights(model), card: { objective } };
+  const { loaded: sampler, loadSeconds } = await timedLoad(() =>
+    createSampler(saved, {
+      ...sampling,
+      ...{ backend, cache, precision, workers, threads, batchSize: batch / workers },
+    }),
+  );
+  const labels = drawClasses(model, batch);
+  const { settings, stepCount: steps = 'chosen on the way', nfe: evaluations = steps } = sampler;
+  return {
+    run: () => sampler.generate({ labels, seed: 0 }),
+    loadSeconds,
+    facts: { sampler: settings.sampler, steps, evaluations, cfgScale: settings.cfgScale },
+    release: () => sampler.release(),
+  };
+}
+
+/** The preset's recipe: loss, backward, AdamW and the moving average; workers are shards of the batch. */
+async function trainWork(model: Denoiser, setting: Setting): Promise<Work> {
+  const { model: preset, batch: batchSize, workers: shards, backend } = setting;
+  const config = resolveTrainConfig([
+    { model: { preset }, training: { steps: 1_000_000, batchSize, shards } },
+  ]);
+  const objective = createObjective(config.objective);
+  const state = TrainState.initial(model, 0);
+  const weights = nonzeroWeights(model);
+  state.layout.fill(state.buffers.parameters, weights);
+  state.layout.fill(state.buffers.ema, weights);
+  const options = { ...compileOptions(setting), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
+  const { loaded: step, loadSeconds } = await timedLoad(() =>
+    TrainStep.compile(model, objective, state, config, backend, options),
+  );
+  const images = drawImages(model, batchSize);
+  let count = 0;
+  return {
+    run: () => {
+      count += 1;
+      return step.run(count, drawRandomness(KEY, count, images, model, objective));
+    },
+    loadSeconds,
+    facts: {},
+    release: () => step.release(),
+  };
+}
+
+/** Several workers work at the same time in threads of their own; one alone needs none. */
+function compileOptions({ workers, threads, profilePrefix }: Workload): CompileOptions {
+  return {
+    threads,
+    ...(workers > 1 ? { workers } : {}),
+    ...(profilePrefix === undefined ? {} : { profilePrefix }),
+  };
+}
+
+async function timedLoad<T>(
+  load: () => Promise<T>,
+): Promise<{ readonly loaded: T; readonly loadSeconds: number }> {
+  const began = performance.now();
+  const loaded = await load();
+  return { loaded, loadSeconds: (performance.now() - began) / 1000 };
+}
+
+/** Images and classes, drawn once. */
+function drawImages(model: Denoiser, count: number): Batch {
+  const { inChannels, inputSize } = model.config;
+  const shape = [count, inChannels, inputSize, inputSize];
+  return {
+    x: hostTensor('f32', shape, normal(fold(KEY, 'x'), sizeOf(shape))),
+    y: tensorOf('i64', [count], drawClasses(model, count)),
+  };
+}
+
+function drawClasses({ config }: Denoiser, count: number): number[] {
+  return Array.from(uniform(fold(KEY, 'y'), count), (draw) => Math.floor(draw * config.numClasses));
+}
+
+/** Initial weights with the zeros drawn anew: zero gradients and denormal numbers would be timed otherwise. */
+function nonzeroWeights(model: Denoiser): TensorMap {
+  return initialise(
+    model,
+    (name, shape) => {
+      const initialiser = model.initRule(name, shape);
+      return initialiser === zeros ? normalWith(0.02) : initialiser;
+    },
+    fold(KEY, 'weights'),
+  );
+}

@@ -1,0 +1,82 @@
+/** @file Sheets with a row per class: while a model is trained, and when that is over. */
+import { readFile } from 'node:fs/promises';
+import { toPixels } from '../../data/images/pixels.ts';
+import { writeGrid } from '../../data/images/png-node.ts';
+import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
+import type { Backend } from '../../engine/runtime/session.ts';
+import { readSafetensors } from '../../formats/file-node.ts';
+import { openSavedModel } from '../../models/open-model.ts';
+import type { SavedModel } from '../../models/saved-model.ts';
+import { chooseParallelism } from './parallelism.ts';
+import { createSampler } from './sample.ts';
+import { DEFAULT_BATCH_SIZE } from './settings.ts';
+import { workerBytes } from './worker-memory.ts';
+
+/** Steps of the quick sheets drawn while training. */
+const PREVIEW_STEPS = 20;
+/** Few enough for a sheet to be drawn in about 20 s on two cores. */
+const COLUMNS = 4;
+const MAX_CLASSES = 10;
+
+type DrawnModel = Pick<SavedModel, 'card' | 'model' | 'weights'>;
+
+export interface SheetComputing {
+  /** Default: the CPU. */
+  readonly backend?: Backend | undefined;
+  readonly threads: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * What a training draws its sheets with: a row per class, always from the same noise, so that the sheets of one run show
+ * the same pictures coming into being.
+ *
+ * @returns a function that writes a PNG file and gives its content
+ */
+export function classSheets(
+  options: SheetComputing & { readonly seed: number },
+): (model: DrawnModel, path: string) => Promise<Uint8Array> {
+  return async (model, path) => {
+    await drawClassSheet(model, path, { ...options, steps: PREVIEW_STEPS });
+    return readFile(path);
+  };
+}
+
+/** The sheet at the end of a training, drawn from its checkpoint with the sampler's own settings. */
+export async function drawFinalSheet(
+  checkpoint: string,
+  path: string,
+  computing: SheetComputing,
+): Promise<string> {
+  const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+  await drawClassSheet(saved, path, { ...computing, seed: 0 });
+  return path;
+}
+
+interface ClassSheetOptions extends SheetComputing {
+  readonly seed: number;
+  /** Default: as the sampler chooses. */
+  readonly steps?: number;
+}
+
+async function drawClassSheet(
+  model: DrawnModel,
+  path: string,
+  { backend = cpuBackend, seed, threads, steps, signal }: ClassSheetOptions,
+): Promise<void> {
+  const classes = model.card.classNames.slice(0, MAX_CLASSES);
+  const labels = classes.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
+  const parallelism = chooseParallelism({
+    batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
+    cores: backend.name === 'cpu' ? threads : 1,
+    freeBytes: process.availableMemory(),
+    workerBytes: workerBytes(model.model, DEFAULT_BATCH_SIZE),
+  });
+  const sampler = await createSampler(model, { backend, ...parallelism, steps });
+  try {
+    const images = await sampler.generate({ labels, seed, signal });
+    await writeGrid(path, toPixels(images), { columns: COLUMNS, rowLabels: classes });
+  } finally {
+    await sampler.release();
+  }
+}

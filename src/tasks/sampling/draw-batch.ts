@@ -1,0 +1,171 @@
+/** @file One batch from noise to data: in the steps of a plan, or in steps that are chosen on the way. */
+import { ConfigError, NumericsError } from '../../core/errors.ts';
+import { type HostTensor, hostTensor, scalar, type TensorMap, zeros } from '../../core/host-tensor.ts';
+import type { RandomKey } from '../../core/random.ts';
+import type { Shape } from '../../core/shape.ts';
+import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.ts';
+import { type Slope, solveAdaptively } from '../../diffusion/solvers/ode-solver.ts';
+import type { Session } from '../../engine/runtime/session.ts';
+import { guidedSteps, isGuidedAt } from './guidance-interval.ts';
+import { imageNoise } from './image-noise.ts';
+import type { SamplingSettings } from './settings.ts';
+import { memoryOutput } from './step-graph.ts';
+
+// B batch · C H W image or latent
+
+export interface BatchInputs {
+  readonly imageShape: Shape;
+  /** [B]. */
+  readonly labels: HostTensor<'i64'>;
+  readonly keys: readonly RandomKey[];
+}
+
+export interface BatchProgress {
+  /** Steps done in this batch, from 1. */
+  readonly step: number;
+  /** Undefined where steps are chosen on the way. */
+  readonly steps: number | undefined;
+  /** How much of the way is done, up to 1: of the steps, or of the time where their number is not known. */
+  readonly share: number;
+  /** Evaluations of the network so far. */
+  readonly nfe: number;
+  /** The finished images as the network sees them now, `f32[≤B,C,H,W]`. */
+  readonly x0: HostTensor<'f32'>;
+}
+
+/** Undefined where steps are chosen on the way. */
+export interface DrawingCost {
+  /** Steps from noise to image. */
+  readonly stepCount: number | undefined;
+  /** Evaluations of the network per image, not counting guidance twice. */
+  readonly nfe: number | undefined;
+  /** Runs of the network per image: with guidance, two for each evaluation. */
+  readonly networkRuns: number | undefined;
+}
+
+/** @returns the finished images, `f32[B,C,H,W]` */
+export type DrawBatch = (
+  inputs: BatchInputs,
+  signal: AbortSignal | undefined,
+  onStep: (progress: BatchProgress) => void,
+) => Promise<HostTensor<'f32'>>;
+
+export interface CompiledDrawing extends DrawingCost {
+  readonly draw: DrawBatch;
+  readonly sessions: readonly Session[];
+}
+
+/** Compiles a step with or without guidance. */
+type CompileStep = (guided: boolean) => Promise<Session>;
+
+export async function compileSteps(
+  plan: SamplingPlan,
+  settings: SamplingSettings,
+  compile: CompileStep,
+): Promise<CompiledDrawing> {
+  const isGuided = guidedSteps(plan, settings);
+  const sessions = new Map<boolean, Session>();
+  for (const guided of new Set(isGuided)) sessions.set(guided, await compile(guided));
+  const stepCount = plan.steps.length;
+  const draw: DrawBatch = async ({ imageShape, labels, keys }, signal, onStep) => {
+    let x = imageNoise(keys, imageShape, 'start');
+    let memory: TensorMap = new Map(plan.memory.map((name) => [name, zeros('f32', x.shape)]));
+    for (const [index, planned] of plan.steps.entries()) {
+      signal?.throwIfAborted();
+      const feeds = new Map<string, HostTensor>([
+        ...planned,
+        ...memory,
+        ['x', x],
+        ['labels', labels],
+        ['cfgScale', scalar('f32', settings.cfgScale)],
+      ]);
+      if (plan.usesNoise) feeds.set('noise', imageNoise(keys, imageShape, index));
+      const results = await sessions.get(isGuided[index]!)!.run(feeds);
+      memory = new Map(plan.memory.map((name) => [name, results.get(memoryOutput(name))!]));
+      x = results.get('next') as HostTensor<'f32'>;
+      const step = index + 1;
+      checkFinite(x, `after step ${step} of ${stepCount}`);
+      const share = step / stepCount;
+      const x0 = results.get('x0') as HostTensor<'f32'>;
+      onStep({ step, steps: stepCount, share, nfe: plan.nfe * share, x0 });
+    }
+    return x;
+  };
+  return {
+    stepCount,
+    nfe: plan.nfe,
+    networkRuns: (plan.nfe / stepCount) * (stepCount + isGuided.filter(Boolean).length),
+    draw,
+    sessions: [...sessions.values()],
+  };
+}
+
+/** The images of a batch share their steps, so batches of other images differ by as much as the tolerances allow. */
+export async function compileAdaptive(
+  plan: AdaptivePlan,
+  settings: SamplingSettings,
+  compile: CompileStep,
+): Promise<CompiledDrawing> {
+  const { cfgInterval } = settings;
+  const [from, to] = plan.interval;
+  if (cfgInterval !== undefined && (cfgInterval[0] > to || cfgInterval[1] < from)) {
+    throw new ConfigError({
+      where: 'cfg interval',
+      problem: `it goes from ${cfgInterval.join(' to ')}, the way from ${from} to ${to}`,
+      fix: 'widen the interval, or use cfg scale 1',
+    });
+  }
+  const kinds = cfgInterval === undefined ? [settings.cfgScale !== 1] : [true, false];
+  const sessions = new Map<boolean, Session>();
+  for (const guided of kinds) sessions.set(guided, await compile(guided));
+  const draw: DrawBatch = async ({ imageShape, labels, keys }, signal, onStep) => {
+    const start = imageNoise(keys, imageShape, 'start');
+    let [step, nfe] = [0, 0];
+    let seen = start;
+    const slope: Slope = async ([values], time) => {
+      signal?.throwIfAborted();
+      nfe++;
+      const results = await sessions.get(isGuidedAt(time, settings))!.run(
+        new Map<string, HostTensor>([
+          ['x', hostTensor('f32', start.shape, values!)],
+          ['time', scalar('f32', time)],
+          ['labels', labels],
+          ['cfgScale', scalar('f32', settings.cfgScale)],
+        ]),
+      );
+      seen = results.get('x0') as HostTensor<'f32'>;
+      return [results.get('slope')!.data as Float32Array];
+    };
+    const states = await solveAdaptively(
+      slope,
+      [start.data],
+      plan.interval,
+      plan.tolerances,
+      (time, [values]) => {
+        step++;
+        const x0 = time === to ? hostTensor('f32', start.shape, values!) : seen;
+        onStep({ step, steps: undefined, share: (time - from) / (to - from), nfe, x0 });
+      },
+    );
+    const images = hostTensor('f32', start.shape, states.at(-1)![0]!);
+    checkFinite(images, 'at the end');
+    return images;
+  };
+  return {
+    stepCount: undefined,
+    nfe: undefined,
+    networkRuns: undefined,
+    draw,
+    sessions: [...sessions.values()],
+  };
+}
+
+function checkFinite({ data }: HostTensor<'f32'>, when: string): void {
+  const unusable = data.find((value) => !Number.isFinite(value));
+  if (unusable === undefined) return;
+  throw new NumericsError({
+    where: 'sampling',
+    problem: `${when} an image holds ${unusable}`,
+    fix: 'the weights are damaged or their training diverged: use an earlier checkpoint',
+  });
+}

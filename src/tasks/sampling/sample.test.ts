@@ -1,0 +1,425 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { OnePicturePerClass, pictureValue, pictureWeights } from '../../../test/support/analytic-denoiser.ts';
+import { expectClose } from '../../../test/support/closeness.ts';
+import { type HostTensor, tensorOf } from '../../core/host-tensor.ts';
+import { randomKey } from '../../core/random.ts';
+import { FLOW_PATHS, levelAt } from '../../diffusion/flow/path.ts';
+import { dpmSolverWeights } from '../../diffusion/solvers/dpm-solver.ts';
+import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
+import { wasmBackend } from '../../engine/runtime/wasm-web.ts';
+import { UDiT } from '../../networks/denoisers/udit.ts';
+import { initialise, normalWith } from '../../networks/nn/initialise.ts';
+import { imageKey, imageNoise } from './image-noise.ts';
+import {
+  createSampler,
+  type ImageSampler,
+  type SampledModel,
+  type SamplerOptions,
+  type StepProgress,
+} from './sample.ts';
+
+const CLASSES = 3;
+const flow: SampledModel = {
+  model: new OnePicturePerClass(CLASSES),
+  weights: pictureWeights(CLASSES),
+  card: { objective: { kind: 'flow' } },
+};
+
+/** Random weights throughout: with the initial ones the model would predict zeros. */
+function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'model' | 'weights'> {
+  const model = new UDiT({
+    inputSize: 8,
+    inChannels,
+    numClasses: CLASSES,
+    learnSigma,
+    classDropoutProb: 0.1,
+    width: 8,
+    heads: 2,
+    depth: [1, 1, 1, 1, 1],
+    mlpRatio: 2,
+    tokens: 'qkv',
+    downFactor: [2, 2, 1, 2, 2],
+    downsampler: 'dwconv3',
+    downShortcut: true,
+    attention: 'cosine',
+    position: 'rope2d',
+    ffn: 'rep',
+  });
+  return { model, weights: initialise(model, () => normalWith(0.2), randomKey(1)) };
+}
+const flowUDiT: SampledModel = {
+  ...randomUDiT(false),
+  card: { objective: { kind: 'flow', timeScale: 1000 } },
+};
+const gaussianUDiT: SampledModel = { ...randomUDiT(true), card: { objective: { kind: 'gaussian' } } };
+
+const opened: ImageSampler[] = [];
+async function openSampler(
+  saved: SampledModel,
+  options: Partial<SamplerOptions> = {},
+): Promise<ImageSampler> {
+  const sampler = await createSampler(saved, { backend: cpuBackend, ...options });
+  opened.push(sampler);
+  return sampler;
+}
+afterAll(async () => {
+  for (const sampler of opened) await sampler.release();
+});
+
+const imageOf = ({ data, shape }: HostTensor<'f32'>, i: number): Float32Array => {
+  const size = data.length / shape[0]!;
+  return data.slice(i * size, (i + 1) * size);
+};
+
+describe('closed forms', () => {
+  test('every image is its own class, in whole and in partial batches', async () => {
+    const sampler = await openSampler(flow, { sampler: 'euler', steps: 4, cfgScale: 1, batchSize: 2 });
+    const labels = [2, 0, 1, 1, 2];
+    const images = await sampler.generate({ labels, seed: 0 });
+    expect(images.shape).toEqual([5, 3, 2, 2]);
+    const expected = labels.flatMap((label) => Array.from({ length: 12 }, (_, k) => pictureValue(label, k)));
+    expectClose(images.data, expected, { relative: 1e-6 });
+  });
+
+  test('guidance goes beyond the class, away from no class', async () => {
+    const sampler = await openSampler(flow, { sampler: 'euler', steps: 4, cfgScale: 2.5, batchSize: 3 });
+    const images = await sampler.generate({ labels: [0, 1, 2], seed: 0 });
+    const expected = [0, 1, 2].flatMap((label) =>
+      Array.from({ length: 12 }, (_, k) => {
+        const unconditional = pictureValue(CLASSES, k);
+        return unconditional + 2.5 * (pictureValue(label, k) - unconditional);
+      }),
+    );
+    expectClose(images.data, expected, { relative: 1e-6 });
+  });
+
+  test('guidance in an interval of times acts there alone', async () => {
+    const sampler = await openSampler(flow, {
+      ...{ sampler: 'dpm++2m', shift: 1, steps: 5, batchSize: 2 },
+      ...{ cfgScale: 2.5, cfgInterval: [0.2, 0.6] },
+    });
+    // What the model sees in the images is one picture, whatever they are; guidance changes which.
+    const seen: number[] = [];
+    await sampler.generate({ labels: [1, 1], seed: 0, onStep: ({ x0 }) => seen.push(x0.data[5]!) });
+    expect(sampler.networkRuns).toBe(2 + 3 * 2);
+    const [plain, without] = [pictureValue(1, 5), pictureValue(CLASSES, 5)];
+    const beyond = without + 2.5 * (plain - without);
+    expectClose(seen, [plain, beyond, beyond, beyond, plain], { relative: 1e-5 });
+  });
+
+  test('a multistep sampler remembers what it saw in the step before', async () => {
+    // Told 1000 t, the model sees x + (d − x)(1 − t) / (1 − 1000 t) at time t, which differs from step to step.
+    const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
+    const sampler = await openSampler(stretched, {
+      ...{ sampler: 'dpm++2m', shift: 1, steps: 4, cfgScale: 1, batchSize: 1 },
+    });
+    const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
+    const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
+    const levels = [0, 0.25, 0.5, 0.75, 1].map((t) => levelAt(FLOW_PATHS.linear, t));
+    const expected = Array.from(noise.data, (start, k) => {
+      let [x, remembered] = [start, 0];
+      for (let i = 0; i < 4; i++) {
+        const { alpha: t } = levels[i]!;
+        const x0 = x + ((pictureValue(1, k) - x) * (1 - t)) / (1 - 1000 * t);
+        const step = { previous: levels[i - 1], from: levels[i]!, to: levels[i + 1]! };
+        const weights = dpmSolverWeights(step, 0);
+        x = weights.xWeight * x + weights.x0Weight * x0 + weights.previousX0Weight * remembered;
+        remembered = x0;
+      }
+      return x;
+    });
+    expectClose(images.data, expected, { relative: 1e-5 });
+  });
+
+  test('it begins with the noise of the image, which two steps of a stretched time do not reach the end of', async () => {
+    // Told 1000 t, the model has v(x, 0) = d − x and v(x, 1/2) = (d − x) / −499.
+    const stretched: SampledModel = { ...flow, card: { objective: { kind: 'flow', timeScale: 1000 } } };
+    const sampler = await openSampler(stretched, {
+      sampler: 'euler',
+      shift: 1,
+      steps: 2,
+      cfgScale: 1,
+      batchSize: 1,
+    });
+    const noise = imageNoise([imageKey(9, 4)], [3, 2, 2], 'start');
+    const images = await sampler.generate({ labels: [1], indices: [4], seed: 9 });
+    const expected = Array.from(noise.data, (x, k) => {
+      const data = pictureValue(1, k);
+      const middle = (x + data) / 2;
+      return middle - (data - middle) / 998;
+    });
+    expectClose(images.data, expected, { relative: 1e-6 });
+  });
+});
+
+describe('an image depends on nothing but model, settings, class, seed and number', () => {
+  const options = { steps: 3, cfgScale: 2 };
+
+  test.each([
+    ['flow', flowUDiT, { sampler: 'heun' }],
+    ['gaussian', gaussianUDiT, { sampler: 'ddpm' }],
+    ['flow', flowUDiT, { sampler: 'dpm++2m-sde', cfgInterval: [0.3, 0.6] }],
+    ['gaussian', gaussianUDiT, { sampler: 'dpm++2m' }],
+  ] as const)('%s: batch size and count make no difference', async (_, saved, sampler) => {
+    const one = await openSampler(saved, { ...options, ...sampler, batchSize: 1 });
+    const three = await openSampler(saved, { ...options, ...sampler, batchSize: 3 });
+    const alone = await one.generate({ labels: [2], indices: [3], seed: 1 });
+    const among = await three.generate({ labels: [0, 1, 0, 2], seed: 1 });
+    expectClose(imageOf(among, 3), alone.data, { relative: 1e-4 });
+    // and a different number is a different picture
+    const other = await one.generate({ labels: [2], indices: [2], seed: 1 });
+    expect(Math.abs(other.data[0]! - alone.data[0]!)).toBeGreaterThan(1e-3);
+  });
+
+  test('the same request gives the same bytes, another seed does not', async () => {
+    const sampler = await openSampler(gaussianUDiT, { ...options, batchSize: 2 });
+    const [first, again, other] = [
+      await sampler.generate({ labels: [0, 1], seed: 3 }),
+      await sampler.generate({ labels: [0, 1], seed: 3 }),
+      await sampler.generate({ labels: [0, 1], seed: 4 }),
+    ];
+    expect(again.data).toEqual(first.data);
+    expect(other.data).not.toEqual(first.data);
+  });
+
+  // An image predicted from noise at t = 999 is the prediction's error times 1/√ᾱ = 158.
+  test.each([
+    ['flow', flowUDiT, 1e-4],
+    ['gaussian', gaussianUDiT, 2e-3],
+  ] as const)('%s: native code and WebAssembly agree', async (_, saved, relative) => {
+    const request = { labels: [0, 2], seed: 2 };
+    const native = await openSampler(saved, { ...options, batchSize: 2 });
+    const wasm = await openSampler(saved, { ...options, batchSize: 2, backend: wasmBackend });
+    const expected = await native.generate(request);
+    expectClose((await wasm.generate(request)).data, expected.data, { relative });
+  });
+});
+
+test('three channels of a latent are guided, or all', async () => {
+  const latents: SampledModel = { ...randomUDiT(true, 4), card: { objective: { kind: 'gaussian' } } };
+  const channelsOf = async (options: Partial<SamplerOptions>): Promise<Float32Array[]> => {
+    const sampler = await openSampler(latents, { sampler: 'ddim', steps: 1, batchSize: 1, ...options });
+    const { data } = await sampler.generate({ labels: [1], seed: 0 });
+    return [data.subarray(0, 3 * 64), data.subarray(3 * 64)];
+  };
+  const [guided, rest] = await channelsOf({ cfgScale: 4, cfgChannels: 3 });
+  const [guidedOfAll, restOfAll] = await channelsOf({ cfgScale: 4, cfgChannels: 'all' });
+  const [, unguidedRest] = await channelsOf({ cfgScale: 1 });
+  expectClose(guided!, guidedOfAll!, { relative: 1e-5 });
+  expectClose(rest!, unguidedRest!, { relative: 1e-5 });
+  expect(Math.abs(rest![0]! - restOfAll![0]!)).toBeGreaterThan(0.01);
+});
+
+test('progress reports every step of every batch with the images seen so far', async () => {
+  const sampler = await openSampler(flow, { sampler: 'euler', steps: 2, batchSize: 2 });
+  const reports: unknown[] = [];
+  await sampler.generate({
+    labels: [0, 1, 2],
+    seed: 0,
+    onStep: ({ x0, ...progress }) => reports.push({ ...progress, shape: x0.shape }),
+  });
+  expect(reports).toEqual([
+    { step: 1, steps: 2, share: 0.5, nfe: 1, first: 0, shape: [2, 3, 2, 2] },
+    { step: 2, steps: 2, share: 1, nfe: 2, first: 0, shape: [2, 3, 2, 2] },
+    { step: 1, steps: 2, share: 0.5, nfe: 1, first: 2, shape: [1, 3, 2, 2] },
+    { step: 2, steps: 2, share: 1, nfe: 2, first: 2, shape: [1, 3, 2, 2] },
+  ]);
+});
+
+test('aborting stops before the next step with the reason that was given', async () => {
+  const sampler = await openSampler(flow, { sampler: 'euler', steps: 5, batchSize: 1 });
+  const controller = new AbortController();
+  const steps: number[] = [];
+  const generating = sampler.generate({
+    labels: [0, 1],
+    seed: 0,
+    signal: controller.signal,
+    onStep: ({ step }) => {
+      steps.push(step);
+      if (step === 3) controller.abort(new Error('enough'));
+    },
+  });
+  await expect(generating).rejects.toThrow('enough');
+  expect(steps).toEqual([1, 2, 3]);
+});
+
+describe('several workers', () => {
+  const settings = { steps: 3, cfgScale: 2, batchSize: 2 };
+  const request = { labels: [0, 1, 2, 2, 1], seed: 4 };
+
+  test('draw the bytes of one, with noise in every step too', async () => {
+    const images: HostTensor<'f32'>[] = [];
+    for (const workers of [1, 2, 3]) {
+      const sampler = await openSampler(gaussianUDiT, { ...settings, sampler: 'ddpm', workers });
+      expect(sampler.workers).toBe(workers);
+      images.push(await sampler.generate(request));
+    }
+    expect(images[1]).toEqual(images[0]);
+    expect(images[2]).toEqual(images[0]);
+  });
+
+  test('work ahead of who takes the images, but not without end, and hand over batches in order', async () => {
+    const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
+    const finished = new Set<number>();
+    const onStep = ({ step, first }: { readonly step: number; readonly first: number }) => {
+      if (step === settings.steps) finished.add(first);
+    };
+    const firsts: number[] = [];
+    for await (const { first } of sampler.batches({ labels: [0, 1, 2, 0, 1, 2, 0, 1], seed: 4, onStep })) {
+      if (first === 0) {
+        await expect.poll(() => finished.size).toBe(5);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        expect([...finished].sort()).toEqual([0, 1, 2, 3, 4]);
+      }
+      firsts.push(first);
+    }
+    expect(firsts).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  test('stop when they are told to, and draw again', async () => {
+    const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
+    const expected = await sampler.generate(request);
+    const controller = new AbortController();
+    let steps = 0;
+    const aborted = sampler.generate({
+      ...request,
+      signal: controller.signal,
+      onStep: () => {
+        steps += 1;
+        controller.abort(new Error('enough'));
+      },
+    });
+    await expect(aborted).rejects.toThrow('enough');
+    expect(await sampler.generate(request)).toEqual(expected);
+    expect(steps).toBeLessThanOrEqual(2); // the other worker was in its first step
+  });
+
+  test('stop when nobody takes their images any more', async () => {
+    const sampler = await openSampler(flow, { ...settings, sampler: 'euler', batchSize: 1, workers: 2 });
+    let steps = 0;
+    const labels = new Array<number>(50).fill(1);
+    for await (const _ of sampler.batches({ labels, seed: 0, onStep: () => steps++ })) break;
+    await sampler.generate(request);
+    const stepsSoFar = steps;
+    await sampler.generate(request);
+    expect(steps).toBe(stepsSoFar);
+    expect(steps).toBeLessThan(50);
+  });
+
+  test('one batch that fails is the one error of all', async () => {
+    const weights = new Map([['pictures', tensorOf('f32', [4, 12], new Array(48).fill(Number.NaN))]]);
+    const sampler = await openSampler({ ...flow, weights }, { ...settings, sampler: 'euler', workers: 2 });
+    await expect(sampler.generate(request)).rejects.toThrow(/^NumericsError: sampling: after step 1 of 3/);
+  });
+
+  test('leave the caller free while they draw', async () => {
+    const sampler = await openSampler(flowUDiT, { ...settings, batchSize: 32, workers: 1 });
+    let ticks = 0;
+    const ticking = setInterval(() => ticks++, 1);
+    const began = performance.now();
+    await sampler.generate({ labels: new Array<number>(32).fill(0), seed: 0 });
+    const elapsedMs = performance.now() - began;
+    clearInterval(ticking);
+    expect(ticks).toBeGreaterThan(elapsedMs / 20);
+  });
+});
+
+test('in int8 images are nearly those in f32, the same from any number of workers', async () => {
+  const request = { labels: [0, 2], seed: 3 };
+  const options = { sampler: 'euler', steps: 3 } as const;
+  const f32 = await (await openSampler(flowUDiT, options)).generate(request);
+  const sampler = await openSampler(flowUDiT, { ...options, precision: 'int8' });
+  const int8 = await sampler.generate(request);
+  expect(sampler.precision).toBe('int8');
+  expect(int8.data).not.toEqual(f32.data);
+  expectClose(int8.data, f32.data, { relative: 0.1 });
+  const shared = await openSampler(flowUDiT, { ...options, precision: 'int8', workers: 2 });
+  expect(await shared.generate(request)).toEqual(int8);
+});
+
+test('the settings that were chosen can be read', async () => {
+  const sampler = await openSampler(flow, { sampler: 'heun', batchSize: 1 });
+  expect(sampler.settings).toEqual({ sampler: 'heun', steps: 12, shift: 3, cfgScale: 3, cfgChannels: 3 });
+  expect([sampler.stepCount, sampler.nfe, sampler.networkRuns]).toEqual([12, 24, 48]);
+});
+
+describe('errors', () => {
+  test('an image that is not finite', async () => {
+    const weights = new Map([['pictures', tensorOf('f32', [4, 12], new Array(48).fill(Number.NaN))]]);
+    const sampler = await openSampler({ ...flow, weights }, { sampler: 'euler', steps: 5 });
+    await expect(sampler.generate({ labels: [0], seed: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [NumericsError: NumericsError: sampling: after step 1 of 5 an image holds NaN
+        fix: the weights are damaged or their training diverged: use an earlier checkpoint]
+    `);
+  });
+
+  test('a class that the model does not have', async () => {
+    const sampler = await openSampler(flow, { steps: 1 });
+    await expect(sampler.generate({ labels: [0, 3], seed: 0 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling: there is no class 3: the model has 3
+        fix: use labels from 0 to 2]
+    `);
+  });
+
+  test('numbers of images that do not match their labels', async () => {
+    const sampler = await openSampler(flow, { steps: 1 });
+    await expect(
+      sampler.generate({ labels: [0, 1], indices: [0], seed: 0 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling: 1 image numbers are given for 2 labels
+        fix: give one per label, or none]
+    `);
+  });
+
+  test('a seed that is not a whole number', async () => {
+    const sampler = await openSampler(flow, { steps: 1 });
+    await expect(sampler.generate({ labels: [0], seed: 0.5 })).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampling: the seed is 0.5
+        fix: use a whole number from 0]
+    `);
+  });
+
+  test('workers of WebAssembly', async () => {
+    await expect(createSampler(flow, { backend: wasmBackend, workers: 2 })).rejects.toThrow(
+      'runtime wasm: 2 workers are asked for',
+    );
+  });
+
+  test('no worker', async () => {
+    await expect(
+      createSampler(flow, { backend: cpuBackend, workers: 0 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: createSampler: workers is 0
+        fix: use a whole number from 1]
+    `);
+  });
+
+  test('a batch of nothing', async () => {
+    await expect(
+      createSampler(flow, { backend: cpuBackend, batchSize: 0 }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: createSampler: batchSize is 0
+        fix: use a whole number from 1]
+    `);
+  });
+});
+
+describe('steps chosen on the way', () => {
+  test('end at the picture, with the time reached as progress', async () => {
+    const sampler = await openSampler(flow, { sampler: 'dopri5', rtol: 1e-4, cfgScale: 2, batchSize: 2 });
+    expect([sampler.stepCount, sampler.nfe, sampler.networkRuns]).toEqual([undefined, undefined, undefined]);
+    const progress: Omit<StepProgress, 'x0'>[] = [];
+    const images = await sampler.generate({
+      labels: [0, 2],
+      seed: 3,
+      onStep: ({ x0, ...step }) => progress.push(step),
+    });
+    // The velocity (d − x) / (1 − t) has no value at t = 1, which a step must not reach nor leap over.
+    expect(images.data.every(Number.isFinite)).toBe(true);
+    const shares = progress.map(({ share }) => share);
+    expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+    expect(shares.at(-1)).toBe(1);
+    expect(progress.every(({ steps }) => steps === undefined)).toBe(true);
+    expect(progress.at(-1)!.nfe % 6).toBe(2);
+  });
+});

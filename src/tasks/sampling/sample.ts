@@ -1,0 +1,250 @@
+/** @file Draws images from a model: one compiled step, run from noise to data for as many batches at once as there are workers. */
+import { pMapIterable } from 'p-map';
+import { ConfigError } from '../../core/errors.ts';
+import { type HostTensor, hostTensor, type TensorMap, tensorOf, zeros } from '../../core/host-tensor.ts';
+import { type Shape, sizeOf } from '../../core/shape.ts';
+import type { TensorSource } from '../../core/tensor-source.ts';
+import { createObjective } from '../../diffusion/objectives.ts';
+import { planAnySampling } from '../../diffusion/samplers.ts';
+import type { CompileCache } from '../../engine/compile/cache.ts';
+import { compileInference, groupingFor } from '../../engine/compile/inference.ts';
+import type { Backend, Session } from '../../engine/runtime/session.ts';
+import type { SavedModel } from '../../models/saved-model.ts';
+import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
+import { inPrecision, type Precision } from '../../networks/precision.ts';
+import {
+  type BatchInputs,
+  type BatchProgress,
+  compileAdaptive,
+  compileSteps,
+  type DrawBatch,
+  type DrawingCost,
+} from './draw-batch.ts';
+import { imageKey } from './image-noise.ts';
+import {
+  chooseSettings,
+  DEFAULT_BATCH_SIZE,
+  type RequestedSettings,
+  type SamplingSettings,
+} from './settings.ts';
+import { buildStepGraph } from './step-graph.ts';
+
+// N images asked for · B batch · C H W image or latent
+
+export interface SamplerOptions extends RequestedSettings {
+  readonly backend: Backend;
+  /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
+  readonly precision?: Precision | undefined;
+  /** Images that a worker draws at once, B; see {@link evenBatchSize}. Default 1; with guidance the network sees two. */
+  readonly batchSize?: number | undefined;
+  /**
+   * Batches drawn at once, each by a thread that is not the caller's; changes the time that images take, never the
+   * images. A `wasmBackend` has one worker, which is the calling thread. Default 1.
+   */
+  readonly workers?: number | undefined;
+  /** Threads of each worker. Default 1: several workers make more images per second than several threads. */
+  readonly threads?: number | undefined;
+  /** Where the compiled step is kept for the next start; by default nowhere. */
+  readonly cache?: CompileCache | undefined;
+}
+
+export interface SampleRequest {
+  /** The class of each image, [N]. */
+  readonly labels: readonly number[];
+  /** Not negative. */
+  readonly seed: number;
+  /**
+   * The number of each image, [N]: its noise comes from the seed and this number alone. Default 0 … N−1.
+   */
+  readonly indices?: readonly number[] | undefined;
+  /** Stops before the next step, with the signal's reason as error. The sampler can be used again at once. */
+  readonly signal?: AbortSignal | undefined;
+  /** With several workers the steps of several batches alternate. */
+  readonly onStep?: ((progress: StepProgress) => void) | undefined;
+}
+
+export interface StepProgress extends BatchProgress {
+  /** Position of the batch's first image among the N. */
+  readonly first: number;
+}
+
+export interface SampledBatch {
+  /** Position of the first image among the N. */
+  readonly first: number;
+  /** `f32[≤B,C,H,W]`, nominally in [-1, 1] where images are pixels. */
+  readonly images: HostTensor<'f32'>;
+}
+
+export interface ImageSampler extends DrawingCost {
+  readonly settings: SamplingSettings;
+  readonly precision: Precision;
+  readonly batchSize: number;
+  readonly workers: number;
+  readonly threads: number;
+  /** The images in their order, each batch as soon as it and those before it are finished. */
+  batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
+  /** All images, `f32[N,C,H,W]`. */
+  generate(request: SampleRequest): Promise<HostTensor<'f32'>>;
+  /** Ends the workers and frees the memory of the compiled model. */
+  release(): Promise<void>;
+}
+
+/** What the sampler needs of a saved model. */
+export type SampledModel = Pick<SavedModel, 'model'> & {
+  readonly weights: TensorMap | TensorSource;
+  readonly card: Pick<SavedModel['card'], 'objective' | 'guidance'>;
+};
+
+const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
+
+/**
+ * Compiles a model with its weights, guidance and the sampler's update into one step that draws `batchSize` images.
+ *
+ * @throws ConfigError if the settings do not fit the model or each other
+ */
+export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
+  const {
+    backend,
+    precision = 'f32',
+    batchSize = DEFAULT_BATCH_SIZE,
+    workers = 1,
+    threads = 1,
+    cache,
+    ...requested
+  } = options;
+  for (const [name, value] of Object.entries({ batchSize, workers, threads })) {
+    if (Number.isInteger(value) && value >= 1) continue;
+    throw new ConfigError({
+      where: 'createSampler',
+      problem: `${name} is ${value}`,
+      fix: 'use a whole number from 1',
+    });
+  }
+  const objective = createObjective(saved.card.objective);
+  const settings = chooseSettings(objective.kind, saved.model.config, requested, saved.card.guidance);
+  const plan = planAnySampling(objective, settings.sampler, settings);
+  const grouping = await groupingFor(backend);
+  const compile = (guided: boolean): Promise<Session> => {
+    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize, grouping);
+    const program = inPrecision(graph, saved.model, precision);
+    return compileInference(program, saved.weights, backend, { workers, threads, cache });
+  };
+  const { sessions, draw, ...cost } = await ('steps' in plan
+    ? compileSteps(plan, settings, compile)
+    : compileAdaptive(plan, settings, compile));
+  const compiled: CompiledSampler = { model: saved.model.config, draw, batchSize, workers };
+  return {
+    settings,
+    precision,
+    batchSize,
+    workers,
+    threads,
+    ...cost,
+    batches: (request) => drawBatches(compiled, request),
+    generate: (request) => drawAll(compiled, request),
+    release: async () => {
+      for (const session of sessions) await session.release();
+    },
+  };
+}
+
+interface CompiledSampler {
+  readonly model: DenoiserConfig;
+  readonly draw: DrawBatch;
+  readonly batchSize: number;
+  readonly workers: number;
+}
+
+async function drawAll(compiled: CompiledSampler, request: SampleRequest): Promise<HostTensor<'f32'>> {
+  const images = zeros('f32', [request.labels.length, ...imageShapeOf(compiled.model)]);
+  const imageSize = sizeOf(imageShapeOf(compiled.model));
+  for await (const batch of drawBatches(compiled, request)) {
+    images.data.set(batch.images.data, batch.first * imageSize);
+  }
+  return images;
+}
+
+async function* drawBatches(
+  compiled: CompiledSampler,
+  request: SampleRequest,
+): AsyncGenerator<SampledBatch, void, undefined> {
+  const { batchSize, workers } = compiled;
+  const { labels, indices = labels.map((_, i) => i) } = request;
+  checkRequest(compiled.model, labels, indices, request.seed);
+  // Whoever stops taking images, and a batch that fails, stop the others too.
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, ...(request.signal === undefined ? [] : [request.signal])]);
+  const firsts = Array.from({ length: Math.ceil(labels.length / batchSize) }, (_, i) => i * batchSize);
+  const drawFrom = (first: number) => drawMembers(compiled, { ...request, indices, signal }, first);
+  try {
+    // As many finished batches may wait to be taken as are being drawn.
+    yield* pMapIterable(firsts, drawFrom, { concurrency: workers, backpressure: 2 * workers });
+  } finally {
+    stop.abort();
+  }
+}
+
+/** The batch that begins with image `first`: the same whatever else is drawn, in whichever order. */
+async function drawMembers(
+  compiled: CompiledSampler,
+  { labels, indices, seed, signal, onStep }: SampleRequest & Required<Pick<SampleRequest, 'indices'>>,
+  first: number,
+): Promise<SampledBatch> {
+  const { batchSize, draw, model } = compiled;
+  const count = Math.min(batchSize, labels.length - first);
+  // The graph takes full batches: the last image fills what is left, and is cut off again.
+  const members = Array.from({ length: batchSize }, (_, k) => first + Math.min(k, count - 1));
+  const batch: BatchInputs = {
+    imageShape: imageShapeOf(model),
+    labels: tensorOf(
+      'i64',
+      [batchSize],
+      members.map((i) => labels[i]!),
+    ),
+    keys: members.map((i) => imageKey(seed, indices![i]!)),
+  };
+  const images = await draw(batch, signal, ({ x0, ...progress }) =>
+    onStep?.({ ...progress, first, x0: leading(x0, count) }),
+  );
+  return { first, images: leading(images, count) };
+}
+
+function imageShapeOf({ inChannels, inputSize }: DenoiserConfig): Shape {
+  return [inChannels, inputSize, inputSize];
+}
+
+/** The first `count` images, sharing memory. */
+function leading({ shape, data }: HostTensor<'f32'>, count: number): HostTensor<'f32'> {
+  const imageShape = shape.slice(1);
+  return hostTensor('f32', [count, ...imageShape], data.subarray(0, count * sizeOf(imageShape)));
+}
+
+function checkRequest(
+  { numClasses }: DenoiserConfig,
+  labels: readonly number[],
+  indices: readonly number[],
+  seed: number,
+): void {
+  const unknown = labels.find((label) => !(Number.isInteger(label) && label >= 0 && label < numClasses));
+  if (unknown !== undefined) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `there is no class ${unknown}: the model has ${numClasses}`,
+      fix: `use labels from 0 to ${numClasses - 1}`,
+    });
+  }
+  if (indices.length !== labels.length) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `${indices.length} image numbers are given for ${labels.length} labels`,
+      fix: 'give one per label, or none',
+    });
+  }
+  if (!Number.isSafeInteger(seed) || seed < 0) {
+    throw new ConfigError({
+      where: 'sampling',
+      problem: `the seed is ${seed}`,
+      fix: 'use a whole number from 0',
+    });
+  }
+}

@@ -1,0 +1,149 @@
+import { describe, expect, test } from 'vitest';
+import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
+import { chooseSettings, evenBatchSize } from './settings.ts';
+
+const PIXELS: DenoiserConfig = {
+  inputSize: 32,
+  inChannels: 3,
+  numClasses: 9,
+  learnSigma: false,
+  classDropoutProb: 0.1,
+};
+const LATENTS: DenoiserConfig = { ...PIXELS, inChannels: 4, numClasses: 1000, learnSigma: true };
+
+describe('what is chosen', () => {
+  test('for Gaussian diffusion on latents: the reference', () => {
+    expect(chooseSettings('gaussian', LATENTS)).toEqual({
+      sampler: 'ddpm',
+      steps: 250,
+      cfgScale: 1.5,
+      cfgChannels: 3,
+      clip: false,
+    });
+  });
+
+  test('for Gaussian diffusion on pixels: predicted images are clipped', () => {
+    expect(chooseSettings('gaussian', PIXELS, { sampler: 'ddim' })).toMatchObject({ steps: 50, clip: true });
+  });
+
+  test('for a flow: DPM-Solver++, and no option that flows do not have', () => {
+    expect(chooseSettings('flow', PIXELS)).toEqual({
+      sampler: 'dpm++2m',
+      steps: 16,
+      shift: 3,
+      cfgScale: 3,
+      cfgChannels: 3,
+    });
+    expect(chooseSettings('flow', PIXELS, { sampler: 'heun' }).steps).toBe(12);
+  });
+
+  test('for a sampler that chooses its steps on the way: none', () => {
+    expect(chooseSettings('flow', PIXELS, { sampler: 'dopri5', rtol: 1e-4 })).toEqual({
+      sampler: 'dopri5',
+      rtol: 1e-4,
+      cfgScale: 3,
+      cfgChannels: 3,
+    });
+  });
+
+  test('for a sampler of both objectives: the options that it has for this one', () => {
+    const sampler = 'dpm++2m-sde';
+    expect(chooseSettings('flow', PIXELS, { sampler })).toMatchObject({ sampler, shift: 3 });
+    expect(chooseSettings('gaussian', PIXELS, { sampler })).toEqual({
+      sampler,
+      steps: 16,
+      cfgScale: 1.5,
+      cfgChannels: 3,
+      clip: true,
+    });
+  });
+
+  test('grey images are guided in their one channel', () => {
+    expect(chooseSettings('flow', { ...PIXELS, inChannels: 1 }).cfgChannels).toBe('all');
+  });
+
+  test('a model without null label is not guided', () => {
+    expect(chooseSettings('flow', { ...PIXELS, classDropoutProb: 0 }).cfgScale).toBe(1);
+  });
+});
+
+describe('guidance that a model suggests', () => {
+  const suggested = { cfgScale: 2, cfgInterval: [0.1, 0.7] } as const;
+  const guidanceOf = (
+    requested: Parameters<typeof chooseSettings>[2],
+    model: DenoiserConfig = PIXELS,
+    suggestion: Parameters<typeof chooseSettings>[3] = suggested,
+  ) => {
+    const { cfgScale, cfgInterval } = chooseSettings('flow', model, requested, suggestion);
+    return { cfgScale, cfgInterval };
+  };
+
+  test('is used with any sampler', () => {
+    expect(guidanceOf({ sampler: 'euler', steps: 10 })).toEqual(suggested);
+    expect(guidanceOf({}, PIXELS, { cfgInterval: [0, 0.5] })).toEqual({ cfgScale: 3, cfgInterval: [0, 0.5] });
+  });
+
+  test('gives way to what is asked for, as a whole', () => {
+    expect(guidanceOf({ cfgScale: 4 })).toEqual({ cfgScale: 4, cfgInterval: undefined });
+    expect(guidanceOf({ cfgScale: 1 })).toEqual({ cfgScale: 1, cfgInterval: undefined });
+    expect(guidanceOf({ cfgInterval: [0, 1] })).toEqual({ cfgScale: 3, cfgInterval: [0, 1] });
+  });
+
+  test('means nothing to a model without null label', () => {
+    const unguided = { ...PIXELS, classDropoutProb: 0 };
+    expect(guidanceOf({}, unguided)).toEqual({ cfgScale: 1, cfgInterval: undefined });
+  });
+});
+
+test('what was asked for is kept', () => {
+  const asked = {
+    sampler: 'ddim',
+    steps: 'ddim20',
+    cfgScale: 4,
+    cfgChannels: 'all',
+    cfgInterval: [100, 900],
+    eta: 0.5,
+    clip: false,
+  } as const;
+  expect(chooseSettings('gaussian', PIXELS, asked)).toEqual(asked);
+});
+
+test('an open choice and an undefined one are the same', () => {
+  const open = {
+    sampler: undefined,
+    steps: undefined,
+    cfgScale: undefined,
+    eta: undefined,
+    shift: undefined,
+  };
+  expect(chooseSettings('gaussian', PIXELS, open)).toEqual(chooseSettings('gaussian', PIXELS));
+});
+
+test('guidance needs a null label', () => {
+  expect(() =>
+    chooseSettings('flow', { ...PIXELS, classDropoutProb: 0 }, { cfgScale: 2 }),
+  ).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: sampling: cfg scale 2 needs a model that was trained without its class at times; this one has class dropout 0
+      fix: use cfg scale 1]
+  `);
+});
+
+test('an interval of times without guidance', () => {
+  const unguided = { ...PIXELS, classDropoutProb: 0 };
+  expect(() => chooseSettings('flow', unguided, { cfgInterval: [0.1, 0.9] })).toThrow('cfg scale 1');
+});
+
+test('a scale that is not a number', () => {
+  expect(() =>
+    chooseSettings('gaussian', PIXELS, { cfgScale: Number.NaN }),
+  ).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: sampling: the cfg scale is NaN
+      fix: use a number such as 1.5]
+  `);
+});
+
+test('images are spread evenly over the fewest batches', () => {
+  expect([1, 8, 9, 17, 36].map((count) => evenBatchSize(count, 8))).toEqual([1, 8, 5, 6, 8]);
+  expect(evenBatchSize(10, 4)).toBe(4);
+  expect(evenBatchSize(10, 100)).toBe(10);
+});

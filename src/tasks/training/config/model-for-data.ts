@@ -1,0 +1,62 @@
+/** @file The model of a run: its preset and options, fitted to the data and the objective. */
+import { ConfigError } from '../../../core/errors.ts';
+import type { Dataset } from '../../../data/datasets/dataset.ts';
+import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
+import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
+import { createObjective } from '../../../diffusion/objectives.ts';
+import { presetSpec } from '../../../networks/presets.ts';
+import type { ModelSpec } from '../../../networks/registry.ts';
+import type { TrainConfig } from './train-config.ts';
+
+/** Red, green and blue: whatever a picture's file holds, it is trained on so. */
+const PICTURE_CHANNELS = 3;
+
+/**
+ * Size, channels, classes and outputs follow from data and objective; where the configuration also states them, they
+ * must agree (more classes than the data has are allowed).
+ *
+ * @throws ConfigError for a contradiction, with both values
+ */
+export function modelForData(
+  { model: { preset, ...options }, data }: Pick<TrainConfig, 'model' | 'data'>,
+  dataset: Pick<Dataset, 'imageSize' | 'channels' | 'classNames'>,
+  objective: FlowObjective | GaussianObjective,
+): ModelSpec {
+  const implied = {
+    inputSize: dataset.imageSize,
+    inChannels: dataset.channels,
+    learnSigma: objective.outputsPerChannel === 2,
+  };
+  const given: Readonly<Record<string, unknown>> = options;
+  for (const [key, value] of Object.entries(implied)) {
+    const stated = given[key];
+    if (stated === undefined || stated === value) continue;
+    throw new ConfigError({
+      where: `configuration: model.${key}`,
+      problem: `it says ${JSON.stringify(stated)}, but ${data.path} with this objective needs ${JSON.stringify(value)}`,
+      fix: `leave model.${key} out`,
+    });
+  }
+  const classes = dataset.classNames.length;
+  const numClasses = options.numClasses ?? classes;
+  if (numClasses < classes) {
+    throw new ConfigError({
+      where: 'configuration: model.numClasses',
+      problem: `it says ${JSON.stringify(numClasses)}, ${data.path} has ${classes} classes`,
+      fix: `leave --num-classes out, or use ${classes} or more`,
+    });
+  }
+  return presetSpec(preset, { ...options, ...implied, numClasses });
+}
+
+/** What {@link modelForData} would make, without opening the data: with as many classes as the preset if none are stated. */
+export function modelOfConfig(config: TrainConfig): ModelSpec {
+  const numClasses = config.model.numClasses ?? presetSpec(config.model.preset).config.numClasses;
+  const classNames = new Array<string>(numClasses).fill('');
+  const { imageSize } = config.data;
+  return modelForData(
+    config,
+    { imageSize, channels: PICTURE_CHANNELS, classNames },
+    createObjective(config.objective),
+  );
+}

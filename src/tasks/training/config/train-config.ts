@@ -1,0 +1,170 @@
+/** @file The configuration of a training run: its schema, its defaults, and how files and flags are laid over them. */
+import { closest } from 'fastest-levenshtein';
+import * as v from 'valibot';
+import { ConfigError } from '../../../core/errors.ts';
+import { count, countOrOff, fraction, positive } from '../../../core/values.ts';
+import { BACKGROUNDS, type Background, isBackground } from '../../../data/images/background.ts';
+import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
+import { presetSpec } from '../../../networks/presets.ts';
+import type { Family } from '../../../networks/registry.ts';
+import { expectedValue, isUnknownKey } from './config-issue.ts';
+import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
+import { MODEL_SCHEMAS } from './model-options.ts';
+import { recipeFor } from './recipes.ts';
+
+const dataSchema = v.strictObject({
+  /** `emoji`, or a folder of class folders. */
+  path: v.string(),
+  imageSize: count,
+  augment: v.picklist(['none', 'flip', 'emoji']),
+  /** What pictures with transparency are laid on; emoji are always drawn on white. */
+  background: v.custom<Background>(isBackground, BACKGROUNDS),
+  /** Every class comes up equally often, however few pictures it has. */
+  balanceClasses: v.boolean(),
+  /** Share of the pictures that training never sees. */
+  heldOutFraction: v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
+  /** An unreadable image is an error. */
+  strict: v.boolean(),
+});
+
+const optimizerSchema = v.strictObject({
+  learningRate: positive,
+  schedule: v.picklist(['constant', 'cosine']),
+  warmupSteps: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  weightDecay: v.pipe(v.number(), v.minValue(0)),
+  beta1: fraction,
+  beta2: fraction,
+  eps: positive,
+  /** Largest L2 norm of the gradient; null does not clip. */
+  clipNorm: v.nullable(positive),
+  emaDecay: fraction,
+  /** Lets the average follow quickly at first. */
+  emaWarmup: v.boolean(),
+});
+
+const trainingSchema = v.strictObject({
+  /** Optimizer updates in all; a cosine schedule ends there. */
+  steps: count,
+  batchSize: count,
+  /** Parts of a batch that are worked on side by side; more cores than this do not help. Divides the batch size. */
+  shards: count,
+  /** A run, file or name of fetched weights that the run begins with; null begins with random ones. */
+  initFrom: v.nullable(v.string()),
+  seed: v.pipe(v.number(), v.safeInteger()),
+});
+
+const loggingSchema = v.strictObject({
+  logEvery: count,
+  /** Steps between sample grids; null draws none. */
+  sampleEvery: countOrOff,
+  /** Steps between held-out losses; null measures none. */
+  evaluateEvery: countOrOff,
+  ckptEvery: count,
+  /** This many latest checkpoints are kept … */
+  keepLast: count,
+  /** … and every one whose step is a multiple of this; null keeps no others. */
+  keepEvery: countOrOff,
+});
+
+const schemaOf = (family: Family) =>
+  v.strictObject({
+    model: MODEL_SCHEMAS[family],
+    data: dataSchema,
+    objective: objectiveSchema,
+    optimizer: optimizerSchema,
+    training: trainingSchema,
+    logging: loggingSchema,
+  });
+type ConfigSchema = ReturnType<typeof schemaOf>;
+
+export type TrainConfig = v.InferOutput<ConfigSchema>;
+export type OptimizerConfig = TrainConfig['optimizer'];
+
+/**
+ * Lays `layers` (first a file, then flags) over the recipe of the model they name.
+ *
+ * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
+ */
+export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset = 'U-DiT-XS'): TrainConfig {
+  const given = layers.reduce<ConfigLayer>(overlay, {});
+  const preset = String((isLayer(given.model) ? given.model.preset : undefined) ?? defaultPreset);
+  const schema = schemaOf(presetSpec(preset).family);
+  const merged = overlay(recipeFor(preset, given), given);
+  const result = v.safeParse(schema, merged);
+  if (result.success) return expectEmojiOnWhite(expectWholeShards(result.output));
+  throw configError(result.issues[0], merged, schema);
+}
+
+function expectWholeShards(config: TrainConfig): TrainConfig {
+  const { batchSize, shards } = config.training;
+  if (batchSize % shards === 0) return config;
+  throw new ConfigError({
+    where: 'configuration: training.shards',
+    problem: `a batch of ${batchSize} images cannot be cut into ${shards} equal parts`,
+    fix: `use --global-batch-size ${Math.ceil(batchSize / shards) * shards}, or --set training.shards=1`,
+  });
+}
+
+function expectEmojiOnWhite(config: TrainConfig): TrainConfig {
+  const { path, background } = config.data;
+  if (path !== 'emoji' || background === 'white' || background === 'drop') return config;
+  throw new ConfigError({
+    where: 'configuration: data.background',
+    problem: `it is ${background}, but emoji are drawn on white`,
+    fix: 'leave it out, or choose a folder of pictures with --data-path',
+  });
+}
+
+function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: ConfigSchema): ConfigError {
+  const path = (issue.path ?? []).map((item) => String(item.key));
+  const key = path.join('.');
+  if (isUnknownKey(issue)) {
+    const kind = kindWithKey(path, schema);
+    if (kind !== undefined) {
+      const section = path[0]!;
+      return new ConfigError({
+        where: 'configuration',
+        problem: `${key} is of ${section}.kind ${kind}, here it is ${kindOf(section, config)}`,
+        fix: `add --set ${section}.kind=${kind}, or leave ${key} out`,
+      });
+    }
+    return new ConfigError({
+      where: 'configuration',
+      problem: `unknown key ${key}`,
+      fix: `did you mean ${nearestKey(path, config, schema)}?`,
+    });
+  }
+  return new ConfigError({
+    where: `configuration: ${key}`,
+    problem: `${JSON.stringify(issue.input) ?? 'nothing'} is not valid`,
+    fix: `use ${expectedValue(issue)}`,
+  });
+}
+
+/** Which other kind of its section has this key? */
+function kindWithKey([section, name]: readonly string[], { entries }: ConfigSchema): string | undefined {
+  const schema = entries[section as keyof typeof entries];
+  if (schema?.type !== 'variant' || name === undefined) return undefined;
+  return schema.options.find((option) => name in option.entries)?.entries.kind.literal;
+}
+
+function kindOf(section: string, config: ConfigLayer): unknown {
+  return isLayer(config[section]) ? config[section].kind : undefined;
+}
+
+/** The most similar key of the same section; a key that only lacks its section is given one. */
+function nearestKey(path: readonly string[], config: ConfigLayer, schema: ConfigSchema): string {
+  const name = path.at(-1)!;
+  const sections = Object.keys(schema.entries);
+  if (path.length > 1) return `${path[0]}.${closest(name, keysOf(path[0]!, config, schema))}`;
+  const home = sections.find((section) => keysOf(section, config, schema).includes(name));
+  return home === undefined ? closest(name, sections) : `${home}.${name}`;
+}
+
+function keysOf(section: string, config: ConfigLayer, { entries }: ConfigSchema): string[] {
+  const schema = entries[section as keyof typeof entries];
+  if (schema.type !== 'variant') return Object.keys(schema.entries);
+  const kind = kindOf(section, config);
+  const option = schema.options.find((candidate) => candidate.entries.kind.literal === kind);
+  return Object.keys(option?.entries ?? {});
+}

@@ -1,0 +1,86 @@
+/** @file Weights that a run starts from instead of random ones: those of a checkpoint of any origin. */
+
+import { readTensors, type TensorInfo } from '../../../core/tensor-source.ts';
+import { openTensorFile } from '../../../formats/file-node.ts';
+import { type ExpectedParameter, fitParameters, isTableOfOtherClasses } from '../../../formats/fit.ts';
+import { findCheckpointFile } from '../../../models/locate-node.ts';
+import { findModel } from '../../../models/open-model.ts';
+import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import type { TrainState } from '../step/train-state.ts';
+
+export interface InitialWeights {
+  /** The file, and which of its sets of weights is meant. */
+  readonly from: string;
+  /** Tensors of the file that the model begins with. */
+  readonly takenOver: number;
+  /** Modules with parameters that are not in the file, and begin as in a run from scratch. */
+  readonly fresh: readonly string[];
+}
+
+/**
+ * What a new run of `model` would begin with, or, if its state is given, does begin with: the weights of a checkpoint, by
+ * preference the moving average.
+ *
+ * @param argument - what {@link findCheckpointFile} takes
+ * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape; before
+ *   anything is changed
+ */
+export async function startFromCheckpoint(
+  argument: string,
+  model: Denoiser,
+  state?: TrainState,
+): Promise<InitialWeights> {
+  const path = await findCheckpointFile(argument);
+  const file = await openTensorFile(path);
+  try {
+    const { weights, source } = findModel(file, path);
+    const { taken, fresh } = matchWeights(model, weights.infos, path);
+    state?.startFrom(await readTensors(weights, taken));
+    return {
+      from: source === 'unnamed' ? path : `${path} (${source})`,
+      takenOver: taken.length,
+      fresh: [...new Set(fresh.map(moduleOf))],
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+interface MatchedWeights {
+  /** Names of the parameters that are taken over. */
+  readonly taken: readonly string[];
+  /** Names of those that keep their initial values. */
+  readonly fresh: readonly string[];
+}
+
+/**
+ * The weights of another model are taken over as far as this one has them; the rest keeps its initial values: layers that
+ * are new, and class tables of another number of classes. Frozen parameters are this model's own.
+ *
+ * @throws CheckpointError if other weights do not fit the model
+ */
+export function matchWeights(
+  model: Denoiser,
+  given: ReadonlyMap<string, TensorInfo>,
+  where: string,
+): MatchedWeights {
+  const parameters = [...model.parameters()];
+  const trained = parameters.filter(({ frozen }) => !frozen);
+  const isFresh = ({ name, shape }: ExpectedParameter) => {
+    const info = given.get(name);
+    return info === undefined || isTableOfOtherClasses(name, info.shape, shape);
+  };
+  const taken = trained.filter((parameter) => !isFresh(parameter));
+  const passedOver = new Set(parameters.filter((one) => one.frozen || isFresh(one)).map(({ name }) => name));
+  const rest = new Map([...given].filter(([name]) => !passedOver.has(name)));
+  fitParameters(taken, rest, { where, model: 'the model of this run' });
+  return {
+    taken: taken.map(({ name }) => name),
+    fresh: trained.filter(isFresh).map(({ name }) => name),
+  };
+}
+
+/** The block or layer that a parameter belongs to: `encoder_level_1.0.attn.q.weight` → `encoder_level_1.0`. */
+function moduleOf(name: string): string {
+  return name.split('.').slice(0, 2).join('.');
+}

@@ -1,0 +1,139 @@
+/** @file Everything between a resolved configuration and a training run: data, backend and folder. */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { ConfigError } from '../../../core/errors.ts';
+import { openEmoji } from '../../../data/datasets/emoji-node.ts';
+import { openImageFolder, type SkippedImage } from '../../../data/datasets/image-folder-node.ts';
+import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
+import { createObjective } from '../../../diffusion/objectives.ts';
+import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
+import type { Backend } from '../../../engine/runtime/session.ts';
+import { type LockHolder, withLock } from '../../../host/files/lock-file-node.ts';
+import { makeFolder } from '../../../host/files/make-folder-node.ts';
+import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
+import { countParameters } from '../../../networks/nn/module.ts';
+import { createModel, type ModelSpec } from '../../../networks/registry.ts';
+import { modelForData } from '../config/model-for-data.ts';
+import type { TrainConfig } from '../config/train-config.ts';
+import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
+import { RunFolder, UNWRITABLE } from './run-folder.ts';
+import { type DrawSamples, type RunObserver, type RunResult, runTraining } from './training-run.ts';
+
+export interface SessionOptions {
+  readonly config: TrainConfig;
+  /** The run's own folder. */
+  readonly runPath: string;
+  /** Default: the CPU. */
+  readonly backend?: Backend;
+  readonly threads: number;
+  readonly version: string;
+  readonly observer: RunObserver;
+  /** Draws the sheets that `logging.sampleEvery` asks for, as `classSheets` does. Default: there are none. */
+  readonly drawSamples?: DrawSamples;
+  readonly onPreparing?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+  readonly stopAfterStep?: number;
+  readonly stopAfterMs?: number;
+}
+
+/** What a run would be, without touching the disk beyond the data's cache. */
+export interface TrainingPlan {
+  readonly data: Split;
+  readonly skipped: readonly SkippedImage[];
+  /** How many pictures show what is behind them; undefined where that is found out only while training. */
+  readonly transparent: number | undefined;
+  readonly spec: ModelSpec;
+  readonly parameterCount: number;
+}
+
+/** @throws the signal's reason when it is aborted while pictures are prepared */
+export async function planTraining(
+  config: TrainConfig,
+  { onPreparing, observer, signal }: Pick<SessionOptions, 'onPreparing' | 'observer' | 'signal'>,
+): Promise<TrainingPlan> {
+  const { path, imageSize, augment, background, strict, heldOutFraction } = config.data;
+  const preparation = {
+    imageSize,
+    onWarning: (message: string) => observer.onWarning?.(message),
+    onProgress: (done: number, total: number) => {
+      signal?.throwIfAborted();
+      onPreparing?.(done, total);
+    },
+  };
+  const dataset =
+    path === 'emoji'
+      ? { ...(await openEmoji({ ...preparation, augment })), skipped: [], transparent: 0 }
+      : await openImageFolder(path, { ...preparation, background, flip: augment !== 'none', strict });
+  const spec = modelForData(config, dataset, createObjective(config.objective));
+  return {
+    data: splitHeldOut(dataset, heldOutFraction),
+    skipped: dataset.skipped,
+    transparent: dataset.transparent,
+    spec,
+    parameterCount: countParameters(createModel(spec).parameters()),
+  };
+}
+
+/** What a run has before its first step. */
+export type RunStart =
+  | ({ readonly kind: 'checkpoint' } & CheckpointFile)
+  | ({ readonly kind: 'weights' } & InitialWeights)
+  | { readonly kind: 'random' };
+
+/**
+ * How {@link trainInFolder} would begin; writes nothing.
+ *
+ * @throws CheckpointError if it would begin with weights that cannot be read or do not fit
+ */
+export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath: string): Promise<RunStart> {
+  const latest = (await listCheckpoints(join(runPath, 'checkpoints'))).at(-1);
+  if (latest !== undefined) return { kind: 'checkpoint', ...latest };
+  const { initFrom } = config.training;
+  if (initFrom === null) return { kind: 'random' };
+  return { kind: 'weights', ...(await startFromCheckpoint(initFrom, createModel(plan.spec))) };
+}
+
+/**
+ * Starts the run in its folder, or continues it there. Waits for another machine that trains it, until that gives no
+ * sign of life any more.
+ *
+ * @throws ConfigError if another process of this machine trains it
+ */
+export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
+  const { runPath, signal, observer } = options;
+  await makeFolder(runPath, UNWRITABLE);
+  const onWait = ({ processId, host }: LockHolder) => {
+    if (host === hostname()) {
+      throw new ConfigError({
+        where: runPath,
+        problem: `process ${processId} trains this run`,
+        fix: 'wait until it has ended, or start another run with --name',
+      });
+    }
+    observer.onWarning?.(`process ${processId} of ${host} trains this run: waiting`);
+  };
+  const lock = { signal, onWait, Failure: ConfigError };
+  return withLock(join(runPath, 'training.lock'), lock, () => trainAlone(plan, options));
+}
+
+/** {@link trainInFolder}, alone in its folder. */
+async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
+  const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
+  const { shards } = config.training;
+  const folder = await RunFolder.open(runPath);
+  await folder.bindConfig(config, version);
+  // Told only now that there is a folder to log it in.
+  for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
+  const { transparent = 0 } = plan;
+  if (transparent > 0) options.observer.onTransparency?.(transparent, config.data.background);
+  return runTraining({
+    ...limits,
+    config,
+    folder,
+    data: plan.data,
+    backend,
+    // Shards work at the same time only in threads of their own.
+    session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
+    version,
+  });
+}

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { hostTensor } from '../../../core/host-tensor.ts';
+import { normal, randomKey } from '../../../core/random.ts';
+import { createObjective } from '../../../diffusion/objectives.ts';
+import type { CompileOptions } from '../../../engine/compile/training.ts';
+import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
+import { presetSpec } from '../../../networks/presets.ts';
+import { createModel } from '../../../networks/registry.ts';
+import { LossGradients } from './loss-gradients.ts';
+import { drawRandomness } from './loss-graph.ts';
+import { TrainState } from './train-state.ts';
+
+const spec = presetSpec('U-DiT-XS', {
+  inputSize: 8,
+  width: 8,
+  heads: 1,
+  depth: [1, 0, 0, 0, 0],
+  downFactor: 1,
+});
+const model = createModel(spec);
+const objective = createObjective({ kind: 'flow' });
+const batch = {
+  x: hostTensor('f32', [4, 3, 8, 8], normal(randomKey(1), 4 * 3 * 64)),
+  y: hostTensor('i64', [4], BigInt64Array.of(0n, 3n, 8n, 1n)),
+};
+const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
+
+async function gradientsWith(shards: number, session: CompileOptions = {}) {
+  const state = TrainState.initial(model, 0);
+  // Zero-initialised layers would hide most gradients.
+  state.buffers.parameters.forEach((value, i, all) => {
+    if (value === 0) all[i] = 0.1 * Math.sin(i);
+  });
+  const { gradients } = state.buffers;
+  const options = { batchSize: 4, shards, backend: cpuBackend, session };
+  const lossGradients = await LossGradients.compile(model, objective, state.layout, gradients, options);
+  const { loss } = await lossGradients.run(state.weights('model'), feeds);
+  await lossGradients.release();
+  return { loss, gradients };
+}
+
+test('shards give the loss and the gradients of the whole batch', async () => {
+  const whole = await gradientsWith(1);
+  const halves = await gradientsWith(2);
+  expect(halves.loss).toBeCloseTo(whole.loss, 5);
+  const norm = Math.hypot(...whole.gradients);
+  const distance = Math.hypot(...halves.gradients.map((value, i) => value - whole.gradients[i]!));
+  expect(norm).toBeGreaterThan(0.01);
+  expect(distance / norm).toBeLessThan(1e-5);
+});
+
+test('shards in threads give the bytes of shards one after the other', async () => {
+  const here = await gradientsWith(2);
+  const inThreads = await gradientsWith(2, { workers: 1 });
+  expect(inThreads.loss).toBe(here.loss);
+  expect(inThreads.gradients).toEqual(here.gradients);
+});
