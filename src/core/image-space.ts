@@ -1,0 +1,46 @@
+/** @file What the numbers of an image mean: pixels, or latents that an autoencoder turns into pixels. */
+import { ConfigError } from './errors.ts';
+import { formatImageSize, type ImageSize } from './image-size.ts';
+
+export type ImageSpace =
+  | { readonly kind: 'pixels' }
+  | {
+      readonly kind: 'latents';
+      /** Name of the autoencoder; empty where a file does not tell. */
+      readonly autoencoder: string;
+      /** Sides of a picture / sides of its latent. */
+      readonly factor: number;
+      /** A stored latent is (the autoencoder's − shift) · scale. */
+      readonly scale: number;
+      readonly shift: number;
+    };
+
+/** The autoencoder of Stable Diffusion, which all published models of this kind were trained with. */
+const USUAL_LATENTS = { kind: 'latents', autoencoder: '', factor: 8, scale: 0.18215, shift: 0 } as const;
+
+const PIXEL_CHANNELS = 3;
+
+/** What images of so many channels are taken to be where nothing tells: grey or RGB pixels, or latents. */
+export function usualSpace(channels: number): ImageSpace {
+  return channels <= PIXEL_CHANNELS ? { kind: 'pixels' } : USUAL_LATENTS;
+}
+
+/**
+ * The size in a space of pictures that have this many pixels.
+ *
+ * @param where - the flag or option that asks for it, for the error
+ * @throws ConfigError unless an autoencoder's factor divides both sides
+ */
+export function sizeInSpace(space: ImageSpace, pixels: ImageSize, where = '--image-size'): ImageSize {
+  if (space.kind === 'pixels') return pixels;
+  const { factor } = space;
+  const { height, width } = pixels;
+  if (height % factor === 0 && width % factor === 0)
+    return { height: height / factor, width: width / factor };
+  const next = (side: number) => Math.ceil(side / factor) * factor;
+  throw new ConfigError({
+    where,
+    problem: `${formatImageSize(pixels)} is not a multiple of ${factor}, by which latents are smaller than pictures`,
+    fix: `use ${formatImageSize({ height: next(height), width: next(width) })}`,
+  });
+}
