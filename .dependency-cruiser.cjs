@@ -19,7 +19,7 @@ const FLOORS = [
 
 /** Rooms of a district with the rooms that each may import beside itself and the district's own files. */
 const ROOMS = {
-  host: { files: [], machine: ['files'], ranks: ['files', 'machine'] },
+  host: { machine: [], files: ['machine'], ranks: ['files', 'machine'] },
   engine: {
     graph: [],
     interp: ['graph'],
