@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import type { Background } from '../data/images/background.ts';
 import { AppendFile } from '../host/files/append-file-node.ts';
 import type { InitialWeights } from '../tasks/training/run/initial-weights.ts';
-import type { RunObserver, RunResult, StepReport } from '../tasks/training/run/training-run.ts';
+import type { RunObserver } from '../tasks/training/run/run-observer.ts';
+import type { StepReport } from '../tasks/training/run/training-loop.ts';
+import type { RunResult } from '../tasks/training/run/training-run.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
 
 const LONGEST_LIST = 6;

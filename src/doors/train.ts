@@ -9,13 +9,11 @@ export {
   type TrainConfig,
 } from '../tasks/training/config/train-config.ts';
 export { type CurveAxis, type CurvePoint, readCurve } from '../tasks/training/run/curve.ts';
+export type { RunObserver } from '../tasks/training/run/run-observer.ts';
+export type { HeldOutMeasurement } from '../tasks/training/run/run-recorder.ts';
 export { readStats, type StatsRecord } from '../tasks/training/run/stats-log.ts';
-export type {
-  HeldOutMeasurement,
-  RunObserver,
-  RunResult,
-  StepReport,
-} from '../tasks/training/run/training-run.ts';
+export type { StepReport } from '../tasks/training/run/training-loop.ts';
+export type { RunResult } from '../tasks/training/run/training-run.ts';
 export {
   planStart,
   planTraining,

@@ -5,7 +5,7 @@ import type { Backend } from '../../engine/runtime/session.ts';
 import { readSafetensors } from '../../formats/file-node.ts';
 import { openSavedModel } from '../../models/open-model.ts';
 import { classSheets } from '../sampling/class-sheet-node.ts';
-import type { RunObserver } from '../training/run/training-run.ts';
+import type { RunObserver } from '../training/run/run-observer.ts';
 import { planTraining, trainInFolder } from '../training/run/training-session.ts';
 import { type Cell, writeMetrics } from './cell.ts';
 import { type CellMetrics, evaluateModel } from './evaluate.ts';

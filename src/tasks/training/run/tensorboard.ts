@@ -1,6 +1,7 @@
 /**
  * @file Event files for TensorBoard: scalars and PNG images.
- * Messages: tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto.
+ * Messages: tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto. Around each stands the TFRecord
+ * framing (length, its checksum, content, its checksum) of tensorflow/core/lib/io/record_writer.h.
  */
 import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -8,7 +9,6 @@ import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { DataError } from '../../../core/errors.ts';
 import { AppendFile } from '../../../host/files/append-file-node.ts';
-import { frameRecord } from './tf-record.ts';
 
 export interface TensorBoardOptions {
   /** The last step whose events stay, when a run is resumed; TensorBoard drops the later ones of earlier files. */
@@ -127,3 +127,37 @@ function readPngHeader(png: Uint8Array, tag: string): { width: number; height: n
   }
   return { width: view.getUint32(16), height: view.getUint32(20), channels };
 }
+
+/** A TFRecord as it lies in the file. */
+export function frameRecord(content: Uint8Array): Uint8Array {
+  const lengthBytes = 8;
+  const checksumBytes = 4;
+  const record = new Uint8Array(lengthBytes + checksumBytes + content.length + checksumBytes);
+  const view = new DataView(record.buffer);
+  view.setBigUint64(0, BigInt(content.length), true);
+  view.setUint32(lengthBytes, maskedCrc32c(record.subarray(0, lengthBytes)), true);
+  record.set(content, lengthBytes + checksumBytes);
+  view.setUint32(record.length - checksumBytes, maskedCrc32c(content), true);
+  return record;
+}
+
+/** Rotated and offset, so that the checksum of data that itself contains checksums stays meaningful. */
+export function maskedCrc32c(bytes: Uint8Array): number {
+  const crc = crc32c(bytes);
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
+
+/** CRC-32C (Castagnoli), RFC 3720 appendix B.4. */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 0xff]!;
+  return ~crc >>> 0;
+}
+
+const REVERSED_POLYNOMIAL = 0x82f63b78;
+
+const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ REVERSED_POLYNOMIAL : crc >>> 1;
+  return crc;
+});

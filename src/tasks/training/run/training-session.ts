@@ -17,7 +17,9 @@ import { modelForData } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
-import { type DrawSamples, type RunObserver, type RunResult, runTraining } from './training-run.ts';
+import type { RunObserver } from './run-observer.ts';
+import type { DrawSamples } from './run-recorder.ts';
+import { type RunResult, runTraining } from './training-run.ts';
 
 export interface SessionOptions {
   readonly config: TrainConfig;

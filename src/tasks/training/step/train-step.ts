@@ -18,6 +18,11 @@ export interface StepResult extends BatchLoss {
   readonly learningRate: number;
 }
 
+/** Only such a step is made: one that is not would be the end of all parameters. */
+export function isFiniteStep({ loss, gradientNorm }: Pick<StepResult, 'loss' | 'gradientNorm'>): boolean {
+  return Number.isFinite(loss) && Number.isFinite(gradientNorm);
+}
+
 type StepConfig = Pick<TrainConfig, 'optimizer' | 'training'>;
 
 /** A compiled training step bound to the state it updates. */
@@ -58,9 +63,9 @@ export class TrainStep {
     const norm = gradientNorm(this.state.buffers.gradients);
     const schedule = { ...optimizer, kind: optimizer.schedule, totalSteps: training.steps };
     const learningRate = learningRateAt(step, schedule);
-    if (Number.isFinite(batchLoss.loss) && Number.isFinite(norm))
-      this.update(step, learningRate, norm, optimizer);
-    return { ...batchLoss, gradientNorm: norm, learningRate };
+    const result = { ...batchLoss, gradientNorm: norm, learningRate };
+    if (isFiniteStep(result)) this.update(step, learningRate, norm, optimizer);
+    return result;
   }
 
   private update(step: number, learningRate: number, norm: number, optimizer: OptimizerConfig): void {

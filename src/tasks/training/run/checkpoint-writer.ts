@@ -1,0 +1,53 @@
+/** @file Writes the checkpoints of a run as it goes, and one where a session ends. */
+import { writeSafetensors } from '../../../formats/file-node.ts';
+import { cardMetadata, type ModelCard } from '../../../models/saved-model.ts';
+import type { TrainConfig } from '../config/train-config.ts';
+import type { TrainState } from '../step/train-state.ts';
+import type { RunFolder } from './run-folder.ts';
+import type { RunObserver } from './run-observer.ts';
+import { isDue } from './run-recorder.ts';
+import type { LoopListener, StepReport } from './training-loop.ts';
+
+export interface WriterParts {
+  readonly config: TrainConfig;
+  readonly folder: RunFolder;
+  readonly state: TrainState;
+  readonly card: (step: number) => ModelCard;
+  /** The step of the checkpoint that the session began with; 0 if it began with none. */
+  readonly step: number;
+  readonly observer: RunObserver;
+}
+
+export class CheckpointWriter implements LoopListener {
+  private readonly parts: WriterParts;
+  private written: number | undefined;
+
+  constructor(parts: WriterParts) {
+    this.parts = parts;
+    this.written = parts.step === 0 ? undefined : parts.step;
+  }
+
+  /** The latest of the run; undefined before there is one. */
+  get last(): string | undefined {
+    return this.written === undefined ? undefined : this.parts.folder.checkpointAt(this.written);
+  }
+
+  async onStep({ step }: StepReport): Promise<void> {
+    const { logging, training } = this.parts.config;
+    if (isDue(step, logging.ckptEvery) || step === training.steps) await this.write(step);
+  }
+
+  onEnd(step: number): Promise<void> {
+    return this.write(step);
+  }
+
+  private async write(step: number): Promise<void> {
+    if (this.written === step) return;
+    const { folder, state, card, config, observer } = this.parts;
+    const path = folder.checkpointAt(step);
+    await writeSafetensors(path, state.tensors(), cardMetadata(card(step)));
+    this.written = step;
+    await folder.prune(step, config.logging);
+    observer.onCheckpoint?.(step, path);
+  }
+}

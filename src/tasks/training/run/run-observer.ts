@@ -1,0 +1,18 @@
+/** @file What a run tells whoever watches it. */
+import type { Background } from '../../../data/images/background.ts';
+import type { InitialWeights } from './initial-weights.ts';
+import type { StepReport } from './training-loop.ts';
+
+/** Each may listen to what they care for. */
+export interface RunObserver {
+  /** Some of the pictures show what is behind them. */
+  onTransparency?(pictures: number, background: Background): void;
+  onResume?(step: number, path: string): void;
+  /** A new run begins with the weights of a file. */
+  onInitialWeights?(initial: InitialWeights): void;
+  onStep?(report: StepReport): void;
+  onHeldOutLoss?(step: number, loss: number): void;
+  onSamples?(step: number, path: string): void;
+  onCheckpoint?(step: number, path: string): void;
+  onWarning?(message: string): void;
+}
