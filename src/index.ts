@@ -16,6 +16,7 @@ export {
   UditError,
 } from './core/errors.ts';
 export { type HostTensor, type TensorMap, tensorOf, toNumbers } from './core/host-tensor.ts';
+export type { ImageSpace } from './core/image-space.ts';
 export { fold, normal, type RandomKey, randomKey } from './core/random.ts';
 export { readTensors, type TensorInfo, type TensorSource } from './core/tensor-source.ts';
 export { toPixels } from './data/images/pixels.ts';
@@ -41,6 +42,13 @@ export {
   logLikelihood,
 } from './tasks/sampling/log-likelihood.ts';
 export {
+  createPipeline,
+  type LatentDecoder,
+  type PictureBatch,
+  type Pipeline,
+  type PipelineOptions,
+} from './tasks/sampling/pipeline.ts';
+export {
   createSampler,
   type ImageSampler,
   type SampledBatch,
@@ -50,3 +58,4 @@ export {
   type StepProgress,
 } from './tasks/sampling/sample.ts';
 export type { SamplingSettings } from './tasks/sampling/settings.ts';
+export { drawInto, type Sink, type SinkResult } from './tasks/sampling/sinks/sink.ts';

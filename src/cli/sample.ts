@@ -6,17 +6,13 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
+import { evenBatchSize } from '../tasks/sampling/batch-plan.ts';
 import { chooseClasses } from '../tasks/sampling/classes.ts';
-import { drawLatentsToFolder } from '../tasks/sampling/latent-files-node.ts';
 import { chooseParallelism } from '../tasks/sampling/parallelism.ts';
-import { createSampler, type StepProgress } from '../tasks/sampling/sample.ts';
+import { createPipeline } from '../tasks/sampling/pipeline.ts';
+import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
-import {
-  chooseSettings,
-  DEFAULT_BATCH_SIZE,
-  drawsPixels,
-  evenBatchSize,
-} from '../tasks/sampling/settings.ts';
+import { chooseSettings, DEFAULT_BATCH_SIZE, drawsPixels } from '../tasks/sampling/settings.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
@@ -103,8 +99,8 @@ export function registerSample(program: Command, terminal: Terminal): void {
     );
 }
 
-/** What is to be drawn, and the sampler that draws it; the weights are not needed any more. */
-async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags, terminal: Terminal) {
+/** What is to be drawn, and what draws it; the weights are not needed any more. */
+async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, terminal: Terminal) {
   if (flags.previews === true && !drawsPixels(saved.model.config)) {
     throw new ConfigError({
       where: '--previews',
@@ -115,13 +111,13 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags, termina
   const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
-  const batchSize = evenBatchSize(imageCount, flags.batchSize);
+  const batchSize = evenBatchSize(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);
   const batchCount = Math.ceil(imageCount / batchSize);
   const { card, model } = saved;
   const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
   const memoryPerWorker = workerBytes(model, batchSize, settings.cfgInterval !== undefined);
   const backend = await openDevice(flags.device);
-  const sampler = await createSampler(saved, {
+  const pipeline = await createPipeline(saved, {
     ...settings,
     backend,
     precision: flags.precision,
@@ -136,7 +132,7 @@ async function compileSampler(saved: OpenCheckpoint, flags: SampleFlags, termina
     }),
     cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
   });
-  return { sampler, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
+  return { pipeline, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
 }
 
 /** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
@@ -177,11 +173,9 @@ async function sample(
 ): Promise<void> {
   const path = await locateCheckpoint(run);
   const saved = await findCheckpoint(path, modelRequest(flags));
-  const { sampler, device, classes, labels, imageCount, batchCount, memoryPerWorker } = await compileSampler(
-    saved,
-    flags,
-    terminal,
-  ).finally(saved.close);
+  const { pipeline, device, classes, labels, imageCount, batchCount, memoryPerWorker } =
+    await compilePipeline(saved, flags, terminal).finally(saved.close);
+  const { sampler } = pipeline;
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {
     saved,
@@ -200,9 +194,8 @@ async function sample(
     total: batchCount * reached.parts,
   });
   try {
-    const isPixels = drawsPixels(saved.model.config);
-    const files = await (isPixels ? drawToFolder : drawLatentsToFolder)({
-      sampler,
+    const files = await drawToFolder({
+      pipeline,
       classes,
       labels,
       count: flags.count,
@@ -221,6 +214,6 @@ async function sample(
     terminal.out.write(flags.json === true ? describeAsJson(drawn, files) : describeResult(drawn, files));
   } finally {
     progress.stop();
-    await sampler.release();
+    await pipeline.release();
   }
 }

@@ -15,13 +15,13 @@ export class OnePicturePerClass extends Denoiser {
   readonly labelEmbedders = 1;
   readonly initRule = () => zeros;
   readonly stages = [];
-  /** [numClasses + 1, C·H·W]; the last row is the null label's. */
+  /** [numClasses + 1, C·2·2]; the last row is the null label's. */
   readonly pictures: Parameter;
 
-  constructor(numClasses: number, classDropoutProb = 0.1) {
+  constructor(numClasses: number, classDropoutProb = 0.1, inChannels = 3) {
     super();
-    this.config = { inputSize: 2, inChannels: 3, numClasses, learnSigma: false, classDropoutProb };
-    this.pictures = new Parameter([numClasses + 1, 12]);
+    this.config = { inputSize: 2, inChannels, numClasses, learnSigma: false, classDropoutProb };
+    this.pictures = new Parameter([numClasses + 1, 4 * inChannels]);
     this.bind();
   }
 
@@ -36,10 +36,11 @@ export function pictureValue(label: number, k: number): number {
   return label / 10 - k / 32;
 }
 
-export function pictureWeights(numClasses: number): TensorMap {
-  const values = Array.from({ length: (numClasses + 1) * 12 }, (_, i) =>
-    pictureValue(Math.floor(i / 12), i % 12),
+export function pictureWeights(numClasses: number, inChannels = 3): TensorMap {
+  const size = 4 * inChannels;
+  const values = Array.from({ length: (numClasses + 1) * size }, (_, i) =>
+    pictureValue(Math.floor(i / size), i % size),
   );
-  const pictures: HostTensor = tensorOf('f32', [numClasses + 1, 12], values);
+  const pictures: HostTensor = tensorOf('f32', [numClasses + 1, size], values);
   return new Map([['pictures', pictures]]);
 }

@@ -1,15 +1,15 @@
 /** @file Sheets with a row per class: while a model is trained, and when that is over. */
 import { readFile } from 'node:fs/promises';
-import { toPixels } from '../../data/images/pixels.ts';
-import { writeGrid } from '../../data/images/png-node.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { readSafetensors } from '../../formats/file-node.ts';
 import { openSavedModel } from '../../models/open-model.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
 import { chooseParallelism } from './parallelism.ts';
-import { createSampler } from './sample.ts';
+import { createPipeline } from './pipeline.ts';
 import { DEFAULT_BATCH_SIZE } from './settings.ts';
+import { sheetFile } from './sinks/sheet-file-node.ts';
+import { drawInto } from './sinks/sink.ts';
 import { workerBytes } from './worker-memory.ts';
 
 /** Steps of the quick sheets drawn while training. */
@@ -72,11 +72,11 @@ async function drawClassSheet(
     freeBytes: process.availableMemory(),
     workerBytes: workerBytes(model.model, DEFAULT_BATCH_SIZE),
   });
-  const sampler = await createSampler(model, { backend, ...parallelism, steps });
+  const pipeline = await createPipeline(model, { backend, ...parallelism, steps });
+  const sheet = sheetFile(path, { rows: classes.length, columns: COLUMNS, rowLabels: classes });
   try {
-    const images = await sampler.generate({ labels, seed, signal });
-    await writeGrid(path, toPixels(images), { columns: COLUMNS, rowLabels: classes });
+    await drawInto(pipeline, { labels, seed, signal }, [sheet]);
   } finally {
-    await sampler.release();
+    await pipeline.release();
   }
 }

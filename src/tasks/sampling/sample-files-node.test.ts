@@ -4,14 +4,15 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OnePicturePerClass, pictureValue, pictureWeights } from '../../../test/support/analytic-denoiser.ts';
+import { tensorOf } from '../../core/host-tensor.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { parseNpz } from '../../formats/npz.ts';
-import { createSampler, type ImageSampler } from './sample.ts';
+import { createPipeline, type Pipeline } from './pipeline.ts';
 import { drawToFolder, type SampleFilesRequest } from './sample-files-node.ts';
 
 const CLASSES = { numClasses: 3, classNames: ['Red Fox', 'Owl', 'Newt'] };
 /** Without guidance every image is its class's picture. */
-let sampler: ImageSampler;
+let pipeline: Pipeline;
 let root: string;
 
 beforeAll(async () => {
@@ -21,7 +22,7 @@ beforeAll(async () => {
     weights: pictureWeights(3),
     card: { objective: { kind: 'flow' } as const },
   };
-  sampler = await createSampler(saved, {
+  pipeline = await createPipeline(saved, {
     backend: cpuBackend,
     sampler: 'euler',
     steps: 2,
@@ -30,13 +31,13 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await sampler.release();
+  await pipeline.release();
   await rm(root, { recursive: true });
 });
 
 function request(folder: string, changes: Partial<SampleFilesRequest> = {}): SampleFilesRequest {
   return {
-    sampler,
+    pipeline,
     classes: CLASSES,
     labels: [2, 0],
     count: 3,
@@ -113,13 +114,18 @@ test('previews on a sheet of their own: a row per class, a column per step', asy
   }
 });
 
-test('an archive of all pixels, class after class, without PNG files', async () => {
+test('an archive of all pixels with the classes mixed and their labels beside, without PNG files', async () => {
   const files = await drawToFolder(request('npz', { png: false, npz: true }));
   expect(await readdir(join(root, 'npz'))).toEqual(['samples_6x2x2x3.npz']);
   expect([files.gridPath, files.images[0]!.path]).toEqual([undefined, undefined]);
-  const { dtype, shape, data } = parseNpz(await readFile(files.npzPath!), 'samples').get('arr_0')!;
+  const archive = parseNpz(await readFile(files.npzPath!), 'samples');
+  const { dtype, shape, data } = archive.get('arr_0')!;
   expect([dtype, shape]).toEqual(['u8', [6, 2, 2, 3]]);
-  expect(Array.from(data as Uint8Array)).toEqual([2, 2, 2, 0, 0, 0].flatMap(picture));
+  const labels = files.images.map(({ label }) => label);
+  expect(archive.get('labels')).toEqual(tensorOf('i64', [6], labels));
+  expect(Array.from(data as Uint8Array)).toEqual(labels.flatMap(picture));
+  expect(labels.toSorted()).toEqual([0, 0, 0, 2, 2, 2]);
+  expect(labels).not.toEqual([2, 2, 2, 0, 0, 0]);
 });
 
 test('aborting leaves whole files only', async () => {
@@ -143,15 +149,15 @@ test('aborting leaves whole files only', async () => {
 
 test('the number of an image does not depend on which others are drawn with it', async () => {
   const numbers: number[][] = [];
-  const recording: ImageSampler = {
-    ...sampler,
-    batches(drawn) {
+  const recording: Pipeline = {
+    ...pipeline,
+    pictures(drawn) {
       numbers.push([...drawn.indices!]);
-      return sampler.batches(drawn);
+      return pipeline.pictures(drawn);
     },
   };
-  await drawToFolder(request('numbers', { sampler: recording, labels: [0, 1, 2], count: 2 }));
-  await drawToFolder(request('numbers', { sampler: recording, labels: [2], count: 3 }));
+  await drawToFolder(request('numbers', { pipeline: recording, labels: [0, 1, 2], count: 2 }));
+  await drawToFolder(request('numbers', { pipeline: recording, labels: [2], count: 3 }));
   expect(numbers).toEqual([
     [0, 3, 1, 4, 2, 5],
     [2, 5, 8],

@@ -1,30 +1,31 @@
-/** @file Draws images into a folder: a PNG file each, a labelled grid, and NumPy's archive for metrics. */
+/** @file Draws pictures into a folder: a PNG file each, a labelled sheet, and NumPy's archive for metrics. */
 import { join } from 'node:path';
 import { ConfigError } from '../../core/errors.ts';
-import { type HostTensor, zeros } from '../../core/host-tensor.ts';
-import { imageAt, toPixels } from '../../data/images/pixels.ts';
-import { writeGrid, writePng } from '../../data/images/png-node.ts';
-import { serialiseNpz, UNNAMED_ARRAY } from '../../formats/npz.ts';
-import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { type ClassList, className, classSlugs } from './classes.ts';
-import type { ImageSampler, SampleRequest, StepProgress } from './sample.ts';
-import { PreviewSheet, Sheet } from './sheets.ts';
+import { drawOfImages, imagesPerClass, shuffled, type WantedImage } from './draw.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { StepProgress } from './sample.ts';
+import { archiveFile } from './sinks/archive-file-node.ts';
+import { pngFiles } from './sinks/png-files-node.ts';
+import { MOST_COLUMNS, MOST_ROWS } from './sinks/sheet.ts';
+import { previewsFile, sheetFile } from './sinks/sheet-file-node.ts';
+import { drawInto, type Sink } from './sinks/sink.ts';
 
-// N images in all · H W C picture
+// N pictures in all · C H W picture or latent
 
 export interface SampleFilesRequest {
-  readonly sampler: ImageSampler;
+  readonly pipeline: Pipeline;
   readonly classes: ClassList;
-  /** The classes to draw: a row of the grid each. */
+  /** The classes to draw: a row of the sheet each. */
   readonly labels: readonly number[];
-  /** Images per class. */
+  /** Pictures per class. */
   readonly count: number;
   readonly seed: number;
   readonly folder: string;
-  /** Write `{class}-{seed}-{i}.png` and `grid.png`? */
+  /** Write `{class}-{seed}-{i}.png` and `grid.png`? Not of latents. */
   readonly png: boolean;
-  /** Write `samples_{N}x{H}x{W}x{C}.npz`? */
+  /** Write `samples_{N}x{H}x{W}x{C}.npz`? Of latents `latents_{N}x{C}x{H}x{W}.npz` is always written. */
   readonly npz: boolean;
   /** Write `previews.png`? */
   readonly previews?: boolean;
@@ -33,32 +34,34 @@ export interface SampleFilesRequest {
 }
 
 export interface SampleFiles {
+  /** In the order in which they were drawn, which is that of the archive. */
   readonly images: readonly DrawnImage[];
-  /** Contact sheet of the first images of each class. */
+  /** Contact sheet of the first pictures of each class. */
   readonly gridPath?: string;
-  /** Contact sheet of what the network saw in the first image of each class, step by step. */
+  /** Contact sheet of what the network saw in the first picture of each class, step by step. */
   readonly previewsPath?: string;
   readonly npzPath?: string;
   /** Time taken to draw and write. */
   readonly elapsedMs: number;
 }
 
-export interface DrawnImage {
+export interface DrawnImage extends WantedImage {
   readonly class: string;
-  readonly label: number;
-  /** Number within the class, from 0. */
-  readonly index: number;
   readonly path?: string;
 }
 
 /**
- * Each image depends on model, settings, seed, class and its number in the class alone. Files are written as soon as
- * they are drawn, whole or not at all.
+ * Each picture depends on model, settings, seed, class and its number in the class alone. Files are written as soon as
+ * they are drawn, whole or not at all. An archive has its pictures in mixed order, since scores of its parts in turn
+ * expect such.
  *
  * @throws DataError if the folder cannot be written
  */
 export async function drawToFolder(request: SampleFilesRequest): Promise<SampleFiles> {
-  const { sampler, labels, count, folder, png, npz } = request;
+  const { pipeline, classes, labels, count, seed, folder, signal, onStep } = request;
+  const isLatent = pipeline.space.kind === 'latents';
+  const png = request.png && !isLatent;
+  const npz = request.npz || isLatent;
   if (!png && !npz) {
     throw new ConfigError({
       where: '--no-png',
@@ -66,66 +69,51 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
       fix: 'add --npz, or leave --no-png out',
     });
   }
-  const previews = request.previews ? previewSheet(request) : undefined;
+  const stepCount = request.previews ? expectStepCount(pipeline) : undefined;
   await makeFolder(folder, { fix: 'choose another folder with --out' });
-  const wanted = wantedImages(labels, count);
+  const inClasses = imagesPerClass(labels, count);
+  const wanted = npz ? shuffled(inClasses, seed) : inClasses;
+  const rowLabels = labels.slice(0, MOST_ROWS).map((label) => className(classes, label));
+  const rows = new Map(labels.slice(0, MOST_ROWS).map((label, row) => [label, row]));
+  const rowOf = (position: number) => rows.get(wanted[position]!.label);
+  const sinks: { -readonly [K in 'png' | 'grid' | 'previews' | 'npz']?: Sink } = {};
   const paths = png ? imagePaths(request, wanted) : undefined;
-  const grid = png ? new Sheet(labels.length, count) : undefined;
-  let archive: HostTensor<'u8'> | undefined;
-  const began = performance.now();
-  const onStep = (progress: StepProgress): void => {
-    previews?.add(progress);
-    request.onStep?.(progress);
-  };
-  const batches = sampler.batches(sampleRequest({ ...request, onStep }, wanted));
-  for await (const { first, images } of batches) {
-    const pixels = toPixels(images);
-    for (let i = 0; i < pixels.shape[0]!; i++) {
-      const path = paths?.[first + i];
-      if (path !== undefined) await writePng(path, imageAt(pixels, i));
-      grid?.place(Math.floor((first + i) / count), (first + i) % count, pixels, i);
-    }
-    if (npz) {
-      archive ??= zeros('u8', [wanted.length, ...pixels.shape.slice(1)]);
-      archive.data.set(pixels.data, first * imageBytes(pixels));
-    }
+  if (paths !== undefined) {
+    const columns = Math.min(count, MOST_COLUMNS);
+    const cellOf = (position: number): number | undefined => {
+      const [row, { index }] = [rowOf(position), wanted[position]!];
+      return row === undefined || index >= columns ? undefined : row * columns + index;
+    };
+    sinks.png = pngFiles(paths);
+    sinks.grid = sheetFile(join(folder, 'grid.png'), { rows: rowLabels.length, columns, rowLabels, cellOf });
   }
-  const rowLabels = labels.map((label) => className(request.classes, label));
-  const gridPath = grid && (await writeSheet(join(folder, 'grid.png'), grid, rowLabels));
-  const previewsPath = previews && (await writeSheet(join(folder, 'previews.png'), previews, rowLabels));
-  const npzPath = archive && (await writeArchive(folder, archive));
+  if (stepCount !== undefined) {
+    const rowOfFirst = (position: number) => (wanted[position]!.index === 0 ? rowOf(position) : undefined);
+    sinks.previews = previewsFile(join(folder, 'previews.png'), { stepCount, rowLabels, rowOf: rowOfFirst });
+  }
+  const draw = drawOfImages(wanted, classes.numClasses);
+  if (npz) {
+    const name = [wanted.length, ...pipeline.pictureShape].join('x');
+    sinks.npz = archiveFile(join(folder, `${isLatent ? 'latents' : 'samples'}_${name}.npz`), draw.labels);
+  }
+  const began = performance.now();
+  const results = await drawInto(pipeline, { ...draw, seed, signal, onStep }, Object.values(sinks));
+  const written = new Map(Object.keys(sinks).map((name, i) => [name, results[i]!.paths[0]]));
   return {
     images: wanted.map((image, i) => ({
-      class: className(request.classes, image.label),
+      class: className(classes, image.label),
       ...image,
       ...(paths === undefined ? {} : { path: paths[i]! }),
     })),
-    ...(gridPath === undefined ? {} : { gridPath }),
-    ...(previewsPath === undefined ? {} : { previewsPath }),
-    ...(npzPath === undefined ? {} : { npzPath }),
+    ...withPath('gridPath', written.get('grid')),
+    ...withPath('previewsPath', written.get('previews')),
+    ...withPath('npzPath', written.get('npz')),
     elapsedMs: performance.now() - began,
   };
 }
 
-export type WantedImage = Pick<DrawnImage, 'label' | 'index'>;
-
-/** Class after class, `count` of each. */
-export function wantedImages(labels: readonly number[], count: number): WantedImage[] {
-  return labels.flatMap((label) => Array.from({ length: count }, (_, index) => ({ label, index })));
-}
-
-/** Each image gets a number of its own, whichever classes are drawn beside it. */
-export function sampleRequest(
-  { classes, seed, signal, onStep }: Pick<SampleFilesRequest, 'classes' | 'seed' | 'signal' | 'onStep'>,
-  wanted: readonly WantedImage[],
-): SampleRequest {
-  return {
-    labels: wanted.map(({ label }) => label),
-    indices: wanted.map(({ label, index }) => index * classes.numClasses + label),
-    seed,
-    signal,
-    onStep,
-  };
+function withPath<K extends string>(key: K, path: string | undefined): { readonly [P in K]?: string } {
+  return (path === undefined ? {} : { [key]: path }) as { readonly [P in K]?: string };
 }
 
 function imagePaths({ classes, seed, folder }: SampleFilesRequest, wanted: readonly WantedImage[]): string[] {
@@ -133,33 +121,11 @@ function imagePaths({ classes, seed, folder }: SampleFilesRequest, wanted: reado
   return wanted.map(({ label, index }) => join(folder, `${slugs[label]}-${seed}-${index}.png`));
 }
 
-function imageBytes({ shape, data }: HostTensor<'u8'>): number {
-  return data.length / shape[0]!;
-}
-
-/** @returns the path, or nothing where there is nothing to show */
-async function writeSheet(
-  path: string,
-  { images, rows, columns }: Sheet,
-  rowLabels: readonly string[],
-): Promise<string | undefined> {
-  if (images === undefined) return undefined;
-  await writeGrid(path, images, { columns, rowLabels: rowLabels.slice(0, rows) });
-  return path;
-}
-
-async function writeArchive(folder: string, images: HostTensor<'u8'>): Promise<string> {
-  const path = join(folder, `samples_${images.shape.join('x')}.npz`);
-  const archive = serialiseNpz(new Map([[UNNAMED_ARRAY, images]]));
-  await writeFileAtomic(path, [archive]);
-  return path;
-}
-
-function previewSheet({ labels, count, sampler }: SampleFilesRequest): PreviewSheet {
-  if (sampler.stepCount !== undefined) return new PreviewSheet(labels.length, count, sampler.stepCount);
+function expectStepCount({ sampler: { stepCount, settings } }: Pipeline): number {
+  if (stepCount !== undefined) return stepCount;
   throw new ConfigError({
     where: '--previews',
-    problem: `${sampler.settings.sampler} chooses its steps on the way, and a column is a step`,
+    problem: `${settings.sampler} chooses its steps on the way, and a column is a step`,
     fix: 'leave --previews out, or use a sampler with given steps such as heun',
   });
 }

@@ -12,6 +12,7 @@ import type { Backend, Session } from '../../engine/runtime/session.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
 import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
+import { BatchPlan, type PlannedBatch } from './batch-plan.ts';
 import {
   type BatchInputs,
   type BatchProgress,
@@ -57,6 +58,8 @@ export interface SampleRequest {
    * The number of each image, [N]: its noise comes from the seed and this number alone. Default 0 … N−1.
    */
   readonly indices?: readonly number[] | undefined;
+  /** Images before this position are there already: a whole number of batches, or all. Default 0. */
+  readonly from?: number | undefined;
   /** Stops before the next step, with the signal's reason as error. The sampler can be used again at once. */
   readonly signal?: AbortSignal | undefined;
   /** With several workers the steps of several batches alternate. */
@@ -76,6 +79,8 @@ export interface SampledBatch {
 }
 
 export interface ImageSampler extends DrawingCost {
+  /** Of one image, [C, H, W]. */
+  readonly imageShape: Shape;
   readonly settings: SamplingSettings;
   readonly precision: Precision;
   readonly batchSize: number;
@@ -134,6 +139,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     : compileAdaptive(plan, settings, compile));
   const compiled: CompiledSampler = { model: saved.model.config, draw, batchSize, workers };
   return {
+    imageShape: imageShapeOf(saved.model.config),
     settings,
     precision,
     batchSize,
@@ -174,26 +180,24 @@ async function* drawBatches(
   // Whoever stops taking images, and a batch that fails, stop the others too.
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, ...(request.signal === undefined ? [] : [request.signal])]);
-  const firsts = Array.from({ length: Math.ceil(labels.length / batchSize) }, (_, i) => i * batchSize);
-  const drawFrom = (first: number) => drawMembers(compiled, { ...request, indices, signal }, first);
+  const { from = 0 } = request;
+  const batches = new BatchPlan(labels.length, batchSize).batches(from);
+  const drawBatch = (batch: PlannedBatch) => drawMembers(compiled, { ...request, indices, signal }, batch);
   try {
     // As many finished batches may wait to be taken as are being drawn.
-    yield* pMapIterable(firsts, drawFrom, { concurrency: workers, backpressure: 2 * workers });
+    yield* pMapIterable(batches, drawBatch, { concurrency: workers, backpressure: 2 * workers });
   } finally {
     stop.abort();
   }
 }
 
-/** The batch that begins with image `first`: the same whatever else is drawn, in whichever order. */
+/** One batch: the same whatever else is drawn, in whichever order. */
 async function drawMembers(
   compiled: CompiledSampler,
   { labels, indices, seed, signal, onStep }: SampleRequest & Required<Pick<SampleRequest, 'indices'>>,
-  first: number,
+  { first, count, members }: PlannedBatch,
 ): Promise<SampledBatch> {
   const { batchSize, draw, model } = compiled;
-  const count = Math.min(batchSize, labels.length - first);
-  // The graph takes full batches: the last image fills what is left, and is cut off again.
-  const members = Array.from({ length: batchSize }, (_, k) => first + Math.min(k, count - 1));
   const batch: BatchInputs = {
     imageShape: imageShapeOf(model),
     labels: tensorOf(

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
-import { chooseSettings, evenBatchSize } from './settings.ts';
+import { chooseSettings } from './settings.ts';
 
 const PIXELS: DenoiserConfig = {
   inputSize: 32,
@@ -140,10 +140,4 @@ test('a scale that is not a number', () => {
     [ConfigError: ConfigError: sampling: the cfg scale is NaN
       fix: use a number such as 1.5]
   `);
-});
-
-test('images are spread evenly over the fewest batches', () => {
-  expect([1, 8, 9, 17, 36].map((count) => evenBatchSize(count, 8))).toEqual([1, 8, 5, 6, 8]);
-  expect(evenBatchSize(10, 4)).toBe(4);
-  expect(evenBatchSize(10, 100)).toBe(10);
 });

@@ -60,14 +60,6 @@ export function drawsPixels({ inChannels }: DenoiserConfig): boolean {
 }
 
 /**
- * The batch size up to `largest` that fills its last batch best, since batches are always drawn in full: 9 images in
- * batches of up to 8 are 5 and 4.
- */
-export function evenBatchSize(imageCount: number, largest = DEFAULT_BATCH_SIZE): number {
-  return Math.ceil(imageCount / Math.ceil(imageCount / largest));
-}
-
-/**
  * Completes what was asked for with what suits the model: DDPM with 250 steps for Gaussian diffusion, DPM-Solver++ with 16
  * for flows; predicted images are limited to [−1, 1] where the sampler can and the images are pixels.
  *

@@ -1,0 +1,73 @@
+/** @file What is kept of pictures as they are drawn, to be shown on one sheet: the pictures, or how they came into being. */
+import { type HostTensor, zeros } from '../../../core/host-tensor.ts';
+import { toPixels } from '../../../data/images/pixels.ts';
+import type { StepProgress } from '../sample.ts';
+
+// H W C picture
+
+/** More is no longer something to look at. */
+export const MOST_COLUMNS = 12;
+export const MOST_ROWS = 40;
+
+/** Pixels of rows × columns pictures. */
+export class Sheet {
+  readonly rows: number;
+  readonly columns: number;
+  #images: HostTensor<'u8'> | undefined;
+
+  constructor(rows: number, columns: number) {
+    this.rows = rows;
+    this.columns = columns;
+  }
+
+  /**
+   * What lies beyond the sheet is left out.
+   *
+   * @param pixels - `u8[N,H,W,C]`, of which picture `n` is put down
+   */
+  place(row: number, column: number, pixels: HostTensor<'u8'>, n: number): void {
+    if (row >= this.rows || column >= this.columns) return;
+    this.#images ??= zeros('u8', [this.rows * this.columns, ...pixels.shape.slice(1)]);
+    const size = pixels.data.length / pixels.shape[0]!;
+    const image = pixels.data.subarray(n * size, (n + 1) * size);
+    this.#images.data.set(image, (row * this.columns + column) * size);
+  }
+
+  /** `u8[rows · columns,H,W,C]`, row by row; nothing before the first picture. */
+  get images(): HostTensor<'u8'> | undefined {
+    return this.#images;
+  }
+}
+
+/** The steps whose previews are shown: the first, the last, and evenly spread ones between. */
+export function previewSteps(stepCount: number): number[] {
+  const count = Math.min(stepCount, MOST_COLUMNS);
+  if (count === 1) return [1];
+  return Array.from({ length: count }, (_, i) => Math.round(1 + (i * (stepCount - 1)) / (count - 1)));
+}
+
+/** What the network saw in some pictures, step by step. */
+export class PreviewSheet extends Sheet {
+  readonly #steps: readonly number[];
+  readonly #rowOf: (position: number) => number | undefined;
+
+  /** @param rowOf - the row of the picture at a position; undefined: it has none */
+  constructor(rows: number, stepCount: number, rowOf: (position: number) => number | undefined) {
+    const steps = previewSteps(stepCount);
+    super(rows, steps.length);
+    this.#steps = steps;
+    this.#rowOf = rowOf;
+  }
+
+  add({ step, first, x0 }: StepProgress): void {
+    const column = this.#steps.indexOf(step);
+    if (column < 0) return;
+    const count = x0.shape[0]!;
+    const rows = Array.from({ length: count }, (_, n) => this.#rowOf(first + n));
+    if (rows.every((row) => row === undefined)) return;
+    const pixels = toPixels(x0);
+    rows.forEach((row, n) => {
+      if (row !== undefined) this.place(row, column, pixels, n);
+    });
+  }
+}
