@@ -131,7 +131,7 @@ module.exports = {
       name: 'web-never-reaches-host',
       comment: 'A page has no files, processes or ranks.',
       severity: 'error',
-      from: { path: '^src/web/' },
+      from: { path: '^src/web/', pathNot: TESTS },
       to: { path: '^src/host/', reachable: true },
     },
     {

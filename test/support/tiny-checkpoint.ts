@@ -1,8 +1,9 @@
 /** @file A checkpoint of a tiny U-DiT with random weights, as training writes it. */
 
-import type { HostTensor, TensorMap } from '../../src/core/host-tensor.ts';
+import type { TensorMap } from '../../src/core/host-tensor.ts';
 import { randomKey } from '../../src/core/random.ts';
 import { writeSafetensors } from '../../src/formats/file-node.ts';
+import { serialiseSafetensors } from '../../src/formats/safetensors.ts';
 import { cardMetadata, GROUP_PREFIX, type ModelCard } from '../../src/models/saved-model.ts';
 import type { UDiTConfig } from '../../src/networks/denoisers/udit.ts';
 import { initialise, normalWith } from '../../src/networks/nn/initialise.ts';
@@ -39,12 +40,22 @@ export function randomWeights(spec: ModelSpec, seed: number): TensorMap {
 
 /** Writes weights (seed 1) and their moving average (seed 2). */
 export async function writeTinyCheckpoint(path: string, card: ModelCard): Promise<void> {
-  const tensors = new Map<string, HostTensor>();
-  for (const [prefix, seed] of [
+  await writeSafetensors(path, tinyTensors(card), cardMetadata(card));
+}
+
+/** What {@link writeTinyCheckpoint} writes. */
+export function tinyCheckpointBytes(card: ModelCard): Uint8Array {
+  return Buffer.concat([...serialiseSafetensors(tinyTensors(card), cardMetadata(card))]);
+}
+
+function tinyTensors({ spec }: ModelCard): TensorMap {
+  const groups = [
     [GROUP_PREFIX.model, 1],
     [GROUP_PREFIX.ema, 2],
-  ] as const) {
-    for (const [name, tensor] of randomWeights(card.spec, seed)) tensors.set(prefix + name, tensor);
-  }
-  await writeSafetensors(path, tensors, cardMetadata(card));
+  ] as const;
+  return new Map(
+    groups.flatMap(([prefix, seed]) =>
+      [...randomWeights(spec, seed)].map(([name, tensor]) => [prefix + name, tensor] as const),
+    ),
+  );
 }

@@ -30,10 +30,26 @@ function filling(session: Session): Session {
   return {
     async run(feeds: TensorMap, fetches?: TensorMap) {
       const results = await session.run(feeds);
+      await othersTurn();
       return new Map([...results].map(([name, value]) => [name, copyInto(fetches?.get(name), value)]));
     },
     release: () => session.release(),
   };
+}
+
+/**
+ * A run blocks the thread that calls it, and its promise is kept before any event is heard: without this, a click that
+ * should stop a drawing would wait for its end. Timers would wait four milliseconds.
+ */
+function othersTurn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
 }
 
 function copyInto(buffer: HostTensor | undefined, value: HostTensor): HostTensor {
