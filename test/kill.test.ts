@@ -1,12 +1,13 @@
 /**
- * @file A run that is killed again and again goes on each time, and ends with the bytes of one that was left alone. The
- * suite kills a few times; `UDIT_KILLS=20 npx vitest run test/kill.test.ts` does so more often.
+ * @file Killed commands leave nothing that the next one stumbles over. A run that is killed again and again goes on each
+ * time, and ends with the bytes of one that was left alone. The suite kills a few times;
+ * `UDIT_KILLS=20 npx vitest run test/kill.test.ts` does so more often.
  */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fold, randomIntegers, randomKey } from '../src/core/random.ts';
 import { listCheckpoints } from '../src/models/run-checkpoints-node.ts';
 import { readStats } from '../src/tasks/training/run/stats-log.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
@@ -14,8 +15,8 @@ import { spawnUdit } from './support/spawn-udit.ts';
 import { TINY_TRAINING_FLAGS } from './support/tiny-training.ts';
 
 const KILLS = Number(process.env.UDIT_KILLS ?? 5);
-/** A killed process has been at work for no longer than this, most of the time writing. */
-const LONGEST_WORK_MS = 600;
+/** A killed process has changed its folder of checkpoints no more often: files made, written, renamed and removed. */
+const MOST_CHANGES = 60;
 
 let root: string;
 let environment: NodeJS.ProcessEnv;
@@ -32,6 +33,14 @@ function train(name: string, ...flags: readonly string[]) {
   const place = ['--data-path', join(root, 'pictures'), '--results-dir', root, '--name', name];
   const args = ['train', ...place, ...TINY_TRAINING_FLAGS, '--steps', '100000', ...every, ...flags];
   return spawnUdit(args, environment);
+}
+
+/** Settles at the `count`-th change in a folder. */
+async function changesIn(folder: string, count: number): Promise<void> {
+  let seen = 0;
+  for await (const _ of watch(folder)) {
+    if (++seen === count) return;
+  }
 }
 
 async function latestStep(name: string): Promise<number> {
@@ -52,7 +61,10 @@ test(`${KILLS} kills at any moment leave a run that goes on`, {
           ? /checkpoint/
           : new RegExp(`continuing at step ${before} `),
     );
-    await sleep(Math.random() * (kill === 1 ? 10 : LONGEST_WORK_MS));
+    if (kill > 1) {
+      const [count] = randomIntegers(fold(randomKey(KILLS), 'kill', kill), 1, MOST_CHANGES);
+      await Promise.race([changesIn(join(root, 'killed', 'checkpoints'), count! + 1), child.ended]);
+    }
     child.kill('SIGKILL');
     expect(await child.ended, child.printed()).toEqual({ code: null, signal: 'SIGKILL' });
     expect(await latestStep('killed')).toBeGreaterThanOrEqual(before);
@@ -78,4 +90,27 @@ test(`${KILLS} kills at any moment leave a run that goes on`, {
   expect(steps).toEqual(Array.from({ length: end }, (_, i) => i + 1));
   const left = await readdir(join(root, 'killed'), { recursive: true });
   expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+});
+
+test('an export into the folder of a run, killed while it writes, is cleared away by the next training', async () => {
+  const run = join(root, 'exported');
+  const begun = train('exported', '--stop-after', '1');
+  expect(await begun.ended, begun.printed()).toEqual({ code: 0, signal: null });
+
+  // The first file that is made safe on the disk is one of the export; the process ends there.
+  const preload = `data:text/javascript,${encodeURIComponent(`
+    import { open } from 'node:fs/promises';
+    const probe = await open(process.execPath);
+    Object.getPrototypeOf(probe).sync = async () => process.kill(process.pid, 'SIGKILL');
+    await probe.close();`)}`;
+  const args = ['export', run, '--what', 'denoiser', '--out', join(run, 'model.onnx')];
+  const killed = spawnUdit(args, { ...environment, NODE_OPTIONS: `--import=${preload}` });
+  expect(await killed.ended, killed.printed()).toEqual({ code: null, signal: 'SIGKILL' });
+  const temporary = (await readdir(run)).find((name) => name.endsWith('.tmp'));
+  expect(temporary).toMatch(/^\.model\.onnx\./);
+  expect(await readdir(join(run, temporary!))).toEqual(['model.onnx']);
+
+  const next = train('exported', '--stop-after', '2');
+  expect(await next.ended, next.printed()).toEqual({ code: 0, signal: null });
+  expect(await readdir(run)).not.toContain(temporary);
 });

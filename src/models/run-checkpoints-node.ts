@@ -1,4 +1,5 @@
 /** @file The checkpoints that a run keeps in a folder. */
+import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -12,11 +13,14 @@ export interface CheckpointFile {
 
 /** Checkpoints in a folder in order of their steps; none if there is no such folder. */
 export async function listCheckpoints(folder: string): Promise<CheckpointFile[]> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  return names
-    .flatMap((name) => {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [] as Dirent[]);
+  return entries
+    .flatMap((entry) => {
+      const { name } = entry;
       const match = CHECKPOINT_NAME.exec(name);
-      return match === null ? [] : [{ path: join(folder, name), step: Number(match[1]) }];
+      return match === null || entry.isDirectory()
+        ? []
+        : [{ path: join(folder, name), step: Number(match[1]) }];
     })
     .sort((a, b) => a.step - b.step);
 }

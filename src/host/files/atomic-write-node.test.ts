@@ -105,25 +105,77 @@ describe('writeFileAtomic', () => {
   });
 });
 
-test('temporary files of killed processes are removed, and nothing else', async () => {
-  const script = `
-    import { writeFileAtomic } from ${JSON.stringify(new URL('./atomic-write-node.ts', import.meta.url).href)};
-    import { open } from 'node:fs/promises';
-    const probe = await open(${JSON.stringify(folder)}, 'r');
-    Object.getPrototypeOf(probe).sync = async () => process.kill(process.pid, 'SIGKILL');
-    await writeFileAtomic(${JSON.stringify(join(folder, 'state.safetensors'))}, [new Uint8Array(10)]);`;
-  await writeFile(join(folder, 'state.safetensors'), 'previous');
-  await writeFile(join(folder, '.hidden'), '');
-  const run = () =>
-    execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
-      stdio: 'ignore',
-    });
-  expect(run).toThrow(expect.objectContaining({ signal: 'SIGKILL' }));
-  expect(await readdir(folder)).toHaveLength(3);
+describe('what processes leave half-written', () => {
+  /** Runs `program` with the functions here until it kills itself. */
+  function runKilled(program: string): void {
+    const here = JSON.stringify(new URL('./atomic-write-node.ts', import.meta.url).href);
+    const script = `
+      import { contentOf, writeFileAtomic, writeFilesAtomic } from ${here};
+      const folder = ${JSON.stringify(folder)};
+      const killed = async () => process.kill(process.pid, 'SIGKILL');
+      ${program}`;
+    const run = () =>
+      execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+        stdio: 'ignore',
+      });
+    expect(run).toThrow(expect.objectContaining({ signal: 'SIGKILL' }));
+  }
 
-  expect(await removeLeftoverTemporaries(folder)).toHaveLength(1);
-  expect((await readdir(folder)).sort()).toEqual(['.hidden', 'state.safetensors']);
-  expect(await readFile(join(folder, 'state.safetensors'), 'utf8')).toBe('previous');
+  /** A file, and a folder with one. */
+  async function writeLeftovers(processId: number): Promise<string[]> {
+    const [file, parts] = [`.state.${processId}-0.tmp`, `.model.onnx.${processId}-1.tmp`];
+    await writeFile(join(folder, file), '');
+    await mkdir(join(folder, parts));
+    await writeFile(join(folder, parts, 'model.onnx'), '');
+    return [parts, file];
+  }
+
+  test('as a file is removed, and nothing else', async () => {
+    await writeFile(join(folder, 'state.safetensors'), 'previous');
+    await writeFile(join(folder, '.hidden'), '');
+    runKilled(`
+      import { open } from 'node:fs/promises';
+      const probe = await open(folder, 'r');
+      Object.getPrototypeOf(probe).sync = killed;
+      await writeFileAtomic(folder + '/state.safetensors', [new Uint8Array(10)]);`);
+    expect(await readdir(folder)).toHaveLength(3);
+
+    await removeLeftoverTemporaries(folder);
+    expect((await readdir(folder)).sort()).toEqual(['.hidden', 'state.safetensors']);
+    expect(await readFile(join(folder, 'state.safetensors'), 'utf8')).toBe('previous');
+  });
+
+  test('as a folder of files is removed, by the next write of the same files too', async () => {
+    const program =
+      "await writeFilesAtomic(folder, new Map([['model', contentOf([new Uint8Array(10)])]]), killed);";
+    runKilled(program);
+    expect(await readdir(folder)).toEqual([expect.stringMatching(/^\.model\.\d+-0\.tmp$/)]);
+    await removeLeftoverTemporaries(folder);
+    expect(await readdir(folder)).toEqual([]);
+
+    runKilled(program);
+    await writeFilesAtomic(folder, new Map([['other', contentOf([])]]), async () => {});
+    expect(await readdir(folder)).toHaveLength(2);
+    await writeFilesAtomic(folder, new Map([['model', contentOf([])]]), async () => {});
+    expect(await readdir(folder)).toEqual(['model', 'other']);
+  });
+
+  test('stays while its process runs', async () => {
+    const left = await writeLeftovers(process.ppid);
+    await removeLeftoverTemporaries(folder);
+    expect(await readdir(folder)).toEqual(left);
+  });
+
+  test('by an earlier process with our id is told apart from our own', async () => {
+    await writeLeftovers(process.pid);
+    let during: string[] = [];
+    await writeFilesAtomic(folder, new Map([['new', contentOf([])]]), async () => {
+      await removeLeftoverTemporaries(folder);
+      during = await readdir(folder);
+    });
+    expect(during).toEqual([expect.stringMatching(/^\.new\./)]);
+    expect(await readdir(folder)).toEqual(['new']);
+  });
 });
 
 describe('writeFilesAtomic', () => {

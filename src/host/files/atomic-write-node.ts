@@ -2,14 +2,18 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError, UditError } from '../../core/errors.ts';
+import { processTable } from '../machine/processes-node.ts';
 import { type UditErrorClass, wholeFileError } from './write-error-node.ts';
 
 /** One system call writes at most this much, below the 2 GiB at which it would stop. */
 const MAX_WRITE_BYTES = 2 ** 30;
 
-const TEMPORARY_NAME = /^\..+\.\d+-\d+\.tmp$/;
+/** With the process that writes it, and a number. */
+const TEMPORARY_NAME = /^\.(.+)\.(\d+)-\d+\.tmp$/;
 
 let temporaries = 0;
+/** Names under which this process is writing now. */
+const ownTemporaries = new Set<string>();
 
 /**
  * Replaces or creates the file at `path` so that at any moment, also after a crash or a power cut, it holds either its
@@ -24,15 +28,28 @@ export async function writeFileAtomic(
   Failure: UditErrorClass = DataError,
 ): Promise<void> {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${process.pid}-${temporaries++}.tmp`);
   try {
-    await writeThrough(temporary, chunks);
-    await rename(temporary, path);
-    await syncFolder(folder);
+    await withTemporary(path, async (temporary) => {
+      await writeThrough(temporary, chunks);
+      await rename(temporary, path);
+      await syncFolder(folder);
+    });
   } catch (cause) {
-    // Failing to clean up as well must not hide the cause.
-    await rm(temporary, { force: true }).catch(() => undefined);
     throw await wholeFileError(path, cause, sizeOf(chunks), Failure);
+  }
+}
+
+/** Does `work` with a path beside `path`, where nothing is, and where nothing will be left. */
+async function withTemporary(path: string, work: (temporary: string) => Promise<void>): Promise<void> {
+  const name = `.${basename(path)}.${process.pid}-${temporaries++}.tmp`;
+  const temporary = join(dirname(path), name);
+  ownTemporaries.add(name);
+  try {
+    await work(temporary);
+  } finally {
+    // Failing to clean up as well must not hide the cause.
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    ownTemporaries.delete(name);
   }
 }
 
@@ -59,7 +76,7 @@ export function contentOf(chunks: readonly Uint8Array[]): FileContent {
 
 /**
  * Several files that belong together, looked at before they take their places: they are written into a new folder
- * beside, under their names, and moved after `accept` has returned.
+ * beside, under their names, and moved after `accept` has returned. What killed processes left of them is removed first.
  *
  * @param files - content by name; the last one is moved last, and so should be the one that names the others
  * @param accept - is given the folder that the files are in; if it throws, nothing has changed
@@ -73,7 +90,6 @@ export async function writeFilesAtomic(
   Failure: UditErrorClass = DataError,
 ): Promise<void> {
   const [first] = files.keys();
-  const temporary = join(folder, `.${first}.${process.pid}-${temporaries++}.tmp`);
   const step = async (name: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work();
@@ -82,16 +98,15 @@ export async function writeFilesAtomic(
       throw await wholeFileError(join(folder, name), cause, files.get(name)!.byteLength, Failure);
     }
   };
-  try {
+  await step(first!, () => removeLeftoverTemporaries(folder, (name) => name === first));
+  await withTemporary(join(folder, first!), async (temporary) => {
     await step(first!, () => mkdir(temporary));
     for (const [name, content] of files) await step(name, () => fillFile(join(temporary, name), content));
     await accept(temporary);
     for (const name of files.keys())
       await step(name, () => rename(join(temporary, name), join(folder, name)));
     await syncFolder(folder);
-  } finally {
-    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-  }
+  });
 }
 
 async function fillFile(path: string, { byteLength, fill }: FileContent): Promise<void> {
@@ -110,13 +125,24 @@ function sizeOf(chunks: readonly Uint8Array[]): number {
 }
 
 /**
- * Removes the temporary files that killed processes left in `folder`, and returns their names. Nothing else may be
- * writing into the folder.
+ * Removes what killed processes left half-written in `folder`, files and folders. What a process of this machine is
+ * writing stays, such as an export into the folder of a run.
+ *
+ * @param isMeant - is given the name that a temporary would have got
  */
-export async function removeLeftoverTemporaries(folder: string): Promise<string[]> {
-  const leftovers = (await readdir(folder)).filter((name) => TEMPORARY_NAME.test(name));
-  for (const name of leftovers) await rm(join(folder, name), { force: true });
-  return leftovers;
+export async function removeLeftoverTemporaries(
+  folder: string,
+  isMeant: (name: string) => boolean = () => true,
+): Promise<void> {
+  const processes = processTable();
+  for (const temporary of await readdir(folder)) {
+    const [, name, writer] = TEMPORARY_NAME.exec(temporary) ?? [];
+    if (name === undefined || !isMeant(name) || ownTemporaries.has(temporary)) continue;
+    // An earlier process may have had our id, as after the restart of a container.
+    const isWritten =
+      Number(writer) !== process.pid && (await processes.startOf(Number(writer))) !== undefined;
+    if (!isWritten) await rm(join(folder, temporary), { recursive: true, force: true });
+  }
 }
 
 async function writeThrough(path: string, chunks: readonly Uint8Array[]): Promise<void> {

@@ -1,7 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { endedProcess } from '../../../test/support/ended-process.ts';
 import { processTable, startInPs, startInStat } from './processes-node.ts';
 
 describe('the start of a process', () => {
@@ -41,7 +42,7 @@ test.skipIf(process.platform === 'win32')(
 test('where the system tells no start, it is told apart from a process that has ended', async () => {
   const table = processTable('win32');
   expect(await table.startOf(process.pid)).toBeNull();
-  expect(await table.startOf(spawnSync(process.execPath, ['--version']).pid)).toBeUndefined();
+  expect(await table.startOf(endedProcess())).toBeUndefined();
   expect(table.space).toBe(table.host);
 });
 

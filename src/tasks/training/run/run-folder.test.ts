@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { endedProcess } from '../../../../test/support/ended-process.ts';
 import { TINY_LAYERS, tinyConfig } from '../../../../test/support/tiny-training.ts';
 import { writeSafetensors } from '../../../formats/file-node.ts';
 import { type ConfigLayer, layerOf } from '../config/config-layer.ts';
@@ -35,9 +36,10 @@ async function messageOf(action: Promise<unknown>): Promise<string> {
 
 describe('opening', () => {
   test('clears away what a killed process left half-written, and nothing else', async () => {
-    const temporary = '.step-0000010.safetensors.123-0.tmp';
+    const writer = endedProcess();
     for (const part of [folder.path, folder.samples, folder.checkpoints]) {
-      await writeFile(join(part, temporary), '');
+      await writeFile(join(part, `.step-0000010.safetensors.${writer}-0.tmp`), '');
+      await mkdir(join(part, `.model.onnx.${writer}-1.tmp`, 'parts'), { recursive: true });
     }
     await writeFile(join(folder.path, 'notes.tmp'), '');
     await RunFolder.open(folder.path);
@@ -58,7 +60,7 @@ describe('checkpoints', () => {
   test('are listed by step, counted as numbers', async () => {
     await writeCheckpoints(20, 3, 12_345_678);
     await writeFile(join(folder.checkpoints, 'step-1.safetensors'), '');
-    await mkdir(join(folder.checkpoints, 'old'));
+    for (const name of ['old', 'step-0000030.safetensors']) await mkdir(join(folder.checkpoints, name));
     expect(await stepsIn()).toEqual([3, 20, 12_345_678]);
   });
 
