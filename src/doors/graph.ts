@@ -19,6 +19,7 @@ export { formatGraph, formatType } from '../engine/graph/print.ts';
 export { bindInputs, mapGraph, simplify } from '../engine/graph/rewrite.ts';
 export { type OpName, type OpParams, Tensor, type Unlabelled, withScope } from '../engine/graph/tensor.ts';
 export { gradients } from '../engine/graph/vjp.ts';
+export type { Pair, WindowOptions } from '../engine/graph/window.ts';
 export { evaluate } from '../engine/interp/evaluate.ts';
 export type { Value } from '../engine/interp/value.ts';
 export type { Backend, Session } from '../engine/runtime/session.ts';

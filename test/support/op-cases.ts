@@ -9,6 +9,13 @@ import { type Shape, sizeOf } from '../../src/core/shape.ts';
 import * as ops from '../../src/engine/graph/operators.ts';
 import type { OpName, Tensor } from '../../src/engine/graph/tensor.ts';
 import { VJP } from '../../src/engine/graph/vjp.ts';
+import {
+  type Pair,
+  positionsOf,
+  sameWindow,
+  type WindowOptions,
+  windowOf,
+} from '../../src/engine/graph/window.ts';
 
 /** Where the values of an operand come from. */
 type Domain =
@@ -157,6 +164,45 @@ const convolutionCases: OpCase[] = [1, 3, 5].flatMap((kernel) => [
   ]),
 ]);
 
+/** Kernels and where they are put: strides, paddings and sizes that leave pixels over, and pixels that nothing reads. */
+const WINDOWS: readonly (readonly [name: string, size: Pair, kernel: Pair, options: WindowOptions])[] = [
+  ['kernel 3, stride 2', [5, 6], [3, 3], { stride: 2 }],
+  [
+    'kernel 3, stride 2, padding after alone',
+    [6, 5],
+    [3, 3],
+    { stride: 2, padding: { before: [0, 0], after: [1, 1] } },
+  ],
+  ['kernel 3, padding before alone', [3, 4], [3, 3], { padding: { before: [2, 1], after: [0, 0] } }],
+  ['kernel 4, stride 2, padding 1', [7, 6], [4, 4], { stride: 2, padding: 1 }],
+  ['kernel 2', [3, 4], [2, 2], {}],
+  ['kernel 2, stride 2, no padding', [5, 4], [2, 2], { stride: 2, padding: 0 }],
+  ['kernel 1×3, stride 1×2', [3, 6], [1, 3], { stride: [1, 2] }],
+  ['kernel 5×2, stride 2×3', [7, 8], [5, 2], { stride: [2, 3], padding: [2, 0] }],
+  ['kernel 1, stride 2', [3, 5], [1, 1], { stride: 2, padding: 0 }],
+  ['kernel 4, stride 2, rows that nothing reads', [7, 5], [4, 4], { stride: 2, padding: 0 }],
+];
+
+const windowCases: OpCase[] = WINDOWS.flatMap(([name, size, kernel, options]) => [
+  // 3 and 16 channels: with and without whole blocks of the blocked layouts.
+  ...[3, 16].map((channels) =>
+    opCase(
+      'conv2d',
+      `${name}, ${channels} channels`,
+      [any(1, ...size, channels), any(2, channels, ...kernel), any(2)],
+      (x, weight, bias) => ops.conv2d(x!, weight!, bias, options),
+    ),
+  ),
+  opCase(
+    'conv2dWeightGradient',
+    name,
+    [any(2, ...size, 4), any(2, ...positionsOf(size, kernel, windowOf(options, sameWindow(kernel))), 3)],
+    (x, dy) => ops.conv2dWeightGradient(x!, dy!, kernel, options),
+  ),
+  unaryCase('maxPool2d', (x) => ops.maxPool2d(x, { kernel, ...options }), any(2, ...size, 2), name),
+  unaryCase('averagePool2d', (x) => ops.averagePool2d(x, { kernel, ...options }), any(2, ...size, 2), name),
+]);
+
 const attentionCases: OpCase[] = [
   { name: 'one head', heads: 1, scale: 1 },
   { name: 'two heads, scaled', heads: 2, scale: 0.5 },
@@ -190,6 +236,7 @@ export const OP_CASES: readonly OpCase[] = [
   unaryCase('tanh', ops.tanh),
   unaryCase('erf', ops.erf),
   unaryCase('sigmoid', ops.sigmoid),
+  unaryCase('relu', ops.relu),
   unaryCase('gelu', (x) => ops.gelu(x, 'none'), any(3, 7), 'exact'),
   unaryCase('gelu', (x) => ops.gelu(x, 'tanh'), any(3, 7), 'tanh approximation'),
   unaryCase('geluGate', (x) => ops.geluGate(x, 'none'), any(3, 7), 'exact'),
@@ -259,6 +306,12 @@ export const OP_CASES: readonly OpCase[] = [
     (x, a, bias, b) => ops.sub(quantizedProduct(x!, a!, bias), quantizedProduct(x!, b!)),
   ),
   ...convolutionCases,
+  ...windowCases,
+  opCase('conv2d', 'then relu', [any(1, 4, 4, 3), any(16, 3, 3, 3), any(16)], (x, weight, bias) =>
+    ops.relu(ops.conv2d(x!, weight!, bias, { stride: 2 })),
+  ),
+  unaryCase('resizeNearest', (x) => ops.resizeNearest(x, 2), any(2, 3, 2, 5)),
+  unaryCase('resizeNearest', (x) => ops.resizeNearest(x, [1, 3]), any(1, 2, 3, 16), 'along the width'),
 
   unaryCase('softmax', ops.softmax, any(2, 3, 5)),
   unaryCase('layerNorm', (x) => ops.layerNorm(x, 1e-6), any(2, 3, 8)),

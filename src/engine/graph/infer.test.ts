@@ -30,6 +30,7 @@ const ERROR_CASES: readonly (readonly [op: OpName, name: string, build: () => Te
     tanh: ops.tanh,
     erf: ops.erf,
     sigmoid: ops.sigmoid,
+    relu: ops.relu,
     gelu: (x: Tensor) => ops.gelu(x, 'none'),
     geluGate: (x: Tensor) => ops.geluGate(x, 'none'),
     stopGradient: ops.stopGradient,
@@ -82,7 +83,13 @@ const ERROR_CASES: readonly (readonly [op: OpName, name: string, build: () => Te
   ['quantizedLinear', 'scales', () => ops.quantizedLinear(f32(2, 3), i8(3, 4), f32(3))],
   ['quantizedLinear', 'bias', () => ops.quantizedLinear(f32(2, 3), i8(3, 4), f32(4), f32(3))],
   ['conv2d', 'channels', () => ops.conv2d(f32(1, 4, 4, 3), f32(8, 4, 3, 3))],
-  ['conv2d', 'even kernel', () => ops.conv2d(f32(1, 4, 4, 3), f32(8, 3, 2, 2))],
+  [
+    'conv2d',
+    'image too small',
+    () => ops.conv2d(f32(1, 4, 2, 3), f32(8, 3, 3, 3), undefined, { padding: 0 }),
+  ],
+  ['conv2d', 'padding', () => ops.conv2d(f32(1, 4, 4, 3), f32(8, 3, 2, 2), undefined, { padding: 2 })],
+  ['conv2d', 'stride', () => ops.conv2d(f32(1, 4, 4, 3), f32(8, 3, 2, 2), undefined, { stride: [2, 0] })],
   ['conv2d', 'axes', () => ops.conv2d(f32(4, 4, 3), f32(8, 3, 3, 3))],
   ['conv2dWeightGradient', 'image', () => ops.conv2dWeightGradient(f32(1, 4, 4, 3), f32(1, 4, 5, 3), 3)],
   ['conv2dWeightGradient', 'axes', () => ops.conv2dWeightGradient(f32(1, 4, 4, 3), f32(1, 4, 4), 3)],
@@ -93,6 +100,10 @@ const ERROR_CASES: readonly (readonly [op: OpName, name: string, build: () => Te
     'channels',
     () => ops.depthwiseConv2dWeightGradient(f32(1, 4, 4, 3), f32(1, 4, 4, 4), 3),
   ],
+  ['maxPool2d', 'axes', () => ops.maxPool2d(f32(4, 4, 3), { kernel: 2 })],
+  ['maxPool2d', 'integers', () => ops.maxPool2d(i64(1, 4, 4, 3), { kernel: 2 })],
+  ['averagePool2d', 'padding', () => ops.averagePool2d(f32(1, 4, 4, 3), { kernel: 2, padding: 2 })],
+  ['resizeNearest', 'factor', () => ops.resizeNearest(f32(1, 4, 4, 3), [2, 0.5])],
   ['rotary', 'tables', () => ops.rotary(f32(2, 3, 8), f32(3, 4), f32(3, 4), 2)],
   ['rotary', 'dtypes', () => ops.rotary(f32(2, 3, 8), f64(3, 2), f64(3, 2), 2)],
   [
@@ -153,6 +164,8 @@ describe('what operations refuse', () => {
         DTypeError: erf: operand 0 is i64, not f32 or f64
       sigmoid, integers:
         DTypeError: sigmoid: operand 0 is i64, not f32 or f64
+      relu, integers:
+        DTypeError: relu: operand 0 is i64, not f32 or f64
       gelu, integers:
         DTypeError: gelu: operand 0 is i64, not f32 or f64
       geluGate, integers:
@@ -268,12 +281,19 @@ describe('what operations refuse', () => {
         ShapeError: quantizedLinear: bias [3] does not fit 4 outputs
       conv2d, channels:
         ShapeError: conv2d: axis I differs: [1,4,4,3] has 3, [8,4,3,3] has 4
-      conv2d, even kernel:
-        ShapeError: conv2d: the kernel is 2×2: it must be square and odd
+      conv2d, image too small:
+        ShapeError: conv2d: a kernel of 3 does not fit the width 2 with 0 and 0 pixels of padding
+        fix: use a kernel of at most 2
+      conv2d, padding:
+        ShapeError: conv2d: along the height, 2 and 2 pixels of padding do not fit a kernel of 2
+        fix: use 0 to 1; pad() adds any number of zeros to an image
+      conv2d, stride:
+        ShapeError: conv2d: along the width, the kernel is 2 and the stride 0
+        fix: use whole numbers from 1
       conv2d, axes:
         ShapeError: conv2d: [4,4,3] has 3 axes, not 4
       conv2dWeightGradient, image:
-        ShapeError: conv2dWeightGradient: N H W differ: [1,4,4,3] and [1,4,5,3]
+        ShapeError: conv2dWeightGradient: the gradient is [1,4,5,3], the convolution of [1,4,4,3] gives [1,4,4,3]
       conv2dWeightGradient, axes:
         ShapeError: conv2dWeightGradient: [1,4,4] has 3 axes, not 4
       depthwiseConv2d, channels:
@@ -281,7 +301,17 @@ describe('what operations refuse', () => {
       depthwiseConv2d, dense filter:
         ShapeError: depthwiseConv2d: a filter has 3 input channels, not 1
       depthwiseConv2dWeightGradient, channels:
-        ShapeError: depthwiseConv2dWeightGradient: axis C differs: [1,4,4,3] has 3, [1,4,4,4] has 4
+        ShapeError: depthwiseConv2dWeightGradient: image and gradient differ: [1,4,4,3] and [1,4,4,4]
+      maxPool2d, axes:
+        ShapeError: maxPool2d: [4,4,3] has 3 axes, not 4
+      maxPool2d, integers:
+        DTypeError: maxPool2d: operand 0 is i64, not f32 or f64
+      averagePool2d, padding:
+        ShapeError: averagePool2d: along the height, 2 and 2 pixels of padding do not fit a kernel of 2
+        fix: use 0 to 1; pad() adds any number of zeros to an image
+      resizeNearest, factor:
+        ShapeError: resizeNearest: the factor is 2×0.5
+        fix: use whole numbers from 1
       rotary, tables:
         ShapeError: rotary: tables [3,4] and [3,4] do not fit [2,3,8] with 2 heads: both must be [3,2]
       rotary, dtypes:

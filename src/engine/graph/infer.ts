@@ -3,7 +3,8 @@ import type { DType } from '../../core/dtype.ts';
 import { isFloat } from '../../core/dtype.ts';
 import { DTypeError, ShapeError } from '../../core/errors.ts';
 import { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from '../../core/shape.ts';
-import type { OpName, OpParams, Tensor } from './tensor.ts';
+import type { OpName, OpParams, PoolParams, Tensor } from './tensor.ts';
+import { expectWindow, type Pair, pairOf, positionsOf, sameWindow, type Window } from './window.ts';
 
 export interface Inferred {
   readonly shape: Shape;
@@ -43,6 +44,12 @@ const keptLastAxis = (inputs: readonly Tensor[], _: unknown, op: OpName): Inferr
   return { shape: [...x.shape.slice(0, -1), 1], dtype: x.dtype };
 };
 
+const pooling = (inputs: readonly Tensor[], params: PoolParams, op: OpName): Inferred => {
+  const x = floatOperand(inputs, 0, op);
+  expectRank(x, 4, op);
+  return { shape: windowed(x, params.kernel, params, x.shape[3]!, op), dtype: x.dtype };
+};
+
 export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   constant: (_, { value }) => ({ shape: value.shape, dtype: value.dtype }),
   neg: sameAsInput,
@@ -55,6 +62,7 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   tanh: sameAsInput,
   erf: sameAsInput,
   sigmoid: sameAsInput,
+  relu: sameAsInput,
   gelu: sameAsInput,
   geluGate: sameAsInput,
   stopGradient: sameAsInput,
@@ -219,17 +227,26 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
     expectBias(inputs[3], outputs, op);
     return { shape: [...x.shape.slice(0, -1), outputs], dtype: x.dtype };
   },
-  conv2d: (inputs, _, op) => {
+  conv2d: (inputs, { window }, op) => {
     const [x, weight] = floatPair(inputs, op);
     expectRank(x, 4, op);
-    expectKernel(weight, op);
-    if (x.shape[3] !== weight.shape[1]) throw axisDiffers(op, 'I', x, weight, 3, 1);
-    expectBias(inputs[2], weight.shape[0]!, op);
-    return { shape: x.shape.with(3, weight.shape[0]!), dtype: x.dtype };
+    expectRank(weight, 4, op);
+    const [outputs, width, ...kernel] = weight.shape as [number, number, number, number];
+    if (x.shape[3] !== width) throw axisDiffers(op, 'I', x, weight, 3, 1);
+    expectBias(inputs[2], outputs, op);
+    return { shape: windowed(x, kernel, window ?? sameWindow(kernel), outputs, op), dtype: x.dtype };
   },
-  conv2dWeightGradient: (inputs, { kernel }, op) => {
+  conv2dWeightGradient: (inputs, params, op) => {
     const [x, dy] = imagePair(inputs, op);
-    return { shape: [dy.shape[3]!, x.shape[3]!, kernel, kernel], dtype: x.dtype };
+    const kernel = pairOf(params.kernel);
+    const expected = windowed(x, kernel, params.window ?? sameWindow(kernel), dy.shape[3]!, op);
+    if (!sameShape(dy.shape, expected)) {
+      throw new ShapeError({
+        where: op,
+        problem: `the gradient is ${formatShape(dy.shape)}, the convolution of ${formatShape(x.shape)} gives ${formatShape(expected)}`,
+      });
+    }
+    return { shape: [dy.shape[3]!, x.shape[3]!, ...kernel], dtype: x.dtype };
   },
   depthwiseConv2d: (inputs, _, op) => {
     const [x, weight] = floatPair(inputs, op);
@@ -244,8 +261,28 @@ export const INFER: { readonly [O in Exclude<OpName, Leaf>]: InferRule<O> } = {
   },
   depthwiseConv2dWeightGradient: (inputs, { kernel }, op) => {
     const [x, dy] = imagePair(inputs, op);
-    if (x.shape[3] !== dy.shape[3]) throw axisDiffers(op, 'C', x, dy, 3, 3);
+    if (!sameShape(x.shape, dy.shape)) {
+      throw new ShapeError({
+        where: op,
+        problem: `image and gradient differ: ${formatShape(x.shape)} and ${formatShape(dy.shape)}`,
+      });
+    }
     return { shape: [x.shape[3]!, 1, kernel, kernel], dtype: x.dtype };
+  },
+  maxPool2d: pooling,
+  averagePool2d: pooling,
+  resizeNearest: (inputs, { factor }, op) => {
+    const x = floatOperand(inputs, 0, op);
+    expectRank(x, 4, op);
+    if (!factor.every((times) => Number.isInteger(times) && times >= 1)) {
+      throw new ShapeError({
+        where: op,
+        problem: `the factor is ${factor.join('×')}`,
+        fix: 'use whole numbers from 1',
+      });
+    }
+    const [batch, height, width, channels] = x.shape as [number, number, number, number];
+    return { shape: [batch, height * factor[0], width * factor[1], channels], dtype: x.dtype };
   },
   softmax: sameAsInput,
   layerNorm: sameAsInput,
@@ -324,17 +361,19 @@ function attentionOperands(inputs: readonly Tensor[], heads: number, op: OpName)
   return [q, k];
 }
 
+/** Two images of one batch. */
 function imagePair(inputs: readonly Tensor[], op: OpName): [Tensor, Tensor] {
   const [x, dy] = floatPair(inputs, op);
   expectRank(x, 4, op);
   expectRank(dy, 4, op);
-  if (!sameShape(x.shape.slice(0, 3), dy.shape.slice(0, 3))) {
-    throw new ShapeError({
-      where: op,
-      problem: `N H W differ: ${formatShape(x.shape)} and ${formatShape(dy.shape)}`,
-    });
-  }
   return [x, dy];
+}
+
+/** Shape of what is computed at every position of a kernel. */
+function windowed(x: Tensor, kernel: Pair, window: Window, channels: number, op: OpName): Shape {
+  const [batch, height, width] = x.shape as [number, number, number];
+  expectWindow(op, [height, width], kernel, window);
+  return [batch, ...positionsOf([height, width], kernel, window), channels];
 }
 
 function matrixSizes(x: Tensor, transposed: boolean): [number, number] {

@@ -35,6 +35,11 @@ describe('closed forms', () => {
       { attention: 0, linear: 0, convolution: N * H * W * I * O * 9 },
     ],
     [
+      'conv2d with a stride: half of the rows, a third of the columns',
+      ops.conv2d(input(N, 6, 9, I), weight(O, I, 2, 5), undefined, { stride: [2, 3], padding: [0, 2] }),
+      { attention: 0, linear: 0, convolution: N * 3 * 3 * I * O * 10 },
+    ],
+    [
       'conv2dWeightGradient',
       ops.conv2dWeightGradient(input(N, H, W, I), ops.input('dy', [N, H, W, O]), 3),
       { attention: 0, linear: 0, convolution: N * H * W * I * O * 9 },

@@ -15,6 +15,7 @@ import {
   Tensor,
   type Unlabelled,
 } from './tensor.ts';
+import { type Pair, pairOf, sameWindow, type Window, type WindowOptions, windowOf } from './window.ts';
 
 /** A number stands for a float32 scalar. */
 export type Operand = Tensor | number;
@@ -69,6 +70,8 @@ export const cos = (x: Tensor): Unlabelled => node('cos', [x], {});
 export const tanh = (x: Tensor): Unlabelled => node('tanh', [x], {});
 export const erf = (x: Tensor): Unlabelled => node('erf', [x], {});
 export const sigmoid = (x: Tensor): Unlabelled => node('sigmoid', [x], {});
+/** max(x, 0). */
+export const relu = (x: Tensor): Unlabelled => node('relu', [x], {});
 export const square = (x: Tensor): Unlabelled => mul(x, x);
 /** x · sigmoid(x). */
 export const silu = (x: Tensor): Unlabelled => mul(x, sigmoid(x));
@@ -192,16 +195,66 @@ export const quantizeWeight = (weight: Tensor, scales: Tensor): Unlabelled =>
 /** x [… I], quantised as it comes, · weight int8 [I, O] · scales [O] (+ bias [O]). */
 export const quantizedLinear = (x: Tensor, weight: Tensor, scales: Tensor, bias?: Tensor): Unlabelled =>
   node('quantizedLinear', bias === undefined ? [x, weight, scales] : [x, weight, scales, bias], {});
-/** Dense convolution, stride 1, same padding: x [N, H, W, I], weight [O, I, k, k] (+ bias [O]). */
-export const conv2d = (x: Tensor, weight: Tensor, bias?: Tensor): Unlabelled =>
-  node('conv2d', bias === undefined ? [x, weight] : [x, weight, bias], {});
-export const conv2dWeightGradient = (x: Tensor, dy: Tensor, kernel: number): Unlabelled =>
-  node('conv2dWeightGradient', [x, dy], { kernel });
+/**
+ * Dense convolution: x [N, H, W, I], weight [O, I, kh, kw] (+ bias [O]). Its stride is 1 and its padding keeps the size,
+ * unless the options say otherwise.
+ */
+export function conv2d(x: Tensor, weight: Tensor, bias?: Tensor, options: WindowOptions = {}): Unlabelled {
+  const [, , height = 1, width = 1] = weight.shape;
+  const operands = bias === undefined ? [x, weight] : [x, weight, bias];
+  return node('conv2d', operands, namedWindow([height, width], options));
+}
+
+export function conv2dWeightGradient(
+  x: Tensor,
+  dy: Tensor,
+  kernel: number | Pair,
+  options: WindowOptions = {},
+): Unlabelled {
+  const [height, width] = pairOf(kernel);
+  return node('conv2dWeightGradient', [x, dy], {
+    kernel: height === width ? height : [height, width],
+    ...namedWindow([height, width], options),
+  });
+}
+
+/** The window where it is not the usual one, so that equal convolutions are written alike. */
+function namedWindow(kernel: Pair, options: WindowOptions): { readonly window?: Window } {
+  const usual = sameWindow(kernel);
+  const window = windowOf(options, usual);
+  const isUsual = (['stride', 'before', 'after'] as const).every((part) =>
+    sameShape(window[part], usual[part]),
+  );
+  return isUsual ? {} : { window };
+}
+
 /** One filter per channel, stride 1, same padding: x [N, H, W, C], weight [C, 1, k, k] (+ bias [C]). */
 export const depthwiseConv2d = (x: Tensor, weight: Tensor, bias?: Tensor): Unlabelled =>
   node('depthwiseConv2d', bias === undefined ? [x, weight] : [x, weight, bias], {});
 export const depthwiseConv2dWeightGradient = (x: Tensor, dy: Tensor, kernel: number): Unlabelled =>
   node('depthwiseConv2dWeightGradient', [x, dy], { kernel });
+
+// Windows and sizes of images
+
+export interface PoolOptions extends WindowOptions {
+  readonly kernel: number | Pair;
+}
+
+/** Kernels side by side and no padding, unless the options say otherwise. */
+function poolParams({ kernel, ...options }: PoolOptions): OpParams['maxPool2d'] {
+  const size = pairOf(kernel);
+  return { kernel: size, ...windowOf(options, { stride: size, before: [0, 0], after: [0, 0] }) };
+}
+
+/** The largest pixel of each window of x [N, H, W, C] (PyTorch's `max_pool2d`). */
+export const maxPool2d = (x: Tensor, options: PoolOptions): Unlabelled =>
+  node('maxPool2d', [x], poolParams(options));
+/** The mean over each window of x [N, H, W, C], padding counted as zeros (PyTorch's `avg_pool2d`). */
+export const averagePool2d = (x: Tensor, options: PoolOptions): Unlabelled =>
+  node('averagePool2d', [x], poolParams(options));
+/** Every pixel of x [N, H, W, C] as a block of `factor` × `factor` pixels. */
+export const resizeNearest = (x: Tensor, factor: number | Pair): Unlabelled =>
+  node('resizeNearest', [x], { factor: pairOf(factor) });
 
 // Normalisation and attention
 

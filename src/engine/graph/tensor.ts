@@ -3,6 +3,7 @@ import type { DType } from '../../core/dtype.ts';
 import { UditError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import type { Shape } from '../../core/shape.ts';
+import type { Pair, Window } from './window.ts';
 
 /** Every operation and its parameters. The tables of shape, gradient, float64 and ONNX rules are keyed by this type. */
 export interface OpParams {
@@ -21,6 +22,8 @@ export interface OpParams {
   tanh: NoParams;
   erf: NoParams;
   sigmoid: NoParams;
+  /** max(x, 0); its slope at 0 is 0. */
+  relu: NoParams;
   /** x · geluGate(x). */
   gelu: { readonly approximate: GeluApproximation };
   /** The factor that GELU multiplies x with: Φ(x), or its tanh approximation. */
@@ -65,12 +68,20 @@ export interface OpParams {
    * smallest and its largest value, 0 among them.
    */
   quantizedLinear: NoParams;
-  /** Dense odd-sized convolution with stride 1 and same padding on N H W C; weight [O, I, k, k]. */
-  conv2d: NoParams;
-  conv2dWeightGradient: { readonly kernel: number };
+  /** Dense convolution on N H W C; weight [O, I, kh, kw]. Without a window, stride 1 and padding that keeps the size. */
+  conv2d: { readonly window?: Window };
+  /** The gradient of its weight from image and gradient; `kernel` is [kh, kw], or one number for both. */
+  conv2dWeightGradient: { readonly kernel: number | Pair; readonly window?: Window };
   /** One k×k filter per channel, stride 1, same padding, on N H W C; weight [C, 1, k, k]. */
   depthwiseConv2d: NoParams;
   depthwiseConv2dWeightGradient: { readonly kernel: number };
+  // windows and sizes of images N H W C
+  /** The largest pixel in each window; padding is never chosen. */
+  maxPool2d: PoolParams;
+  /** The mean over each window; padding counts as zeros. */
+  averagePool2d: PoolParams;
+  /** Every pixel as a block of factor[0] × factor[1] pixels. */
+  resizeNearest: { readonly factor: Pair };
   // normalisation and attention
   softmax: NoParams;
   /** Zero mean and unit variance over the last axis. */
@@ -92,6 +103,10 @@ export interface OpParams {
 }
 
 type NoParams = Readonly<Record<never, never>>;
+/** The kernel of a pooling operation and where it is put. */
+export interface PoolParams extends Window {
+  readonly kernel: Pair;
+}
 export type GeluApproximation = 'none' | 'tanh';
 export type OpName = keyof OpParams;
 

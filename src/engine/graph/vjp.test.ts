@@ -16,9 +16,11 @@ import {
   inverseNorm,
   l2Normalize,
   maximum,
+  maxPool2d,
   minimum,
   mul,
   parameter,
+  relu,
   rotary,
   sin,
   stopGradient,
@@ -136,6 +138,22 @@ describe('gradients', () => {
     ]);
     expect(valuesOf(sum(maximum(a, b)), [a, b], feeds)).toEqual([[0], [1]]);
     expect(valuesOf(sum(minimum(a, b)), [a, b], feeds)).toEqual([[0], [1]]);
+  });
+
+  it('on a tie of a window its first pixel gets the gradient, never the padding', () => {
+    const x = input('x', [1, 2, 3, 1]);
+    const feeds = new Map([['x', tensorOf('f32', [1, 2, 3, 1], [0, 7, 7, 0, 7, 0])]]);
+    expect(valuesOf(sum(maxPool2d(x, { kernel: [2, 3] })), [x], feeds)).toEqual([[0, 1, 0, 0, 0, 0]]);
+    const zeros = new Map([['x', tensorOf('f32', [1, 2, 3, 1], new Array(6).fill(0))]]);
+    const padded = maxPool2d(x, { kernel: 2, padding: 1 });
+    expect(padded.shape).toEqual([1, 2, 2, 1]);
+    expect(valuesOf(sum(padded), [x], zeros)).toEqual([[1, 1, 0, 1, 1, 0]]);
+  });
+
+  it('relu has no slope at 0', () => {
+    const x = input('x', [3]);
+    const feeds = new Map([['x', tensorOf('f32', [3], [-1, 0, 1])]]);
+    expect(valuesOf(sum(relu(x)), [x], feeds)).toEqual([[0, 0, 1]]);
   });
 
   it('clamp passes the gradient inside its range only', () => {

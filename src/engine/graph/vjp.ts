@@ -10,7 +10,6 @@ import {
   broadcastTo,
   cast,
   constant,
-  conv2d,
   conv2dWeightGradient,
   cos,
   depthwiseConv2d,
@@ -44,6 +43,13 @@ import {
 } from './operators.ts';
 import { type OpName, type OpParams, type Tensor, withScope } from './tensor.ts';
 import { topologicalOrder } from './traverse.ts';
+import { sameWindow } from './window.ts';
+import {
+  averagePool2dGradient,
+  conv2dInputGradient,
+  maxPool2dGradient,
+  resizeNearestGradient,
+} from './window-gradients.ts';
 
 type TypedNode<O extends OpName> = Tensor & { readonly params: OpParams[O] };
 /** Gradients of the inputs, in order; null where an input (indices, a condition) has none. */
@@ -86,6 +92,7 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
   tanh: (dy, y) => [mul(dy, sub(1, square(y)))],
   erf: (dy, _, x) => [mul(dy, mul(exp(neg(square(x!))), 2 / Math.sqrt(Math.PI)))],
   sigmoid: (dy, y) => [mul(dy, mul(y, sub(1, y)))],
+  relu: (dy, y) => [where(less(0, y), dy, zerosLike(dy))],
   gelu: (dy, { params: { approximate } }, x) => {
     const gate = geluGate(x!, approximate);
     return [mul(dy, add(gate, mul(x!, geluGateSlope(x!, gate, approximate))))];
@@ -159,11 +166,16 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
   weightScales: QUANTISED,
   quantizeWeight: QUANTISED,
   quantizedLinear: QUANTISED,
-  conv2d: (dy, _, x, weight, bias) => [
-    conv2d(dy, transpose(reverse(weight!, [2, 3]), [1, 0, 2, 3])),
-    conv2dWeightGradient(x!, dy, weight!.shape[2]!),
-    ...(bias === undefined ? [] : [sum(toMatrix(dy), 0)]),
-  ],
+  conv2d: (dy, { params }, x, weight, bias) => {
+    const [, , ...kernel] = weight!.shape as [number, number, number, number];
+    const { stride, before, after } = params.window ?? sameWindow(kernel);
+    const window = { stride, padding: { before, after } };
+    return [
+      conv2dInputGradient(dy, x!, weight!, { stride, before, after }),
+      conv2dWeightGradient(x!, dy, kernel, window),
+      ...(bias === undefined ? [] : [sum(toMatrix(dy), 0)]),
+    ];
+  },
   conv2dWeightGradient: SECOND_ORDER,
   depthwiseConv2d: (dy, _, x, weight, bias) => [
     depthwiseConv2d(dy, reverse(weight!, [2, 3])),
@@ -171,6 +183,9 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
     ...(bias === undefined ? [] : [sum(toMatrix(dy), 0)]),
   ],
   depthwiseConv2dWeightGradient: SECOND_ORDER,
+  maxPool2d: (dy, y, x) => [maxPool2dGradient(dy, y, x!, y.params)],
+  averagePool2d: (dy, { params }, x) => [averagePool2dGradient(dy, x!, params)],
+  resizeNearest: (dy, { params }, x) => [resizeNearestGradient(dy, x!, params.factor)],
   softmax: (dy, y) => {
     const weighted = mul(dy, y);
     return [sub(weighted, mul(y, sum(weighted, -1, true)))];

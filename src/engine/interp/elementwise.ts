@@ -49,6 +49,7 @@ export const cos: EvaluateRule<'cos'> = unary(Math.cos);
 export const tanh: EvaluateRule<'tanh'> = unary(Math.tanh);
 export const erfRule: EvaluateRule<'erf'> = unary(erf);
 export const sigmoid: EvaluateRule<'sigmoid'> = unary((x) => 1 / (1 + Math.exp(-x)));
+export const relu: EvaluateRule<'relu'> = unary((x) => Math.max(x, 0));
 export const stopGradient: EvaluateRule<'stopGradient'> = unary((x) => x);
 
 export const gelu: EvaluateRule<'gelu'> = (_, { approximate }, x) =>

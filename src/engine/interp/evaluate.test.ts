@@ -5,6 +5,7 @@ import type { Shape } from '../../core/shape.ts';
 import { graphOf } from '../graph/graph.ts';
 import * as ops from '../graph/operators.ts';
 import type { Tensor } from '../graph/tensor.ts';
+import type { WindowOptions } from '../graph/window.ts';
 import { evaluate } from './evaluate.ts';
 
 const of = (shape: Shape, values: readonly number[], dtype: DType = 'f32'): Tensor =>
@@ -35,6 +36,7 @@ describe('literal values', () => {
     ['tanh', ops.tanh(of([2], [0, 1])), [0, 0.7615942]],
     ['erf', ops.erf(of([2], [0, 1])), [0, 0.8427008]],
     ['sigmoid', ops.sigmoid(of([2], [0, 1])), [0.5, 0.7310586]],
+    ['relu', ops.relu(of([3], [-2, 0, 3])), [0, 0, 3]],
     ['cast to i64 drops the fraction', ops.cast(of([3], [1.9, -1.9, 2]), 'i64'), [1, -1, 2]],
     ['cast to bool', ops.cast(of([3], [0, 0.5, -1]), 'bool'), [0, 1, 1]],
     ['stopGradient', ops.stopGradient(of([2], [3, 4])), [3, 4]],
@@ -105,6 +107,39 @@ describe('literal values', () => {
     expect(computed(ops.depthwiseConv2d(image, above, of([1], [10]))).data).toEqual([
       10, 10, 10, 10, 11, 12, 13, 14, 15,
     ]);
+  });
+
+  it('conv2d with a stride starts at the padding before the image', () => {
+    const image = of([1, 4, 3, 1], count(12));
+    const corner = of([1, 1, 2, 2], [1, 0, 0, 0]);
+    const at = (options: WindowOptions) => computed(ops.conv2d(image, corner, undefined, options));
+    expect(at({ stride: 2, padding: 0 })).toEqual({ shape: [1, 2, 1, 1], data: [0, 6] });
+    expect(at({ stride: [2, 1], padding: { before: [1, 1], after: [0, 0] } })).toEqual({
+      shape: [1, 2, 3, 1],
+      data: [0, 0, 0, 0, 3, 4],
+    });
+  });
+
+  it('pooling takes the largest pixel or the mean of each window, padding counted as zeros in the mean alone', () => {
+    const image = of([1, 2, 3, 1], [-1, -2, -3, -4, -5, -7]);
+    expect(computed(ops.maxPool2d(image, { kernel: 2 }))).toEqual({ shape: [1, 1, 1, 1], data: [-1] });
+    const options = { kernel: [2, 3], stride: [1, 2], padding: 1 } as const;
+    expect(computed(ops.maxPool2d(image, options))).toEqual({
+      shape: [1, 3, 2, 1],
+      data: [-1, -2, -1, -2, -4, -5],
+    });
+    expect(computed(ops.averagePool2d(image, options))).toEqual({
+      shape: [1, 3, 2, 1],
+      data: [-3 / 6, -5 / 6, -12 / 6, -17 / 6, -9 / 6, -12 / 6].map((x) => Number(x.toPrecision(7))),
+    });
+  });
+
+  it('resizeNearest makes a block of every pixel', () => {
+    const image = of([1, 1, 2, 2], [1, 2, 3, 4]);
+    expect(computed(ops.resizeNearest(image, [2, 1]))).toEqual({
+      shape: [1, 2, 2, 2],
+      data: [1, 2, 3, 4, 1, 2, 3, 4],
+    });
   });
 
   it('weight gradients correlate the image with the gradient', () => {

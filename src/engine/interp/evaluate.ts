@@ -14,6 +14,7 @@ import * as movement from './movement.ts';
 import * as products from './products.ts';
 import * as quantisation from './quantisation.ts';
 import type { EvaluateRule, Value } from './value.ts';
+import * as windows from './windows.ts';
 
 /** Leaves are fed. */
 type Fed = 'input' | 'parameter';
@@ -31,6 +32,7 @@ export const EVALUATE: { readonly [O in Exclude<OpName, Fed>]: EvaluateRule<O> }
   tanh: elementwise.tanh,
   erf: elementwise.erfRule,
   sigmoid: elementwise.sigmoid,
+  relu: elementwise.relu,
   gelu: elementwise.gelu,
   geluGate: elementwise.geluGate,
   cast: elementwise.cast,
@@ -59,10 +61,13 @@ export const EVALUATE: { readonly [O in Exclude<OpName, Fed>]: EvaluateRule<O> }
   weightScales: quantisation.weightScales,
   quantizeWeight: quantisation.quantizeWeight,
   quantizedLinear: quantisation.quantizedLinear,
-  conv2d: products.conv2d,
-  conv2dWeightGradient: products.conv2dWeightGradient,
-  depthwiseConv2d: products.depthwiseConv2d,
-  depthwiseConv2dWeightGradient: products.depthwiseConv2dWeightGradient,
+  conv2d: windows.conv2d,
+  conv2dWeightGradient: windows.conv2dWeightGradient,
+  depthwiseConv2d: windows.depthwiseConv2d,
+  depthwiseConv2dWeightGradient: windows.depthwiseConv2dWeightGradient,
+  maxPool2d: windows.maxPool2d,
+  averagePool2d: windows.averagePool2d,
+  resizeNearest: windows.resizeNearest,
   softmax: attention.softmax,
   layerNorm: attention.layerNorm,
   modulatedNorm: attention.modulatedNorm,

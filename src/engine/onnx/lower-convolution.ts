@@ -5,25 +5,30 @@
  * product serve where they do not. Weight gradients of dense convolutions are a matrix product per tap.
  */
 import { sizeOf } from '../../core/shape.ts';
-import type { Tensor } from '../graph/tensor.ts';
+import { isOp, type OpName, type Tensor } from '../graph/tensor.ts';
+import { type Pair, pairOf, positionsOf, sameWindow, type Window } from '../graph/window.ts';
+import { averagePool, maxPool, resize, windowAttributes } from './lower-window.ts';
 import type { Lowering, NodeOf } from './lowering.ts';
 
 const NCHWC = 'com.microsoft.nchwc';
 
 // Channels-first chains
 
+const IMAGE_OPS: ReadonlySet<OpName> = new Set(['conv2d', 'maxPool2d', 'averagePool2d', 'resizeNearest']);
+const POINTWISE_OPS: ReadonlySet<OpName> = new Set(['gelu', 'relu', 'linear']);
+
 /**
- * The nodes that are computed channels first at inference: every convolution, and around a depthwise one the
- * pointwise linears and activations that only it reads or that only read it.
+ * The nodes that are computed channels first at inference: every convolution, pooling and resizing, the pointwise linears
+ * and activations that only read one of them, and those that only a depthwise convolution reads.
  */
 export function channelsFirstChains(
   order: readonly Tensor[],
   uses: ReadonlyMap<Tensor, number>,
 ): Set<Tensor> {
   const chain = new Set<Tensor>();
-  const isPointwise = ({ op, shape }: Tensor) => shape.length === 4 && (op === 'gelu' || op === 'linear');
+  const isPointwise = ({ op, shape }: Tensor) => shape.length === 4 && POINTWISE_OPS.has(op);
   for (const tensor of order) {
-    if (tensor.op === 'conv2d') chain.add(tensor);
+    if (IMAGE_OPS.has(tensor.op)) chain.add(tensor);
     if (tensor.op !== 'depthwiseConv2d') continue;
     chain.add(tensor);
     for (let x = tensor.inputs[0]!; isPointwise(x) && uses.get(x) === 1; x = x.inputs[0]!) chain.add(x);
@@ -37,42 +42,44 @@ export function channelsFirstChains(
 
 /** Lowers one node of a chain; its operand is brought into channels-first layout if it is not. */
 export function lowerChannelsFirst(lowering: Lowering, tensor: Tensor): void {
-  const [x, weight, bias] = tensor.inputs;
-  const image = lowering.channelsFirstName(x!);
-  if (tensor.op === 'gelu') {
-    const { approximate } = (tensor as NodeOf<'gelu'>).params;
-    lowering.setChannelsFirstName(tensor, lowering.emit('Gelu', [image], { approximate }));
-    return;
-  }
-  const isLinear = tensor.op === 'linear';
-  const filter = isLinear
-    ? lowering.reshape(lowering.name(weight!), [...weight!.shape, 1, 1])
-    : lowering.name(weight!);
-  const kernel = isLinear ? 1 : weight!.shape[2]!;
-  const operands = bias === undefined ? [image, filter] : [image, filter, lowering.name(bias)];
-  lowering.setChannelsFirstName(
-    tensor,
-    lowering.emit('Conv', operands, {
-      kernel_shape: [kernel, kernel],
-      pads: samePadding(kernel),
-      group: tensor.op === 'depthwiseConv2d' ? weight!.shape[0]! : 1,
-    }),
-  );
+  lowering.setChannelsFirstName(tensor, channelsFirst(lowering, tensor));
 }
 
-const samePadding = (kernel: number): number[] => new Array<number>(4).fill((kernel - 1) / 2);
+function channelsFirst(lowering: Lowering, tensor: Tensor): string {
+  const [x, weight, bias] = tensor.inputs;
+  const image = lowering.channelsFirstName(x!);
+  if (isOp(tensor, 'gelu')) {
+    return lowering.emit('Gelu', [image], { approximate: tensor.params.approximate });
+  }
+  if (isOp(tensor, 'relu')) return lowering.emit('Relu', [image]);
+  if (isOp(tensor, 'maxPool2d')) return maxPool(lowering, image, tensor.params);
+  if (isOp(tensor, 'averagePool2d')) return averagePool(lowering, image, tensor.params);
+  if (isOp(tensor, 'resizeNearest')) return resize(lowering, image, tensor.params);
+  const convolved = (filter: string, kernel: Pair, group = 1, window?: Window) =>
+    lowering.emit('Conv', bias === undefined ? [image, filter] : [image, filter, lowering.name(bias)], {
+      ...windowAttributes(kernel, window),
+      group,
+    });
+  if (isOp(tensor, 'linear')) {
+    return convolved(lowering.reshape(lowering.name(weight!), [...weight!.shape, 1, 1]), [1, 1]);
+  }
+  const [outputs, , ...kernel] = weight!.shape as [number, number, number, number];
+  return isOp(tensor, 'conv2d')
+    ? convolved(lowering.name(weight!), kernel, 1, tensor.params.window)
+    : convolved(lowering.name(weight!), kernel, outputs);
+}
 
 // Dense convolutions with fed weights
 
 export function lowerConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>): string {
   const [x, weight, bias] = tensor.inputs;
-  const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const [outputs, inputs, height, width] = weight!.shape as [number, number, number, number];
   const block = blockFor(lowering, inputs);
   if (block !== null) return blockedConv2d(lowering, tensor, block);
   const taps = lowering.emit('Transpose', [lowering.name(weight!)], { perm: [0, 2, 3, 1] });
   const operands = [
-    neighbourhoods(lowering, x!, kernel),
-    lowering.reshape(taps, [outputs, kernel * kernel * inputs]),
+    neighbourhoods(lowering, x!, [height, width], tensor),
+    lowering.reshape(taps, [outputs, height * width * inputs]),
   ];
   if (bias !== undefined) operands.push(lowering.name(bias));
   return lowering.reshape(lowering.emit('Gemm', operands, { transB: 1 }), tensor.shape);
@@ -81,7 +88,7 @@ export function lowerConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>): strin
 /** The blocked direct convolution; output channels are padded to whole blocks and cut off as the image is reordered. */
 function blockedConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>, block: number): string {
   const [x, weight, bias] = tensor.inputs;
-  const [outputs, inputs, kernel] = weight!.shape as [number, number, number, number];
+  const [outputs, inputs, ...kernel] = weight!.shape as [number, number, number, number];
   const padded = Math.ceil(outputs / block) * block;
   const zerosAfter = (name: string, axes: number) =>
     padded === outputs
@@ -92,71 +99,83 @@ function blockedConv2d(lowering: Lowering, tensor: NodeOf<'conv2d'>, block: numb
             Array.from({ length: 2 * axes }, (_, i) => (i === axes ? padded - outputs : 0)),
           ),
         ]);
-  // Filters [O, I, k, k] in blocks [O/b, I/b, k, k, b of I, b of O].
+  // Filters [O, I, kh, kw] in blocks [O/b, I/b, kh, kw, b of I, b of O].
   const blocks = lowering.reshape(zerosAfter(lowering.name(weight!), 4), [
     padded / block,
     block,
     inputs / block,
     block,
-    kernel,
-    kernel,
+    ...kernel,
   ]);
   const interleaved = lowering.emit('Transpose', [blocks], { perm: [0, 2, 4, 5, 3, 1] });
-  const operands = [blocked(lowering, x!), lowering.reshape(interleaved, [padded, inputs, kernel, kernel])];
+  const operands = [blocked(lowering, x!), lowering.reshape(interleaved, [padded, inputs, ...kernel])];
   if (bias !== undefined) operands.push(zerosAfter(lowering.name(bias), 1));
-  const attributes = { kernel_shape: [kernel, kernel], pads: samePadding(kernel), group: 1 };
+  const attributes = { ...windowAttributes(kernel, tensor.params.window), group: 1 };
   const image = lowering.emit('Conv', operands, attributes, NCHWC);
   return lowering.emit('ReorderOutput', [image], { channels: outputs, channels_last: 1 }, NCHWC);
 }
 
 /**
  * A matrix product per tap: dy with x shifted to it. All neighbourhoods at once would be one product, but k·k images
- * large, and fresh memory costs more than the products do. Whichever image has fewer channels is the one shifted.
+ * large, and fresh memory costs more than the products do. Whichever image has fewer channels is the one shifted, where
+ * both have the same pixels.
  */
 export function lowerConv2dWeightGradient(
   lowering: Lowering,
   tensor: NodeOf<'conv2dWeightGradient'>,
 ): string {
   const [x, dy] = tensor.inputs;
-  const [outputs, inputs, kernel] = tensor.shape as [number, number, number, number];
-  const rows = sizeOf(x!.shape) / inputs;
+  const { window } = tensor.params;
+  const [outputs, inputs, ...kernel] = tensor.shape as [number, number, number, number];
+  const rows = sizeOf(dy!.shape) / outputs;
   const product = (a: string, b: string) => lowering.emit('Gemm', [a, b], { transA: 1 });
   const shifted = (image: Tensor) =>
-    shiftedImages(lowering, image, kernel).map((name) => lowering.reshape(name, [rows, image.shape.at(-1)!]));
+    shiftedImages(lowering, image, kernel, window).map((name) =>
+      lowering.reshape(name, [rows, image.shape.at(-1)!]),
+    );
   // Seen from dy a filter is mirrored: the pixel to its left met dy through the tap on the right.
-  const taps =
-    inputs <= outputs
-      ? shifted(x!).map((xTap) => product(lowering.asMatrix(dy!), xTap))
-      : shifted(dy!)
-          .reverse()
-          .map((dyTap) => product(dyTap, lowering.asMatrix(x!)));
+  const isMirrored = window === undefined && kernel.every((length) => length % 2 === 1) && inputs > outputs;
+  const taps = isMirrored
+    ? shifted(dy!)
+        .reverse()
+        .map((dyTap) => product(dyTap, lowering.asMatrix(x!)))
+    : shifted(x!).map((xTap) => product(lowering.asMatrix(dy!), xTap));
   const side = taps.map((tap) => lowering.reshape(tap, [outputs, inputs, 1]));
   return lowering.reshape(lowering.emit('Concat', side, { axis: 2 }), tensor.shape);
 }
 
-/** [N·H·W, k·k·C]: for each pixel its k×k neighbourhood, made once per image tensor (im2col). */
-function neighbourhoods(lowering: Lowering, x: Tensor, kernel: number): string {
-  const [batch, height, width, channels] = x.shape as [number, number, number, number];
-  if (kernel === 1) return lowering.asMatrix(x);
-  return lowering.once(`neighbourhoods ${x.id} ${kernel}`, () => {
-    const columns = lowering.emit('Concat', shiftedImages(lowering, x, kernel), { axis: 3 });
-    return lowering.reshape(columns, [batch * height * width, kernel * kernel * channels]);
+/** [pixels of the result, kh·kw·C]: for each its neighbourhood, made once per image tensor (im2col). */
+function neighbourhoods(lowering: Lowering, x: Tensor, kernel: Pair, result: NodeOf<'conv2d'>): string {
+  const { window } = result.params;
+  const taps = kernel[0] * kernel[1];
+  if (taps === 1 && window === undefined) return lowering.asMatrix(x);
+  return lowering.once(`neighbourhoods ${x.id} ${kernel} ${JSON.stringify(window)}`, () => {
+    const columns = lowering.emit('Concat', shiftedImages(lowering, x, kernel, window), { axis: 3 });
+    return lowering.reshape(columns, [sizeOf(result.shape.slice(0, 3)), taps * x.shape[3]!]);
   });
 }
 
-/** The image shifted to each of the k·k taps, zeros beyond its border. */
-function shiftedImages(lowering: Lowering, x: Tensor, kernel: number): string[] {
+/** For each tap of a kernel the pixels that it reads, zeros beyond the border. */
+function shiftedImages(
+  lowering: Lowering,
+  x: Tensor,
+  kernel: Pair,
+  window: Window = sameWindow(kernel),
+): string[] {
   const [, height, width] = x.shape as [number, number, number, number];
-  const p = (kernel - 1) / 2;
+  const { stride, before, after } = window;
+  const [rows, columns] = positionsOf([height, width], kernel, window);
   const integers = (values: readonly number[]) => lowering.writer.integers(values);
-  const padded = lowering.emit('Pad', [lowering.name(x), integers([0, p, p, 0, 0, p, p, 0])]);
-  return Array.from({ length: kernel * kernel }, (_, tap) => {
-    const [row, column] = [Math.floor(tap / kernel), tap % kernel];
+  const padded = lowering.emit('Pad', [lowering.name(x), integers([0, ...before, 0, 0, ...after, 0])]);
+  const isDense = stride[0] === 1 && stride[1] === 1;
+  return Array.from({ length: kernel[0] * kernel[1] }, (_, tap) => {
+    const [row, column] = [Math.floor(tap / kernel[1]), tap % kernel[1]];
     return lowering.emit('Slice', [
       padded,
       integers([row, column]),
-      integers([row + height, column + width]),
+      integers([row + (rows - 1) * stride[0] + 1, column + (columns - 1) * stride[1] + 1]),
       integers([1, 2]),
+      ...(isDense ? [] : [integers(stride)]),
     ]);
   });
 }
@@ -166,7 +185,7 @@ function shiftedImages(lowering: Lowering, x: Tensor, kernel: number): string[] 
 export function lowerDepthwiseConv2d(lowering: Lowering, tensor: NodeOf<'depthwiseConv2d'>): string {
   const [x, weight, bias] = tensor.inputs;
   const [channels, , kernel] = weight!.shape as [number, number, number, number];
-  const attributes = { kernel_shape: [kernel, kernel], pads: samePadding(kernel), group: channels };
+  const attributes = { ...windowAttributes(pairOf(kernel)), group: channels };
   const block = blockFor(lowering, channels);
   if (block === null) {
     const operands = [lowering.channelsFirstName(x!), lowering.name(weight!)];
@@ -199,7 +218,7 @@ export function lowerDepthwiseConv2dWeightGradient(
       lowering.reshape(blockedAgain(lowering, x!), [1, groups, height, width]),
       lowering.reshape(blocked(lowering, dy!), [groups, 1, height, width]),
     ],
-    { kernel_shape: [height, width], pads: samePadding(kernel), group: groups },
+    { kernel_shape: [height, width], pads: windowAttributes(pairOf(kernel)).pads!, group: groups },
     NCHWC,
   );
   const blocks = lowering.reshape(perSample, [batch, channels / block, kernel * kernel, block]);
@@ -211,7 +230,7 @@ export function lowerDepthwiseConv2dWeightGradient(
 /** Portable weight gradient: for each of the k·k taps, the sum of dy times x shifted by it. */
 function shiftedProducts(lowering: Lowering, tensor: NodeOf<'depthwiseConv2dWeightGradient'>): string {
   const [x, dy] = tensor.inputs;
-  const taps = shiftedImages(lowering, x!, tensor.params.kernel).map((shifted) => {
+  const taps = shiftedImages(lowering, x!, pairOf(tensor.params.kernel)).map((shifted) => {
     const product = lowering.emit('Mul', [shifted, lowering.name(dy!)]);
     const total = lowering.emit('ReduceSum', [product, lowering.writer.integers([0, 1, 2])], { keepdims: 0 });
     return lowering.reshape(total, [x!.shape[3]!, 1]);

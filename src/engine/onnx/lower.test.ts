@@ -1,7 +1,18 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import { graphOf } from '../graph/graph.ts';
-import { input, linear, parameter, square, sum } from '../graph/operators.ts';
+import {
+  averagePool2d,
+  conv2d,
+  input,
+  linear,
+  maxPool2d,
+  parameter,
+  relu,
+  resizeNearest,
+  square,
+  sum,
+} from '../graph/operators.ts';
 import { gradients } from '../graph/vjp.ts';
 import { lowerGraph } from './lower.ts';
 import { PORTABLE } from './lowering.ts';
@@ -60,5 +71,26 @@ test('weights can be left to a data file, in which each begins with a page', () 
   expect(places).toEqual([
     ['first', { location: 'weights.data', offset: '0', length: '60000' }],
     ['second', { location: 'weights.data', offset: '61440', length: '80000' }],
+  ]);
+});
+
+test('with known weights, what surrounds a convolution stays in its layout', () => {
+  const weight = (name: string, ...shape: number[]) => parameter(name, shape);
+  const x = input('x', [1, 16, 16, 16]);
+  const down = relu(conv2d(x, weight('down', 32, 16, 3, 3), weight('bias', 32), { stride: 2, padding: 1 }));
+  const pooled = averagePool2d(maxPool2d(down, { kernel: 3, stride: 1, padding: 1 }), { kernel: 2 });
+  const y = conv2d(resizeNearest(pooled, 2), weight('up', 16, 32, 2, 2));
+  const options = { features: PORTABLE, weights: { dataFile: 'weights.data' } };
+  const { node } = fromBinary(ModelProtoSchema, lowerGraph(graphOf({ y }), options).bytes).graph!;
+  expect(node.map(({ opType }) => opType)).toEqual([
+    'Transpose',
+    'Conv',
+    'Relu',
+    'MaxPool',
+    'AveragePool',
+    'Resize',
+    'Conv',
+    'Transpose',
+    'Identity',
   ]);
 });

@@ -12,6 +12,7 @@ import { countUses, topologicalOrder } from '../graph/traverse.ts';
 import * as attention from './lower-attention.ts';
 import * as convolution from './lower-convolution.ts';
 import * as gpu from './lower-gpu.ts';
+import { averagePool, lowerPool, lowerResizeNearest, maxPool } from './lower-window.ts';
 import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf, OPSETS, typeFor } from './lowering.ts';
 import {
   DATA_TYPES,
@@ -115,6 +116,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   tanh: elementwise('Tanh'),
   erf: elementwise('Erf'),
   sigmoid: elementwise('Sigmoid'),
+  relu: elementwise('Relu'),
   gelu: (lowering, { inputs, params: { approximate } }) =>
     lowering.emit('Gelu', [lowering.name(inputs[0]!)], { approximate }),
   geluGate: (lowering, { inputs, params: { approximate } }) => {
@@ -240,6 +242,9 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   conv2dWeightGradient: convolution.lowerConv2dWeightGradient,
   depthwiseConv2d: convolution.lowerDepthwiseConv2d,
   depthwiseConv2dWeightGradient: convolution.lowerDepthwiseConv2dWeightGradient,
+  maxPool2d: lowerPool(maxPool),
+  averagePool2d: lowerPool(averagePool),
+  resizeNearest: lowerResizeNearest,
   softmax: (lowering, { inputs }) => lowering.emit('Softmax', [lowering.name(inputs[0]!)], { axis: -1 }),
   layerNorm: (lowering, { inputs, params: { eps } }) => normalised(lowering, inputs[0]!, eps),
   modulatedNorm: (lowering, { inputs, params: { eps } }) => {

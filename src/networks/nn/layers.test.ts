@@ -7,7 +7,16 @@ import { graphOf } from '../../engine/graph/graph.ts';
 import { input } from '../../engine/graph/operators.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { evaluate } from '../../engine/interp/evaluate.ts';
-import { Conv2d, DepthwiseConv2d, Linear, Mlp, PointwiseConv2d, Sequential, SiLU } from './layers.ts';
+import {
+  Conv2d,
+  DepthwiseConv2d,
+  GroupNorm,
+  Linear,
+  Mlp,
+  PointwiseConv2d,
+  Sequential,
+  SiLU,
+} from './layers.ts';
 import type { Module } from './module.ts';
 
 function randomWeights(module: Module): Map<string, HostTensor> {
@@ -73,6 +82,53 @@ test('a depthwise convolution is a dense one whose kernel is diagonal', () => {
     valuesOf(new Conv2d(4, 4, 3).bind('l').apply(input('x', image.shape)), denseFeeds),
     { relative: 1e-12 },
   );
+});
+
+test('a strided convolution has the pixels of the dense one at its positions', () => {
+  const dense = new Conv2d(4, 2, 3).bind('l');
+  const strided = new Conv2d(4, 2, 3, { stride: 2, padding: 1 }).bind('l');
+  const feeds = new Map<string, HostTensor>([...randomWeights(dense), ['x', image]]);
+  const [all, some] = [dense, strided].map((layer) =>
+    valuesOf(layer.apply(input('x', image.shape)), feeds),
+  ) as [Float64Array, Float64Array];
+  const chosen = [0, 1].flatMap((n) =>
+    [0, 2].flatMap((row) =>
+      [0, 2].flatMap((column) => [0, 1].map((c) => ((n * 3 + row) * 3 + column) * 2 + c)),
+    ),
+  );
+  expectClose(
+    some,
+    chosen.map((position) => all[position]!),
+    { relative: 1e-12 },
+  );
+});
+
+describe('GroupNorm', () => {
+  test.each([1, 2, 4])('normalises %d groups by their own mean and variance', (groups) => {
+    const norm = new GroupNorm(groups, 4, { eps: 1e-3 }).bind('l');
+    const weights = randomWeights(norm);
+    const y = valuesOf(norm.apply(input('x', image.shape)), new Map([...weights, ['x', image]]));
+    const [scale, shift] = ['l.weight', 'l.bias'].map((name) => weights.get(name)!.data) as Float32Array[];
+    const depth = 4 / groups;
+    const expected = Array.from(image.data, (value, position) => {
+      const [n, channel] = [Math.floor(position / 36), position % 4];
+      const group = Array.from(image.data).filter(
+        (_, other) =>
+          Math.floor(other / 36) === n && Math.floor((other % 4) / depth) === Math.floor(channel / depth),
+      );
+      const mean = group.reduce((total, x) => total + x, 0) / group.length;
+      const variance = group.reduce((total, x) => total + (x - mean) ** 2, 0) / group.length;
+      return ((value - mean) / Math.sqrt(variance + 1e-3)) * scale![channel]! + shift![channel]!;
+    });
+    expectClose(y, expected, { relative: 1e-12 });
+  });
+
+  test('wants whole groups', () => {
+    expect(() => new GroupNorm(3, 8)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: GroupNorm: 8 channels do not divide among 3 groups
+        fix: use 9 channels]
+    `);
+  });
 });
 
 test('Sequential applies its layers in order and numbers them all', () => {

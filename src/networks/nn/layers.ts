@@ -1,15 +1,22 @@
 /** @file Layers. Images are [N, H, W, C] inside models; parameters have PyTorch's layouts. */
+
+import { ConfigError } from '../../core/errors.ts';
 import { tensorOf } from '../../core/host-tensor.ts';
 import {
+  add,
   constant,
   conv2d,
   depthwiseConv2d,
   gelu,
+  layerNorm,
   linear,
+  mul,
   reshape,
   silu,
+  transpose,
 } from '../../engine/graph/operators.ts';
 import type { GeluApproximation, Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
+import { type Pair, pairOf, type WindowOptions } from '../../engine/graph/window.ts';
 import { Module, Parameter } from './module.ts';
 
 export interface BiasOption {
@@ -53,19 +60,29 @@ export class PointwiseConv2d extends Module {
   }
 }
 
-/** Dense k×k convolution, stride 1, same padding; weight [out, in, k, k]. */
+/**
+ * Dense convolution; weight [out, in, kh, kw]. Its stride is 1 and its padding keeps the size, unless the options say
+ * otherwise: a layer that PyTorch pads by 1 on every side is `{ stride: 2, padding: 1 }` here too.
+ */
 export class Conv2d extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter | undefined;
+  private readonly window: WindowOptions;
 
-  constructor(inputs: number, outputs: number, kernel: number, { bias = true }: BiasOption = {}) {
+  constructor(
+    inputs: number,
+    outputs: number,
+    kernel: number | Pair,
+    { bias = true, ...window }: BiasOption & WindowOptions = {},
+  ) {
     super();
-    this.weight = new Parameter([outputs, inputs, kernel, kernel]);
+    this.weight = new Parameter([outputs, inputs, ...pairOf(kernel)]);
     this.bias = bias ? new Parameter([outputs]) : undefined;
+    this.window = window;
   }
 
   forward(x: Tensor<'N H W C'>): Unlabelled {
-    return conv2d(x, this.weight.tensor, this.bias?.tensor);
+    return conv2d(x, this.weight.tensor, this.bias?.tensor, this.window);
   }
 }
 
@@ -90,6 +107,42 @@ export function centreTap(kernel: number): Unlabelled {
   const taps = new Float32Array(kernel * kernel);
   taps[(kernel * kernel - 1) / 2] = 1;
   return constant(tensorOf('f32', [1, 1, kernel, kernel], taps));
+}
+
+/**
+ * Zero mean and unit variance over the pixels of each group of channels of each image, then a scale and a shift of every
+ * channel (Wu & He 2018).
+ */
+export class GroupNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  private readonly groups: number;
+  private readonly eps: number;
+
+  /** @throws ConfigError unless the channels divide among the groups */
+  constructor(groups: number, channels: number, { eps = 1e-5 }: { readonly eps?: number } = {}) {
+    super();
+    if (channels % groups !== 0) {
+      throw new ConfigError({
+        where: 'GroupNorm',
+        problem: `${channels} channels do not divide among ${groups} groups`,
+        fix: `use ${Math.ceil(channels / groups) * groups} channels`,
+      });
+    }
+    this.weight = new Parameter([channels]);
+    this.bias = new Parameter([channels]);
+    this.groups = groups;
+    this.eps = eps;
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    const [batch, height, width, channels] = x.shape as [number, number, number, number];
+    const [pixels, depth] = [height * width, channels / this.groups];
+    const grouped = transpose(reshape(x, [batch, pixels, this.groups, depth]), [0, 2, 1, 3]);
+    const normalised = layerNorm(reshape(grouped, [batch, this.groups, pixels * depth]), this.eps);
+    const ungrouped = transpose(reshape(normalised, [batch, this.groups, pixels, depth]), [0, 2, 1, 3]);
+    return add(mul(reshape(ungrouped, x.shape), this.weight.tensor), this.bias.tensor);
+  }
 }
 
 /** x · sigmoid(x). It has no parameters but a place in a {@link Sequential}. */
