@@ -1,9 +1,9 @@
 /** @file `udit/node`: files, devices, pictures and data sets of a program in Node. */
 
 export { version } from '../core/version-node.ts';
-export type { Dataset } from '../data/datasets/dataset.ts';
 export { type EmojiOptions, openEmoji } from '../data/datasets/emoji-node.ts';
 export { type ImageFolderOptions, openImageFolder } from '../data/datasets/image-folder-node.ts';
+export type { Samples } from '../data/datasets/samples.ts';
 export { decodeRgb } from '../data/images/image-decode-node.ts';
 export { encodePng, writeGrid, writePng } from '../data/images/png-node.ts';
 export { DiskCache, type DiskCacheOptions } from '../engine/compile/disk-cache-node.ts';

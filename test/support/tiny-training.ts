@@ -1,6 +1,6 @@
 /** @file A training that takes milliseconds per step: a tiny U-DiT on a few random pictures. */
 import { fold, normal, randomKey } from '../../src/core/random.ts';
-import type { Dataset } from '../../src/data/datasets/dataset.ts';
+import type { Samples } from '../../src/data/datasets/samples.ts';
 import type { ConfigLayer } from '../../src/tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../../src/tasks/training/config/train-config.ts';
 
@@ -38,7 +38,7 @@ export function tinyConfig(...changes: readonly ConfigLayer[]): TrainConfig {
 }
 
 /** Pictures of noise in two classes by turns; read as they are, whatever the key. */
-export function tinyDataset(length = 10, imageSize = 8): Dataset {
+export function tinySamples(length = 10, imageSize = 8): Samples {
   const channels = 3;
   const pictures = Array.from({ length }, (_, index) =>
     normal(fold(randomKey(0), 'picture', index), channels * imageSize ** 2),
@@ -46,8 +46,8 @@ export function tinyDataset(length = 10, imageSize = 8): Dataset {
   return {
     name: 'tiny',
     classNames: ['even', 'odd'],
-    imageSize,
-    channels,
+    shape: [channels, imageSize, imageSize],
+    space: { kind: 'pixels' },
     length,
     labels: Int32Array.from({ length }, (_, index) => index % 2),
     sampleNames: pictures.map((_, index) => `picture ${index}`),

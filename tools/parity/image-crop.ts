@@ -1,5 +1,6 @@
 /** @file Centre crops of the training images, and their values as the model sees them. */
 import * as v from 'valibot';
+import { squareOf } from '../../src/core/image-size.ts';
 import { centerCrop } from '../../src/data/images/center-crop.ts';
 import { writeModelValues } from '../../src/data/images/pixels.ts';
 import { compareNumbers } from './comparison.ts';
@@ -23,7 +24,8 @@ export const imageCrop: FixtureKind = {
         const recorded = (part: string) => requireTensor(tensors, `${key}.${part}`, name);
         const image = recorded('in_hwc');
         const [height, width, channels] = image.shape as [number, number, number];
-        const cropped = centerCrop({ width, height, channels, data: image.data as Uint8Array }, image_size);
+        const picture = { width, height, channels, data: image.data as Uint8Array };
+        const cropped = centerCrop(picture, squareOf(image_size));
         const values = new Float32Array(cropped.data.length);
         writeModelValues(cropped, values, true);
         return [

@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ConfigError } from '../../core/errors.ts';
 import { fold, randomKey } from '../../core/random.ts';
-import { loadBatch } from './dataset.ts';
-import { type EmojiDataset, openEmoji } from './emoji-node.ts';
+import { type EmojiSamples, openEmoji } from './emoji-node.ts';
+import { loadBatch } from './samples.ts';
 
 const SIZE = 16;
 let folder: string;
-let emoji: EmojiDataset;
+let emoji: EmojiSamples;
 let progress: [done: number, total: number][];
 
 beforeAll(async () => {
@@ -77,8 +78,8 @@ describe('openEmoji', () => {
     expect((await loadBatch(again, indices, null)).x).toEqual((await loadBatch(emoji, indices, null)).x);
   });
 
-  it.each([0, 32.5, 4096])('refuses the image size %d', async (imageSize) => {
-    await expect(openEmoji({ imageSize, cacheFolder: folder })).rejects.toThrow('image size is');
+  it.each([0, 32.5, 4096, '64x32'])('refuses the image size %s', async (imageSize) => {
+    await expect(openEmoji({ imageSize, cacheFolder: folder })).rejects.toThrow(ConfigError);
   });
 
   it('names the fix for a wrong image size', async () => {

@@ -3,14 +3,16 @@
  * Rasterised once by sharp and kept in the cache folder.
  */
 import sharp from 'sharp';
+import { ConfigError } from '../../core/errors.ts';
+import { formatImageSize, isSquare } from '../../core/image-size.ts';
 import type { RandomKey } from '../../core/random.ts';
 import { isMirrored } from '../images/mirror.ts';
 import type { PixelImage } from '../images/pixel-image.ts';
 import { writeModelValues } from '../images/pixels.ts';
 import { fillCanvas, placeRandomly } from '../images/placement.ts';
-import { checkImageSize, checkReadBuffer, type Dataset } from './dataset.ts';
 import { type Emoji, type EmojiCatalogue, readEmojiCatalogue } from './emoji-catalogue-node.ts';
 import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
+import { checkReadBuffer, readImageSize, type Samples } from './samples.ts';
 
 /**
  * What training varies. `none`: nothing. `flip`: mirrored half of the time. `emoji`: mirrored only where the mirror
@@ -19,13 +21,13 @@ import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from '
 export type EmojiAugmentation = 'none' | 'flip' | 'emoji';
 
 export interface EmojiOptions extends PreparationOptions {
-  /** Height and width in pixels. */
-  readonly imageSize: number;
+  /** Height and width in pixels, which are equal. */
+  readonly imageSize: number | string;
   /** `emoji` by default. */
   readonly augment?: EmojiAugmentation;
 }
 
-export interface EmojiDataset extends Dataset {
+export interface EmojiSamples extends Samples {
   /** Unicode's name of each picture, e.g. "grinning face". */
   readonly titles: readonly string[];
 }
@@ -46,9 +48,9 @@ const ARTWORK_SIZE = 36;
 const ARTWORK_DPI = 72;
 
 /** Opens the emoji; takes a few seconds the first time a size is asked for. */
-export async function openEmoji(options: EmojiOptions): Promise<EmojiDataset> {
-  const { imageSize, augment = 'emoji' } = options;
-  checkImageSize('emoji', imageSize, MAX_IMAGE_SIZE);
+export async function openEmoji(options: EmojiOptions): Promise<EmojiSamples> {
+  const { augment = 'emoji' } = options;
+  const imageSize = sideOf(options.imageSize);
   const catalogue = await readEmojiCatalogue();
   const masterSize = imageSize <= LARGEST_DOUBLED_SIZE ? 2 * imageSize : imageSize;
   const stems = catalogue.emojis.map((emoji) => emoji.stem);
@@ -58,16 +60,26 @@ export async function openEmoji(options: EmojiOptions): Promise<EmojiDataset> {
     options,
     async () => ({ manifest: {}, pixels: await rasteriseAll(catalogue.emojis, masterSize, options) }),
   );
-  return emojiDataset(catalogue, pixels, masterSize, imageSize, augment);
+  return emojiSamples(catalogue, pixels, masterSize, imageSize, augment);
 }
 
-function emojiDataset(
+function sideOf(imageSize: number | string): number {
+  const size = readImageSize('emoji', imageSize, MAX_IMAGE_SIZE);
+  if (isSquare(size)) return size.height;
+  throw new ConfigError({
+    where: 'emoji',
+    problem: `they are square, but the image size is ${formatImageSize(size)}`,
+    fix: `use ${Math.min(size.height, size.width)}, or a folder of pictures`,
+  });
+}
+
+function emojiSamples(
   { classNames, emojis }: EmojiCatalogue,
   pixels: Uint8Array,
   masterSize: number,
   imageSize: number,
   augment: EmojiAugmentation,
-): EmojiDataset {
+): EmojiSamples {
   const bytesPerMaster = masterSize * masterSize * CHANNELS;
   const masterAt = (index: number): PixelImage => ({
     width: masterSize,
@@ -76,17 +88,17 @@ function emojiDataset(
     data: pixels.subarray(index * bytesPerMaster, (index + 1) * bytesPerMaster),
   });
   const mayMirror = classNames.map((name) => augment === 'flip' || !DIRECTED_CLASSES.has(name));
-  const dataset: EmojiDataset = {
+  const samples: EmojiSamples = {
     name: 'emoji',
     classNames,
-    imageSize,
-    channels: CHANNELS,
+    shape: [CHANNELS, imageSize, imageSize],
+    space: { kind: 'pixels' },
     length: emojis.length,
     labels: Int32Array.from(emojis, (emoji) => emoji.label),
     sampleNames: emojis.map((emoji) => emoji.stem),
     titles: emojis.map((emoji) => emoji.title),
     read(index: number, key: RandomKey | null, out: Float32Array): void {
-      checkReadBuffer(dataset, out);
+      checkReadBuffer(samples, out);
       const master = masterAt(index);
       const drawnKey = augment === 'none' ? null : key;
       const isPlaced = drawnKey !== null && augment === 'emoji';
@@ -95,7 +107,7 @@ function emojiDataset(
       writeModelValues(picture, out, mirrored);
     },
   };
-  return dataset;
+  return samples;
 }
 
 async function rasteriseAll(

@@ -5,8 +5,9 @@ import sharp, { type Sharp } from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asOrdinaryUser, HAS_PERMISSIONS } from '../../../test/support/ordinary-user.ts';
 import { randomKey } from '../../core/random.ts';
-import { countPerClass, loadBatch } from './dataset.ts';
-import { type ImageFolderDataset, type ImageFolderOptions, openImageFolder } from './image-folder-node.ts';
+import { type ImageFolderOptions, type ImageFolderSamples, openImageFolder } from './image-folder-node.ts';
+import { countPerClass, loadBatch } from './samples.ts';
+import { splitHeldOut } from './split.ts';
 
 const SIZE = 8;
 let workFolder: string;
@@ -70,7 +71,7 @@ async function messageOf(opening: Promise<unknown>): Promise<string> {
 }
 
 /** The value in the right half of each picture, as a byte. */
-async function levels(dataset: ImageFolderDataset): Promise<number[]> {
+async function levels(dataset: ImageFolderSamples): Promise<number[]> {
   const { x } = await loadBatch(dataset, [...Array(dataset.length).keys()], null);
   return Array.from({ length: dataset.length }, (_, n) =>
     Math.round(127.5 * x.data[n * 3 * SIZE * SIZE + SIZE - 1]! + 127.5),
@@ -205,6 +206,36 @@ describe('unreadable images', () => {
   });
 });
 
+it('training never reads held-out images in place of unreadable ones', async () => {
+  const names = Array.from({ length: 30 }, (_, i) => `cat/${i + 10}.png`);
+  for (const [i, name] of names.entries()) await putImage(name, 100 + i);
+  const open = () => openImageFolder(root, { ...options, memoryLimitBytes: 0 });
+  const { training, heldOut } = splitHeldOut(await open(), 0.3);
+  // In the folder, an image that is held out follows one that is trained on.
+  const broken = names.find(
+    (name, i) => training.sampleNames.includes(name) && heldOut.sampleNames.includes(names[i + 1]!),
+  )!;
+  await put(broken, 'only text');
+  const damaged = splitHeldOut(await open(), 0.3).training;
+  const index = damaged.sampleNames.indexOf(broken);
+  const after = damaged.sampleNames[index + 1]!;
+  const batch = await loadBatch(damaged, [index], { key: randomKey(0), nimg: 0 });
+  expect(damaged.sampleNames[batch.indices[0]!]).toBe(after);
+  const brightest = Math.round(127.5 * Math.max(...batch.x.data) + 127.5);
+  expect(brightest).toBe(100 + names.indexOf(after));
+});
+
+it('images need not be square', async () => {
+  await putPets();
+  for (const memoryLimitBytes of [0, 1e6]) {
+    const samples = await openImageFolder(root, { ...options, imageSize: '8x16', memoryLimitBytes });
+    expect(samples.shape).toEqual([3, 8, 16]);
+    const { x } = await loadBatch(samples, [2], null);
+    expect(x.shape).toEqual([1, 3, 8, 16]);
+    expect([x.data[0], x.data[15]].map((value) => Math.round(127.5 * value! + 127.5))).toEqual([0, 100]);
+  }
+});
+
 it.skipIf(!HAS_PERMISSIONS)(
   'an image that may not be read is left out, and back once it may (needs permissions of POSIX)',
   async () => {
@@ -301,8 +332,8 @@ describe('a folder that cannot be used', () => {
   });
 
   it('is asked for a size that makes no sense', async () => {
-    expect(await messageOf(openImageFolder(root, { ...options, imageSize: 0 }))).toMatchInlineSnapshot(`
-      "ConfigError: /pets: the image size is 0
+    expect(await messageOf(openImageFolder(root, { ...options, imageSize: 4 }))).toMatchInlineSnapshot(`
+      "ConfigError: /pets: the image size is 4
         fix: use a whole number from 8 to 4096, such as 32, 64 or 256"
     `);
   });

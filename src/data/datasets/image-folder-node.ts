@@ -1,7 +1,8 @@
-/** @file A dataset of image files: class = folder name, the reference's centre crop, mirrored half of the time. */
+/** @file A data set of image files: class = folder name, the reference's centre crop, mirrored half of the time. */
 import { resolve } from 'node:path';
 import sharp from 'sharp';
 import { DataError, UditError } from '../../core/errors.ts';
+import { formatImageSize, type ImageSize, isSquare } from '../../core/image-size.ts';
 import type { RandomKey } from '../../core/random.ts';
 import { type Background, backgroundColour, type Rgb } from '../images/background.ts';
 import { centerCrop } from '../images/center-crop.ts';
@@ -9,14 +10,14 @@ import { decodeRgb } from '../images/image-decode-node.ts';
 import { isMirrored } from '../images/mirror.ts';
 import type { PixelImage } from '../images/pixel-image.ts';
 import { writeModelValues } from '../images/pixels.ts';
-import { checkImageSize, checkReadBuffer, type Dataset } from './dataset.ts';
 import { emptyClassError, type ImageListing, type ListedImage, listImages } from './image-listing-node.ts';
 import type { CachedPixels } from './pixel-cache-node.ts';
 import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
+import { checkReadBuffer, readImageSize, type Samples, UnreadableSample } from './samples.ts';
 
 export interface ImageFolderOptions extends PreparationOptions {
-  /** Height and width of the crops in pixels. */
-  readonly imageSize: number;
+  /** Of the crops in pixels: `32`, or height and width as in `'48x32'`. */
+  readonly imageSize: number | string;
   /** What pictures with transparency are laid on; white by default. */
   readonly background?: Background;
   /** Mirrors half of the training pictures; true by default, as the reference does. */
@@ -34,10 +35,10 @@ export interface SkippedImage {
   readonly reason: string;
 }
 
-export interface ImageFolderDataset extends Dataset {
+export interface ImageFolderSamples extends Samples {
   /**
    * Images left out because they cannot be read. When images are decoded while training, the list grows as they are
-   * met, and each is replaced by the next readable one of its class.
+   * met, and reading one fails with {@link UnreadableSample}.
    */
   readonly skipped: readonly SkippedImage[];
   /** How many images show what is behind them; undefined when images are decoded while training. */
@@ -45,7 +46,7 @@ export interface ImageFolderDataset extends Dataset {
 }
 
 const CHANNELS = 3;
-const MAX_IMAGE_SIZE = 4096;
+const MAX_SIDE = 4096;
 const DEFAULT_MEMORY_LIMIT_BYTES = 2 ** 30;
 
 /**
@@ -57,18 +58,19 @@ const DEFAULT_MEMORY_LIMIT_BYTES = 2 ** 30;
 export async function openImageFolder(
   root: string,
   options: ImageFolderOptions,
-): Promise<ImageFolderDataset> {
-  checkImageSize(root, options.imageSize, MAX_IMAGE_SIZE);
+): Promise<ImageFolderSamples> {
+  const size = readImageSize(root, options.imageSize, MAX_SIDE);
   const { background = 'white' } = options;
-  const resolved = { ...options, background, colour: backgroundColour(root, background) };
+  const resolved = { ...options, size, background, colour: backgroundColour(root, background) };
   const listing = await listImages(root);
-  const bytesInMemory = listing.images.length * options.imageSize ** 2 * CHANNELS;
+  const bytesInMemory = listing.images.length * bytesOf(size);
   return bytesInMemory <= (options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES)
     ? openInMemory(root, listing, resolved)
     : openOnDemand(root, listing, resolved);
 }
 
 interface ResolvedOptions extends ImageFolderOptions {
+  readonly size: ImageSize;
   readonly background: Background;
   /** Of the background; null drops alpha. */
   readonly colour: Rgb | null;
@@ -86,8 +88,9 @@ async function openInMemory(
   root: string,
   listing: ImageListing,
   options: ResolvedOptions,
-): Promise<ImageFolderDataset> {
-  const { imageSize, background, strict = false } = options;
+): Promise<ImageFolderSamples> {
+  const { size, background, strict = false } = options;
+  const imageSize = isSquare(size) ? size.height : formatImageSize(size);
   const files = listing.images.map(({ name, bytes, changedMs }) => [name, bytes, changedMs]);
   const { manifest, pixels } = await cachedOrPrepared<CropManifest>(
     `images-${imageSize}`,
@@ -104,23 +107,22 @@ async function openInMemory(
   const images = listing.images.filter((_, index) => !unreadable.has(index));
   checkClasses(root, listing, images, skipped);
 
-  const bytesPerImage = imageSize * imageSize * CHANNELS;
+  const bytesPerImage = bytesOf(size);
   const cropAt = (index: number): PixelImage => ({
-    width: imageSize,
-    height: imageSize,
+    ...size,
     channels: CHANNELS,
     data: pixels.subarray(index * bytesPerImage, (index + 1) * bytesPerImage),
   });
-  const dataset: ImageFolderDataset = {
-    ...describe(root, listing, images, imageSize),
+  const samples: ImageFolderSamples = {
+    ...describe(root, listing, images, size),
     skipped,
     transparent: manifest.transparent,
     read(index: number, key: RandomKey | null, out: Float32Array): void {
-      checkReadBuffer(dataset, out);
+      checkReadBuffer(samples, out);
       writeModelValues(cropAt(index), out, mayMirror(options, key));
     },
   };
-  return dataset;
+  return samples;
 }
 
 async function prepareCrops(
@@ -128,8 +130,8 @@ async function prepareCrops(
   images: readonly ListedImage[],
   options: ResolvedOptions,
 ): Promise<CachedPixels<CropManifest>> {
-  const { imageSize, strict = false, onProgress } = options;
-  const bytesPerImage = imageSize * imageSize * CHANNELS;
+  const { size, strict = false, onProgress } = options;
+  const bytesPerImage = bytesOf(size);
   const pixels = new Uint8Array(images.length * bytesPerImage);
   const reasons = new Map<number, string>();
   let transparentCount = 0;
@@ -168,68 +170,68 @@ function withoutImages(
   return pixels.subarray(0, end);
 }
 
-function openOnDemand(root: string, listing: ImageListing, options: ResolvedOptions): ImageFolderDataset {
+function openOnDemand(root: string, listing: ImageListing, options: ResolvedOptions): ImageFolderSamples {
   const { images } = listing;
-  const { imageSize, strict = false } = options;
-  const unreadable = new Map<number, SkippedImage>();
+  const { size, strict = false } = options;
+  const unreadable = new Map<number, UnreadableSample>();
   const skipped: SkippedImage[] = [];
 
-  /** The crop of image `index`, or null after noting why there is none. */
-  async function tryCrop(index: number): Promise<Uint8Array | null> {
-    if (unreadable.has(index)) return null;
-    try {
-      return (await readCrop(images[index]!, options)).crop;
-    } catch (error) {
-      const image = { name: images[index]!.name, reason: reasonOf(error) };
-      if (strict) throw unreadableError(root, image);
-      if (!unreadable.has(index)) skipped.push(image);
-      unreadable.set(index, image);
-      return null;
-    }
+  /** Remembers why an image has no crop. */
+  function noteUnreadable(index: number, cause: unknown): UnreadableSample {
+    const { name, label } = images[index]!;
+    const image = { name, reason: reasonOf(cause) };
+    if (strict) throw unreadableError(root, image);
+    const known = unreadable.get(index);
+    if (known !== undefined) return known;
+    const failure = new UnreadableSample({ where: `${root}: ${name}`, problem: image.reason, cause });
+    unreadable.set(index, failure);
+    skipped.push(image);
+    const isClassEmpty = images.every((other, i) => other.label !== label || unreadable.has(i));
+    if (isClassEmpty) throw emptyClassError(root, [listing.classNames[label]!], factsOf(skipped));
+    return failure;
   }
 
-  const dataset: ImageFolderDataset = {
-    ...describe(root, listing, images, imageSize),
+  const samples: ImageFolderSamples = {
+    ...describe(root, listing, images, size),
     skipped,
     transparent: undefined,
     async read(index: number, key: RandomKey | null, out: Float32Array): Promise<void> {
-      checkReadBuffer(dataset, out);
-      const { label } = images[index]!;
-      for (let offset = 0; offset < images.length; offset++) {
-        // Depends on the files alone, so a resumed run sees the same replacement.
-        const candidate = (index + offset) % images.length;
-        if (images[candidate]!.label !== label) continue;
-        const data = await tryCrop(candidate);
-        if (data === null) continue;
-        const crop = { width: imageSize, height: imageSize, channels: CHANNELS, data };
-        return writeModelValues(crop, out, mayMirror(options, key));
-      }
-      throw emptyClassError(root, [listing.classNames[label]!], factsOf(skipped));
+      checkReadBuffer(samples, out);
+      const known = unreadable.get(index);
+      if (known !== undefined) throw known;
+      const crop = await readCrop(images[index]!, options).catch((cause: unknown) => {
+        throw noteUnreadable(index, cause);
+      });
+      writeModelValues({ ...size, channels: CHANNELS, data: crop.crop }, out, mayMirror(options, key));
     },
   };
-  return dataset;
+  return samples;
+}
+
+function bytesOf({ height, width }: ImageSize): number {
+  return height * width * CHANNELS;
 }
 
 function describe(
   root: string,
   { classNames }: ImageListing,
   images: readonly ListedImage[],
-  imageSize: number,
+  { height, width }: ImageSize,
 ) {
   return {
     name: root,
     classNames,
-    imageSize,
-    channels: CHANNELS,
+    shape: [CHANNELS, height, width] as const,
+    space: { kind: 'pixels' } as const,
     length: images.length,
     labels: Int32Array.from(images, (image) => image.label),
     sampleNames: images.map((image) => image.name),
   };
 }
 
-async function readCrop({ path }: ListedImage, { imageSize, colour }: ResolvedOptions) {
+async function readCrop({ path }: ListedImage, { size, colour }: ResolvedOptions) {
   const { image, transparent } = await decodeRgb(path, colour);
-  return { crop: centerCrop(image, imageSize).data, transparent };
+  return { crop: centerCrop(image, size).data, transparent };
 }
 
 function mayMirror({ flip = true }: ImageFolderOptions, key: RandomKey | null): boolean {

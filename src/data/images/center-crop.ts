@@ -1,32 +1,27 @@
-/** @file The square crop that ADM, DiT, SiT and U-DiT train on (`center_crop_arr` of their `train.py`). */
+/** @file The crop that ADM, DiT, SiT and U-DiT train on (`center_crop_arr` of their `train.py`), for any aspect ratio. */
+import type { ImageSize } from '../../core/image-size.ts';
+import { roundHalfToEven } from '../../core/rounding.ts';
 import { cropImage, type PixelImage, sameSize } from './pixel-image.ts';
 import { resample } from './resample.ts';
 
 /**
- * The middle of `image` as `size` × `size` pixels: halved with a box filter while the short side is at least twice
- * `size`, resized bicubically so that the short side is `size`, then cut.
+ * The middle of `image` at the given size: halved with a box filter while it stays at least as large along both sides,
+ * resized bicubically to the smallest picture that covers the size, then cut. For squares this is the reference's crop.
  */
-export function centerCrop(image: PixelImage, size: number): PixelImage {
+export function centerCrop(image: PixelImage, { height, width }: ImageSize): PixelImage {
   let picture = image;
-  while (Math.min(picture.width, picture.height) >= 2 * size) {
+  while (picture.width >= 2 * width && picture.height >= 2 * height) {
     picture = resample(picture, Math.floor(picture.width / 2), Math.floor(picture.height / 2), 'box');
   }
-  const scale = size / Math.min(picture.width, picture.height);
+  const scale = Math.max(width / picture.width, height / picture.height);
   picture = resample(
     picture,
     roundHalfToEven(picture.width * scale),
     roundHalfToEven(picture.height * scale),
     'bicubic',
   );
-  if (sameSize(picture, size, size)) return picture;
-  const left = Math.floor((picture.width - size) / 2);
-  const top = Math.floor((picture.height - size) / 2);
-  return cropImage(picture, left, top, size, size);
-}
-
-/** Python's `round`, which decides the size of the resized picture. */
-function roundHalfToEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+  if (sameSize(picture, width, height)) return picture;
+  const left = Math.floor((picture.width - width) / 2);
+  const top = Math.floor((picture.height - height) / 2);
+  return cropImage(picture, left, top, width, height);
 }

@@ -1,5 +1,6 @@
 /** @file Respacing: running a diffusion of many steps in fewer (Nichol & Dhariwal 2021, section 4). */
 import { ConfigError } from '../../core/errors.ts';
+import { roundHalfToEven } from '../../core/rounding.ts';
 import { cumulativeAlphas } from './schedule.ts';
 
 const WHERE = 'respacing';
@@ -67,6 +68,7 @@ function sectionedSteps(total: number, counts: readonly number[]): number[] {
     // The reference adds strides up; the rounding of the running sum decides ties.
     let position = 0;
     for (let i = 0; i < count; i++) {
+      // `Math.round` would move steps of some counts, such as 7.
       kept.push(start + roundHalfToEven(position));
       position += stride;
     }
@@ -76,14 +78,6 @@ function sectionedSteps(total: number, counts: readonly number[]): number[] {
     throw new ConfigError({ where: WHERE, problem: 'no step is kept', fix: 'ask for at least 1 step' });
   }
   return kept;
-}
-
-/** Python's `round`: a half goes to the even neighbour. `Math.round` would move steps of some counts, such as 7. */
-function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  const remainder = value - below;
-  if (remainder !== 0.5) return remainder < 0.5 ? below : below + 1;
-  return below % 2 === 0 ? below : below + 1;
 }
 
 /** The β of the shorter process, so that ᾱ at every kept step stays what it was. */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { ConfigError } from '../../core/errors.ts';
+import { squareOf } from '../../core/image-size.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
@@ -58,7 +59,7 @@ export function planAblation(grid: Grid): PlannedVariant[] {
   return grid.variants.map((variant) => {
     const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
     try {
-      if (grid.evaluation.samples !== null) expectTiles(config.data.imageSize);
+      if (grid.evaluation.samples !== null) expectTiles(squareOf(config.data.imageSize));
       const cost = variantCost(modelOfConfig(config), config, grid.evaluation);
       return { variant, cost, steps: stepsWithin(grid.budget, cost) };
     } catch (cause) {

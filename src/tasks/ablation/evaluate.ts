@@ -1,6 +1,7 @@
 /** @file What a finished cell is worth: three numbers about the averaged weights of its checkpoint. */
 import { ConfigError } from '../../core/errors.ts';
-import { countPerClass, type Dataset, loadBatch } from '../../data/datasets/dataset.ts';
+import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
+import { countPerClass, loadBatch, type Samples } from '../../data/datasets/samples.ts';
 import type { Split } from '../../data/datasets/split.ts';
 import type { MeasuredObjective } from '../../diffusion/objective.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
@@ -55,12 +56,12 @@ export async function evaluateModel(
 async function heldOutMean(
   { model, weights }: SavedModel,
   measured: MeasuredObjective,
-  dataset: Dataset,
+  samples: Samples,
   passes: number,
   { backend, threads, signal }: EvaluationOptions,
 ): Promise<number> {
   signal.throwIfAborted();
-  const loss = await HeldOutLoss.compile(model, measured, dataset, HELD_OUT_BATCH, backend, { threads });
+  const loss = await HeldOutLoss.compile(model, measured, samples, HELD_OUT_BATCH, backend, { threads });
   try {
     return await loss.measure(weights, passes, signal);
   } finally {
@@ -75,7 +76,8 @@ async function frechetOf(
   { backend, threads, signal }: EvaluationOptions,
 ): Promise<number | null> {
   if (samples === null) return null;
-  expectTiles(data.training.imageSize);
+  const [, height, width] = data.training.shape;
+  expectTiles({ height, width });
   signal.throwIfAborted();
   const parallelism = chooseParallelism({
     batchCount: Math.ceil(samples / DEFAULT_BATCH_SIZE),
@@ -93,13 +95,14 @@ async function frechetOf(
   }
 }
 
-/** @throws ConfigError if the side of pictures is no multiple of 8 */
-export function expectTiles(imageSize: number): void {
-  if (imageSize % MOSAIC === 0) return;
+/** @throws ConfigError if a side of pictures is no multiple of 8 */
+export function expectTiles({ height, width }: ImageSize): void {
+  if (height % MOSAIC === 0 && width % MOSAIC === 0) return;
+  const next = (side: number) => Math.ceil(side / MOSAIC) * MOSAIC;
   throw new ConfigError({
     where: 'evaluation.samples',
-    problem: `pictures of ${imageSize}×${imageSize} cannot be cut into ${MOSAIC}×${MOSAIC} tiles for the Fréchet distance`,
-    fix: `use a data.imageSize such as ${Math.ceil(imageSize / MOSAIC) * MOSAIC}, or set evaluation.samples to null`,
+    problem: `pictures of ${height}×${width} cannot be cut into ${MOSAIC}×${MOSAIC} tiles for the Fréchet distance`,
+    fix: `use a data.imageSize such as ${formatImageSize({ height: next(height), width: next(width) })}, or set evaluation.samples to null`,
   });
 }
 
@@ -113,9 +116,9 @@ async function realStatistics({ training, heldOut }: Split): Promise<FeatureStat
   const total = training.length + heldOut.length;
   const stride = Math.ceil(total / MOST_REAL_PICTURES);
   const features: Float64Array[] = [];
-  for (const dataset of [training, heldOut]) {
-    for (let index = 0; index < dataset.length; index += stride) {
-      const { x } = await loadBatch(dataset, [index], null);
+  for (const samples of [training, heldOut]) {
+    for (let index = 0; index < samples.length; index += stride) {
+      const { x } = await loadBatch(samples, [index], null);
       features.push(mosaics(x));
     }
   }

@@ -4,7 +4,7 @@ import { Difference } from '../../core/difference.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../core/host-tensor.ts';
 import { fold, normal, randomKey, uniform } from '../../core/random.ts';
 import { sizeOf } from '../../core/shape.ts';
-import type { Batch } from '../../data/datasets/dataset.ts';
+import type { Batch } from '../../data/datasets/samples.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import { DiskCache } from '../../engine/compile/disk-cache-node.ts';

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { tinyConfig, tinyDataset } from '../../../../test/support/tiny-training.ts';
+import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { layerOf } from './config-layer.ts';
 import { modelForData } from './model-for-data.ts';
 
 const specWith = (key: string, value: unknown) => {
   const config = tinyConfig(layerOf(key, value));
-  return modelForData(config, tinyDataset(), createObjective(config.objective));
+  return modelForData(config, tinySamples(), createObjective(config.objective));
 };
 
 test('size, channels, classes and outputs follow from data and objective', () => {

@@ -1,6 +1,6 @@
 /** @file The model of a run: its preset and options, fitted to the data and the objective. */
 import { ConfigError } from '../../../core/errors.ts';
-import type { Dataset } from '../../../data/datasets/dataset.ts';
+import type { Samples } from '../../../data/datasets/samples.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
@@ -19,12 +19,12 @@ const PICTURE_CHANNELS = 3;
  */
 export function modelForData(
   { model: { preset, ...options }, data }: Pick<TrainConfig, 'model' | 'data'>,
-  dataset: Pick<Dataset, 'imageSize' | 'channels' | 'classNames'>,
+  { shape: [channels, height], classNames }: Pick<Samples, 'shape' | 'classNames'>,
   objective: FlowObjective | GaussianObjective,
 ): ModelSpec {
   const implied = {
-    inputSize: dataset.imageSize,
-    inChannels: dataset.channels,
+    inputSize: height,
+    inChannels: channels,
     learnSigma: objective.outputsPerChannel === 2,
   };
   const given: Readonly<Record<string, unknown>> = options;
@@ -37,7 +37,7 @@ export function modelForData(
       fix: `leave model.${key} out`,
     });
   }
-  const classes = dataset.classNames.length;
+  const classes = classNames.length;
   const numClasses = options.numClasses ?? classes;
   if (numClasses < classes) {
     throw new ConfigError({
@@ -56,7 +56,7 @@ export function modelOfConfig(config: TrainConfig): ModelSpec {
   const { imageSize } = config.data;
   return modelForData(
     config,
-    { imageSize, channels: PICTURE_CHANNELS, classNames },
+    { shape: [PICTURE_CHANNELS, imageSize, imageSize], classNames },
     createObjective(config.objective),
   );
 }

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { tinyConfig, tinyDataset } from '../../../../test/support/tiny-training.ts';
+import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
 import type { TensorMap } from '../../../core/host-tensor.ts';
 import { randomKey } from '../../../core/random.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const loss of compiled.splice(0)) await loss.release();
 });
 
-const dataset = tinyDataset(10);
+const dataset = tinySamples(10);
 const configOf = (kind: string) => tinyConfig(layerOf('objective.kind', kind));
 
 function modelOf(kind: string) {

@@ -2,7 +2,7 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { hostTensor, type TensorMap, tensorOf, toNumbers } from '../../../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../../../core/random.ts';
-import { type Dataset, loadBatch } from '../../../data/datasets/dataset.ts';
+import { loadBatch, type Samples } from '../../../data/datasets/samples.ts';
 import type { MeasuredObjective } from '../../../diffusion/objective.ts';
 import { type CompileOptions, compileTraining } from '../../../engine/compile/training.ts';
 import { graphOf } from '../../../engine/graph/graph.ts';
@@ -15,13 +15,13 @@ const KEY = fold(randomKey(0), 'held-out loss');
 
 export class HeldOutLoss {
   private readonly session: Session;
-  private readonly dataset: Dataset;
+  private readonly samples: Samples;
   private readonly objective: MeasuredObjective;
   private readonly batchSize: number;
 
-  private constructor(session: Session, dataset: Dataset, objective: MeasuredObjective, batchSize: number) {
+  private constructor(session: Session, samples: Samples, objective: MeasuredObjective, batchSize: number) {
     this.session = session;
-    this.dataset = dataset;
+    this.samples = samples;
     this.objective = objective;
     this.batchSize = batchSize;
   }
@@ -29,14 +29,14 @@ export class HeldOutLoss {
   static async compile(
     model: Denoiser,
     objective: MeasuredObjective,
-    dataset: Dataset,
+    samples: Samples,
     batchSize: number,
     backend: Backend,
     options: CompileOptions = {},
   ): Promise<HeldOutLoss> {
     const { perSample } = buildLoss(model, objective, batchSize, { training: false });
     const session = await compileTraining(graphOf({ loss: perSample }), backend, options);
-    return new HeldOutLoss(session, dataset, objective, batchSize);
+    return new HeldOutLoss(session, samples, objective, batchSize);
   }
 
   /**
@@ -46,8 +46,8 @@ export class HeldOutLoss {
    * @param signal - stops it between batches, with the signal's reason as error
    */
   async measure(weights: TensorMap, passes = 1, signal?: AbortSignal): Promise<number> {
-    const { dataset, batchSize } = this;
-    const turns = dataset.length * passes;
+    const { samples, batchSize } = this;
+    const turns = samples.length * passes;
     // Consecutive pictures are of one class; a stride through the times lets every class meet the whole range.
     const times = toNumbers(this.objective.evaluationTimes(turns));
     const stride = coprimeNear(turns * 0.618, turns);
@@ -59,8 +59,8 @@ export class HeldOutLoss {
       // A last batch that is not full repeats its pictures; the repetitions are not counted.
       const turn = Int32Array.from({ length: batchSize }, (_, i) => start + (i % count));
       const batch = await loadBatch(
-        dataset,
-        turn.map((index) => index % dataset.length),
+        samples,
+        turn.map((index) => index % samples.length),
         null,
       );
       const noise = noiseOf(turn, batch.x.data.length / batchSize);

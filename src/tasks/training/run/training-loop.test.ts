@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { tinyConfig, tinyDataset } from '../../../../test/support/tiny-training.ts';
+import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { createModel } from '../../../networks/registry.ts';
 import { modelForData } from '../config/model-for-data.ts';
@@ -7,7 +7,7 @@ import type { StepResult } from '../step/train-step.ts';
 import { RunDecisions, type StopLimits } from './decisions.ts';
 import { type LoopListener, TrainingLoop } from './training-loop.ts';
 
-const training = tinyDataset(6);
+const training = tinySamples(6);
 const config = tinyConfig({ training: { steps: 4 } });
 const objective = createObjective(config.objective);
 const model = createModel(modelForData(config, training, objective));

@@ -1,7 +1,8 @@
 /** @file The loop of a training, which every rank runs: batches, steps, and the moments at which others listen. */
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { fold, type RandomKey, randomKey } from '../../../core/random.ts';
-import { type Dataset, loadBatch } from '../../../data/datasets/dataset.ts';
+import { BatchLoader } from '../../../data/datasets/batch-loader.ts';
+import type { Samples } from '../../../data/datasets/samples.ts';
 import { ClassBalancedOrder, ShuffledOrder, type TrainingOrder } from '../../../data/datasets/shuffle.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
@@ -31,7 +32,7 @@ export interface LoopListener {
 
 export interface LoopParts {
   readonly config: TrainConfig;
-  readonly training: Dataset;
+  readonly training: Samples;
   readonly model: Denoiser;
   readonly objective: FlowObjective | GaussianObjective;
   readonly trainStep: Pick<TrainStep, 'run'>;
@@ -45,7 +46,7 @@ export interface LoopParts {
 export class TrainingLoop {
   private readonly parts: LoopParts;
   private readonly key: RandomKey;
-  private readonly order: TrainingOrder;
+  private readonly batches: BatchLoader;
   private readonly timer = new StepTimer();
   private step: number;
 
@@ -54,7 +55,9 @@ export class TrainingLoop {
     this.parts = parts;
     this.step = step;
     this.key = randomKey(config.training.seed);
-    this.order = trainingOrder(fold(this.key, 'order'), training, config);
+    const { batchSize } = config.training;
+    const order = trainingOrder(fold(this.key, 'order'), training, config);
+    this.batches = new BatchLoader(order, training, { batchSize, key: fold(this.key, 'augment') });
   }
 
   /**
@@ -67,11 +70,15 @@ export class TrainingLoop {
     const { decisions } = this.parts;
     if (!decisions.isOver(this.step)) for (const one of listeners) await one.onBegin?.(this.step);
     decisions.startClock();
-    while (decisions.goesOn(this.step)) {
-      const report = await this.makeStep();
-      for (const one of listeners) await one.onStep?.(report);
-      // Between steps, signals and timers of the process get their turn: a running session blocks them.
-      await nextTick();
+    try {
+      while (decisions.goesOn(this.step)) {
+        const report = await this.makeStep();
+        for (const one of listeners) await one.onStep?.(report);
+        // Between steps, signals and timers of the process get their turn: a running session blocks them.
+        await nextTick();
+      }
+    } finally {
+      await this.batches.close();
     }
     for (const one of listeners) await one.onEnd?.(this.step);
     return this.step;
@@ -81,12 +88,10 @@ export class TrainingLoop {
     const { config, training, model, objective, trainStep, decisions, lastCheckpoint } = this.parts;
     const { batchSize } = config.training;
     this.timer.start();
-    const nimg = this.step * batchSize;
-    const indices = this.order.indicesAt(nimg, batchSize);
-    const batch = await loadBatch(training, indices, { key: fold(this.key, 'augment'), nimg });
+    const batch = await this.batches.at(this.step * batchSize);
     const step = this.step + 1;
     const result = await trainStep.run(step, drawRandomness(this.key, step, batch, model, objective));
-    const pictures = Array.from(indices, (index) => training.sampleNames[index]!);
+    const pictures = Array.from(batch.indices, (index) => training.sampleNames[index]!);
     expectFiniteStep(step, result, pictures, lastCheckpoint());
     this.step = step;
     this.timer.stop(batchSize);
@@ -95,7 +100,7 @@ export class TrainingLoop {
   }
 }
 
-function trainingOrder(key: RandomKey, { labels, length }: Dataset, { data }: TrainConfig): TrainingOrder {
+function trainingOrder(key: RandomKey, { labels, length }: Samples, { data }: TrainConfig): TrainingOrder {
   return data.balanceClasses ? new ClassBalancedOrder(key, labels) : new ShuffledOrder(key, length);
 }
 

@@ -1,7 +1,7 @@
 /** @file The loss of a batch as a graph, and what it is fed. */
 import { type HostTensor, hostTensor } from '../../../core/host-tensor.ts';
 import { fold, normal, type RandomKey, uniform } from '../../../core/random.ts';
-import type { Batch } from '../../../data/datasets/dataset.ts';
+import type { Batch } from '../../../data/datasets/samples.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
 import type { Loss, MeasuredObjective } from '../../../diffusion/objective.ts';

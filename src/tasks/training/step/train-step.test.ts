@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { tinyConfig, tinyDataset } from '../../../../test/support/tiny-training.ts';
+import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
 import { randomKey } from '../../../core/random.ts';
-import { loadBatch } from '../../../data/datasets/dataset.ts';
+import { loadBatch } from '../../../data/datasets/samples.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import { createModel } from '../../../networks/registry.ts';
@@ -11,7 +11,7 @@ import { TrainState } from './train-state.ts';
 import { TrainStep } from './train-step.ts';
 
 const KEY = randomKey(4);
-const dataset = tinyDataset(4);
+const dataset = tinySamples(4);
 const config = tinyConfig(
   { training: { shards: 1, steps: 100 }, optimizer: { learningRate: 0.01, warmupSteps: 5, clipNorm: 0.5 } },
   { model: { classDropoutProb: 0.25 } },
