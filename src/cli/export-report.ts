@@ -38,12 +38,14 @@ export function describeExport({ saved, checkpoint, paths, bytes, onnx }: Export
   return `${modelLines(saved, checkpoint)}${lines.join('\n')}\n`;
 }
 
-function describeAgreement({ batchSizes, maxAbs, relativeL2, tolerance }: Agreement): string {
-  const batches = `batches of ${batchSizes.join(' and ')}`;
-  return (
-    `against the live model in ${batches}: largest difference ${maxAbs.toExponential(1)}, ` +
-    `relative L2 ${relativeL2.toExponential(1)} (allowed ${tolerance.toExponential(0)})`
-  );
+function describeAgreement({ batchSizes, maxAbs, relativeL2, live, tolerance }: Agreement): string {
+  const agreement =
+    `against the live model in float32, in batches of ${batchSizes.join(' and ')}: ` +
+    `largest difference ${maxAbs.toExponential(1)}, relative L2 ${relativeL2.toExponential(1)} ` +
+    `(allowed ${tolerance.toExponential(live === undefined ? 0 : 1)})`;
+  if (live === undefined) return agreement;
+  const error = `relative L2 ${live.relativeL2.toExponential(1)}`;
+  return `${agreement}\n           the live model in ${live.precision}: ${error}, of which ${live.factor} times is allowed`;
 }
 
 /** `noise f32[N,3,32,32]` */
