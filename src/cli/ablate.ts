@@ -6,12 +6,14 @@ import { openDevice } from '../engine/runtime/devices-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { planAblation, runAblation } from '../tasks/ablation/ablation.ts';
 import { parseGrid } from '../tasks/ablation/grid.ts';
+import { TABLE_FILES } from '../tasks/ablation/report.ts';
 import { formatTable } from '../tasks/ablation/table.ts';
 import { describeGrid, watchAblation } from './ablate-report.ts';
 import { readJsonObject } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 
 interface AblateFlags extends DeviceFlag {
@@ -58,6 +60,8 @@ async function ablate(
   const { $schema: _, ...content } = await readJsonObject(gridPath);
   const grid = parseGrid(content, gridPath, basename(gridPath, '.json'));
   const folder = flags.out ?? join('ablations', grid.name);
+  const tables = TABLE_FILES.map((name) => join(folder, name));
+  await expectHarmlessOutputs('--out', [folder, ...tables], [gridPath]);
   if (flags.dryRun === true) {
     const planned = planAblation(grid);
     terminal.out.write(

@@ -20,6 +20,7 @@ import { type BenchRequest, planBench, TASKS, type Task } from '../tasks/bench/p
 import { contestAsData, contestTitle, formatContest, formatCores } from '../tasks/bench/report.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 
 interface BenchFlags {
@@ -122,6 +123,7 @@ export function registerBench(program: Command, terminal: Terminal): void {
 
 async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
   const { rounds, json = false } = flags;
+  if (flags.profile !== undefined) await expectHarmlessOutputs('--profile', [flags.profile]);
   const coreCount = availableParallelism();
   const { devices, missing } = await findDevices(flags.device);
   const { contests, ...plan } = planBench(requestOf(flags, devices), coreCount);

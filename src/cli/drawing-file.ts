@@ -23,6 +23,11 @@ export function drawingFormats(flag: string, file: string): readonly DrawingForm
   });
 }
 
+/** The files that are written for a name. */
+export function drawingPaths(file: string, formats: readonly DrawingFormat[]): string[] {
+  return formats.map((format) => stemOf(file) + format);
+}
+
 /** The name without the ending of a drawing. */
 export function stemOf(file: string): string {
   return file.replace(/\.(svg|png)$/, '');

@@ -14,12 +14,13 @@ import { compileCache } from '../models/compile-cache-node.ts';
 import type { FoundModel } from '../models/open-model.ts';
 import { termsOf } from '../models/terms-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
-import { writeOnnxExport, writeWeightsExport } from '../tasks/export/export-file-node.ts';
+import { dataPathOf, writeOnnxExport, writeWeightsExport } from '../tasks/export/export-file-node.ts';
 import type { ExportedPart } from '../tasks/export/onnx-export.ts';
 import { describeExport, describeExportAsJson, type ExportReport } from './export-report.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
@@ -94,6 +95,9 @@ async function runExport(
   expectMeaningful(flags, format);
   const checkpoint = await locateCheckpoint(run);
   const path = resolve(flags.out);
+  // A file of weights beside a model is written, or removed if it is an earlier export's.
+  const outputs = format === 'onnx' ? [path, dataPathOf(path)] : [path];
+  await expectHarmlessOutputs('--out', outputs, [checkpoint]);
   const saved = await findCheckpoint(checkpoint, modelRequest(flags));
   try {
     await makeFolder(dirname(path), { fix: 'choose another place with --out' });

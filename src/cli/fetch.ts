@@ -6,6 +6,7 @@ import { WeightsCache } from '../models/hub/weights-cache-node.ts';
 import { interruptible } from './failures.ts';
 import { describeFetched, describeList, describeTerms, watchFetch } from './fetch-report.ts';
 import { numberIn, wholeNumber } from './flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 
 interface FetchFlags {
@@ -76,6 +77,7 @@ async function fetchByName(
   signal: AbortSignal,
 ): Promise<void> {
   const file = publishedFile(name);
+  if (flags.cacheDir !== undefined) await expectHarmlessOutputs('--cache-dir', [flags.cacheDir]);
   const watcher = watchFetch(terminal, file);
   try {
     const fetched = await fetchWeights(file, {

@@ -13,7 +13,8 @@ import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import { describeInspection } from './inspect-report.ts';
-import { modelFromArgument } from './model-argument.ts';
+import { filesRead, modelFromArgument } from './model-argument.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeSpectrum, spectrumOf } from './spectrum.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -87,6 +88,7 @@ async function inspect(
     });
   }
   const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
+  if (flags.svg !== undefined) await expectHarmlessOutputs('--svg', [flags.svg], await filesRead(argument));
   const model = await modelFromArgument(argument, {
     ...(imageSize === undefined ? {} : { imageSize }),
     options: [

@@ -47,6 +47,12 @@ export async function modelFromArgument(argument: string, changes: ModelChanges)
   });
 }
 
+/** The files behind such an argument; none for a preset. */
+export async function filesRead(argument: string): Promise<string[]> {
+  if (Object.hasOwn(PRESETS, argument)) return [];
+  return [argument.endsWith('.json') ? argument : await locateCheckpoint(argument)];
+}
+
 function presetWith(preset: string, { imageSize, options }: ModelChanges): NamedModel {
   const size = imageSize === undefined ? [] : [layerOf('model.inputSize', imageSize)];
   const { model } = resolveTrainConfig([{ model: { preset } }, ...size, ...options]);

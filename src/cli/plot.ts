@@ -6,7 +6,8 @@ import { writeDrawing } from '../charts/png-node.ts';
 import { ConfigError } from '../core/errors.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
 import { type CurveAxis, readCurve } from '../tasks/training/run/curve.ts';
-import { drawingFormats, stemOf } from './drawing-file.ts';
+import { drawingFormats, drawingPaths, stemOf } from './drawing-file.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 
 interface PlotFlags {
@@ -56,6 +57,7 @@ async function plot(
   terminal: Terminal,
 ): Promise<void> {
   const formats = drawingFormats('--out', out);
+  await expectHarmlessOutputs('--out', drawingPaths(out, formats), runs);
   const names = shortestNames(runs);
   const series: Series[] = [];
   // One after another, so that of several bad ones the first is named.

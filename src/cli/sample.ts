@@ -18,6 +18,7 @@ import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
@@ -172,6 +173,7 @@ async function sample(
   signal: AbortSignal,
 ): Promise<void> {
   const path = await locateCheckpoint(run);
+  await expectHarmlessOutputs('--out', [flags.out]);
   const saved = await findCheckpoint(path, modelRequest(flags));
   const { pipeline, device, classes, labels, imageCount, batchCount, memoryPerWorker } =
     await compilePipeline(saved, flags, terminal).finally(saved.close);

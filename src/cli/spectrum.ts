@@ -18,7 +18,8 @@ import {
 } from '../tasks/inspection/spectrum/spectrum.ts';
 import { createSampler } from '../tasks/sampling/sample.ts';
 import type { DeviceFlag } from './device-flag.ts';
-import { drawingFormats, stemOf } from './drawing-file.ts';
+import { drawingFormats, drawingPaths, stemOf } from './drawing-file.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import { formatTable } from './table.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
@@ -52,11 +53,13 @@ export async function spectrumOf(
       fix: 'give a run folder or a checkpoint, or no model for the bundled one',
     });
   }
+  const checkpoint = await locateCheckpoint(argument);
+  await expectHarmlessOutputs('--spectrum', drawingPaths(file, formats), [checkpoint]);
   await makeFolder(dirname(resolve(file)), {
     Failure: ConfigError,
     fix: 'choose another place with --spectrum',
   });
-  const saved = await findCheckpoint(await locateCheckpoint(argument));
+  const saved = await findCheckpoint(checkpoint);
   try {
     const spectrum = await measure(saved, { pictures, seed, device }, terminal, signal);
     const files = await writeDrawing(stemOf(resolve(file)), drawSpectrum(saved.card.name, spectrum), formats);

@@ -12,6 +12,7 @@ import { planTraining, trainInFolder } from '../tasks/training/run/training-sess
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn } from './flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
 
@@ -49,6 +50,7 @@ async function start(
   signal: AbortSignal,
 ): Promise<void> {
   const runPath = join(resultsDir, 'start');
+  await expectHarmlessOutputs('--results-dir', [runPath]);
   const backend = await openDevice(device);
   const config = resolveTrainConfig([await defaultsOfRun(runPath), START_CONFIG]);
   const threads = physicalCores();

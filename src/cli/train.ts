@@ -23,6 +23,7 @@ import { collectAssignments, parseAssignment, readConfigFile } from './config-ar
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, wholeNumber } from './flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import {
   describeBackground,
@@ -122,6 +123,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
 
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const { config, runPath } = await runFromFlags(flags);
+  await expectHarmlessOutputs('--results-dir', [runPath]);
   const watcher = watchRun(terminal, { runPath, until: { step: config.training.steps } });
   const preparing = preparationProgress(terminal);
   try {

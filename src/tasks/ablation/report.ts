@@ -19,9 +19,12 @@ export interface Report extends CommandPaths {
   readonly version: string;
 }
 
+/** What is written beside the drawings. */
+export const TABLE_FILES = ['table.md', 'results.json', 'commands.md'] as const;
+
 export async function writeReport(report: Report): Promise<void> {
   const { grid, results, cells, finished, folder, version } = report;
-  const write = (name: string, text: string) =>
+  const write = (name: (typeof TABLE_FILES)[number], text: string) =>
     writeFileAtomic(join(folder, name), [new TextEncoder().encode(text)]);
   await write('table.md', formatTable(grid, results));
   await write('results.json', `${JSON.stringify({ grid, results }, null, 2)}\n`);

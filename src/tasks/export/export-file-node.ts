@@ -33,6 +33,11 @@ export interface WrittenExport {
   readonly bytes: number;
 }
 
+/** Where the weights of a model lie that are not in it. */
+export function dataPathOf(path: string): string {
+  return `${path}.data`;
+}
+
 /** Far enough below the 2 GiB that a model can have. */
 const MAX_EMBEDDED_BYTES = 1.5 * 2 ** 30;
 
@@ -50,7 +55,7 @@ export async function writeOnnxExport(
   options: ExportFileOptions,
 ): Promise<WrittenExport> {
   const [folder, name] = [dirname(path), basename(path)];
-  const dataFile = `${name}.data`;
+  const dataFile = dataPathOf(name);
   const exported = exportOnnx(saved, { ...options, dataFile });
   const { externalData = exported.model.dataLength > MAX_EMBEDDED_BYTES } = options;
   const files = externalData
@@ -110,7 +115,7 @@ async function checkFile(
 
 async function loadable(path: string, { optimise }: Backend): Promise<LoadableModel> {
   if (optimise !== undefined) return { path, isOptimised: false };
-  const dataPath = `${path}.data`;
+  const dataPath = dataPathOf(path);
   const bytes = await readFile(path);
   return existsSync(dataPath)
     ? { bytes, data: { name: basename(dataPath), bytes: await readFile(dataPath) } }
