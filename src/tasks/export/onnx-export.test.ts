@@ -125,7 +125,7 @@ function quantisedLayers({ node }: GraphProto): QuantisedLayer[] {
   return [...own, ...bodies.flatMap(quantisedLayers)];
 }
 
-/** One of the 62 that shows: wrong keys, for one, change what is drawn by less than int8 does. */
+/** Of the 62, one whose faults show: those of some change what is drawn by less than int8 does. */
 const VISIBLE_LAYER = 33;
 
 /** Twice as large. */

@@ -2,7 +2,7 @@
 import { readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { isSameFile } from '../../../host/files/same-file-node.ts';
-import { listCheckpoints } from './run-folder.ts';
+import { listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 
 /** Files in the folder of a run that it needs to go on, beside its checkpoints. */
 const NEEDED_FILES = ['config.json', 'stats.jsonl'];
