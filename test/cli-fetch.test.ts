@@ -223,6 +223,7 @@ describe('the list', () => {
         "page": "https://huggingface.co/yuchuantian/U-DiT",
         "part": null,
         "path": "ROOT/weights/U-DiT-S-400k.pt",
+        "preset": "U-DiT-S",
         "sha256": "HASH",
         "url": "https://huggingface.co/yuchuantian/U-DiT/resolve/b912cefded105df4eea5d4b0b35cc1ba9013f2d8/U-DiT-S-400k.pt",
         "use": "give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet",

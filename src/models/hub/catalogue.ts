@@ -15,6 +15,8 @@ export interface PublishedFile {
   readonly kind: 'denoiser' | 'autoencoder' | 'features';
   /** What it is, in a few words. */
   readonly about: string;
+  /** The preset of a denoiser; none for networks that udit does not have. */
+  readonly preset?: string;
   /** What to do with it once it is here. */
   readonly use: string;
   readonly url: string;
@@ -42,8 +44,13 @@ function onHuggingFace(repository: string, revision: string, path: string) {
   };
 }
 
-const DRAWS_LATENTS =
-  'give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet';
+/** What to do with a file of this kind once it is here. */
+const USES: Readonly<Record<PublishedFile['kind'], string>> = {
+  denoiser:
+    'give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet',
+  autoencoder: 'for programs of your own: udit has no autoencoders yet',
+  features: 'for programs of your own: udit has no feature networks yet',
+};
 
 function udit(model: string, steps: string, fid: string, file: Pick<PublishedFile, 'size' | 'sha256'>) {
   const name = `${model}-${steps}`;
@@ -51,7 +58,7 @@ function udit(model: string, steps: string, fid: string, file: Pick<PublishedFil
     name,
     kind: 'denoiser',
     about: `${model}, ImageNet 256×256, ${steps} steps, FID ${fid} without guidance`,
-    use: DRAWS_LATENTS,
+    preset: model,
     ...onHuggingFace('yuchuantian/U-DiT', 'b912cefded105df4eea5d4b0b35cc1ba9013f2d8', `${name}.pt`),
     ...file,
     licence: 'Apache-2.0',
@@ -65,7 +72,7 @@ function dit(imageSize: number, steps: string, fid: string) {
     name,
     kind: 'denoiser',
     about: `DiT-XL/2, ImageNet ${imageSize}×${imageSize}, ${steps} steps, FID ${fid} at guidance 1.5`,
-    use: DRAWS_LATENTS,
+    preset: 'DiT-XL/2',
     url: `https://dl.fbaipublicfiles.com/DiT/models/${name}.pt`,
     page: 'https://github.com/facebookresearch/DiT',
     size: about(2.7e9),
@@ -86,11 +93,12 @@ function ditLlama(
     readonly revision?: string;
   },
 ) {
+  const preset = `DiT-LLaMA-${model.replace('-', '/')}`;
   return {
     name: `DiT-LLaMA-${model}`,
     kind: 'denoiser',
-    about: `DiT-LLaMA-${model.replace('-', '/')}, ImageNet 256×256, ${steps / 1000}k steps, FID ${fid} at guidance 1.5`,
-    use: 'for programs of your own: udit has no model of this family yet',
+    about: `${preset}, ImageNet 256×256, ${steps / 1000}k steps, FID ${fid} at guidance 1.5`,
+    preset,
     ...onHuggingFace(`mtgv/DiTLLaMA-${model}`, revision, `${String(steps).padStart(7, '0')}.pt`),
     ...file,
     licence: 'Apache-2.0',
@@ -104,7 +112,6 @@ function autoencoder(variant: string, file: Pick<PublishedFile, 'sha256'> & { re
     name,
     kind: 'autoencoder',
     about: `Stable Diffusion's autoencoder with the ft-${variant} decoder: latents to pictures and back`,
-    use: 'for programs of your own: udit does not decode latents yet',
     ...onHuggingFace(`stabilityai/${name}`, revision, 'diffusion_pytorch_model.safetensors'),
     size: exactly(334_643_276),
     ...known,
@@ -112,7 +119,7 @@ function autoencoder(variant: string, file: Pick<PublishedFile, 'sha256'> & { re
   } as const;
 }
 
-export const CATALOGUE: readonly PublishedFile[] = [
+const ENTRIES: readonly Omit<PublishedFile, 'use'>[] = [
   udit('U-DiT-S', '400k', '31.51', { size: about(236e6) }),
   udit('U-DiT-B', '400k', '16.64', {
     size: about(925e6),
@@ -156,7 +163,6 @@ export const CATALOGUE: readonly PublishedFile[] = [
     name: 'fid-inception',
     kind: 'features',
     about: "pytorch-fid's Inception v3: the features that FID compares",
-    use: 'for programs of your own: udit does not compute FID yet',
     url: 'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',
     page: 'https://github.com/mseitzer/pytorch-fid',
     size: exactly(95_628_359),
@@ -164,6 +170,11 @@ export const CATALOGUE: readonly PublishedFile[] = [
     licence: 'Apache-2.0',
   },
 ];
+
+export const CATALOGUE: readonly PublishedFile[] = ENTRIES.map((entry) => ({
+  ...entry,
+  use: USES[entry.kind],
+}));
 
 /** The entry of this name, whatever its capitals. */
 export function findPublished(name: string): PublishedFile | undefined {

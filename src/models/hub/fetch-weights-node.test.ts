@@ -248,7 +248,7 @@ describe('a name in place of a path', () => {
 
   test('that is something else', async () => {
     expect(await failure(locatePublished('sd-vae-ft-mse', 'denoiser', cache))).toMatchInlineSnapshot(`
-      "ConfigError: sd-vae-ft-mse: a denoiser is needed, this is an autoencoder
+      "ConfigError: sd-vae-ft-mse: this is of kind "autoencoder"; kind "denoiser" is needed
         fix: choose another: udit fetch --list"
     `);
   });

@@ -166,7 +166,7 @@ export async function locatePublished(
   if (file.kind !== kind) {
     throw new ConfigError({
       where: file.name,
-      problem: `a ${kind} is needed, this is an ${file.kind}`,
+      problem: `this is of kind "${file.kind}"; kind "${kind}" is needed`,
       fix: 'choose another: udit fetch --list',
     });
   }

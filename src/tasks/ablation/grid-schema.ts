@@ -60,10 +60,11 @@ export function parseGridFile(content: unknown, where: string): GridFile {
   const { budget } = result.output;
   const named = Object.entries(budget).map(([name, value]) => `${name} ${value}`);
   if (named.length === 1) return result.output;
+  const given = named.length === 0 ? 'none was given' : `given were ${named.join(' and ')}`;
   throw new ConfigError({
     where: `${where}: budget`,
-    problem: named.length === 0 ? 'it says nothing' : `it says both ${named.join(' and ')}`,
-    fix: 'give one of steps, minutes, teraMacs, as in {"steps": 1000}',
+    problem: `exactly one of steps, minutes, teraMacs is needed; ${given}`,
+    fix: 'give one, as in {"steps": 1000}',
   });
 }
 

@@ -186,12 +186,12 @@ describe('refuses', () => {
 
   test('no budget, or two', () => {
     expect(failure({ budget: {} })).toMatchInlineSnapshot(`
-      "ConfigError: grid.json: budget: it says nothing
-        fix: give one of steps, minutes, teraMacs, as in {"steps": 1000}"
+      "ConfigError: grid.json: budget: exactly one of steps, minutes, teraMacs is needed; none was given
+        fix: give one, as in {"steps": 1000}"
     `);
     expect(failure({ budget: { steps: 10, minutes: 5 } })).toMatchInlineSnapshot(`
-      "ConfigError: grid.json: budget: it says both steps 10 and minutes 5
-        fix: give one of steps, minutes, teraMacs, as in {"steps": 1000}"
+      "ConfigError: grid.json: budget: exactly one of steps, minutes, teraMacs is needed; given were steps 10 and minutes 5
+        fix: give one, as in {"steps": 1000}"
     `);
     expect(failure({ budget: { minutes: 0 } })).toMatchInlineSnapshot(`
       "ConfigError: grid.json: budget.minutes: 0 is not valid

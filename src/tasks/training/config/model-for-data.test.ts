@@ -26,21 +26,21 @@ test('they may be stated, and there may be more classes than the data has', () =
 describe('contradictions', () => {
   test('another size', () => {
     expect(() => specWith('model.inputSize', 32)).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: configuration: model.inputSize: it says 32, but /pictures with this objective needs 8
+      [ConfigError: ConfigError: configuration: model.inputSize: is 32, but /pictures with this objective needs 8
         fix: leave model.inputSize out]
     `);
   });
 
   test('a variance that the objective does not learn', () => {
     expect(() => specWith('model.learnSigma', true)).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: configuration: model.learnSigma: it says true, but /pictures with this objective needs false
+      [ConfigError: ConfigError: configuration: model.learnSigma: is true, but /pictures with this objective needs false
         fix: leave model.learnSigma out]
     `);
   });
 
   test('too few classes', () => {
     expect(() => specWith('model.numClasses', 1)).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: configuration: model.numClasses: it says 1, /pictures has 2 classes
+      [ConfigError: ConfigError: configuration: model.numClasses: is 1, but /pictures has 2 classes
         fix: leave --num-classes out, or use 2 or more]
     `);
   });

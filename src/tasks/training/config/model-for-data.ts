@@ -33,7 +33,7 @@ export function modelForData(
     if (stated === undefined || stated === value) continue;
     throw new ConfigError({
       where: `configuration: model.${key}`,
-      problem: `it says ${JSON.stringify(stated)}, but ${data.path} with this objective needs ${JSON.stringify(value)}`,
+      problem: `is ${JSON.stringify(stated)}, but ${data.path} with this objective needs ${JSON.stringify(value)}`,
       fix: `leave model.${key} out`,
     });
   }
@@ -42,7 +42,7 @@ export function modelForData(
   if (numClasses < classes) {
     throw new ConfigError({
       where: 'configuration: model.numClasses',
-      problem: `it says ${JSON.stringify(numClasses)}, ${data.path} has ${classes} classes`,
+      problem: `is ${JSON.stringify(numClasses)}, but ${data.path} has ${classes} classes`,
       fix: `leave --num-classes out, or use ${classes} or more`,
     });
   }
