@@ -10,7 +10,7 @@ import { Difference } from '../src/core/difference.ts';
 import { hostTensor } from '../src/core/host-tensor.ts';
 import { sizeOf } from '../src/core/shape.ts';
 import { toPixels } from '../src/data/images/pixels.ts';
-import { writeGrid } from '../src/data/images/png-node.ts';
+import { writeSheet } from '../src/data/images/png-node.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { locateCheckpoint, openCheckpoint } from '../src/models/bundled-node.ts';
 import type { Precision } from '../src/networks/precision.ts';
@@ -49,7 +49,7 @@ for (const [side, { data }] of pixels.entries()) {
     pairs.set(data.subarray(i * size, (i + 1) * size), (2 * i + side) * size);
   }
 }
-const grid = hostTensor('u8', [2 * count, ...picture], pairs);
-await writeGrid(PICTURE, grid, { columns: 2 * PER_CLASS, rowLabels: classNames, scale: 2 });
+const sheet = hostTensor('u8', [2 * count, ...picture], pairs);
+await writeSheet(PICTURE, sheet, { columns: 2 * PER_CLASS, rowLabels: classNames, scale: 2 });
 console.log(`${count} pictures: relative L2 ${difference.relativeL2.toFixed(4)}`);
 console.log(`mean difference of a pixel: ${(apart / count / size).toFixed(2)} of 255`);

@@ -4,7 +4,7 @@
  *     npx tsx --tsconfig examples/tsconfig.json examples/sample.ts [checkpoint] [picture]
  */
 import { createSampler, toPixels } from 'udit';
-import { bundledModel, cpuBackend, openModel, writeGrid } from 'udit/node';
+import { bundledModel, cpuBackend, openModel, writeSheet } from 'udit/node';
 
 const [checkpoint = bundledModel, picture = 'samples.png'] = process.argv.slice(2);
 const COLUMNS = 6;
@@ -24,5 +24,5 @@ const images = await sampler.generate({
   },
 });
 await sampler.release();
-await writeGrid(picture, toPixels(images), { columns: COLUMNS, rowLabels: classNames });
+await writeSheet(picture, toPixels(images), { columns: COLUMNS, rowLabels: classNames });
 console.log(`see ${picture}`);

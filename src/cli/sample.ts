@@ -54,7 +54,7 @@ Examples:
 export function registerSample(program: Command, terminal: Terminal): void {
   const command = program
     .command('sample')
-    .description('draw images from a checkpoint: PNG files, a labelled grid, or an .npz archive')
+    .description('draw images from a checkpoint: PNG files, a labelled sheet, or an .npz archive')
     .argument(
       '[run]',
       'run folder (its latest checkpoint), .safetensors or .pt file; by default the bundled model',
@@ -68,7 +68,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
-    .option('--no-png', 'write no PNG files and no grid')
+    .option('--no-png', 'write no PNG files and no sheet')
     .option('--previews', 'write previews.png: what the model sees in a picture, step by step')
     .option('--json', 'print the result as JSON')
     .optionsGroup('Where to run it:')

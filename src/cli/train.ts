@@ -108,7 +108,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .option('--name <name>', 'name of this run (default: from model and data)')
     .option('--log-every <n>', 'steps between lines of stats.jsonl', count)
     .option('--evaluate-every <n>', 'steps between held-out losses', count)
-    .option('--sample-every <n>', 'steps between sample grids', count)
+    .option('--sample-every <n>', 'steps between sample sheets', count)
     .option('--ckpt-every <n>', 'steps between checkpoints', count)
     .optionsGroup('This session:')
     .option('--stop-after <n>', 'stop at this step; the run can go on later', count)

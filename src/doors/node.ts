@@ -5,7 +5,7 @@ export { type EmojiOptions, openEmoji } from '../data/datasets/emoji-node.ts';
 export { type ImageFolderOptions, openImageFolder } from '../data/datasets/image-folder-node.ts';
 export type { Samples } from '../data/datasets/samples.ts';
 export { decodeRgb } from '../data/images/image-decode-node.ts';
-export { encodePng, writeGrid, writePng } from '../data/images/png-node.ts';
+export { encodePng, writePng, writeSheet } from '../data/images/png-node.ts';
 export { DiskCache, type DiskCacheOptions } from '../engine/compile/disk-cache-node.ts';
 export { cpuBackend } from '../engine/runtime/cpu-node.ts';
 export { DEVICES, type DeviceRequest, openDevice } from '../engine/runtime/devices-node.ts';

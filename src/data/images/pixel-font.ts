@@ -1,5 +1,5 @@
 /**
- * @file A small bitmap font for the labels of sample grids, so that they look the same on every machine, also on one
+ * @file A small bitmap font for the labels of contact sheets, so that they look the same on every machine, also on one
  * without fonts. Glyphs are drawn row by row; missing rows at the bottom are empty.
  */
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { tensorOf } from '../../core/host-tensor.ts';
-import { drawGrid } from './grid.ts';
 import { decodeRgb } from './image-decode-node.ts';
-import { encodePng, writeGrid, writePng } from './png-node.ts';
+import { encodePng, writePng, writeSheet } from './png-node.ts';
+import { drawSheet } from './sheet.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -40,8 +40,8 @@ describe('PNG files', () => {
       Array.from({ length: 24 }, (_, i) => i * 10),
     );
     const options = { columns: 2, rowLabels: ['both'] };
-    await writeGrid(path, images, options);
-    const sheet = drawGrid(images, options);
+    await writeSheet(path, images, options);
+    const sheet = drawSheet(images, options);
     const written = (await decodeRgb(path, null)).image;
     expect([written.width, written.height]).toEqual([sheet.width, sheet.height]);
     expect(new Uint8Array(written.data)).toEqual(sheet.data);

@@ -2,8 +2,8 @@
 import sharp from 'sharp';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
-import { drawGrid, type GridOptions } from './grid.ts';
 import type { PixelImage } from './pixel-image.ts';
+import { drawSheet, type SheetLayout } from './sheet.ts';
 
 /** A picture of one (grey) or three channels as the bytes of a PNG file. */
 export async function encodePng({ width, height, channels, data }: PixelImage): Promise<Uint8Array> {
@@ -21,6 +21,10 @@ export async function writePng(path: string, image: PixelImage): Promise<void> {
  *
  * @param images - `u8[N,H,W,C]`
  */
-export async function writeGrid(path: string, images: HostTensor<'u8'>, options: GridOptions): Promise<void> {
-  await writePng(path, drawGrid(images, options));
+export async function writeSheet(
+  path: string,
+  images: HostTensor<'u8'>,
+  options: SheetLayout,
+): Promise<void> {
+  await writePng(path, drawSheet(images, options));
 }

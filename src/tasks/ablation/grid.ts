@@ -148,7 +148,7 @@ const MEASUREMENTS_PER_RUN = 20;
 
 /**
  * The configuration of a cell. Where the base says nothing, the held-out loss is measured twenty times, as often a
- * checkpoint is written, and no sample grids are drawn.
+ * checkpoint is written, and no sample sheets are drawn.
  *
  * @param defaults - of the run in the cell's folder
  * @throws ConfigError naming the variant

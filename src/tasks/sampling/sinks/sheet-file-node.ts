@@ -1,5 +1,5 @@
 /** @file Contact sheets as PNG files: of the pictures, or of how they came into being. */
-import { writeGrid } from '../../../data/images/png-node.ts';
+import { writeSheet } from '../../../data/images/png-node.ts';
 import { PreviewSheet, Sheet } from './sheet.ts';
 import { pixelsOf, type Sink } from './sink.ts';
 
@@ -26,7 +26,7 @@ export function sheetFile(
         if (cell !== undefined) sheet.place(Math.floor(cell / columns), cell % columns, pixels, i);
       }
     },
-    close: () => writeSheet(path, sheet, rowLabels),
+    close: () => writeIfAny(path, sheet, rowLabels),
   };
 }
 
@@ -44,12 +44,12 @@ export function previewsFile(path: string, { stepCount, rowLabels, rowOf }: Prev
   return {
     put: async () => undefined,
     onStep: (progress) => sheet.add(progress),
-    close: () => writeSheet(path, sheet, rowLabels),
+    close: () => writeIfAny(path, sheet, rowLabels),
   };
 }
 
-async function writeSheet(path: string, { images, columns }: Sheet, rowLabels?: readonly string[]) {
+async function writeIfAny(path: string, { images, columns }: Sheet, rowLabels?: readonly string[]) {
   if (images === undefined) return { paths: [] };
-  await writeGrid(path, images, { columns, ...(rowLabels && { rowLabels }) });
+  await writeSheet(path, images, { columns, ...(rowLabels && { rowLabels }) });
   return { paths: [path] };
 }

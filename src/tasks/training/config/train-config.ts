@@ -55,7 +55,7 @@ const trainingSchema = v.strictObject({
 
 const loggingSchema = v.strictObject({
   logEvery: count,
-  /** Steps between sample grids; null draws none. */
+  /** Steps between sample sheets; null draws none. */
   sampleEvery: countOrOff,
   /** Steps between held-out losses; null measures none. */
   evaluateEvery: countOrOff,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tensorOf, zeros } from '../../core/host-tensor.ts';
-import { drawGrid } from './grid.ts';
 import type { PixelImage } from './pixel-image.ts';
+import { drawSheet } from './sheet.ts';
 
 /** `count` grey pictures of 2×1 pixels: 10·n and 10·n + 5. */
 const pictures = (count: number) =>
@@ -18,9 +18,9 @@ const pixelAt = (sheet: PixelImage, row: number, column: number) => {
 
 const PADDING = 6;
 
-describe('drawGrid', () => {
+describe('drawSheet', () => {
   it('puts pictures row by row, each pixel enlarged to a square', () => {
-    const sheet = drawGrid(pictures(5), { columns: 3, scale: 4 });
+    const sheet = drawSheet(pictures(5), { columns: 3, scale: 4 });
     expect([sheet.width, sheet.height]).toEqual([3 * (8 + PADDING) + PADDING, 2 * (4 + PADDING) + PADDING]);
     for (let n = 0; n < 5; n++) {
       const left = PADDING + (n % 3) * (8 + PADDING);
@@ -35,19 +35,19 @@ describe('drawGrid', () => {
   });
 
   it('keeps colours', () => {
-    const sheet = drawGrid(tensorOf('u8', [1, 1, 1, 3], [10, 20, 30]), { columns: 1, scale: 1 });
+    const sheet = drawSheet(tensorOf('u8', [1, 1, 1, 3], [10, 20, 30]), { columns: 1, scale: 1 });
     expect(pixelAt(sheet, PADDING, PADDING)).toEqual([10, 20, 30]);
   });
 
   it('enlarges small pictures and leaves large ones', () => {
     const widthOf = (size: number) =>
-      drawGrid(zeros('u8', [1, size, size, 1]), { columns: 1 }).width - 2 * PADDING;
+      drawSheet(zeros('u8', [1, size, size, 1]), { columns: 1 }).width - 2 * PADDING;
     expect([32, 64, 128, 256].map(widthOf)).toEqual([96, 128, 128, 256]);
   });
 
   it('writes each label beside the middle of its row, and nothing into the pictures', () => {
     const images = tensorOf('u8', [2, 32, 32, 1], Array(2 * 32 * 32).fill(255));
-    const sheet = drawGrid(images, { columns: 1, scale: 2, rowLabels: ['a cat', ''] });
+    const sheet = drawSheet(images, { columns: 1, scale: 2, rowLabels: ['a cat', ''] });
     const darkRows = new Set<number>();
     for (let row = 0; row < sheet.height; row++) {
       for (let column = 0; column < sheet.width; column++) {
@@ -63,40 +63,41 @@ describe('drawGrid', () => {
 
   it('breaks long labels between words', () => {
     const images = zeros('u8', [1, 64, 64, 1]);
-    const widthWith = (label: string) => drawGrid(images, { columns: 1, scale: 1, rowLabels: [label] }).width;
+    const widthWith = (label: string) =>
+      drawSheet(images, { columns: 1, scale: 1, rowLabels: [label] }).width;
     expect(widthWith('a label of many words in a row')).toBeLessThan(
       widthWith('a_label_of_many_words_in_a_row'),
     );
   });
 
   it('does not run over the sheet when a row is lower than a line of text', () => {
-    const sheet = drawGrid(pictures(1), { columns: 1, scale: 1, rowLabels: ['Smileys & Emotion'] });
+    const sheet = drawSheet(pictures(1), { columns: 1, scale: 1, rowLabels: ['Smileys & Emotion'] });
     expect(sheet.data.length).toBe(sheet.width * sheet.height * 3);
   });
 });
 
-describe('a grid that cannot be drawn', () => {
+describe('a sheet that cannot be drawn', () => {
   it('has pictures of another shape', () => {
-    expect(() => drawGrid(zeros('u8', [1, 2, 2, 4]), { columns: 1 })).toThrowErrorMatchingInlineSnapshot(
-      `[ShapeError: ShapeError: drawGrid: pictures are u8[N,H,W,C] with 1 or 3 channels and N at least 1, these are [1,2,2,4]]`,
+    expect(() => drawSheet(zeros('u8', [1, 2, 2, 4]), { columns: 1 })).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: ShapeError: drawSheet: pictures are u8[N,H,W,C] with 1 or 3 channels and N at least 1, these are [1,2,2,4]]`,
     );
   });
 
   it('has no columns, or half pixels', () => {
-    expect(() => drawGrid(pictures(2), { columns: 0 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: drawGrid: columns is 0
+    expect(() => drawSheet(pictures(2), { columns: 0 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: drawSheet: columns is 0
         fix: use a whole number from 1]
     `);
-    expect(() => drawGrid(pictures(2), { columns: 1, scale: 1.5 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: drawGrid: scale is 1.5
+    expect(() => drawSheet(pictures(2), { columns: 1, scale: 1.5 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: drawSheet: scale is 1.5
         fix: use a whole number from 1]
     `);
   });
 
   it('has another number of labels than rows', () => {
     const options = { columns: 2, rowLabels: ['cat'] };
-    expect(() => drawGrid(pictures(4), options)).toThrowErrorMatchingInlineSnapshot(
-      `[ConfigError: ConfigError: drawGrid: 1 row labels for 2 rows of 2 pictures]`,
+    expect(() => drawSheet(pictures(4), options)).toThrowErrorMatchingInlineSnapshot(
+      `[ConfigError: ConfigError: drawSheet: 1 row labels for 2 rows of 2 pictures]`,
     );
   });
 });

@@ -8,7 +8,7 @@ import { imageAt } from './pixels.ts';
 
 // N batch · H W C picture
 
-export interface GridOptions {
+export interface SheetLayout {
   readonly columns: number;
   /** One per row, at the left; usually the class names. */
   readonly rowLabels?: readonly string[];
@@ -31,9 +31,9 @@ const MAX_LINE_WIDTH = 90;
  *
  * @param images - `u8[N,H,W,C]` with one (grey) or three channels
  */
-export function drawGrid(images: HostTensor<'u8'>, options: GridOptions): PixelImage {
+export function drawSheet(images: HostTensor<'u8'>, options: SheetLayout): PixelImage {
   const { columns, rowLabels = [] } = options;
-  checkGrid(images, options);
+  checkSheet(images, options);
   const [count, height, width] = images.shape as [number, number, number, number];
   const scale = options.scale ?? Math.max(1, Math.round(COMFORTABLE_SIZE / width));
   const rows = Math.ceil(count / columns);
@@ -58,18 +58,18 @@ export function drawGrid(images: HostTensor<'u8'>, options: GridOptions): PixelI
   return sheet;
 }
 
-function checkGrid(images: HostTensor<'u8'>, { columns, rowLabels, scale }: GridOptions): void {
+function checkSheet(images: HostTensor<'u8'>, { columns, rowLabels, scale }: SheetLayout): void {
   const [count = 0, , , channels] = images.shape;
   if (images.shape.length !== 4 || count < 1 || (channels !== 1 && channels !== 3)) {
     throw new ShapeError({
-      where: 'drawGrid',
+      where: 'drawSheet',
       problem: `pictures are u8[N,H,W,C] with 1 or 3 channels and N at least 1, these are ${formatShape(images.shape)}`,
     });
   }
   for (const [name, value] of Object.entries({ columns, scale: scale ?? 1 })) {
     if (Number.isInteger(value) && value >= 1) continue;
     throw new ConfigError({
-      where: 'drawGrid',
+      where: 'drawSheet',
       problem: `${name} is ${value}`,
       fix: 'use a whole number from 1',
     });
@@ -77,7 +77,7 @@ function checkGrid(images: HostTensor<'u8'>, { columns, rowLabels, scale }: Grid
   const rows = Math.ceil(count / columns);
   if (rowLabels !== undefined && rowLabels.length !== rows) {
     throw new ConfigError({
-      where: 'drawGrid',
+      where: 'drawSheet',
       problem: `${rowLabels.length} row labels for ${rows} rows of ${columns} pictures`,
     });
   }

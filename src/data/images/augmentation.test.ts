@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fold, randomKey } from '../../core/random.ts';
+import { fillCanvas, isMirrored, placeRandomly } from './augmentation.ts';
 import { filledImage, type PixelImage } from './pixel-image.ts';
-import { fillCanvas, placeRandomly } from './placement.ts';
 
 const SIZE = 32;
 const keys = Array.from({ length: 400 }, (_, i) => fold(randomKey(5), i));
@@ -29,6 +29,10 @@ function blackBox({ width, height, data }: PixelImage): Box {
 function isColumnDark(data: Uint8Array, width: number, height: number, x: number): boolean {
   return Array.from({ length: height }, (_, y) => data[y * width + x]).includes(0);
 }
+
+it('isMirrored is a fair coin', () => {
+  expect(Math.abs(keys.filter(isMirrored).length - 200)).toBeLessThan(50); // five standard deviations
+});
 
 describe('placeRandomly', () => {
   const boxes = keys.map((key) => blackBox(placeRandomly(blackMaster, SIZE, key)));

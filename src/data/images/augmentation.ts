@@ -1,10 +1,12 @@
-/**
- * @file Augmentation of pictures drawn on an empty background: slightly smaller, anywhere they still fit. Nothing is ever cut off, and the smaller picture is resampled from a larger master, so it stays as sharp
- * as the plain one.
- */
-import { fold, type RandomKey, randomIntegers } from '../../core/random.ts';
+/** @file What training varies about pictures: they are mirrored, and moved on an empty background. */
+import { fold, type RandomKey, randomIntegers, uniform } from '../../core/random.ts';
 import { filledImage, type PixelImage, pasteImage } from './pixel-image.ts';
 import { resample } from './resample.ts';
+
+/** Whether left and right are exchanged, which suits nearly every picture: a fair coin per key. */
+export function isMirrored(key: RandomKey): boolean {
+  return uniform(fold(key, 'mirror'), 1)[0]! < 0.5;
+}
 
 /** At most this share of the size is taken away: 3 pixels of 32. */
 const MAX_SHRINK = 3 / 32;
@@ -16,7 +18,11 @@ export function fillCanvas(master: PixelImage, size: number): PixelImage {
   return resample(master, size, size, 'box');
 }
 
-/** `master` shrunk to between 29/32 and 32/32 of `size` and put somewhere on a white `size` × `size` canvas. */
+/**
+ * A picture drawn on an empty background, put somewhere else: `master` shrunk to between 29/32 and 32/32 of `size`, on a
+ * white `size` × `size` canvas. Nothing is cut off, and a picture resampled from a larger master stays as sharp as the
+ * plain one.
+ */
 export function placeRandomly(master: PixelImage, size: number, key: RandomKey): PixelImage {
   const largestShrink = Math.round(size * MAX_SHRINK);
   const shrink = randomIntegers(fold(key, 'shrink'), 1, largestShrink + 1)[0]!;
