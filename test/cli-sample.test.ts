@@ -209,6 +209,24 @@ describe('sampling', () => {
     expect(drawn[2]!.equals(drawn[0]!)).toBe(true);
   });
 
+  test('no more workers than batches, whatever is asked for', async () => {
+    const flags = ['--classes', 'owl', '--count', '2', '--workers', '999'];
+    const { code, out, err } = await sample('many workers', ...flags);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain('2 workers of 1 thread, batches of 1, ');
+  });
+
+  test.each([
+    ['ConfigError: --count: 6,000,000,000 images at once need', '--count', '2G'],
+    ['ConfigError: --batch-size: a batch of 3000000 images needs', '--count', '1M', '--batch-size', '3M'],
+    ["error: option '--threads <n>' argument '999' is invalid", '--threads', '999'],
+    ['ConfigError: sampling a flow: steps is 1000000000', '--steps', '1000000000'],
+  ])('%s', async (beginning, ...flags) => {
+    const { code, out, err } = await udit('sample', run, '--out', join(root, 'too much'), ...flags);
+    expect({ code, out, beginning: err.slice(0, beginning.length) }).toEqual({ code: 2, out: '', beginning });
+    expect(await readdir(root)).not.toContain('too much');
+  });
+
   test('WebAssembly draws the same pictures up to rounding', async () => {
     expect(await sample('cpu', '--count', '1', '--classes', 'owl')).toMatchObject({ code: 0 });
     expect(await sample('wasm', '--count', '1', '--classes', 'owl', '--device', 'wasm')).toMatchObject({

@@ -262,6 +262,7 @@ describe('a dry run', () => {
     expect(out.split('\n').slice(0, 6).join('\n')).toMatchInlineSnapshot(`
       "run         ROOT/my runs/dry
       model       DiT-S/2, 3,908 parameters
+      memory      at least 161 kB, of which a step takes 82.4 kB
       data        11 training and 5 held-out pictures in 2 classes
       skipped     0
       transparent 0
@@ -270,13 +271,25 @@ describe('a dry run', () => {
     expect(await readdir(join(root, 'my runs'))).toEqual(before);
   });
 
+  test('says what a training would take that is refused here, before it leaves a trace', async () => {
+    const large = ['--global-batch-size', '1000000000'];
+    const dry = await train('too large', ...large, '--dry-run');
+    expect(dry.code).toBe(0);
+    expect(dry.out).toMatch(/memory {6}at least .* TB, .*: more than the .* that there are\n/);
+    const { code, err } = await train('too large', ...large);
+    expect(code).toBe(2);
+    expect(err).toMatch(/^ConfigError: training: it needs at least .* TB of memory, there are .*\n/);
+    await expect(readdir(pathIn('too large'))).rejects.toThrow('ENOENT');
+  });
+
   test('for scripts', async () => {
     const { out } = await train('dry', '--dry-run', '--json');
     expect(JSON.parse(out)).toMatchObject({
       run: 'ROOT/my runs/dry',
       config: { training: { steps: 20 } },
       model: { family: 'DiT', config: { inputSize: 8, numClasses: 2 } },
-      parameters: expect.any(Number),
+      parameters: 3908,
+      memoryBytes: expect.any(Number),
     });
   });
 });

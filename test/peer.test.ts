@@ -44,7 +44,8 @@ test.skipIf(!hasTorch)('it works when udit tells it to', async () => {
   const request = { model: 'DiT-S/8', tasks: ['sample'], batches: [2], workers: [1], threads: [1] } as const;
   const { contests } = planBench(
     { ...request, precisions: ['f32'], devices: ['cpu'], sampling: { steps: 1 } },
-    1,
+    { coreCount: 1, memory: Number.POSITIVE_INFINITY },
+    () => 0,
   );
   const contestant = await rivals[0]!.start(contests[0]!, { workers: 2, threads: 1 }, ended.signal);
   expect(await contestant.run()).toBeGreaterThan(0);

@@ -12,7 +12,7 @@ import { describeGrid, watchAblation } from './ablate-report.ts';
 import { readJsonObject } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { wholeNumber } from './flags.ts';
+import { threadCount } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -42,7 +42,7 @@ export function registerAblate(program: Command, terminal: Terminal): void {
     .argument('<grid>', 'JSON file: base, variants, axes, seeds, budget, evaluation')
     .option('--out <folder>', 'where everything goes (default: ablations/ and the name of the grid)')
     .addOption(deviceOption())
-    .option('--threads <n>', 'CPU threads (default: one per core)', wholeNumber({ from: 1 }))
+    .option('--threads <n>', 'CPU threads (default: one per core)', threadCount)
     .option('--dry-run', 'list the cells and their cost, and stop')
     .option('--json', 'print the results as JSON')
     .addHelpText('after', EXAMPLES)

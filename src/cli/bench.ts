@@ -10,6 +10,7 @@ import { macsOf, sumMacs, totalMacs } from '../engine/graph/macs.ts';
 import { DEVICE_REQUESTS, type DeviceRequest, findDevice } from '../engine/runtime/devices-node.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
+import { memoryLimit } from '../host/machine/memory-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { presetSpec } from '../networks/presets.ts';
 import { createModel } from '../networks/registry.ts';
@@ -18,6 +19,7 @@ import { type ContestResult, runContest } from '../tasks/bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../tasks/bench/peer.ts';
 import { type BenchRequest, planBench, TASKS, type Task } from '../tasks/bench/plan.ts';
 import { contestAsData, contestTitle, formatContest, formatCores } from '../tasks/bench/report.ts';
+import { workloadBytes } from '../tasks/bench/workload-memory.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
@@ -126,7 +128,11 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
   if (flags.profile !== undefined) await expectHarmlessOutputs('--profile', [flags.profile]);
   const coreCount = availableParallelism();
   const { devices, missing } = await findDevices(flags.device);
-  const { contests, ...plan } = planBench(requestOf(flags, devices), coreCount);
+  const { contests, ...plan } = planBench(
+    requestOf(flags, devices),
+    { coreCount, memory: memoryLimit() },
+    workloadBytes,
+  );
   const skipped = [...missing, ...plan.skipped];
   if (contests.length === 0) {
     throw new ConfigError({

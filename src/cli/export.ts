@@ -16,9 +16,11 @@ import { termsOf } from '../models/terms-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { dataPathOf, writeOnnxExport, writeWeightsExport } from '../tasks/export/export-file-node.ts';
 import type { ExportedPart } from '../tasks/export/onnx-export.ts';
+import { expectBatchFits } from '../tasks/sampling/enough-memory-node.ts';
+import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { describeExport, describeExportAsJson, type ExportReport } from './export-report.ts';
 import { interruptible } from './failures.ts';
-import { wholeNumber } from './flags.ts';
+import { threadCount, wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
@@ -78,7 +80,7 @@ export function registerExport(program: Command, terminal: Terminal): void {
   withModelFlags(command).optionsGroup('How it draws (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('Where to check it:')
-    .option('--threads <n>', 'CPU threads (default: one per physical core)', wholeNumber({ from: 1 }))
+    .option('--threads <n>', 'CPU threads (default: one per physical core)', threadCount)
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: ExportFlags) =>
       interruptible((signal) => runExport(run, flags, terminal, signal)),
@@ -138,6 +140,9 @@ async function exportModel(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Written> {
+  if (flags.batchSize !== undefined) {
+    expectBatchFits(flags.batchSize, (images) => workerBytes(saved.model, images));
+  }
   const progress = startProgress(terminal, { title: 'checking', total: 1 });
   try {
     const { paths, bytes, ...onnx } = await writeOnnxExport(path, saved, {

@@ -51,6 +51,24 @@ describe('exit codes and what is printed', () => {
     expect(report('a string').err).toContain('unexpected error: a string\n');
   });
 
+  test.each([
+    () => new Float32Array(2 ** 53),
+    () => new ArrayBuffer(2 ** 53 - 1),
+    () => new Array(2 ** 32),
+    () => 'x'.repeat(2 ** 30),
+  ])('an array or text too large to make is wrong usage: %s', (make) => {
+    let error: unknown;
+    try {
+      make();
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(report(error)).toMatchObject({
+      code: EXIT_CODES.usage,
+      err: expect.stringMatching(/^ConfigError: memory: an array that is asked for cannot be made/),
+    });
+  });
+
   test('a stack trace, with the cause, on request only', () => {
     const cause = new Error('disk gone');
     const error = new CheckpointError({ where: 'a', problem: 'cannot be read', cause });

@@ -45,7 +45,8 @@ export async function interruptible<T>(run: (signal: AbortSignal) => Promise<T>)
 }
 
 /** Prints what went wrong and returns the exit code. A stack trace is shown on request only. */
-export function reportFailure(error: unknown, { err }: Terminal, { verbose }: { verbose: boolean }): number {
+export function reportFailure(error: unknown, terminal: Terminal, { verbose }: { verbose: boolean }): number {
+  const { err } = terminal;
   if (error instanceof CommanderError) {
     // Commander has printed it; its code is 0 where help or the version was asked for.
     return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
@@ -59,12 +60,31 @@ export function reportFailure(error: unknown, { err }: Terminal, { verbose }: { 
     if (verbose) err.write(`${stackFrames(error)}\n`);
     return error instanceof ConfigError ? EXIT_CODES.usage : EXIT_CODES.failure;
   }
+  if (isTooLarge(error)) {
+    const tooLarge = new ConfigError({
+      where: 'memory',
+      problem: `an array that is asked for cannot be made (${error.message})`,
+      fix: 'use smaller numbers for what is asked for: batches, images, classes, widths',
+      cause: error,
+    });
+    return reportFailure(tooLarge, terminal, { verbose });
+  }
   const unexpected = error instanceof Error ? error : new Error(String(error));
   err.write(`unexpected error: ${unexpected.message}\n`);
   err.write(
     verbose ? `${stackFrames(unexpected)}\n` : '  run the command again with --verbose to see where\n',
   );
   return EXIT_CODES.failure;
+}
+
+/** Is it how JavaScript says that an array or a text is larger than it can be, or than memory? */
+function isTooLarge(error: unknown): error is RangeError {
+  return (
+    error instanceof RangeError &&
+    /^Invalid (typed )?array length|^Array buffer allocation failed|^Invalid string length/.test(
+      error.message,
+    )
+  );
 }
 
 /** The codes that the system gives when a reader or a terminal has gone. */

@@ -13,6 +13,16 @@ export function wholeNumber({ from }: { readonly from: number }): (text: string)
   };
 }
 
+/** More than any processor has wait for each other, and more still cannot be started. */
+const MOST_THREADS = 256;
+
+/** Parses a number of threads. */
+export function threadCount(text: string): number {
+  const count = wholeNumber({ from: 1 })(text);
+  if (count <= MOST_THREADS) return count;
+  throw new InvalidArgumentError(`At most ${MOST_THREADS} threads can be used.`);
+}
+
 /** A parser of values separated by commas, each by `parse`. */
 export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
   return (text) => text.split(',').map((item) => parse(item.trim()));

@@ -1,13 +1,17 @@
 /** @file `udit sample`: images from a checkpoint. */
 import { type Command, Option } from 'commander';
+import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
+import { isGpu } from '../engine/runtime/session.ts';
+import { freeMemory } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { evenBatchSize } from '../tasks/sampling/batch-plan.ts';
 import { chooseClasses } from '../tasks/sampling/classes.ts';
+import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
 import { chooseParallelism } from '../tasks/sampling/parallelism.ts';
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
@@ -16,12 +20,13 @@ import { chooseSettings, DEFAULT_BATCH_SIZE, drawsPixels } from '../tasks/sampli
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { wholeNumber } from './flags.ts';
+import { threadCount, wholeNumber } from './flags.ts';
 import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
+import { plural } from './wording.ts';
 
 interface SampleFlags extends ModelFlags, SamplingFlags, DeviceFlag {
   readonly classes: string;
@@ -83,11 +88,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
       'batches drawn at once (default: one per processor core, as far as there are batches)',
       wholeNumber({ from: 1 }),
     )
-    .option(
-      '--threads <n>',
-      'CPU threads of each worker (default: 1, more for few images)',
-      wholeNumber({ from: 1 }),
-    )
+    .option('--threads <n>', 'CPU threads of each worker (default: 1, more for few images)', threadCount)
     .option(
       '--batch-size <n>',
       `most images in a batch (default: ${DEFAULT_BATCH_SIZE})`,
@@ -112,25 +113,36 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
+  expectImagesFit('--count', imageCount);
   const batchSize = evenBatchSize(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);
   const batchCount = Math.ceil(imageCount / batchSize);
   const { card, model } = saved;
   const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
-  const memoryPerWorker = workerBytes(model, batchSize, settings.cfgInterval !== undefined);
+  const bytesFor = (images: number) => workerBytes(model, images, settings.cfgInterval !== undefined);
+  const memoryPerWorker = bytesFor(batchSize);
   const backend = await openDevice(flags.device);
+  if (!isGpu(backend.name)) expectBatchFits(batchSize, bytesFor);
+  const freeBytes = freeMemory();
+  const parallelism = chooseParallelism({
+    cores: backend.name === 'cpu' ? physicalCores() : 1,
+    workers: flags.workers,
+    threads: flags.threads,
+    batchCount,
+    freeBytes,
+    workerBytes: memoryPerWorker,
+  });
+  const { workers } = parallelism;
+  if (workers < Math.min(flags.workers ?? 1, batchCount)) {
+    terminal.err.write(
+      `note: ${plural(workers, 'worker')} instead of ${flags.workers}: that is what cores and ${formatBytes(freeBytes)} of free memory are for\n`,
+    );
+  }
   const pipeline = await createPipeline(saved, {
     ...settings,
     backend,
     precision: flags.precision,
     batchSize,
-    ...chooseParallelism({
-      cores: backend.name === 'cpu' ? physicalCores() : 1,
-      workers: flags.workers,
-      threads: flags.threads,
-      batchCount,
-      freeBytes: process.availableMemory(),
-      workerBytes: memoryPerWorker,
-    }),
+    ...parallelism,
     cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
   });
   return { pipeline, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };

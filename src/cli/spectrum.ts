@@ -16,6 +16,7 @@ import {
   octaveShares,
   type Spectrum,
 } from '../tasks/inspection/spectrum/spectrum.ts';
+import { expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
 import { createSampler } from '../tasks/sampling/sample.ts';
 import type { DeviceFlag } from './device-flag.ts';
 import { drawingFormats, drawingPaths, stemOf } from './drawing-file.ts';
@@ -46,6 +47,7 @@ export async function spectrumOf(
   signal: AbortSignal,
 ): Promise<DrawnSpectrum> {
   const formats = drawingFormats('--spectrum', file);
+  expectImagesFit('--pictures', pictures);
   if (Object.hasOwn(PRESETS, argument) || argument.endsWith('.json')) {
     throw new ConfigError({
       where: '--spectrum',

@@ -58,7 +58,7 @@ async function start(
   const preparing = preparationProgress(terminal);
   try {
     const { observer } = watcher;
-    const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal });
+    const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal, backend });
     preparing.stop();
     terminal.err.write(
       `training ${config.model.preset} (${(plan.parameterCount / 1e6).toFixed(1)} M parameters) for ${minutes} minutes on ${plan.data.training.length} emoji\n`,

@@ -3,9 +3,11 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { formatBytes } from '../core/byte-size.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
+import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
 import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
@@ -22,7 +24,7 @@ import {
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { numberIn, wholeNumber } from './flags.ts';
+import { numberIn, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import {
@@ -114,7 +116,7 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .option('--stop-after <n>', 'stop at this step; the run can go on later', count)
     .option('--max-minutes <x>', 'stop after this time; the run can go on later', numberIn(0, 1e6))
     .addOption(deviceOption())
-    .option('--threads <n>', 'CPU threads (default: one per core)', count)
+    .option('--threads <n>', 'CPU threads (default: one per core)', threadCount)
     .option('--dry-run', 'print configuration, model and data, and stop')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', EXAMPLES)
@@ -128,14 +130,20 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   const preparing = preparationProgress(terminal);
   try {
     const { observer } = watcher;
-    const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal });
+    const backend = await openDevice(flags.device);
+    const plan = await planTraining(config, {
+      observer,
+      onPreparing: preparing.update,
+      signal,
+      backend,
+      dryRun: flags.dryRun === true,
+    });
     preparing.stop();
     if (flags.dryRun === true) {
       const start = await planStart(config, plan, runPath);
       terminal.out.write(describePlan(config, plan, start, runPath, flags.json === true));
       return;
     }
-    const backend = await openDevice(flags.device);
     const threads = flags.threads ?? physicalCores();
     const result = await trainInFolder(plan, {
       config,
@@ -196,13 +204,26 @@ function describePlan(
   runPath: string,
   json: boolean,
 ): string {
-  const { data, spec, parameterCount, transparent } = plan;
+  const { data, spec, parameterCount, memory, transparent } = plan;
+  const memoryBytes = memory.state + memory.step;
+  const limit = memoryLimit();
+  const excess = memoryBytes > limit ? `: more than the ${formatBytes(limit)} that there are` : '';
   if (json) {
-    return `${JSON.stringify({ run: runPath, config, start, model: spec, parameters: parameterCount, transparent })}\n`;
+    const described = {
+      run: runPath,
+      config,
+      start,
+      model: spec,
+      parameters: parameterCount,
+      memoryBytes,
+      transparent,
+    };
+    return `${JSON.stringify(described)}\n`;
   }
   return [
     `run         ${runPath}`,
     `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
+    `memory      at least ${formatBytes(memoryBytes)}, of which a step takes ${formatBytes(memory.step)}${excess}`,
     `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
     `skipped     ${plan.skipped.length}`,
     `transparent ${describeTransparency(plan, config)}`,

@@ -226,14 +226,21 @@ export function flowTimes({ steps, shift = 1 }: SamplingOptions, [from, to]: Int
   });
 }
 
+/** The plan of a step is kept in memory, and no image needs that many. */
+const MOST_STEPS = 100_000;
+
 function expectSteps(steps: SamplingOptions['steps'], least: 1 | 2): number {
-  if (typeof steps === 'number' && Number.isInteger(steps) && steps >= least) return steps;
+  if (typeof steps === 'number' && Number.isInteger(steps) && steps >= least && steps <= MOST_STEPS) {
+    return steps;
+  }
   throw new ConfigError({
     where: 'sampling a flow',
     problem:
-      least === 1
-        ? `steps is ${steps}: a positive integer is needed`
-        : `steps is ${steps}: an integer from 2 is needed, the last step included`,
+      Number(steps) > MOST_STEPS
+        ? `steps is ${steps}: at most ${MOST_STEPS} are planned`
+        : least === 1
+          ? `steps is ${steps}: a positive integer is needed`
+          : `steps is ${steps}: an integer from 2 is needed, the last step included`,
     fix: 'use 50',
   });
 }

@@ -19,6 +19,9 @@ export interface ModelFile {
   readonly isOptimised: boolean;
 }
 
+/** A process has address space for about a hundred threads with a runtime each; more abort it. */
+export const MOST_WORKERS = 64;
+
 export interface SessionOptions {
   /** Threads inside one operation. Default 1: throughput comes from several one-thread sessions. */
   readonly threads?: number;

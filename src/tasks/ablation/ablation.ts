@@ -8,8 +8,10 @@ import { squareOf } from '../../core/image-size.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { expectImagesFit } from '../sampling/enough-memory-node.ts';
 import { modelOfConfig } from '../training/config/model-for-data.ts';
 import { defaultsOfRun } from '../training/run/run-folder.ts';
+import { expectEnoughMemory } from '../training/run/training-memory.ts';
 import { planTraining } from '../training/run/training-session.ts';
 import { type Cell, cellFolder, readMetrics } from './cell.ts';
 import { completeCell } from './complete-cell.ts';
@@ -59,13 +61,23 @@ export function planAblation(grid: Grid): PlannedVariant[] {
   return grid.variants.map((variant) => {
     const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
     try {
-      if (grid.evaluation.samples !== null) expectTiles(squareOf(config.data.imageSize));
+      const { samples } = grid.evaluation;
+      if (samples !== null) {
+        expectTiles(squareOf(config.data.imageSize));
+        expectImagesFit('evaluation.samples', samples, drawnBytes(config));
+      }
       const cost = variantCost(modelOfConfig(config), config, grid.evaluation);
       return { variant, cost, steps: stepsWithin(grid.budget, cost) };
     } catch (cause) {
       throw inVariant(cause, variant);
     }
   });
+}
+
+/** Of each picture that is compared with the data: all are drawn, and then turned into grey levels. */
+function drawnBytes({ data: { imageSize } }: Cell['config']): number {
+  const [copies, channels] = [2, 3];
+  return copies * channels * imageSize ** 2 * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Work of one cell, in multiply-accumulates. */
@@ -79,8 +91,8 @@ export function cellMacs({ cost }: Pick<PlannedVariant, 'cost'>, steps: number):
  * @throws the signal's reason when it is aborted; the same call goes on
  */
 export async function runAblation(options: AblationOptions): Promise<VariantResult[]> {
-  const { grid, folder, signal } = options;
-  planAblation(grid); // refuses what cannot work before anything is written
+  const { folder, signal } = options;
+  expectPossible(options);
   await makeFolder(folder, { Failure: ConfigError, fix: 'choose a writable folder with --out' });
   const onWait = ({ processId }: LockHolder) => {
     throw new ConfigError({
@@ -91,6 +103,18 @@ export async function runAblation(options: AblationOptions): Promise<VariantResu
   };
   const lock = { signal, onWait, Failure: ConfigError };
   return withLock(join(folder, 'ablation.lock'), lock, () => completeAblation(options));
+}
+
+/** Refuses what cannot work before anything is written. */
+function expectPossible({ grid, backend }: AblationOptions): void {
+  for (const { variant } of planAblation(grid)) {
+    try {
+      const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
+      expectEnoughMemory(modelOfConfig(config, 1), config, backend.name);
+    } catch (cause) {
+      throw inVariant(cause, variant);
+    }
+  }
 }
 
 /** {@link runAblation}, alone in its folder. */
@@ -151,9 +175,9 @@ async function prepare(
   const observer = { onWarning };
   try {
     const { spec } = await planTraining(config, {
+      ...options,
       observer,
       onPreparing: options.observer.onPreparing,
-      signal: options.signal,
     });
     const cost = variantCost(spec, config, grid.evaluation);
     const steps =

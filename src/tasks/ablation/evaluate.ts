@@ -7,6 +7,7 @@ import type { MeasuredObjective } from '../../diffusion/objective.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import { variationalBound } from '../../diffusion/variational-bound.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
+import { freeMemory } from '../../host/machine/memory-node.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from '../../metrics/frechet.ts';
 import { MOSAIC, mosaicStatistics, mosaics } from '../../metrics/mosaic.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
@@ -82,7 +83,7 @@ async function frechetOf(
   const parallelism = chooseParallelism({
     batchCount: Math.ceil(samples / DEFAULT_BATCH_SIZE),
     cores: backend.name === 'cpu' ? threads : 1,
-    freeBytes: process.availableMemory(),
+    freeBytes: freeMemory(),
     workerBytes: workerBytes(saved.model, DEFAULT_BATCH_SIZE),
   });
   const sampler = await createSampler(saved, { ...requested, ...parallelism, backend });

@@ -14,7 +14,11 @@ const request = (changes: Partial<BenchRequest> = {}): BenchRequest => ({
 });
 
 const shortly = (changes: Partial<BenchRequest>, coreCount: number) => {
-  const { contests, skipped } = planBench(request(changes), coreCount);
+  const { contests, skipped } = planBench(
+    request(changes),
+    { coreCount, memory: 1e9 },
+    ({ batch }) => batch * 1e6,
+  );
   const names = contests.map(
     ({ task, batch, device, cores, workloads }) =>
       `${task} ${batch} ${device} on ${cores}: ${workloads.map(({ workers, threads }) => `${workers}×${threads}`).join(' ')}`,
@@ -71,4 +75,11 @@ test('says what is left out, and why', () => {
       ],
     }
   `);
+});
+
+test('leaves out what memory does not suffice for', () => {
+  expect(shortly({ batches: [8, 100_000] }, 1)).toEqual({
+    names: ['forward 8 cpu on 1: 1×1'],
+    skipped: ['forward with a batch of 100000 needs some 100 GB of memory, there are 1.00 GB'],
+  });
 });

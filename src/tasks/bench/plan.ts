@@ -1,6 +1,8 @@
 /** @file What is measured: every combination of what was asked for that can be run here. */
+
+import { formatBytes } from '../../core/byte-size.ts';
 import type { SamplerName } from '../../diffusion/samplers.ts';
-import type { BackendName } from '../../engine/runtime/session.ts';
+import { type BackendName, isGpu, MOST_WORKERS } from '../../engine/runtime/session.ts';
 import type { Precision } from '../../networks/precision.ts';
 
 export const TASKS = ['forward', 'sample', 'train'] as const;
@@ -57,13 +59,25 @@ export interface BenchPlan {
   readonly skipped: readonly string[];
 }
 
-/** @param coreCount - of this machine: what needs more would measure how cores are shared */
-export function planBench(request: BenchRequest, coreCount: number): BenchPlan {
+/** What workloads are measured on. */
+export interface BenchMachine {
+  /** What needs more would measure how cores are shared. */
+  readonly coreCount: number;
+  /** What needs more is not there: in bytes. */
+  readonly memory: number;
+}
+
+/** @param bytesOf - what a workload takes */
+export function planBench(
+  request: BenchRequest,
+  machine: BenchMachine,
+  bytesOf: (workload: Workload) => number,
+): BenchPlan {
   const contests = new Map<string, Contest>();
   const skipped = new Set<string>();
   for (const workload of combinations(request)) {
     const { task, batch, device, workers, threads } = workload;
-    const obstacle = obstacleTo(workload, coreCount);
+    const obstacle = obstacleTo(workload, machine) ?? lackOfMemory(workload, machine, bytesOf);
     if (obstacle !== undefined) {
       skipped.add(obstacle);
       continue;
@@ -96,15 +110,29 @@ function profiled(folder: string | undefined, workload: Workload): Workload {
   return { ...workload, profilePrefix: `${folder}/${name}` };
 }
 
-function obstacleTo(workload: Workload, coreCount: number): string | undefined {
+function obstacleTo(workload: Workload, { coreCount }: BenchMachine): string | undefined {
   const { task, batch, device, workers, threads, precision } = workload;
   if (workers * threads > coreCount) {
     return `${workers} workers of ${threads} threads need ${workers * threads} cores, there are ${coreCount}`;
   }
+  if (workers > MOST_WORKERS)
+    return `${workers} workers are too many for a process, ${MOST_WORKERS} the most`;
   if (batch % workers !== 0)
     return `a batch of ${batch} cannot be shared out evenly among ${workers} workers`;
   if (device !== 'cpu' && workers * threads > 1) return `${device} has one worker of one thread`;
   if ((device === 'webgpu' || device === 'cuda') && precision !== 'f32') return `${precision} is for CPUs`;
   if (task === 'train' && precision !== 'f32') return `training is in f32, not in ${precision}`;
   return undefined;
+}
+
+function lackOfMemory(
+  workload: Workload,
+  { memory }: BenchMachine,
+  bytesOf: (workload: Workload) => number,
+): string | undefined {
+  const { task, batch, device } = workload;
+  if (isGpu(device)) return undefined;
+  const needed = bytesOf(workload);
+  if (needed <= memory) return undefined;
+  return `${task} with a batch of ${batch} needs some ${formatBytes(needed)} of memory, there are ${formatBytes(memory)}`;
 }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { readSafetensors } from '../../formats/file-node.ts';
+import { freeMemory } from '../../host/machine/memory-node.ts';
 import { openSavedModel } from '../../models/open-model.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
 import { chooseParallelism } from './parallelism.ts';
@@ -69,7 +70,7 @@ async function drawClassSheet(
   const parallelism = chooseParallelism({
     batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
     cores: backend.name === 'cpu' ? threads : 1,
-    freeBytes: process.availableMemory(),
+    freeBytes: freeMemory(),
     workerBytes: workerBytes(model.model, DEFAULT_BATCH_SIZE),
   });
   const pipeline = await createPipeline(model, { backend, ...parallelism, steps });

@@ -1,4 +1,5 @@
 /** @file How many batches are drawn at once, and with how many threads each. */
+import { MOST_WORKERS } from '../../engine/runtime/session.ts';
 
 export interface Parallelism {
   readonly workers: number;
@@ -17,15 +18,20 @@ export interface ParallelismRequest {
   readonly threads?: number | undefined;
 }
 
+/** Two for each core, where a core has two threads. */
+const WORKERS_PER_CORE = 2;
+
 /**
  * Completes what the user left open: a worker of one thread per core as long as there are batches for them, since
  * threads inside one operation wait for each other. With fewer batches, or too little memory for more workers, the cores
- * that are left are their threads.
+ * that are left are their threads. Workers as asked for have one thread; those without a batch, memory or a core of
+ * their own are left out, which changes no image.
  */
 export function chooseParallelism(request: ParallelismRequest): Parallelism {
   const { batchCount, cores, freeBytes, workerBytes } = request;
-  if (request.workers !== undefined) return { workers: request.workers, threads: request.threads ?? 1 };
-  const fitting = Math.floor(cores / (request.threads ?? 1));
-  const workers = Math.max(1, Math.min(fitting, batchCount, Math.floor(freeBytes / workerBytes)));
-  return { workers, threads: request.threads ?? Math.max(1, Math.floor(cores / workers)) };
+  const asked = request.workers ?? Math.floor(cores / (request.threads ?? 1));
+  const useful = Math.min(batchCount, WORKERS_PER_CORE * cores, MOST_WORKERS);
+  const workers = Math.max(1, Math.min(asked, useful, Math.floor(freeBytes / workerBytes)));
+  const threadsLeft = request.workers === undefined ? Math.max(1, Math.floor(cores / workers)) : 1;
+  return { workers, threads: request.threads ?? threadsLeft };
 }

@@ -19,7 +19,10 @@ const PICTURE_CHANNELS = 3;
  */
 export function modelForData(
   { model: { preset, ...options }, data }: Pick<TrainConfig, 'model' | 'data'>,
-  { shape: [channels, height], classNames }: Pick<Samples, 'shape' | 'classNames'>,
+  {
+    shape: [channels, height],
+    classNames,
+  }: Pick<Samples, 'shape'> & { readonly classNames: { readonly length: number } },
   objective: FlowObjective | GaussianObjective,
 ): ModelSpec {
   const implied = {
@@ -49,11 +52,17 @@ export function modelForData(
   return presetSpec(preset, { ...options, ...implied, numClasses });
 }
 
-/** What {@link modelForData} would make, without opening the data: with as many classes as the preset if none are stated. */
-export function modelOfConfig(config: TrainConfig): ModelSpec {
-  const numClasses = config.model.numClasses ?? presetSpec(config.model.preset).config.numClasses;
-  const classNames = new Array<string>(numClasses).fill('');
+/**
+ * What {@link modelForData} would make, without opening the data.
+ *
+ * @param classes - if none are stated; default: as many as the preset has
+ */
+export function modelOfConfig(
+  config: TrainConfig,
+  classes = presetSpec(config.model.preset).config.numClasses,
+): ModelSpec {
   const { imageSize } = config.data;
+  const classNames = { length: config.model.numClasses ?? classes };
   return modelForData(
     config,
     { shape: [PICTURE_CHANNELS, imageSize, imageSize], classNames },

@@ -5,6 +5,7 @@ import { ConfigError } from '../../../core/errors.ts';
 import { count, countOrOff, fraction, positive } from '../../../core/values.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../../../data/images/background.ts';
 import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
+import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import type { Family } from '../../../networks/registry.ts';
 import { expectedValue, isUnknownKey } from './config-issue.ts';
@@ -97,6 +98,13 @@ export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset
 
 function expectWholeShards(config: TrainConfig): TrainConfig {
   const { batchSize, shards } = config.training;
+  if (shards > MOST_WORKERS) {
+    throw new ConfigError({
+      where: 'configuration: training.shards',
+      problem: `${shards} parts of a batch cannot be worked on side by side, at most ${MOST_WORKERS} can`,
+      fix: 'use as many as there are cores',
+    });
+  }
   if (batchSize % shards === 0) return config;
   throw new ConfigError({
     where: 'configuration: training.shards',

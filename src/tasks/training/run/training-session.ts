@@ -13,12 +13,13 @@ import { makeFolder } from '../../../host/files/make-folder-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
-import { modelForData } from '../config/model-for-data.ts';
+import { modelForData, modelOfConfig } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import type { DrawSamples } from './run-recorder.ts';
+import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
 import { type RunResult, runTraining } from './training-run.ts';
 
 export interface SessionOptions {
@@ -46,13 +47,26 @@ export interface TrainingPlan {
   readonly transparent: number | undefined;
   readonly spec: ModelSpec;
   readonly parameterCount: number;
+  readonly memory: TrainingMemory;
 }
 
-/** @throws the signal's reason when it is aborted while pictures are prepared */
+/** What {@link planTraining} needs of a session. */
+export interface PlanningOptions
+  extends Pick<SessionOptions, 'onPreparing' | 'observer' | 'signal' | 'backend'> {
+  /** The training may be for another machine, and need more memory than this one has. */
+  readonly dryRun?: boolean;
+}
+
+/**
+ * @throws ConfigError if the training cannot fit into memory
+ * @throws the signal's reason when it is aborted while pictures are prepared
+ */
 export async function planTraining(
   config: TrainConfig,
-  { onPreparing, observer, signal }: Pick<SessionOptions, 'onPreparing' | 'observer' | 'signal'>,
+  { onPreparing, observer, signal, backend = cpuBackend, dryRun = false }: PlanningOptions,
 ): Promise<TrainingPlan> {
+  // Before pictures are prepared: with a class at least, if nothing tells how many there are.
+  if (!dryRun) expectEnoughMemory(modelOfConfig(config, 1), config, backend.name);
   const { path, imageSize, augment, background, strict, heldOutFraction } = config.data;
   const preparation = {
     imageSize,
@@ -73,6 +87,7 @@ export async function planTraining(
     transparent: dataset.transparent,
     spec,
     parameterCount: countParameters(createModel(spec).parameters()),
+    memory: (dryRun ? trainingMemory : expectEnoughMemory)(spec, config, backend.name),
   };
 }
 

@@ -92,7 +92,8 @@ export class LossGradients {
   }
 }
 
-function gradientGraph(
+/** Loss, its terms and the gradients of all trained parameters. */
+export function gradientGraph(
   model: Denoiser,
   objective: FlowObjective | GaussianObjective,
   batchSize: number,

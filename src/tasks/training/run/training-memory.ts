@@ -1,0 +1,73 @@
+/** @file What a training takes at least, from shapes alone: nothing is allocated to find out. */
+
+import { formatBytes } from '../../../core/byte-size.ts';
+import { ConfigError } from '../../../core/errors.ts';
+import { createObjective } from '../../../diffusion/objectives.ts';
+import { peakLiveBytes } from '../../../engine/graph/liveness.ts';
+import { type BackendName, isGpu } from '../../../engine/runtime/session.ts';
+import { memoryLimit } from '../../../host/machine/memory-node.ts';
+import { countParameters } from '../../../networks/nn/module.ts';
+import { createModel, type ModelSpec } from '../../../networks/registry.ts';
+import type { TrainConfig } from '../config/train-config.ts';
+import { gradientGraph } from '../step/loss-gradients.ts';
+
+/** In bytes. */
+export interface TrainingMemory {
+  /** Weights, gradients, moments and the average. */
+  readonly state: number;
+  /** Pictures of a step, and what it computes of them. */
+  readonly step: number;
+}
+
+/** Weights, their gradients, both moments and the average. */
+const COPIES_OF_PARAMETERS = 5;
+/** Pictures, noise, their mixture and the prediction. */
+const COPIES_OF_PICTURES = 4;
+
+type MemoryConfig = Pick<TrainConfig, 'objective' | 'training'>;
+
+/**
+ * An estimate from below, which is all the lower where a step is computed on a GPU, in memory of its own, or where the
+ * rest does not fit anyway.
+ */
+export function trainingMemory(
+  spec: ModelSpec,
+  config: MemoryConfig,
+  device: BackendName,
+  limit = memoryLimit(),
+): TrainingMemory {
+  const model = createModel(spec);
+  const { inChannels, inputSize } = model.config;
+  const { batchSize, shards } = config.training;
+  // Each further shard has gradients of its own.
+  const copies = COPIES_OF_PARAMETERS + shards - 1;
+  const state = copies * bytesOf(countParameters(model.parameters()));
+  const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * inChannels * inputSize ** 2);
+  // A graph that is far too large has tables that do not fit themselves.
+  if (isGpu(device) || state + pictures > limit) return { state, step: pictures };
+  const graph = gradientGraph(model, createObjective(config.objective), batchSize / shards);
+  return { state, step: shards * peakLiveBytes(graph) };
+}
+
+/** @throws ConfigError if the training cannot fit into memory */
+export function expectEnoughMemory(
+  spec: ModelSpec,
+  config: MemoryConfig,
+  device: BackendName,
+  limit = memoryLimit(),
+): TrainingMemory {
+  const memory = trainingMemory(spec, config, device, limit);
+  const { state, step } = memory;
+  if (state + step <= limit) return memory;
+  throw new ConfigError({
+    where: 'training',
+    problem: `it needs at least ${formatBytes(state + step)} of memory, there are ${formatBytes(limit)}`,
+    facts: [
+      ['weights, gradients, moments, average', formatBytes(state)],
+      [`a step of ${config.training.batchSize} images`, formatBytes(step)],
+    ],
+    fix: `use ${state > step ? 'fewer parameters: fewer classes or a smaller width' : 'a smaller --global-batch-size, --image-size or model'}`,
+  });
+}
+
+const bytesOf = (count: number): number => count * Float32Array.BYTES_PER_ELEMENT;
