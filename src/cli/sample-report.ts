@@ -41,7 +41,7 @@ export function describeResult(
   files: SampleFiles,
 ): string {
   const lines = [
-    `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${(files.elapsedMs / 1000 / imageCount).toFixed(2)} s each` +
+    `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${secondsPerImage(files).toFixed(2)} s each` +
       (sampler.nfe === undefined ? `, ${reached.meanNfe.toFixed(1)} evaluations of the network` : ''),
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
@@ -52,7 +52,7 @@ export function describeResult(
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, device, memoryPerWorker, imageCount, seed, reached }: DrawnSamples,
+  { saved, path, sampler, device, memoryPerWorker, seed, reached }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -77,9 +77,14 @@ export function describeAsJson(
     grid: files.gridPath ?? null,
     previews: files.previewsPath ?? null,
     npz: files.npzPath ?? null,
-    secondsPerImage: files.elapsedMs / 1000 / imageCount,
+    secondsPerImage: secondsPerImage(files),
   };
   return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+/** Of those that this run has drawn. */
+function secondsPerImage({ elapsedMs, images, found }: SampleFiles): number {
+  return elapsedMs / 1000 / Math.max(1, images.length - found);
 }
 
 function stepsOf({ stepCount }: ImageSampler): string {

@@ -1,4 +1,6 @@
 /** @file `udit sample`: images from a checkpoint. */
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
@@ -148,6 +150,17 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   return { pipeline, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
 }
 
+/** Which weights these are: a file that has not changed has the same. */
+async function originOf({ source }: OpenCheckpoint, path: string): Promise<Record<string, unknown>> {
+  const { size, mtimeMs } = await stat(path);
+  return {
+    checkpoint: resolve(path),
+    bytes: size,
+    modified: new Date(mtimeMs).toISOString(),
+    weights: source,
+  };
+}
+
 /** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
 const ADAPTIVE_PARTS = 100;
 
@@ -157,9 +170,16 @@ class Reached {
   /** Evaluations of the network, of all batches. */
   nfe = 0;
   readonly #shares = new Map<number, number>();
+  #batchesFound = 0;
 
   /** @param parts - of the way of one batch */
   constructor(readonly parts: number) {}
+
+  /** These batches were drawn by an earlier run. */
+  skip(images: number, batchSize: number): void {
+    this.imagesDone += images;
+    this.#batchesFound = Math.ceil(images / batchSize);
+  }
 
   add({ first, share, nfe, x0 }: StepProgress): void {
     this.#shares.set(first, share);
@@ -169,12 +189,13 @@ class Reached {
   }
 
   get partsDone(): number {
-    return Math.round(this.parts * [...this.#shares.values()].reduce((sum, share) => sum + share, 0));
+    const shares = [...this.#shares.values()].reduce((sum, share) => sum + share, this.#batchesFound);
+    return Math.round(this.parts * shares);
   }
 
   /** Of a batch, on average. */
   get meanNfe(): number {
-    return this.nfe / this.#shares.size;
+    return this.nfe / Math.max(1, this.#shares.size);
   }
 }
 
@@ -218,7 +239,14 @@ async function sample(
       png: flags.png,
       npz: flags.npz === true,
       previews: flags.previews === true,
+      origin: { device, ...(await originOf(saved, path)) },
       signal,
+      onResume: (found) => {
+        terminal.err.write(
+          `note: ${found} of ${imageCount} are in the archive already: going on after them\n`,
+        );
+        reached.skip(found, sampler.batchSize);
+      },
       onStep: (step) => {
         reached.add(step);
         progress.update(reached.partsDone, `${reached.imagesDone} of ${imageCount} images`);

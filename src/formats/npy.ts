@@ -61,9 +61,8 @@ export function parseNpy(bytes: Uint8Array, where: string): HostTensor {
   return isFortranOrder ? toRowMajor(tensor) : tensor;
 }
 
-/** The chunks of an `.npy` file of version 1; the values are not copied. */
-export function serialiseNpy(tensor: HostTensor): [header: Uint8Array, values: Uint8Array] {
-  const { dtype, shape, data } = tensor;
+/** What stands before the values in an `.npy` file of version 1. */
+export function npyHeader(dtype: DType, shape: Shape): Uint8Array {
   const axes = shape.length === 1 ? `${shape[0]},` : shape.join(', ');
   const text = `{'descr': '${DESCRIPTORS[dtype]}', 'fortran_order': False, 'shape': (${axes}), }`;
   const prefixBytes = MAGIC.length + 4;
@@ -72,7 +71,7 @@ export function serialiseNpy(tensor: HostTensor): [header: Uint8Array, values: U
     char.charCodeAt(0),
   );
   new DataView(header.buffer).setUint16(MAGIC.length + 2, headerBytes, true);
-  return [header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)];
+  return header;
 }
 
 function parseHeader(bytes: Uint8Array, where: string): Header {

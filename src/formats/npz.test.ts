@@ -3,8 +3,8 @@ import { strToU8, zipSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
 import { DataError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, tensorOf } from '../core/host-tensor.ts';
-import { parseNpy, serialiseNpy } from './npy.ts';
-import { parseNpz, serialiseNpz, UNNAMED_ARRAY } from './npz.ts';
+import { parseNpy } from './npy.ts';
+import { parseNpz, UNNAMED_ARRAY } from './npz.ts';
 
 const SHAPE = [2, 3, 4];
 const COUNT = Array.from({ length: 24 }, (_, i) => i);
@@ -78,38 +78,6 @@ describe('files that NumPy wrote', () => {
 
   test('format version 2', () => {
     expect(parseNpy(fixture('version2.npy'), 'version2.npy')).toEqual(tensorOf('f32', SHAPE, COUNT));
-  });
-});
-
-describe('writing', () => {
-  test('gives the bytes of np.savez for the .npy part', () => {
-    const bytes = fixture('unnamed.npz');
-    const [header, values] = serialiseNpy(tensorOf('u8', SHAPE, COUNT));
-    const written = Buffer.concat([header, values]);
-    expect(Buffer.from(bytes).includes(written)).toBe(true);
-  });
-
-  test('comes back, with shapes of any rank', () => {
-    const arrays = new Map<string, HostTensor>([
-      ...ARRAYS,
-      ['vector', tensorOf('f32', [5], [1, 2, 3, 4, 5])],
-      ['empty', tensorOf('f32', [0, 3], [])],
-    ]);
-    expect([...parseNpz(serialiseNpz(arrays), 'x')]).toEqual([...arrays]);
-  });
-
-  test('gives the same bytes every time', () => {
-    expect(serialiseNpz(new Map(ARRAYS))).toEqual(serialiseNpz(new Map(ARRAYS)));
-  });
-
-  test('more than a zip archive can hold is refused', () => {
-    // Only its length is looked at before the error, so the memory need not exist.
-    const data = { length: 2 ** 32, byteLength: 2 ** 32 } as Uint8Array;
-    const arrays = new Map([['arr_0', { dtype: 'u8', shape: [2 ** 32], data } as HostTensor]]);
-    expect(() => serialiseNpz(arrays)).toThrowErrorMatchingInlineSnapshot(`
-      [DataError: DataError: serialiseNpz: with array arr_0 the archive takes at least 4294971392 bytes, at most 4294967295 can be written
-        fix: write several archives]
-    `);
   });
 });
 

@@ -8,6 +8,20 @@ import { CheckpointError } from '../core/errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { crc32 as portableCrc32 } from './crc32.ts';
 import { checkExpansion, damaged } from './tensor-file.ts';
+import {
+  DIRECTORY_BYTES,
+  DIRECTORY_SIGNATURE,
+  END_BYTES,
+  END_SIGNATURE,
+  END64_BYTES,
+  END64_LOCATOR_BYTES,
+  END64_LOCATOR_SIGNATURE,
+  END64_SIGNATURE,
+  EXTRA_ZIP64,
+  IN_EXTENSION,
+  LOCAL_BYTES,
+  LOCAL_SIGNATURE,
+} from './zip-records.ts';
 
 export interface ZipEntry {
   readonly name: string;
@@ -24,20 +38,7 @@ interface StoredEntry extends ZipEntry {
   readonly limit: number;
 }
 
-const END_SIGNATURE = 0x06054b50;
-const END_BYTES = 22;
-const END64_LOCATOR_SIGNATURE = 0x07064b50;
-const END64_LOCATOR_BYTES = 20;
-const END64_SIGNATURE = 0x06064b50;
-const END64_BYTES = 56;
 const MAX_COMMENT_BYTES = 0xffff;
-const DIRECTORY_SIGNATURE = 0x02014b50;
-const DIRECTORY_BYTES = 46;
-const LOCAL_SIGNATURE = 0x04034b50;
-const LOCAL_BYTES = 30;
-const EXTRA_ZIP64 = 1;
-/** In 32-bit fields: the number is in the 64-bit extension. */
-const IN_EXTENSION = 0xffffffff;
 const FLAG_ENCRYPTED = 1;
 const METHODS = { stored: 0, deflated: 8 } as const;
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
+import { npzOf } from '../../test/support/npz.ts';
 import { DISTINCT_PRESETS, tinyPreset } from '../../test/support/tiny-presets.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { fold, normal, type RandomKey, randomKey } from '../core/random.ts';
@@ -12,7 +13,7 @@ import type { Tensor } from '../engine/graph/tensor.ts';
 import { topologicalOrder } from '../engine/graph/traverse.ts';
 import { gradients } from '../engine/graph/vjp.ts';
 import { cpuBackend } from '../engine/runtime/cpu-node.ts';
-import { parseNpz, serialiseNpz } from '../formats/npz.ts';
+import { parseNpz } from '../formats/npz.ts';
 import { parseSafetensors, serialiseSafetensors } from '../formats/safetensors.ts';
 import type { Denoiser, TraceOptions } from './denoisers/denoiser.ts';
 import { createModel } from './registry.ts';
@@ -189,7 +190,7 @@ describe.each(DISTINCT_PRESETS)('%s, made tiny', (name) => {
   });
 
   test('keeps its weights exactly through files, and predicts the same from them', async () => {
-    const archive = parseNpz(serialiseNpz(weights), 'weights.npz');
+    const archive = parseNpz(await npzOf(weights), 'weights.npz');
     const bytes = new Uint8Array(Buffer.concat(serialiseSafetensors(weights, {})));
     const file = parseSafetensors(bytes, 'weights.safetensors').tensors;
     for (const restored of [archive, file]) {

@@ -166,7 +166,7 @@ export async function writeFully(file: FileHandle, chunk: Uint8Array, position?:
 }
 
 /** Makes the renaming itself durable. Windows cannot open folders, and does not need it. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');
   try {

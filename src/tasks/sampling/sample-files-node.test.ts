@@ -1,5 +1,5 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { OnePicturePerClass, pictureValue, pictureWeights } from '../../../test/
 import { tensorOf } from '../../core/host-tensor.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { parseNpz } from '../../formats/npz.ts';
+import { withLock } from '../../host/files/lock-file-node.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
 import { drawToFolder, type SampleFilesRequest } from './sample-files-node.ts';
 
@@ -162,6 +163,63 @@ test('the number of an image does not depend on which others are drawn with it',
     [0, 3, 1, 4, 2, 5],
     [2, 5, 8],
   ]);
+});
+
+describe('an archive after a kill', () => {
+  /** Draws as the pipeline does, and is killed before the batch that begins at `end`. */
+  function killedAt(end: number, drawn: number[]): Pipeline {
+    return {
+      ...pipeline,
+      async *pictures(asked) {
+        for await (const batch of pipeline.pictures(asked)) {
+          if (batch.first === end) throw new Error('killed');
+          drawn.push(batch.first);
+          yield batch;
+        }
+      },
+    };
+  }
+  const contentOf = async (folder: string) => {
+    const names = (await readdir(join(root, folder))).sort();
+    return Promise.all(names.map(async (name) => [name, await readFile(join(root, folder, name))]));
+  };
+
+  test('is gone on with: the same files, and no picture is drawn twice', async () => {
+    const options = { npz: true, count: 5 };
+    await drawToFolder(request('undisturbed', options));
+    const drawn: number[] = [];
+    const killed = drawToFolder(request('killed', { ...options, pipeline: killedAt(8, drawn) }));
+    await expect(killed).rejects.toThrow('killed');
+    const found: number[] = [];
+    const rest = {
+      ...options,
+      pipeline: killedAt(-1, drawn),
+      onResume: (count: number) => found.push(count),
+    };
+    const files = await drawToFolder(request('killed', rest));
+    expect(found).toEqual([8]);
+    expect(files.found).toBe(8);
+    expect(drawn).toEqual([0, 4, 8]);
+    expect(await contentOf('killed')).toEqual(await contentOf('undisturbed'));
+  });
+
+  test('is not gone on with by another request', async () => {
+    const killed = drawToFolder(request('changed', { npz: true, pipeline: killedAt(4, []) }));
+    await expect(killed).rejects.toThrow('killed');
+    const other = drawToFolder(request('changed', { npz: true, seed: 8 }));
+    await expect(other).rejects.toThrow('were begun with seed 7, and now seed is 8');
+    const weights = drawToFolder(request('changed', { npz: true, origin: { step: 20 } }));
+    await expect(weights).rejects.toThrow('were begun with step none, and now step is 20');
+  });
+
+  test('of another process is left alone', async () => {
+    await mkdir(join(root, 'busy'));
+    await withLock(join(root, 'busy', 'samples_6x2x2x3.npz.lock'), {}, () =>
+      expect(drawToFolder(request('busy', { npz: true }))).rejects.toThrow(
+        `process ${process.pid} of ${hostname()} is writing it`,
+      ),
+    );
+  });
 });
 
 describe('errors', () => {
