@@ -216,6 +216,12 @@ const attentionCases: OpCase[] = [
     [any(2, 5, 8), any(2, 3, 8), any(2, 3, 8)],
     (q, k, v) => ops.attention(q!, k!, v!, { heads, scale }),
   ),
+  opCase(
+    'broadcastTo',
+    `of attention over one key, ${name}`,
+    [any(2, 5, 8), any(2, 1, 8), any(2, 1, 8)],
+    (q, k, v) => ops.attention(q!, k!, v!, { heads, scale }),
+  ),
   opCase('attentionWeights', name, [any(2, 5, 8), any(2, 3, 8)], (q, k) =>
     ops.attentionWeights(q!, k!, { heads, scale }),
   ),
@@ -316,7 +322,7 @@ export const OP_CASES: readonly OpCase[] = [
   unaryCase('softmax', ops.softmax, any(2, 3, 5)),
   unaryCase('layerNorm', (x) => ops.layerNorm(x, 1e-6), any(2, 3, 8)),
   opCase('modulatedNorm', 'of tokens', [any(2, 3, 8), any(8), any(8)], (x, scale, shift) =>
-    ops.modulatedNorm(x!, scale!, shift!, 1e-6),
+    ops.modulatedNorm(x!, { scale: scale!, shift: shift!, eps: 1e-6 }),
   ),
   unaryCase('inverseDeviation', (x) => ops.inverseDeviation(x, 1e-6), any(2, 3, 8)),
   unaryCase('l2Normalize', (x) => ops.l2Normalize(x), any(2, 3, 8)),

@@ -4,7 +4,7 @@
  */
 import type { DType } from '../../core/dtype.ts';
 import { ShapeError } from '../../core/errors.ts';
-import { type HostTensor, hostTensor, scalar, tensorOf } from '../../core/host-tensor.ts';
+import { type HostTensor, scalar, tensorOf } from '../../core/host-tensor.ts';
 import { formatShape, normaliseAxis, type Shape, sameShape } from '../../core/shape.ts';
 import { INFER, type Inferred } from './infer.ts';
 import {
@@ -258,15 +258,35 @@ export const resizeNearest = (x: Tensor, factor: number | Pair): Unlabelled =>
 
 // Normalisation and attention
 
+// Over one element, some of these are the same whatever it is. That is said in the graph, so that its gradient is exactly
+// zero: Adam makes a whole step of any other, however small.
+
 /** Over the last axis. */
-export const softmax = (x: Tensor): Unlabelled => node('softmax', [x], {});
+export function softmax(x: Tensor): Unlabelled {
+  const y = node('softmax', [x], {});
+  return isSingle(x) ? filledLike(y, 1) : y;
+}
+
 /** (x − mean) / √(variance + eps) over the last axis, without affine parameters. */
-export const layerNorm = (x: Tensor, eps: number): Unlabelled => node('layerNorm', [x], { eps });
+export function layerNorm(x: Tensor, eps: number): Unlabelled {
+  const y = node('layerNorm', [x], { eps });
+  return isSingle(x) ? filledLike(y, 0) : y;
+}
+
 /** layerNorm(x) · scale + shift, with one scale [D] and shift [D] for all tokens. */
-export const modulatedNorm = (x: Tensor, scale: Tensor, shift: Tensor, eps: number): Unlabelled =>
-  node('modulatedNorm', [x, scale, shift], { eps });
-export const inverseDeviation = (x: Tensor, eps: number): Unlabelled =>
-  node('inverseDeviation', [x], { eps });
+export function modulatedNorm(
+  x: Tensor,
+  { scale, shift, eps }: { readonly scale: Tensor; readonly shift: Tensor; readonly eps: number },
+): Unlabelled {
+  return node('modulatedNorm', [x, scale, shift], { eps });
+}
+
+/** 1 / √(variance + eps) over the last axis, kept. */
+export function inverseDeviation(x: Tensor, eps: number): Unlabelled {
+  const y = node('inverseDeviation', [x], { eps });
+  return isSingle(x) ? filledLike(y, 1 / Math.sqrt(eps)) : y;
+}
+
 /** x / max(‖x‖₂, eps) over the last axis, as PyTorch's `F.normalize`. */
 export const l2Normalize = (x: Tensor, eps = 1e-12): Unlabelled => node('l2Normalize', [x], { eps });
 export const inverseNorm = (x: Tensor, eps: number): Unlabelled => node('inverseNorm', [x], { eps });
@@ -274,10 +294,18 @@ export const inverseNorm = (x: Tensor, eps: number): Unlabelled => node('inverse
 export const rotary = (x: Tensor, cosTable: Tensor, sinTable: Tensor, heads: number): Unlabelled =>
   node('rotary', [x, cosTable, sinTable], { heads });
 /** Scaled dot-product attention of q [B, T, D] over k, v [B, S, D], `heads` heads of D / heads. */
-export const attention = (q: Tensor, k: Tensor, v: Tensor, params: OpParams['attention']): Unlabelled =>
-  node('attention', [q, k, v], params);
-export const attentionWeights = (q: Tensor, k: Tensor, params: OpParams['attentionWeights']): Unlabelled =>
-  node('attentionWeights', [q, k], params);
+export function attention(q: Tensor, k: Tensor, v: Tensor, params: OpParams['attention']): Unlabelled {
+  const y = node('attention', [q, k, v], params);
+  return v.shape[1] === 1 ? broadcastTo(v, y.shape) : y;
+}
+
+export function attentionWeights(q: Tensor, k: Tensor, params: OpParams['attentionWeights']): Unlabelled {
+  const y = node('attentionWeights', [q, k], params);
+  return k.shape[1] === 1 ? filledLike(y, 1) : y;
+}
+
+/** Is the last axis one element long? */
+export const isSingle = (x: Tensor): boolean => x.shape.at(-1) === 1;
 
 // Compositions used by several layers
 
@@ -303,10 +331,12 @@ export function sumTo(x: Tensor, shape: Shape): Unlabelled {
   return reshape(sum(x, axes), shape);
 }
 
-/** A zero-filled constant, written as one broadcast scalar. */
-export function zerosLike(x: Tensor): Unlabelled {
-  return broadcastTo(constant(hostTensor('f32', [], new Float32Array(1))), x.shape);
+/** A constant of one value, written as one broadcast scalar. */
+function filledLike({ shape, dtype }: Tensor, value: number): Unlabelled {
+  return broadcastTo(constant(scalar(dtype as 'f32' | 'f64', value)), shape);
 }
+
+export const zerosLike = (x: Tensor): Unlabelled => filledLike(x, 0);
 
 /** Is this a constant whose elements all equal `value`? */
 export function isConstant(x: Tensor, value: number): boolean {

@@ -77,7 +77,11 @@ export function joinModulation(graph: Graph): Graph {
     if (!isOp(norm!, 'layerNorm') || !isVector(scale!, norm) || !isVector(shift!, norm))
       return keep(tensor, inputs);
     const width = [norm.shape.at(-1)!];
-    return modulatedNorm(norm.inputs[0]!, reshape(scale!, width), reshape(shift!, width), norm.params.eps);
+    return modulatedNorm(norm.inputs[0]!, {
+      scale: reshape(scale!, width),
+      shift: reshape(shift!, width),
+      eps: norm.params.eps,
+    });
   });
 }
 

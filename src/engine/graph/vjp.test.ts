@@ -2,10 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { expectClose } from '../../../test/support/closeness.ts';
 import { buildCase, hasGradient, OP_CASES, titleOf, weightedSum } from '../../../test/support/op-cases.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf, toNumbers } from '../../core/host-tensor.ts';
+import { normal, randomKey } from '../../core/random.ts';
+import { sizeOf } from '../../core/shape.ts';
 import { evaluate } from '../interp/evaluate.ts';
 import { checkGraph, graphOf } from './graph.ts';
 import {
   add,
+  attention,
+  attentionWeights,
   clamp,
   constant,
   constantOf,
@@ -13,8 +17,10 @@ import {
   depthwiseConv2dWeightGradient,
   exp,
   input,
+  inverseDeviation,
   inverseNorm,
   l2Normalize,
+  layerNorm,
   maximum,
   maxPool2d,
   minimum,
@@ -23,6 +29,7 @@ import {
   relu,
   rotary,
   sin,
+  softmax,
   stopGradient,
   sum,
   takeRows,
@@ -160,6 +167,45 @@ describe('gradients', () => {
     const x = input('x', [3]);
     const feeds = new Map([['x', tensorOf('f32', [3], [-2, 0.5, 2])]]);
     expect(valuesOf(sum(clamp(x, -1, 1)), [x], feeds)).toEqual([[0, 1, 0]]);
+  });
+
+  describe('over one element are exactly zero, for the value does not depend on it', () => {
+    const x = input('x', [2, 3, 1]);
+    const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, [2, name === 'q' ? 3 : 1, 4]));
+    const heads = { heads: 2, scale: 0.5 };
+    const cases: Record<string, readonly [y: Tensor, targets: readonly Tensor[]]> = {
+      softmax: [softmax(x), [x]],
+      layerNorm: [layerNorm(x, 1e-6), [x]],
+      inverseDeviation: [inverseDeviation(x, 1e-6), [x]],
+      l2Normalize: [l2Normalize(x), [x]],
+      attentionWeights: [attentionWeights(q!, k!, heads), [q!, k!]],
+      attention: [attention(q!, k!, v!, heads), [q!, k!]],
+    };
+    it.each(Object.entries(cases))('%s', (_, [y, targets]) => {
+      const feeds = new Map(
+        [x, q!, k!, v!].map((leaf, i) => {
+          const { name } = leaf.params as { readonly name: string };
+          return [name, tensorOf('f32', leaf.shape, normal(randomKey(i), sizeOf(leaf.shape)))] as const;
+        }),
+      );
+      for (const values of valuesOf(weightedSum(y), targets, feeds))
+        expect(new Set(values)).toEqual(new Set([0]));
+    });
+
+    it('but for values, and for numbers too short to have a length', () => {
+      expectGradients(
+        attention(q!, k!, v!, heads),
+        new Map([['v', v!]]),
+        new Map(
+          [q!, k!, v!].map((leaf, i) => [
+            'qkv'[i]!,
+            tensorOf('f32', leaf.shape, normal(randomKey(i), sizeOf(leaf.shape))),
+          ]),
+        ),
+      );
+      const short = new Map([['x', tensorOf('f32', [2, 3, 1], [0, 1e-3, -1e-3, 1, -1, 2])]]);
+      expect(valuesOf(sum(l2Normalize(x, 0.5)), [x], short)).toEqual([[2, 2, 2, 0, 0, 0]]);
+    });
   });
 
   it('a vector of zeros is normalised with a finite gradient', () => {

@@ -19,8 +19,10 @@ import {
   geluGate,
   inverseDeviation,
   inverseNorm,
+  isSingle,
   less,
   matmul,
+  maximum,
   mean,
   mergeHeads,
   mul,
@@ -202,6 +204,11 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
     return [mul(mul(dy, mul(cubed, -1 / width)), sub(x!, mean(x!, -1, true)))];
   },
   l2Normalize: (dy, y, x) => {
+    if (isSingle(x!)) {
+      // The sign of x, constant but where x is shorter than eps.
+      const isShort = less(maximum(x!, neg(x!)), y.params.eps);
+      return [where(isShort, mul(dy, 1 / y.params.eps), zerosLike(dy))];
+    }
     const along = sum(mul(dy, y), -1, true);
     return [mul(inverseNorm(x!, y.params.eps), sub(dy, mul(y, along)))];
   },

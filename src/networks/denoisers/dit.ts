@@ -24,8 +24,8 @@ import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import {
   adaLNModulation,
   adaLNZero,
+  adaptiveNorm,
   LabelEmbedder,
-  modulatedNorm,
   TimestepEmbedder,
 } from '../nn/conditioning.ts';
 import {
@@ -241,7 +241,7 @@ export class FinalLayer extends Module {
 
   forward(x: Tensor<'N T D'>, c: Tensor<'N D'>): Unlabelled {
     const [shift, scale] = chunk(this.adaLN_modulation.apply(c), 2, -1) as [Unlabelled, Unlabelled];
-    return this.linear.apply(modulatedNorm(x, shift, scale));
+    return this.linear.apply(adaptiveNorm(x, { shift, scale }));
   }
 }
 

@@ -17,8 +17,8 @@ import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import {
   adaLNModulation,
   adaLNZero,
+  adaptiveNorm,
   LabelEmbedder,
-  modulatedNorm,
   TimestepEmbedder,
 } from '../nn/conditioning.ts';
 import {
@@ -189,7 +189,7 @@ class FinalLayer extends Module {
 
   forward(x: Tensor<'N H W C'>, c: Tensor<'N C'>): Unlabelled {
     const [shift, scale] = chunk(this.adaLN_modulation.apply(c), 2, -1) as [Unlabelled, Unlabelled];
-    return this.out_proj.apply(modulatedNorm(x, shift, scale));
+    return this.out_proj.apply(adaptiveNorm(x, { shift, scale }));
   }
 }
 

@@ -7,9 +7,9 @@ import type { Tensor } from '../../engine/graph/tensor.ts';
 import { evaluate } from '../../engine/interp/evaluate.ts';
 import {
   adaLNModulation,
+  adaptiveNorm,
   gatedResidual,
   LabelEmbedder,
-  modulatedNorm,
   TimestepEmbedder,
   timestepEmbedding,
 } from './conditioning.ts';
@@ -85,7 +85,10 @@ describe('modulation', () => {
   test('normalises each token, then scales and shifts each sample by its own', () => {
     const shift = tensorOf('f32', [2, 4], [0, 0, 0, 1, 10, 10, 10, 10]);
     const scale = tensorOf('f32', [2, 4], [0, 0, 0, 1, 0, 0, 0, 0]);
-    const y = modulatedNorm(input('x', [2, 2, 4]), input('shift', [2, 4]), input('scale', [2, 4]));
+    const y = adaptiveNorm(input('x', [2, 2, 4]), {
+      shift: input('shift', [2, 4]),
+      scale: input('scale', [2, 4]),
+    });
     const [a, b] = [1.5 / Math.sqrt(1.25), 0.5 / Math.sqrt(1.25)];
     const c = 2 / Math.sqrt(12);
     const expected = [-a, -b, b, 2 * a + 1, -1, 1, -1, 3, 10 - c, 10 - c, 10 - c, 10 + 3 * c, 10, 10, 10, 10];

@@ -94,8 +94,14 @@ export function adaLNModulation(width: number, chunks: number): Sequential {
   return new Sequential(new SiLU(), new Linear(width, chunks * width));
 }
 
+/** What the condition does to a norm, [N, D] each. */
+export interface Modulation {
+  readonly shift: Tensor<'N D'>;
+  readonly scale: Tensor<'N D'>;
+}
+
 /** LayerNorm(x) · (1 + scale) + shift; x [N, …, D], shift and scale [N, D] (Peebles & Xie 2023, section 3.2). */
-export function modulatedNorm(x: Tensor, shift: Tensor<'N D'>, scale: Tensor<'N D'>): Unlabelled {
+export function adaptiveNorm(x: Tensor, { shift, scale }: Modulation): Unlabelled {
   const normalised = layerNorm(x, LAYER_NORM_EPS);
   return add(mul(normalised, add(alongTokens(scale, x), 1)), alongTokens(shift, x));
 }
@@ -119,8 +125,12 @@ export function adaLNZero(
 ): Unlabelled {
   return inGroups(x, modulation, grouping, (h, vectors) => {
     const [shiftMsa, scaleMsa, gateMsa, shiftMlp, scaleMlp, gateMlp] = chunk(vectors, 6, -1) as Tuple6;
-    const attended = gatedResidual(h, attend(modulatedNorm(h, shiftMsa, scaleMsa)), gateMsa);
-    return gatedResidual(attended, feedForward(modulatedNorm(attended, shiftMlp, scaleMlp)), gateMlp);
+    const attended = gatedResidual(h, attend(adaptiveNorm(h, { shift: shiftMsa, scale: scaleMsa })), gateMsa);
+    return gatedResidual(
+      attended,
+      feedForward(adaptiveNorm(attended, { shift: shiftMlp, scale: scaleMlp })),
+      gateMlp,
+    );
   });
 }
 
