@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { expectClose } from '../../../../test/support/closeness.ts';
-import { tinyConfig, tinyDataset } from '../../../../test/support/tiny-training.ts';
+import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
 import { randomKey } from '../../../core/random.ts';
-import { loadBatch } from '../../../data/datasets/dataset.ts';
+import { loadBatch } from '../../../data/datasets/samples.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import { createModel } from '../../../networks/registry.ts';
@@ -25,9 +25,9 @@ test.each(['qkv', 'kv'] as const)(
       { training: { shards: 1, steps: STEPS } },
       { optimizer: { learningRate: RATE, weightDecay: DECAY, schedule: 'constant', warmupSteps: 0 } },
     );
-    const dataset = tinyDataset(4);
+    const samples = tinySamples(4);
     const objective = createObjective(config.objective);
-    const model = createModel(modelForData(config, dataset, objective));
+    const model = createModel(modelForData(config, samples, objective));
     const state = TrainState.initial(model, 0);
     const before = new Map(
       [...state.weights('model')].map(([name, { data }]) => [name, Array.from(data, Number)]),
@@ -35,7 +35,7 @@ test.each(['qkv', 'kv'] as const)(
 
     const trainStep = await TrainStep.compile(model, objective, state, config, cpuBackend, { threads: 1 });
     for (let step = 1; step <= STEPS; step++) {
-      const batch = await loadBatch(dataset, [0, 1, 2, 3], null);
+      const batch = await loadBatch(samples, [0, 1, 2, 3], null);
       await trainStep.run(step, drawRandomness(randomKey(4), step, batch, model, objective));
     }
     await trainStep.release();
