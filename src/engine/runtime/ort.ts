@@ -117,8 +117,17 @@ function wrapSession(ort: OrtModule, session: Ort.InferenceSession, name: Backen
       : new ort.Tensor(ORT_TYPES[dtype] as 'float32', data as Float32Array, shape);
   const fromOrt = (tensor: Ort.Tensor): HostTensor =>
     hostTensor(DTYPES.get(tensor.type)!, tensor.dims, tensor.data as TensorData as Float32Array);
+  /** Runs under way. Memory that the library computes in must not be freed. */
+  const running = new Set<Promise<unknown>>();
+  let released: Promise<void> | undefined;
   return {
     async run(feeds: TensorMap, fetches?: TensorMap) {
+      if (released !== undefined) {
+        throw new RuntimeUnavailableError({
+          where: `runtime ${name}`,
+          problem: 'the session has been released',
+        });
+      }
       const ortFeeds: Record<string, Ort.Tensor> = {};
       for (const name of session.inputNames) {
         const feed = feeds.get(name);
@@ -135,12 +144,21 @@ function wrapSession(ort: OrtModule, session: Ort.InferenceSession, name: Backen
         const buffer = fetches?.get(name);
         ortFetches[name] = buffer === undefined ? null : toOrt(buffer);
       }
-      const results = await session.run(ortFeeds, ortFetches);
-      return new Map(
-        Object.entries(results).map(([name, tensor]) => [name, fetches?.get(name) ?? fromOrt(tensor)]),
-      );
+      const run = session.run(ortFeeds, ortFetches);
+      running.add(run);
+      try {
+        const results = await run;
+        return new Map(
+          Object.entries(results).map(([name, tensor]) => [name, fetches?.get(name) ?? fromOrt(tensor)]),
+        );
+      } finally {
+        running.delete(run);
+      }
     },
-    release: () => session.release(),
+    release() {
+      released ??= Promise.allSettled(running).then(() => session.release());
+      return released;
+    },
   };
 }
 
@@ -205,13 +223,11 @@ async function probeBlockedLayout(createSession: Backend['createSession']): Prom
   try {
     const session = await createSession({ bytes: writer.toBytes() }, { purpose: 'folding' });
     const image = Float32Array.from({ length: 16 }, (_, i) => i);
-    const results = await session.run(
-      new Map([
-        ['image', hostTensor('f32', [1, 1, 1, 16], image)],
-        ['pixel', hostTensor('f32', [1, 1, 1, 1], new Float32Array(1))],
-      ]),
-    );
-    await session.release();
+    const feeds = new Map([
+      ['image', hostTensor('f32', [1, 1, 1, 16], image)],
+      ['pixel', hostTensor('f32', [1, 1, 1, 1], new Float32Array(1))],
+    ]);
+    const results = await session.run(feeds).finally(() => session.release());
     const survived = results.get('same')!.data.every((value, i) => Number(value) === i);
     const block = Number(results.get('shape')!.data[1]);
     return survived && block > 1 && 16 % block === 0 ? block : null;

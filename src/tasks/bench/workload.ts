@@ -87,10 +87,13 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
     run: () => Promise.all(Array.from({ length: workers }, () => session.run(feeds))),
     error: async () => {
       const exact = await compile('f32', {});
-      const difference = new Difference();
-      difference.add(await session.run(feeds), await exact.run(feeds));
-      await exact.release();
-      return difference.relativeL2;
+      try {
+        const difference = new Difference();
+        difference.add(await session.run(feeds), await exact.run(feeds));
+        return difference.relativeL2;
+      } finally {
+        await exact.release();
+      }
     },
     loadSeconds,
     facts: {},

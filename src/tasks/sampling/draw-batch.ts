@@ -6,6 +6,7 @@ import type { Shape } from '../../core/shape.ts';
 import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.ts';
 import { type Slope, solveAdaptively } from '../../diffusion/solvers/ode-solver.ts';
 import type { Session } from '../../engine/runtime/session.ts';
+import { releasing } from '../../engine/runtime/session-scope.ts';
 import { guidedSteps, isGuidedAt } from './guidance-interval.ts';
 import { imageNoise } from './image-noise.ts';
 import type { SamplingSettings } from './settings.ts';
@@ -58,14 +59,22 @@ export interface CompiledDrawing extends DrawingCost {
 /** Compiles a step with or without guidance. */
 type CompileStep = (guided: boolean) => Promise<Session>;
 
+/** A session for each kind of step. */
+function compileEach(kinds: Iterable<boolean>, compile: CompileStep): Promise<Map<boolean, Session>> {
+  return releasing(async ({ open }) => {
+    const sessions = new Map<boolean, Session>();
+    for (const guided of kinds) sessions.set(guided, await open(compile(guided)));
+    return sessions;
+  });
+}
+
 export async function compileSteps(
   plan: SamplingPlan,
   settings: SamplingSettings,
   compile: CompileStep,
 ): Promise<CompiledDrawing> {
   const isGuided = guidedSteps(plan, settings);
-  const sessions = new Map<boolean, Session>();
-  for (const guided of new Set(isGuided)) sessions.set(guided, await compile(guided));
+  const sessions = await compileEach(new Set(isGuided), compile);
   const stepCount = plan.steps.length;
   const draw: DrawBatch = async ({ imageShape, labels, keys }, signal, onStep) => {
     let x = imageNoise(keys, imageShape, 'start');
@@ -116,8 +125,7 @@ export async function compileAdaptive(
     });
   }
   const kinds = cfgInterval === undefined ? [settings.cfgScale !== 1] : [true, false];
-  const sessions = new Map<boolean, Session>();
-  for (const guided of kinds) sessions.set(guided, await compile(guided));
+  const sessions = await compileEach(kinds, compile);
   const draw: DrawBatch = async ({ imageShape, labels, keys }, signal, onStep) => {
     const start = imageNoise(keys, imageShape, 'start');
     let [step, nfe] = [0, 0];

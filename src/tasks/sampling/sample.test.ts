@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { OnePicturePerClass, pictureValue, pictureWeights } from '../../../test/support/analytic-denoiser.ts';
 import { expectClose } from '../../../test/support/closeness.ts';
+import { countingBackend } from '../../../test/support/counting-backend.ts';
 import { type HostTensor, tensorOf } from '../../core/host-tensor.ts';
 import { randomKey } from '../../core/random.ts';
 import { FLOW_PATHS, levelAt } from '../../diffusion/flow/path.ts';
@@ -377,6 +378,30 @@ describe('errors', () => {
       [ConfigError: ConfigError: sampling: the seed is 0.5
         fix: use a whole number from 0]
     `);
+  });
+
+  test.each([
+    ['steps', {}],
+    ['steps that are chosen on the way', { sampler: 'dopri5' }],
+  ] as const)('to keep what it has compiled where the rest of its %s cannot be', async (_, options) => {
+    const { backend, open, asked } = await countingBackend(2);
+    const guided = { ...options, cfgScale: 2, cfgInterval: [0.2, 0.6] } as const;
+    await expect(createSampler(flowUDiT, { backend, ...guided })).rejects.toThrow('model 2 is refused');
+    expect([asked(), open()]).toEqual([2, 0]);
+  });
+
+  test('to go on after its release, which waits for the step under way', async () => {
+    const sampler = await createSampler(flowUDiT, { backend: wasmBackend, steps: 20, batchSize: 1 });
+    let release: Promise<void> | undefined;
+    const drawing = sampler.generate({
+      labels: [0],
+      seed: 0,
+      onStep: () => {
+        release ??= sampler.release();
+      },
+    });
+    await expect(drawing).rejects.toThrow('runtime wasm: the session has been released');
+    await release;
   });
 
   test('workers of WebAssembly', async () => {

@@ -3,6 +3,7 @@ import type { Split } from '../../../data/datasets/split.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import type { CompileOptions } from '../../../engine/compile/training.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
+import { releasing } from '../../../engine/runtime/session-scope.ts';
 import type { ModelCard } from '../../../models/saved-model.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
@@ -48,12 +49,14 @@ export async function runTraining(options: RunOptions): Promise<RunResult> {
   const spec = modelForData(config, data.training, objective);
   const model = createModel(spec);
   const { state, step } = await startState(model, options);
-  const trainStep = await TrainStep.compile(model, objective, state, config, backend, session);
   const measures = logging.evaluateEvery !== null && data.heldOut.length > 0;
-  const heldOutLoss = measures
-    ? await HeldOutLoss.compile(model, objective, data.heldOut, training.batchSize, backend, session)
-    : undefined;
-  const log = await RunLog.open(folder, step);
+  const { trainStep, heldOutLoss, log } = await releasing(async ({ open }) => ({
+    trainStep: await open(TrainStep.compile(model, objective, state, config, backend, session)),
+    heldOutLoss: measures
+      ? await open(HeldOutLoss.compile(model, objective, data.heldOut, training.batchSize, backend, session))
+      : undefined,
+    log: await RunLog.open(folder, step),
+  }));
 
   const decisions = new RunDecisions(training.steps, options);
   const card = (at: number) => cardOf(options, spec, at);

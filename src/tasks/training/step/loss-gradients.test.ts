@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { countingBackend } from '../../../../test/support/counting-backend.ts';
 import { hostTensor } from '../../../core/host-tensor.ts';
 import { normal, randomKey } from '../../../core/random.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
@@ -54,4 +55,14 @@ test('shards in threads give the bytes of shards one after the other', async () 
   const inThreads = await gradientsWith(2, { workers: 1 });
   expect(inThreads.loss).toBe(here.loss);
   expect(inThreads.gradients).toEqual(here.gradients);
+});
+
+test('where one shard cannot be compiled, the others are released', async () => {
+  const { backend, open, asked } = await countingBackend(2);
+  const state = TrainState.initial(model, 0);
+  const options = { batchSize: 4, shards: 2, backend, session: {} };
+  await expect(
+    LossGradients.compile(model, objective, state.layout, state.buffers.gradients, options),
+  ).rejects.toThrow('model 2 is refused');
+  expect([asked(), open()]).toEqual([2, 0]);
 });

@@ -11,6 +11,7 @@ import { type Graph, graphOf } from '../../../engine/graph/graph.ts';
 import { mean } from '../../../engine/graph/operators.ts';
 import { gradients } from '../../../engine/graph/vjp.ts';
 import type { Backend, Session } from '../../../engine/runtime/session.ts';
+import { releasing } from '../../../engine/runtime/session-scope.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import type { ParameterLayout } from '../optim/parameter-buffers.ts';
 import { buildLoss, feedsOf, type LossFeeds, shardOf } from './loss-graph.ts';
@@ -59,15 +60,17 @@ export class LossGradients {
     { batchSize, shards: count, backend, session }: LossGradientsOptions,
   ): Promise<LossGradients> {
     const graph = gradientGraph(model, objective, batchSize / count);
-    const shards = Array.from({ length: count }, async (_, i): Promise<Shard> => {
-      const buffer = i === 0 ? target : new Float32Array(layout.size);
-      return {
-        session: await compileTraining(graph, backend, session),
-        gradients: buffer,
-        fetches: layout.views(buffer, (name) => GRADIENT_PREFIX + name),
-      };
+    return releasing(async ({ open }) => {
+      const shards = Array.from({ length: count }, async (_, i): Promise<Shard> => {
+        const buffer = i === 0 ? target : new Float32Array(layout.size);
+        return {
+          session: await open(compileTraining(graph, backend, session)),
+          gradients: buffer,
+          fetches: layout.views(buffer, (name) => GRADIENT_PREFIX + name),
+        };
+      });
+      return new LossGradients(await Promise.all(shards));
     });
-    return new LossGradients(await Promise.all(shards));
   }
 
   async run(parameters: TensorMap, feeds: LossFeeds): Promise<BatchLoss> {
