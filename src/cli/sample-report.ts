@@ -14,8 +14,6 @@ export interface DrawnSamples {
   readonly path: string;
   readonly sampler: ImageSampler;
   readonly device: BackendName;
-  /** In bytes, at most. */
-  readonly memoryPerWorker: number;
   readonly imageCount: number;
   readonly seed: number;
   readonly folder: string;
@@ -31,7 +29,7 @@ export function describeStart(drawn: DrawnSamples): string {
     `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
-    `at most ${formatBytes(drawn.memoryPerWorker)} each\n`
+    `at most ${formatBytes(sampler.memoryPerWorker)} each\n`
   );
 }
 
@@ -52,7 +50,7 @@ export function describeResult(
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, device, memoryPerWorker, seed, reached }: DrawnSamples,
+  { saved, path, sampler, device, seed, reached }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -72,7 +70,7 @@ export function describeAsJson(
     batchSize: sampler.batchSize,
     workers: sampler.workers,
     threads: sampler.threads,
-    memoryPerWorker,
+    memoryPerWorker: sampler.memoryPerWorker,
     images: files.images,
     grid: files.gridPath ?? null,
     previews: files.previewsPath ?? null,

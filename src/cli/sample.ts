@@ -2,19 +2,15 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
-import { freeMemory } from '../host/machine/memory-node.ts';
-import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
-import { evenBatchSize } from '../tasks/sampling/batch-plan.ts';
+import { BatchPlan } from '../tasks/sampling/batch-plan.ts';
 import { chooseClasses } from '../tasks/sampling/classes.ts';
 import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
-import { chooseParallelism } from '../tasks/sampling/parallelism.ts';
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
@@ -116,38 +112,31 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
   expectImagesFit('--count', imageCount);
-  const batchSize = evenBatchSize(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);
-  const batchCount = Math.ceil(imageCount / batchSize);
   const { card, model } = saved;
   const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
-  const bytesFor = (images: number) => workerBytes(model, images, settings.cfgInterval !== undefined);
-  const memoryPerWorker = bytesFor(batchSize);
   const backend = await openDevice(flags.device);
-  if (!isGpu(backend.name)) expectBatchFits(batchSize, bytesFor);
-  const freeBytes = freeMemory();
-  const parallelism = chooseParallelism({
-    cores: backend.name === 'cpu' ? physicalCores() : 1,
-    workers: flags.workers,
-    threads: flags.threads,
-    batchCount,
-    freeBytes,
-    workerBytes: memoryPerWorker,
-  });
-  const { workers } = parallelism;
-  if (workers < Math.min(flags.workers ?? 1, batchCount)) {
-    terminal.err.write(
-      `note: ${plural(workers, 'worker')} instead of ${flags.workers}: that is what cores and ${formatBytes(freeBytes)} of free memory are for\n`,
-    );
+  if (!isGpu(backend.name)) {
+    const largest = Math.min(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);
+    expectBatchFits(largest, (images) => workerBytes(model, images, settings.cfgInterval !== undefined));
   }
   const pipeline = await createPipeline(saved, {
     ...settings,
     backend,
     precision: flags.precision,
-    batchSize,
-    ...parallelism,
+    images: imageCount,
+    batchSize: flags.batchSize,
+    workers: flags.workers,
+    threads: flags.threads,
     cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
   });
-  return { pipeline, device: backend.name, classes, labels, imageCount, batchCount, memoryPerWorker };
+  const { workers, batchSize } = pipeline.sampler;
+  const { batchCount } = new BatchPlan(imageCount, batchSize);
+  if (workers < Math.min(flags.workers ?? 1, batchCount)) {
+    terminal.err.write(
+      `note: ${plural(workers, 'worker')} instead of ${flags.workers}: that is what cores and free memory are for\n`,
+    );
+  }
+  return { pipeline, device: backend.name, classes, labels, imageCount, batchCount };
 }
 
 /** Which weights these are: a file that has not changed has the same. */
@@ -208,8 +197,11 @@ async function sample(
   const path = await locateCheckpoint(run);
   await expectHarmlessOutputs('--out', [flags.out]);
   const saved = await findCheckpoint(path, modelRequest(flags));
-  const { pipeline, device, classes, labels, imageCount, batchCount, memoryPerWorker } =
-    await compilePipeline(saved, flags, terminal).finally(saved.close);
+  const { pipeline, device, classes, labels, imageCount, batchCount } = await compilePipeline(
+    saved,
+    flags,
+    terminal,
+  ).finally(saved.close);
   const { sampler } = pipeline;
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {
@@ -217,7 +209,6 @@ async function sample(
     path,
     sampler,
     device,
-    memoryPerWorker,
     imageCount,
     seed: flags.seed,
     folder: flags.out,

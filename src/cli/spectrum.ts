@@ -83,9 +83,9 @@ async function measure(
   const backend = await openDevice(device);
   const threads = backend.name === 'cpu' ? physicalCores() : 1;
   const labels = Array.from({ length: pictures }, (_, i) => i % saved.model.config.numClasses);
-  const options = { backend, threads, cache: compileCache(notesOn(terminal)) };
+  const options = { backend, cache: compileCache(notesOn(terminal)) };
   const drawing = startProgress(terminal, { title: 'drawing', total: pictures * SAMPLING.steps });
-  const sampler = await createSampler(saved, { ...options, ...SAMPLING });
+  const sampler = await createSampler(saved, { ...options, ...SAMPLING, images: pictures });
   let steps = 0;
   const images = await sampler
     .generate({ labels, seed, signal, onStep: () => drawing.update(++steps, '') })
@@ -98,7 +98,7 @@ async function measure(
     return await measureSpectrum(
       saved,
       { images, labels },
-      { ...options, seed, signal, times: TIMES, onStep: (done) => measuring.update(done, '') },
+      { ...options, threads, seed, signal, times: TIMES, onStep: (done) => measuring.update(done, '') },
     );
   } finally {
     measuring.stop();

@@ -1,5 +1,7 @@
 /** @file The `onnxruntime-node` backend: native code on the CPU, in the calling thread or in threads of its own. */
 import { keepFreedMemory } from '../../host/machine/malloc-node.ts';
+import { freeMemory } from '../../host/machine/memory-node.ts';
+import { physicalCores } from '../../host/machine/physical-cores-node.ts';
 import { nativeBackend } from './native-backend-node.ts';
 import { optimiseModel } from './optimise-node.ts';
 import type { Backend } from './session.ts';
@@ -16,4 +18,10 @@ export const cpuBackend: Backend = {
       : openSessionPool(model, options, workers);
   },
   optimise: optimiseModel,
+  machine: {
+    get cores() {
+      return physicalCores();
+    },
+    freeMemory,
+  },
 };

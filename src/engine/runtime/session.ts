@@ -58,6 +58,12 @@ export type BackendName = 'cpu' | 'wasm' | 'webgpu' | 'cuda';
 /** A GPU runs one model at a time, whole, and in forms of its own (`GPU` of onnx/lowering.ts). */
 export const isGpu = (name: BackendName): boolean => name === 'webgpu' || name === 'cuda';
 
+export interface Machine {
+  readonly cores: number;
+  /** In bytes, now. */
+  freeMemory(): number;
+}
+
 export interface Backend {
   readonly name: BackendName;
   /** Of the library behind it. */
@@ -66,6 +72,8 @@ export interface Backend {
   features(): Promise<LoweringFeatures>;
   /** What computes with weights before they are loaded. Default: this backend; a GPU is no use for what is run once. */
   readonly foldsOn?: Backend;
+  /** What its sessions can be shared out among; absent where there is one worker of one thread. */
+  readonly machine?: Machine;
   /** @throws RuntimeUnavailableError if the model cannot be loaded */
   createSession(model: LoadableModel, options: SessionOptions): Promise<Session>;
   /**

@@ -7,15 +7,12 @@ import type { MeasuredObjective } from '../../diffusion/objective.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import { variationalBound } from '../../diffusion/variational-bound.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
-import { freeMemory } from '../../host/machine/memory-node.ts';
 import { type FeatureStatistics, featureStatistics, frechetDistance } from '../../metrics/frechet.ts';
 import { MOSAIC, mosaicStatistics, mosaics } from '../../metrics/mosaic.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
 import { drawInProportion, shown } from '../sampling/draw.ts';
-import { chooseParallelism } from '../sampling/parallelism.ts';
 import { createSampler } from '../sampling/sample.ts';
-import { DEFAULT_BATCH_SIZE, drawsPixels } from '../sampling/settings.ts';
-import { workerBytes } from '../sampling/worker-memory.ts';
+import { drawsPixels } from '../sampling/settings.ts';
 import { HeldOutLoss } from '../training/run/held-out-loss.ts';
 import type { EvaluationSettings } from './grid-schema.ts';
 import type { MetricName } from './metrics.ts';
@@ -80,13 +77,7 @@ async function frechetOf(
   const [, height, width] = data.training.shape;
   expectTiles({ height, width });
   signal.throwIfAborted();
-  const parallelism = chooseParallelism({
-    batchCount: Math.ceil(samples / DEFAULT_BATCH_SIZE),
-    cores: backend.name === 'cpu' ? threads : 1,
-    freeBytes: freeMemory(),
-    workerBytes: workerBytes(saved.model, DEFAULT_BATCH_SIZE),
-  });
-  const sampler = await createSampler(saved, { ...requested, ...parallelism, backend });
+  const sampler = await createSampler(saved, { ...requested, images: samples, cores: threads, backend });
   try {
     const draw = drawInProportion(classCounts(data), samples);
     const images = shown(await sampler.generate({ ...draw, seed: SAMPLING_SEED, signal }));

@@ -3,15 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { readSafetensors } from '../../formats/file-node.ts';
-import { freeMemory } from '../../host/machine/memory-node.ts';
 import { openSavedModel } from '../../models/open-model.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
-import { chooseParallelism } from './parallelism.ts';
 import { createPipeline } from './pipeline.ts';
-import { DEFAULT_BATCH_SIZE } from './settings.ts';
 import { sheetFile } from './sinks/sheet-file-node.ts';
 import { drawInto } from './sinks/sink.ts';
-import { workerBytes } from './worker-memory.ts';
 
 /** Steps of the quick sheets drawn while training. */
 const PREVIEW_STEPS = 20;
@@ -67,13 +63,8 @@ async function drawClassSheet(
 ): Promise<void> {
   const classes = model.card.classNames.slice(0, MAX_CLASSES);
   const labels = classes.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
-  const parallelism = chooseParallelism({
-    batchCount: Math.ceil(labels.length / DEFAULT_BATCH_SIZE),
-    cores: backend.name === 'cpu' ? threads : 1,
-    freeBytes: freeMemory(),
-    workerBytes: workerBytes(model.model, DEFAULT_BATCH_SIZE),
-  });
-  const pipeline = await createPipeline(model, { backend, ...parallelism, steps });
+  const images = labels.length;
+  const pipeline = await createPipeline(model, { backend, images, cores: threads, steps });
   const sheet = sheetFile(path, { rows: classes.length, columns: COLUMNS, rowLabels: classes });
   try {
     await drawInto(pipeline, { labels, seed, signal }, [sheet]);

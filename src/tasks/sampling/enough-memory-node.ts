@@ -32,8 +32,9 @@ export function expectBatchFits(
   bytesFor: (images: number) => number,
   limit = memoryLimit(),
 ): void {
+  if (batchSize === 1) return;
   const needed = bytesFor(batchSize);
-  if (batchSize === 1 || needed <= limit) return;
+  if (needed <= limit) return;
   const one = bytesFor(1);
   const perFurther = (needed - one) / (batchSize - 1);
   const most = Math.max(1, 1 + Math.floor((limit - one) / perFurther));

@@ -7,6 +7,7 @@ import { randomKey } from '../../core/random.ts';
 import { FLOW_PATHS, levelAt } from '../../diffusion/flow/path.ts';
 import { dpmSolverWeights } from '../../diffusion/solvers/dpm-solver.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
+import type { Backend } from '../../engine/runtime/session.ts';
 import { wasmBackend } from '../../engine/runtime/wasm-web.ts';
 import { UDiT } from '../../networks/denoisers/udit.ts';
 import { initialise, normalWith } from '../../networks/nn/initialise.ts';
@@ -59,7 +60,7 @@ async function openSampler(
   saved: SampledModel,
   options: Partial<SamplerOptions> = {},
 ): Promise<ImageSampler> {
-  const sampler = await createSampler(saved, { backend: cpuBackend, ...options });
+  const sampler = await createSampler(saved, { backend: cpuBackend, workers: 1, ...options });
   opened.push(sampler);
   return sampler;
 }
@@ -322,6 +323,130 @@ describe('several workers', () => {
     const elapsedMs = performance.now() - began;
     clearInterval(ticking);
     expect(ticks).toBeGreaterThan(elapsedMs / 20);
+  });
+});
+
+describe('left open, on a machine of four cores', () => {
+  const backend: Backend = { ...cpuBackend, machine: { cores: 4, freeMemory: () => 1e12 } };
+  const chosen = async (options: Partial<SamplerOptions>) => {
+    const sampler = await openSampler(flow, { backend, workers: undefined, steps: 1, ...options });
+    const { batchSize, workers, threads } = sampler;
+    return { batchSize, workers, threads };
+  };
+
+  test.each([
+    ['nothing is known: a worker per core', {}, { batchSize: 1, workers: 4, threads: 1 }],
+    ['few images: threads for the rest', { images: 2 }, { batchSize: 1, workers: 2, threads: 2 }],
+    ['batches cut evenly', { images: 9, batchSize: 8 }, { batchSize: 5, workers: 2, threads: 2 }],
+    ['some of the cores', { images: 100, cores: 2 }, { batchSize: 1, workers: 2, threads: 1 }],
+    ['workers as told', { workers: 3 }, { batchSize: 1, workers: 3, threads: 1 }],
+  ] as const)('%s', async (_, options, expected) => {
+    expect(await chosen(options)).toEqual(expected);
+  });
+
+  test('memory for one worker only', async () => {
+    const small: Backend = { ...backend, machine: { cores: 4, freeMemory: () => 1e8 } };
+    expect(await chosen({ backend: small })).toEqual({ batchSize: 1, workers: 1, threads: 4 });
+  });
+
+  test('a backend that cannot be shared has one worker', async () => {
+    const sampler = await openSampler(flow, {
+      backend: wasmBackend,
+      workers: undefined,
+      images: 9,
+      steps: 1,
+    });
+    expect([sampler.workers, sampler.threads]).toEqual([1, 1]);
+  });
+});
+
+describe('release', () => {
+  /** Runs of drawing that end when they are told to, and what happened in which order. */
+  class SlowBackend {
+    readonly log: string[] = [];
+    readonly #waiting: (() => void)[] = [];
+    readonly backend: Backend = {
+      ...cpuBackend,
+      createSession: async (model, options) => {
+        const session = await cpuBackend.createSession(model, options);
+        if (options.purpose !== 'inference') return session;
+        return {
+          run: async (feeds, fetches) => {
+            await new Promise<void>((resolve) => this.#waiting.push(resolve));
+            const results = await session.run(feeds, fetches);
+            this.log.push('run');
+            return results;
+          },
+          release: () => {
+            this.log.push('released');
+            return session.release();
+          },
+        };
+      },
+    };
+
+    /** Until a run is under way. */
+    async arrival(): Promise<void> {
+      await expect.poll(() => this.#waiting.length, { interval: 1 }).toBeGreaterThan(0);
+    }
+
+    /** Ends this run and all that follow it. */
+    async finishAll(until: Promise<unknown>): Promise<void> {
+      let isOver = false;
+      const over = until.finally(() => {
+        isOver = true;
+      });
+      while (!isOver) {
+        for (const finish of this.#waiting.splice(0)) finish();
+        await new Promise(setImmediate);
+      }
+      await over;
+    }
+  }
+  const open = (slow: SlowBackend) =>
+    createSampler(flow, { backend: slow.backend, workers: 1, sampler: 'euler', steps: 2, cfgScale: 1 });
+
+  test('waits for images that are being drawn', async () => {
+    const slow = new SlowBackend();
+    const sampler = await open(slow);
+    const generating = sampler.generate({ labels: [1, 2], seed: 0 });
+    await slow.arrival();
+    await slow.finishAll(sampler.release());
+    expect(slow.log).toEqual(['run', 'run', 'run', 'run', 'released']);
+    expect((await generating).shape).toEqual([2, 3, 2, 2]);
+  });
+
+  test('waits for the step of a batch that was aborted', async () => {
+    const slow = new SlowBackend();
+    const sampler = await open(slow);
+    const controller = new AbortController();
+    const generating = sampler.generate({ labels: [1, 2], seed: 0, signal: controller.signal });
+    const outcome = expect(generating).rejects.toThrow('enough');
+    await slow.arrival();
+    controller.abort(new Error('enough'));
+    await slow.finishAll(sampler.release());
+    await outcome;
+    expect(slow.log).toEqual(['run', 'released']);
+  });
+
+  test('waits for batches that nobody takes any more, and lets no others begin', async () => {
+    const slow = new SlowBackend();
+    const sampler = await open(slow);
+    const batches = sampler.batches({ labels: new Array<number>(50).fill(1), seed: 0 });
+    const first = batches.next();
+    await slow.arrival();
+    await slow.finishAll(first);
+    const releasing = sampler.release();
+    await slow.finishAll(releasing);
+    expect(slow.log.at(-1)).toBe('released');
+    expect(slow.log.length).toBeLessThan(12);
+    const rest = async () => {
+      for await (const _ of batches);
+    };
+    await expect(rest()).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampler: it has been released
+        fix: release it once all images are drawn, or create another]
+    `);
   });
 });
 

@@ -22,6 +22,8 @@ import {
   type DrawingCost,
 } from './draw-batch.ts';
 import { imageKey } from './image-noise.ts';
+import { chooseComputing } from './parallelism.ts';
+import { RunsUnderWay } from './runs-under-way.ts';
 import {
   chooseSettings,
   DEFAULT_BATCH_SIZE,
@@ -29,6 +31,7 @@ import {
   type SamplingSettings,
 } from './settings.ts';
 import { buildStepGraph } from './step-graph.ts';
+import { workerBytes } from './worker-memory.ts';
 
 // N images asked for · B batch · C H W image or latent
 
@@ -36,15 +39,20 @@ export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
   /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
   readonly precision?: Precision | undefined;
-  /** Images that a worker draws at once, B; see {@link evenBatchSize}. Default 1; with guidance the network sees two. */
+  /** How many images will be drawn in all, where that is known: batches are cut evenly, and none has no worker. */
+  readonly images?: number | undefined;
+  /** Images that a worker draws at once, B; with `images` the most. Default 1; with guidance the network sees two. */
   readonly batchSize?: number | undefined;
   /**
    * Batches drawn at once, each by a thread that is not the caller's; changes the time that images take, never the
-   * images. A `wasmBackend` has one worker, which is the calling thread. Default 1.
+   * images. A `wasmBackend` has one worker, which is the calling thread. With `images` the most. Default: as many as
+   * cores and memory suffice for.
    */
   readonly workers?: number | undefined;
-  /** Threads of each worker. Default 1: several workers make more images per second than several threads. */
+  /** Threads of each worker. Default 1, and more where there are fewer batches than cores. */
   readonly threads?: number | undefined;
+  /** Cores to use. Default: all. */
+  readonly cores?: number | undefined;
   /** Where the compiled step is kept for the next start; by default nowhere. */
   readonly cache?: CompileCache | undefined;
 }
@@ -86,11 +94,16 @@ export interface ImageSampler extends DrawingCost {
   readonly batchSize: number;
   readonly workers: number;
   readonly threads: number;
+  /** The most that a worker takes, in bytes. */
+  readonly memoryPerWorker: number;
   /** The images in their order, each batch as soon as it and those before it are finished. */
   batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
   /** All images, `f32[N,C,H,W]`. */
   generate(request: SampleRequest): Promise<HostTensor<'f32'>>;
-  /** Ends the workers and frees the memory of the compiled model. */
+  /**
+   * Ends the workers and frees the memory of the compiled model, once images that are being drawn are finished. Batches
+   * that are asked for later are refused.
+   */
   release(): Promise<void>;
 }
 
@@ -111,14 +124,17 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const {
     backend,
     precision = 'f32',
-    batchSize = DEFAULT_BATCH_SIZE,
-    workers = 1,
-    threads = 1,
+    images,
+    batchSize: most = DEFAULT_BATCH_SIZE,
+    workers: askedWorkers,
+    threads: askedThreads,
+    cores,
     cache,
     ...requested
   } = options;
-  for (const [name, value] of Object.entries({ batchSize, workers, threads })) {
-    if (Number.isInteger(value) && value >= 1) continue;
+  const asked = { images, batchSize: most, workers: askedWorkers, threads: askedThreads, cores };
+  for (const [name, value] of Object.entries(asked)) {
+    if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
     throw new ConfigError({
       where: 'createSampler',
       problem: `${name} is ${value}`,
@@ -128,6 +144,8 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const objective = createObjective(saved.card.objective);
   const settings = chooseSettings(objective.kind, saved.model.config, requested, saved.card.guidance);
   const plan = planAnySampling(objective, settings.sampler, settings);
+  const bytesFor = (images: number) => workerBytes(saved.model, images, settings.cfgInterval !== undefined);
+  const { batchSize, workers, threads } = chooseComputing(backend, asked, bytesFor);
   const grouping = await groupingFor(backend);
   const compile = (guided: boolean): Promise<Session> => {
     const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize, grouping);
@@ -138,6 +156,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     ? compileSteps(plan, settings, compile)
     : compileAdaptive(plan, settings, compile));
   const compiled: CompiledSampler = { model: saved.model.config, draw, batchSize, workers };
+  const runs = new RunsUnderWay('sampler');
   return {
     imageShape: imageShapeOf(saved.model.config),
     settings,
@@ -145,10 +164,14 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     batchSize,
     workers,
     threads,
+    get memoryPerWorker() {
+      return bytesFor(batchSize);
+    },
     ...cost,
-    batches: (request) => drawBatches(compiled, request),
-    generate: (request) => drawAll(compiled, request),
+    batches: (request) => drawBatches(compiled, request, (run) => runs.start(run)),
+    generate: (request) => runs.start(() => drawAll(compiled, request)),
     release: async () => {
+      await runs.end();
       for (const session of sessions) await session.release();
     },
   };
@@ -170,9 +193,13 @@ async function drawAll(compiled: CompiledSampler, request: SampleRequest): Promi
   return images;
 }
 
+/** Starts a run that release waits for. */
+type StartRun = <T>(run: () => Promise<T>) => Promise<T>;
+
 async function* drawBatches(
   compiled: CompiledSampler,
   request: SampleRequest,
+  start: StartRun = (run) => run(),
 ): AsyncGenerator<SampledBatch, void, undefined> {
   const { batchSize, workers } = compiled;
   const { labels, indices = labels.map((_, i) => i) } = request;
@@ -182,7 +209,8 @@ async function* drawBatches(
   const signal = AbortSignal.any([stop.signal, ...(request.signal === undefined ? [] : [request.signal])]);
   const { from = 0 } = request;
   const batches = new BatchPlan(labels.length, batchSize).batches(from);
-  const drawBatch = (batch: PlannedBatch) => drawMembers(compiled, { ...request, indices, signal }, batch);
+  const drawBatch = (batch: PlannedBatch) =>
+    start(() => drawMembers(compiled, { ...request, indices, signal }, batch));
   try {
     // As many finished batches may wait to be taken as are being drawn.
     yield* pMapIterable(batches, drawBatch, { concurrency: workers, backpressure: 2 * workers });
