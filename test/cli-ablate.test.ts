@@ -234,7 +234,8 @@ test('killed, stopped by Ctrl-C and repeated it gives the table that it would ha
   stopped.kill('SIGINT');
   expect(await stopped.ended).toEqual({ code: 130, signal: null });
   expect(stopped.printed()).not.toContain('cell 1 of 4');
-  expect(await read('broken/table.md')).toContain('2 of 4 cells');
+  // The signal may come when the cell is just done.
+  expect(await read('broken/table.md')).toMatch(/[23] of 4 cells/);
 
   const last = await runUdit(commandOf(path, 'broken'), root);
   expect(last.code).toBe(0);

@@ -28,7 +28,10 @@ function numberedSamples(
       keysRead.push(key);
       const write = () => out.set([index, -index]);
       if (!asynchronous) return write();
-      return new Promise((resolve) => setTimeout(() => resolve(write()), 5 - index));
+      return (async () => {
+        for (let turn = index; turn < 5; turn++) await new Promise(setImmediate);
+        write();
+      })();
     },
   };
 }
