@@ -12,7 +12,7 @@ const [folder = 'photos', runPath = 'runs/tiny', steps = '200'] = process.argv.s
 const config = resolveTrainConfig([
   {
     model: { preset: 'U-DiT-XS', width: 16, depth: [1, 1, 1, 1, 1] },
-    data: { path: folder, imageSize: 16, heldOutFraction: 0 },
+    data: { kind: 'folder', path: folder, imageSize: 16, heldOutFraction: 0 },
     training: { steps: Number(steps), batchSize: 8 },
     logging: { sampleEvery: null, ckptEvery: 100 },
   },

@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
+import { backgroundOf, type DataConfig, dataName } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
@@ -185,16 +186,19 @@ async function runFromFlags(flags: TrainFlags): Promise<{ config: TrainConfig; r
 /** A run may be continued from another working directory. */
 function withAbsolutePaths(config: TrainConfig): TrainConfig {
   const { data, training } = config;
-  const path = data.path === 'emoji' ? data.path : resolve(data.path);
   const { initFrom } = training;
   // What is not there is the name of fetched weights, or reported by who looks for it.
   const found = initFrom !== null && existsSync(initFrom) ? resolve(initFrom) : initFrom;
-  return { ...config, data: { ...data, path }, training: { ...training, initFrom: found } };
+  return { ...config, data: withAbsolutePath(data), training: { ...training, initFrom: found } };
+}
+
+function withAbsolutePath(data: DataConfig): DataConfig {
+  return data.kind === 'folder' ? { ...data, path: resolve(data.path) } : data;
 }
 
 /** `u-dit-xs-emoji` */
 function defaultName({ model, data }: TrainConfig): string {
-  return `${model.preset}-${basename(data.path)}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
+  return `${model.preset}-${basename(dataName(data))}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
 }
 
 function describePlan(
@@ -234,8 +238,9 @@ function describePlan(
 }
 
 function describeTransparency({ transparent }: TrainingPlan, { data }: TrainConfig): string {
-  if (transparent === undefined) return `not counted: ${describeBackground(data.background)}`;
-  return transparent === 0 ? '0' : `${transparent}: ${describeBackground(data.background)}`;
+  const treatment = describeBackground(backgroundOf(data));
+  if (transparent === undefined) return `not counted: ${treatment}`;
+  return transparent === 0 ? '0' : `${transparent}: ${treatment}`;
 }
 
 function describeStart(start: RunStart): string {

@@ -24,6 +24,11 @@ export function formatImageSize({ height, width }: ImageSize): string {
   return height === width ? String(height) : `${height}x${width}`;
 }
 
+/** As configurations have it: a number where height and width are equal, else {@link formatImageSize}. */
+export function writtenImageSize(size: ImageSize): number | string {
+  return isSquare(size) ? size.height : formatImageSize(size);
+}
+
 /**
  * Reads what {@link formatImageSize} writes.
  *

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import sharp from 'sharp';
 import { DataError, UditError } from '../../core/errors.ts';
-import { formatImageSize, type ImageSize, isSquare } from '../../core/image-size.ts';
+import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
 import type { RandomKey } from '../../core/random.ts';
 import { isMirrored } from '../images/augmentation.ts';
 import { type Background, backgroundColour, type Rgb } from '../images/background.ts';
@@ -90,7 +90,7 @@ async function openInMemory(
   options: ResolvedOptions,
 ): Promise<ImageFolderSamples> {
   const { size, background, strict = false } = options;
-  const imageSize = isSquare(size) ? size.height : formatImageSize(size);
+  const imageSize = writtenImageSize(size);
   const files = listing.images.map(({ name, bytes, changedMs }) => [name, bytes, changedMs]);
   const { manifest, pixels } = await cachedOrPrepared<CropManifest>(
     `images-${imageSize}`,

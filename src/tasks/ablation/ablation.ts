@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { ConfigError } from '../../core/errors.ts';
-import { squareOf } from '../../core/image-size.ts';
+import { type ImageSize, parseImageSize } from '../../core/image-size.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
@@ -63,8 +63,9 @@ export function planAblation(grid: Grid): PlannedVariant[] {
     try {
       const { samples } = grid.evaluation;
       if (samples !== null) {
-        expectTiles(squareOf(config.data.imageSize));
-        expectImagesFit('evaluation.samples', samples, drawnBytes(config));
+        const size = parseImageSize(config.data.imageSize);
+        expectTiles(size);
+        expectImagesFit('evaluation.samples', samples, drawnBytes(size));
       }
       const cost = variantCost(modelOfConfig(config), config, grid.evaluation);
       return { variant, cost, steps: stepsWithin(grid.budget, cost) };
@@ -75,9 +76,9 @@ export function planAblation(grid: Grid): PlannedVariant[] {
 }
 
 /** Of each picture that is compared with the data: all are drawn, and then turned into grey levels. */
-function drawnBytes({ data: { imageSize } }: Cell['config']): number {
+function drawnBytes({ height, width }: ImageSize): number {
   const [copies, channels] = [2, 3];
-  return copies * channels * imageSize ** 2 * Float32Array.BYTES_PER_ELEMENT;
+  return copies * channels * height * width * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Work of one cell, in multiply-accumulates. */

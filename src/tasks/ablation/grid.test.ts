@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { backgroundOf } from '../../data/datasets/data-config.ts';
 import { planAblation } from './ablation.ts';
 import { cellConfig, type Grid, parseGrid } from './grid.ts';
 
@@ -37,13 +38,13 @@ describe('a grid', () => {
   });
 
   test('leaves a cell what its run was started with, unless the base says otherwise', () => {
-    const backgroundOf = (data: object) => {
+    const backgroundWith = (data: object) => {
       const grid = parse({ base: { ...TINY.base, data: { ...TINY.base.data, ...data } } });
       const early = { data: { background: 'drop' } };
-      return cellConfig(grid, grid.variants[0]!, { seed: 0, steps: 40 }, early).data.background;
+      return backgroundOf(cellConfig(grid, grid.variants[0]!, { seed: 0, steps: 40 }, early).data);
     };
-    expect(backgroundOf({})).toBe('drop');
-    expect(backgroundOf({ background: 'black' })).toBe('black');
+    expect(backgroundWith({})).toBe('drop');
+    expect(backgroundWith({ background: 'black' })).toBe('black');
   });
 
   test('multiplies axes out, with or without variants', () => {

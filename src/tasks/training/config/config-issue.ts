@@ -24,6 +24,11 @@ export function expectedValue({ expected, message, requirement, type }: v.BaseIs
     .join(' or ');
 }
 
+/** Is it a key that is not there? */
+export function isMissingKey({ type, expected }: v.BaseIssue<unknown>): boolean {
+  return type === 'strict_object' && expected !== 'never' && expected !== 'Object';
+}
+
 /** Is it a key that the schema does not know? */
 export function isUnknownKey({ type, expected }: v.BaseIssue<unknown>): boolean {
   return type === 'strict_object' && expected === 'never';

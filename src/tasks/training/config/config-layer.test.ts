@@ -24,3 +24,15 @@ test('another kind of objective leaves nothing of the one before', () => {
     objective: { kind: 'flow', timeScale: 1000, logitStd: 2 },
   });
 });
+
+test('another kind of data keeps what every kind has', () => {
+  const below = { data: { kind: 'folder', path: 'x', imageSize: 64, strict: true } };
+  expect(overlay(below, layerOf('data.kind', 'emoji'))).toEqual({ data: { kind: 'emoji', imageSize: 64 } });
+});
+
+test('a kind that is said later takes nothing away', () => {
+  const below = { objective: { timeScale: 1000 } };
+  expect(overlay(below, layerOf('objective.kind', 'flow'))).toEqual({
+    objective: { kind: 'flow', timeScale: 1000 },
+  });
+});

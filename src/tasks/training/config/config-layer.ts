@@ -1,4 +1,5 @@
 /** @file Configurations are laid over each other: recipe, file, flags. */
+import { SHARED_DATA_OPTIONS } from '../../../data/datasets/data-config.ts';
 
 /** A part of a configuration. */
 export interface ConfigLayer {
@@ -10,19 +11,27 @@ export function layerOf(dottedKey: string, value: unknown): ConfigLayer {
   return dottedKey.split('.').reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigLayer;
 }
 
-/** `above` wins; objects are merged, except that another kind of objective replaces the whole objective. */
+/** Options of a section that a change of its kind leaves as they are. */
+const OF_EVERY_KIND: Readonly<Record<string, readonly string[]>> = { data: SHARED_DATA_OPTIONS };
+
+/** `above` wins; objects are merged, except that another kind of a section replaces what is not the same for every kind. */
 export function overlay(below: ConfigLayer, above: ConfigLayer): ConfigLayer {
   const merged: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
     const existing = merged[key];
-    merged[key] =
-      isLayer(existing) && isLayer(value) && isSameKind(existing, value) ? overlay(existing, value) : value;
+    if (!isLayer(existing) || !isLayer(value)) merged[key] = value;
+    else merged[key] = overlay(isOtherKind(existing, value) ? kept(existing, key) : existing, value);
   }
   return merged;
 }
 
-function isSameKind(existing: ConfigLayer, value: ConfigLayer): boolean {
-  return value.kind === undefined || value.kind === existing.kind;
+function isOtherKind(existing: ConfigLayer, value: ConfigLayer): boolean {
+  return existing.kind !== undefined && value.kind !== undefined && value.kind !== existing.kind;
+}
+
+function kept(existing: ConfigLayer, section: string): ConfigLayer {
+  const names = OF_EVERY_KIND[section] ?? [];
+  return Object.fromEntries(Object.entries(existing).filter(([name]) => names.includes(name)));
 }
 
 /** An object with keys, as JSON has them. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { layerOf } from './config-layer.ts';
-import { modelForData } from './model-for-data.ts';
+import { modelForData, modelOfConfig } from './model-for-data.ts';
 
 const specWith = (key: string, value: unknown) => {
   const config = tinyConfig(layerOf(key, value));
@@ -24,6 +24,14 @@ test('they may be stated, and there may be more classes than the data has', () =
 });
 
 describe('contradictions', () => {
+  test('data that are no squares', () => {
+    const config = tinyConfig(layerOf('data.imageSize', '16x8'));
+    expect(() => modelOfConfig(config)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: data.imageSize: it is 16x8, but models are trained on squares
+        fix: use 8; another size can be drawn later with udit sample --image-size]
+    `);
+  });
+
   test('another size', () => {
     expect(() => specWith('model.inputSize', 32)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: configuration: model.inputSize: is 32, but /pictures with this objective needs 8

@@ -1,5 +1,7 @@
 /** @file The model of a run: its preset and options, fitted to the data and the objective. */
 import { ConfigError } from '../../../core/errors.ts';
+import { formatImageSize, type ImageSize, isSquare, parseImageSize } from '../../../core/image-size.ts';
+import { dataName } from '../../../data/datasets/data-config.ts';
 import type { Samples } from '../../../data/datasets/samples.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
@@ -20,11 +22,12 @@ const PICTURE_CHANNELS = 3;
 export function modelForData(
   { model: { preset, ...options }, data }: Pick<TrainConfig, 'model' | 'data'>,
   {
-    shape: [channels, height],
+    shape: [channels, height, width],
     classNames,
   }: Pick<Samples, 'shape'> & { readonly classNames: { readonly length: number } },
   objective: FlowObjective | GaussianObjective,
 ): ModelSpec {
+  expectSquare({ height, width });
   const implied = {
     inputSize: height,
     inChannels: channels,
@@ -36,7 +39,7 @@ export function modelForData(
     if (stated === undefined || stated === value) continue;
     throw new ConfigError({
       where: `configuration: model.${key}`,
-      problem: `is ${JSON.stringify(stated)}, but ${data.path} with this objective needs ${JSON.stringify(value)}`,
+      problem: `is ${JSON.stringify(stated)}, but ${dataName(data)} with this objective needs ${JSON.stringify(value)}`,
       fix: `leave model.${key} out`,
     });
   }
@@ -45,11 +48,21 @@ export function modelForData(
   if (numClasses < classes) {
     throw new ConfigError({
       where: 'configuration: model.numClasses',
-      problem: `is ${JSON.stringify(numClasses)}, but ${data.path} has ${classes} classes`,
+      problem: `is ${JSON.stringify(numClasses)}, but ${dataName(data)} has ${classes} classes`,
       fix: `leave --num-classes out, or use ${classes} or more`,
     });
   }
   return presetSpec(preset, { ...options, ...implied, numClasses });
+}
+
+/** A network can be drawn from at any size, but its configuration states the side of a square as the trained one. */
+function expectSquare(size: ImageSize): void {
+  if (isSquare(size)) return;
+  throw new ConfigError({
+    where: 'configuration: data.imageSize',
+    problem: `it is ${formatImageSize(size)}, but models are trained on squares`,
+    fix: `use ${Math.min(size.height, size.width)}; another size can be drawn later with udit sample --image-size`,
+  });
 }
 
 /**
@@ -61,11 +74,11 @@ export function modelOfConfig(
   config: TrainConfig,
   classes = presetSpec(config.model.preset).config.numClasses,
 ): ModelSpec {
-  const { imageSize } = config.data;
+  const { height, width } = parseImageSize(config.data.imageSize);
   const classNames = { length: config.model.numClasses ?? classes };
   return modelForData(
     config,
-    { shape: [PICTURE_CHANNELS, imageSize, imageSize], classNames },
+    { shape: [PICTURE_CHANNELS, height, width], classNames },
     createObjective(config.objective),
   );
 }

@@ -30,9 +30,11 @@ test('the laptop model predicts velocities at logit-normal times', () => {
 });
 
 test('pictures with transparency are on white, but for models of the papers, which are given hidden colours', () => {
-  expect(recipe('U-DiT-XS').data.background).toBe('white');
+  const onFolder = (preset: string) =>
+    resolveTrainConfig([{ model: { preset }, data: { kind: 'folder', path: 'x' } }]);
+  expect(onFolder('U-DiT-XS').data).toMatchObject({ background: 'white' });
   for (const preset of ['U-DiT-S', 'DiT-XL/2', 'SiT-XL/2', 'SiT-LLaMA-S/2']) {
-    expect(recipe(preset).data.background).toBe('drop');
+    expect(onFolder(preset).data).toMatchObject({ background: 'drop' });
   }
 });
 

@@ -1,19 +1,17 @@
 /** @file What a run does where nothing else is said: the paper's settings for the paper's models, others on a laptop. */
+import type { DataKind } from '../../../data/datasets/data-config.ts';
 import type { ConfigLayer } from './config-layer.ts';
 
 const LAPTOP_PRESET = 'U-DiT-XS';
 
+const SHARED_DATA = { imageSize: 32, balanceClasses: false, heldOutFraction: 0.1 } as const;
+
 /** Settings of the paper (section 4.1): AdamW 1e-4 without decay, warm-up or clipping; batch 256; EMA 0.9999. */
 const PAPER_RECIPE = {
   data: {
-    path: 'emoji',
-    imageSize: 32,
-    augment: 'flip',
+    emoji: { ...SHARED_DATA, augment: 'flip' },
     // As in the paper's code, which reads pictures with PIL's convert('RGB').
-    background: 'drop',
-    balanceClasses: false,
-    heldOutFraction: 0.1,
-    strict: false,
+    folder: { ...SHARED_DATA, augment: 'flip', background: 'drop', strict: false },
   },
   objective: { kind: 'gaussian' },
   optimizer: {
@@ -51,13 +49,9 @@ const SIT_RECIPE = {
  */
 const LAPTOP_RECIPE = {
   data: {
-    path: 'emoji',
-    imageSize: 32,
-    augment: 'emoji',
-    background: 'white',
-    balanceClasses: false,
-    heldOutFraction: 0.1,
-    strict: false,
+    // Drawn on white, emoji may be moved about; photographs fill their frame.
+    emoji: { ...SHARED_DATA, augment: 'emoji' },
+    folder: { ...SHARED_DATA, augment: 'flip', background: 'white', strict: false },
   },
   objective: { kind: 'flow', timeDistribution: 'logit-normal', timeScale: 1000 },
   optimizer: {
@@ -83,15 +77,13 @@ const LAPTOP_RECIPE = {
 /** The defaults of a run of this preset on the data that `given` names. */
 export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
   const recipe = recipeOf(preset);
-  const path = (given.data as ConfigLayer | undefined)?.path ?? recipe.data.path;
-  // Drawn on white, emoji may be moved about; photographs fill their frame.
-  const augment = path === 'emoji' ? recipe.data.augment : 'flip';
+  const kind = String((given.data as ConfigLayer | undefined)?.kind ?? 'emoji');
   const batchSize = (given.training as ConfigLayer | undefined)?.batchSize ?? recipe.training.batchSize;
   const shards = Number(batchSize) % 2 === 0 ? 2 : 1;
   return {
     ...recipe,
     model: { preset },
-    data: { ...recipe.data, augment },
+    data: { kind, ...recipe.data[kind as DataKind] },
     training: { ...recipe.training, shards },
   };
 }

@@ -123,11 +123,14 @@ test('values of the wrong kind', () => {
     ['objective.kind', 'flw'],
     ['objective.timeScale', 0],
     ['data.heldOutFraction', 1],
-    ['data.strict', 'yes'],
     ['data.path', 5],
+    ['data.imageSize', 1.5],
+    ['data.imageSize', '48by32'],
+    ['data', { path: '/photos', strict: 'yes' }],
+    ['data', { path: '/photos', background: 'pink' }],
+    ['data', { path: '/photos', background: '#12345' }],
+    ['data', { path: '/photos', background: 0 }],
     ['data.background', 'pink'],
-    ['data.background', '#12345'],
-    ['data.background', 0],
     ['optimizer.beta1', 2],
     ['optimizer.clipNorm', 'off'],
     ['training.steps', 1.5],
@@ -153,16 +156,22 @@ test('values of the wrong kind', () => {
       fix: use a number above 0
     ConfigError: configuration: data.heldOutFraction: 1 is not valid
       fix: use a number below 1
-    ConfigError: configuration: data.strict: "yes" is not valid
-      fix: use true or false
     ConfigError: configuration: data.path: 5 is not valid
       fix: use text
+    ConfigError: configuration: data.imageSize: 1.5 is not valid
+      fix: use a whole number, or height x width such as 48x32
+    ConfigError: configuration: data.imageSize: "48by32" is not valid
+      fix: use a whole number, or height x width such as 48x32
+    ConfigError: configuration: data.strict: "yes" is not valid
+      fix: use true or false
     ConfigError: configuration: data.background: "pink" is not valid
       fix: use white, black, drop or a colour such as #ff8800
     ConfigError: configuration: data.background: "#12345" is not valid
       fix: use white, black, drop or a colour such as #ff8800
     ConfigError: configuration: data.background: 0 is not valid
       fix: use white, black, drop or a colour such as #ff8800
+    ConfigError: configuration: data.background is of data.kind folder, here it is emoji
+      fix: add --set data.kind=folder, or leave data.background out
     ConfigError: configuration: optimizer.beta1: 2 is not valid
       fix: use 1 or less
     ConfigError: configuration: optimizer.clipNorm: "off" is not valid
@@ -176,18 +185,68 @@ test('values of the wrong kind', () => {
   `);
 });
 
-test('emoji are on white, pictures of a folder on any colour', () => {
-  const chosen = (path: string, background: string) => resolveTrainConfig([{ data: { path, background } }]);
-  for (const background of ['white', 'black', 'drop', '#12aBef']) {
-    expect(chosen('/photos', background).data.background).toBe(background);
-  }
-  for (const background of ['white', 'drop']) {
-    expect(chosen('emoji', background).data.background).toBe(background);
-  }
-  expect(() => chosen('emoji', 'black')).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: configuration: data.background: it is black, but emoji are drawn on white
-      fix: leave it out, or choose a folder of pictures with --data-path]
-  `);
+describe('data', () => {
+  const dataOf = (...layers: readonly object[]) => resolveTrainConfig(layers.map((data) => ({ data }))).data;
+
+  test('are of a kind, with the options of that kind', () => {
+    expect(dataOf()).toEqual({
+      ...{ kind: 'emoji', imageSize: 32, augment: 'emoji', balanceClasses: false, heldOutFraction: 0.1 },
+    });
+    expect(dataOf({ kind: 'folder', path: 'emoji' })).toEqual({
+      ...{ kind: 'folder', path: 'emoji', imageSize: 32, augment: 'flip', background: 'white' },
+      ...{ balanceClasses: false, heldOutFraction: 0.1, strict: false },
+    });
+    expect(() => dataOf({ kind: 'folder' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: there is no data.path
+        fix: add --set data.path=…]
+    `);
+    expect(() => dataOf({ kind: 'emoji', path: 'x' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: data.path is of data.kind folder, here it is emoji
+        fix: add --set data.kind=folder, or leave data.path out]
+    `);
+    expect(() => dataOf({ kind: 'folders' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: data.kind: "folders" is not valid
+        fix: use emoji or folder]
+    `);
+    expect(() => dataOf({ kind: 'folder', path: 'x', backgruond: 'x' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: unknown key data.backgruond
+        fix: did you mean data.background?]
+    `);
+  });
+
+  test('are of the kind that a path alone says', () => {
+    expect(dataOf({ path: 'emoji' })).toEqual(dataOf());
+    expect(dataOf({ path: '/photos' })).toEqual(dataOf({ kind: 'folder', path: '/photos' }));
+  });
+
+  test('of another kind keep the options that mean the same', () => {
+    const photos = { path: '/photos', imageSize: 64, augment: 'none', background: 'black', strict: true };
+    expect(dataOf(photos, { path: 'emoji' })).toEqual(dataOf({ imageSize: 64, augment: 'none' }));
+    expect(dataOf(photos, { path: '/others' })).toEqual(dataOf({ ...photos, path: '/others' }));
+    expect(dataOf({ path: 'emoji', augment: 'emoji' }, { path: '/photos' })).toEqual(
+      dataOf({ path: '/photos' }),
+    );
+    expect(dataOf({ background: 'black' }, { path: '/photos' })).toMatchObject({ background: 'black' });
+  });
+
+  test('may have options that say nothing about emoji', () => {
+    expect(dataOf({ path: 'emoji', strict: true, background: 'drop' })).toEqual(dataOf());
+  });
+
+  test('of a folder may be on any colour, emoji are on white', () => {
+    for (const background of ['white', 'black', 'drop', '#12aBef']) {
+      expect(dataOf({ path: '/photos', background })).toMatchObject({ background });
+    }
+    expect(() => dataOf({ path: 'emoji', background: 'black' })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: configuration: data.background: it is black, but emoji are drawn on white
+        fix: leave it out, or choose a folder of pictures with --data-path]
+    `);
+  });
+
+  test('need not be square', () => {
+    const sizes = [32, '32', '48x32', '32x32'].map((imageSize) => dataOf({ imageSize }).imageSize);
+    expect(sizes).toEqual([32, 32, '48x32', 32]);
+  });
 });
 
 test.each(['U-DiT-S', 'SiT-S/2'])('%s is trained with any path and prediction of SiT', (preset) => {

@@ -3,30 +3,16 @@ import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { ConfigError } from '../../../core/errors.ts';
 import { count, countOrOff, fraction, positive } from '../../../core/values.ts';
-import { BACKGROUNDS, type Background, isBackground } from '../../../data/images/background.ts';
+import { dataSchema } from '../../../data/datasets/data-config.ts';
 import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
 import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import type { Family } from '../../../networks/registry.ts';
-import { expectedValue, isUnknownKey } from './config-issue.ts';
+import { expectedValue, isMissingKey, isUnknownKey } from './config-issue.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
+import { withDataKind, withoutIdleOptions } from './earlier-data.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
-
-const dataSchema = v.strictObject({
-  /** `emoji`, or a folder of class folders. */
-  path: v.string(),
-  imageSize: count,
-  augment: v.picklist(['none', 'flip', 'emoji']),
-  /** What pictures with transparency are laid on; emoji are always drawn on white. */
-  background: v.custom<Background>(isBackground, BACKGROUNDS),
-  /** Every class comes up equally often, however few pictures it has. */
-  balanceClasses: v.boolean(),
-  /** Share of the pictures that training never sees. */
-  heldOutFraction: v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
-  /** An unreadable image is an error. */
-  strict: v.boolean(),
-});
 
 const optimizerSchema = v.strictObject({
   learningRate: positive,
@@ -87,12 +73,12 @@ export type OptimizerConfig = TrainConfig['optimizer'];
  * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
  */
 export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset = 'U-DiT-XS'): TrainConfig {
-  const given = layers.reduce<ConfigLayer>(overlay, {});
+  const given = layers.map(withDataKind).reduce<ConfigLayer>(overlay, {});
   const preset = String((isLayer(given.model) ? given.model.preset : undefined) ?? defaultPreset);
   const schema = schemaOf(presetSpec(preset).family);
-  const merged = overlay(recipeFor(preset, given), given);
+  const merged = withoutIdleOptions(overlay(recipeFor(preset, given), given));
   const result = v.safeParse(schema, merged);
-  if (result.success) return expectEmojiOnWhite(expectWholeShards(result.output));
+  if (result.success) return expectWholeShards(result.output);
   throw configError(result.issues[0], merged, schema);
 }
 
@@ -113,16 +99,6 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
   });
 }
 
-function expectEmojiOnWhite(config: TrainConfig): TrainConfig {
-  const { path, background } = config.data;
-  if (path !== 'emoji' || background === 'white' || background === 'drop') return config;
-  throw new ConfigError({
-    where: 'configuration: data.background',
-    problem: `it is ${background}, but emoji are drawn on white`,
-    fix: 'leave it out, or choose a folder of pictures with --data-path',
-  });
-}
-
 function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: ConfigSchema): ConfigError {
   const path = (issue.path ?? []).map((item) => String(item.key));
   const key = path.join('.');
@@ -140,6 +116,13 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
       where: 'configuration',
       problem: `unknown key ${key}`,
       fix: `did you mean ${nearestKey(path, config, schema)}?`,
+    });
+  }
+  if (isMissingKey(issue)) {
+    return new ConfigError({
+      where: 'configuration',
+      problem: `there is no ${key}`,
+      fix: `add --set ${key}=…`,
     });
   }
   return new ConfigError({

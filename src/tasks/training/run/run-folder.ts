@@ -10,6 +10,7 @@ import { type FolderFailure, makeFolder } from '../../../host/files/make-folder-
 import { systemErrorCode } from '../../../host/files/write-error-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-layer.ts';
+import { withDataKind, withoutIdleOptions } from '../config/earlier-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 
 /** Sections of a configuration that decide what is computed; the others may change between sessions of a run. */
@@ -23,7 +24,7 @@ const EARLIER_DEFAULTS: ConfigLayer = {
 
 /** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
 export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
-  return overlay(EARLIER_DEFAULTS, config);
+  return withoutIdleOptions(withDataKind(overlay(EARLIER_DEFAULTS, config)));
 }
 
 /**
@@ -32,7 +33,7 @@ export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
  */
 export async function defaultsOfRun(runPath: string): Promise<ConfigLayer> {
   const data = (await readConfig(configIn(runPath)))?.data;
-  return isLayer(data) ? layerOf('data.background', data.background) : {};
+  return isLayer(data) && data.kind === 'folder' ? layerOf('data.background', data.background) : {};
 }
 
 /** When the folder of a run cannot be made. */

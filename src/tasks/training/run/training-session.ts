@@ -2,8 +2,9 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../../../core/errors.ts';
-import { openEmoji } from '../../../data/datasets/emoji-node.ts';
-import { openImageFolder, type SkippedImage } from '../../../data/datasets/image-folder-node.ts';
+import { backgroundOf } from '../../../data/datasets/data-config.ts';
+import type { SkippedImage } from '../../../data/datasets/image-folder-node.ts';
+import { openData } from '../../../data/datasets/open-data-node.ts';
 import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
@@ -67,24 +68,18 @@ export async function planTraining(
 ): Promise<TrainingPlan> {
   // Before pictures are prepared: with a class at least, if nothing tells how many there are.
   if (!dryRun) expectEnoughMemory(modelOfConfig(config, 1), config, backend.name);
-  const { path, imageSize, augment, background, strict, heldOutFraction } = config.data;
-  const preparation = {
-    imageSize,
-    onWarning: (message: string) => observer.onWarning?.(message),
-    onProgress: (done: number, total: number) => {
+  const { samples, skipped, transparent } = await openData(config.data, {
+    onWarning: (message) => observer.onWarning?.(message),
+    onProgress: (done, total) => {
       signal?.throwIfAborted();
       onPreparing?.(done, total);
     },
-  };
-  const dataset =
-    path === 'emoji'
-      ? { ...(await openEmoji({ ...preparation, augment })), skipped: [], transparent: 0 }
-      : await openImageFolder(path, { ...preparation, background, flip: augment !== 'none', strict });
-  const spec = modelForData(config, dataset, createObjective(config.objective));
+  });
+  const spec = modelForData(config, samples, createObjective(config.objective));
   return {
-    data: splitHeldOut(dataset, heldOutFraction),
-    skipped: dataset.skipped,
-    transparent: dataset.transparent,
+    data: splitHeldOut(samples, config.data.heldOutFraction),
+    skipped,
+    transparent,
     spec,
     parameterCount: countParameters(createModel(spec).parameters()),
     memory: (dryRun ? trainingMemory : expectEnoughMemory)(spec, config, backend.name),
@@ -142,7 +137,7 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<
   // Told only now that there is a folder to log it in.
   for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
   const { transparent = 0 } = plan;
-  if (transparent > 0) options.observer.onTransparency?.(transparent, config.data.background);
+  if (transparent > 0) options.observer.onTransparency?.(transparent, backgroundOf(config.data));
   return runTraining({
     ...limits,
     config,

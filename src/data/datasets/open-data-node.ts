@@ -1,0 +1,38 @@
+/** @file Opens the data that a configuration names. */
+import type { DataKind, DataOf } from './data-config.ts';
+import { openEmoji } from './emoji-node.ts';
+import { openImageFolder, type SkippedImage } from './image-folder-node.ts';
+import type { PreparationOptions } from './preparation-node.ts';
+import type { Samples } from './samples.ts';
+
+export interface OpenedData {
+  readonly samples: Samples;
+  /** Left out because they cannot be read. */
+  readonly skipped: readonly SkippedImage[];
+  /** How many pictures show what is behind them; undefined where that is found out only while training. */
+  readonly transparent: number | undefined;
+}
+
+type Openers = {
+  readonly [Kind in DataKind]: (data: DataOf<Kind>, options: PreparationOptions) => Promise<OpenedData>;
+};
+
+const OPENERS: Openers = {
+  emoji: async ({ imageSize, augment }, options) => {
+    const samples = await openEmoji({ ...options, imageSize, augment });
+    return { samples, skipped: [], transparent: 0 };
+  },
+  folder: async ({ path, imageSize, augment, background, strict }, options) => {
+    const flip = augment !== 'none';
+    const samples = await openImageFolder(path, { ...options, imageSize, background, flip, strict });
+    return { samples, skipped: samples.skipped, transparent: samples.transparent };
+  },
+};
+
+/** @throws DataError or ConfigError if there are no such data, or not at this size */
+export function openData<Kind extends DataKind>(
+  data: DataOf<Kind> & { readonly kind: Kind },
+  options: PreparationOptions,
+): Promise<OpenedData> {
+  return OPENERS[data.kind](data, options);
+}
