@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } fr
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ENTRY_FILE, type EntryFolder } from './cache.ts';
+import { ENTRY_FILE, type EntryFolder, UnkeptError } from './cache.ts';
 import { DiskCache } from './disk-cache-node.ts';
 
 let folder: string;
@@ -85,6 +85,30 @@ test('beyond the limit, entries not used for longest go; the newest stays whatev
   expect(await found()).toEqual([true, false, true, true, false]);
   await cache.keep('large', builder('large', 10_000));
   expect(await found()).toEqual([false, false, false, false, true]);
+});
+
+test('one entry that is too large does not take older ones with it', async () => {
+  const cache = cacheOf(400);
+  for (const [i, [name, length]] of Object.entries({ small: 100, large: 250 }).entries()) {
+    const { path } = await cache.keep(name, builder(name, length));
+    await utimes(join(dirname(path), 'sizes.json'), 1000 + i, 1000 + i);
+  }
+  await cache.keep('new', builder('new', 200));
+  expect(await cache.find('large')).toBeUndefined();
+  expect(await cache.find('small')).toBeDefined();
+});
+
+test.each([
+  ['a full disk', Object.assign(new Error('write'), { code: 'ENOSPC' })],
+  ['a disk that may not be written', Object.assign(new Error('open'), { code: 'EROFS' })],
+  ['a full disk, in the words of a library', new Error('write failed: No space left on device')],
+])('%s means that nothing is kept; other errors are thrown as they are', async (_, cause) => {
+  const failing = (error: Error) => cacheOf().keep('one', () => Promise.reject(error));
+  await expect(failing(cause)).rejects.toThrowError(UnkeptError);
+  await expect(failing(cause)).rejects.toMatchObject({ cause });
+  const other = new TypeError('x is undefined');
+  await expect(failing(other)).rejects.toBe(other);
+  expect(await readdir(folder)).toEqual([]);
 });
 
 test('what a program left half-built is removed when it is old, and what another one builds is not', async () => {

@@ -10,8 +10,9 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { writeFully } from '../../host/files/atomic-write-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { isDiskFull, systemErrorCode } from '../../host/files/write-error-node.ts';
 import type { ModelFile } from '../runtime/session.ts';
-import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
+import { type CompileCache, ENTRY_FILE, type EntryFolder, UnkeptError } from './cache.ts';
 
 export interface DiskCacheOptions {
   readonly folder: string;
@@ -50,11 +51,17 @@ export class DiskCache implements CompileCache {
   async keep(key: string, build: (folder: EntryFolder) => Promise<void>): Promise<ModelFile> {
     const building = join(this.folder, BUILDING + randomUUID());
     const entry = this.entryPath(key);
-    await makeFolder(building, { fix: 'name a writable folder in UDIT_CACHE' });
+    try {
+      await makeFolder(building, { fix: 'name a writable folder in UDIT_CACHE' });
+    } catch (error) {
+      throw new UnkeptError(error);
+    }
     try {
       await build(entryFolder(building));
       await seal(building);
       await this.publish(building, entry);
+    } catch (error) {
+      throw isForWantOfDisk(error) ? new UnkeptError(error) : error;
     } finally {
       await rm(building, { recursive: true, force: true });
     }
@@ -63,7 +70,11 @@ export class DiskCache implements CompileCache {
   }
 
   async remove(key: string): Promise<void> {
-    await rm(this.entryPath(key), { recursive: true, force: true });
+    try {
+      await rm(this.entryPath(key), { recursive: true, force: true });
+    } catch (error) {
+      throw isForWantOfDisk(error) ? new UnkeptError(error) : error;
+    }
   }
 
   private entryPath(key: string): string {
@@ -92,10 +103,19 @@ export class DiskCache implements CompileCache {
     }
     let total = (await usageOf(newest)).bytes;
     for (const { path, bytes } of entries.sort((a, b) => b.lastUse - a.lastUse)) {
-      total += bytes;
-      if (total > this.maxBytes) await rm(path, { recursive: true, force: true });
+      if (total + bytes <= this.maxBytes) total += bytes;
+      else await rm(path, { recursive: true, force: true });
     }
   }
+}
+
+/** How the system and, in words alone, ONNX Runtime say that a disk is full or may not be written. */
+const UNWRITABLE_CODES: ReadonlySet<string | undefined> = new Set(['EROFS', 'EACCES', 'EPERM']);
+const UNWRITABLE_WORDS = /no space left on device|disk quota exceeded|read-only file system/i;
+
+function isForWantOfDisk(error: unknown): boolean {
+  const code = systemErrorCode(error);
+  return isDiskFull(code) || UNWRITABLE_CODES.has(code) || UNWRITABLE_WORDS.test(String(error));
 }
 
 const modelIn = (entry: string): ModelFile => ({ path: join(entry, ENTRY_FILE), isOptimised: true });

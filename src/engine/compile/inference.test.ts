@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -14,6 +14,7 @@ import { type Graph, graphOf } from '../graph/graph.ts';
 import { input } from '../graph/operators.ts';
 import type { Unlabelled } from '../graph/tensor.ts';
 import { cpuBackend } from '../runtime/cpu-node.ts';
+import { loadError } from '../runtime/ort.ts';
 import type { Backend } from '../runtime/session.ts';
 import { wasmBackend } from '../runtime/wasm-web.ts';
 import { DiskCache } from './disk-cache-node.ts';
@@ -134,15 +135,6 @@ describe('the cache', () => {
     expect((await readdir(folder)).length).toBe(3);
   });
 
-  test('an entry that is damaged in place is made again', async () => {
-    await outputOf(graph, weights, cpuBackend, { cache });
-    const { model: path } = await entryFiles();
-    const { length } = await readFile(path);
-    await writeFile(path, new Uint8Array(length).fill(255));
-    expect(await outputOf(graph, weights, cpuBackend, { cache })).toEqual(expected);
-    expect((await readFile(path))[0]).not.toBe(255);
-  });
-
   test('an entry that loses its data while it is looked for is made again', async () => {
     await outputOf(graph, weights, cpuBackend, { cache });
     const { model: path } = await entryFiles();
@@ -174,6 +166,50 @@ describe('the cache', () => {
     const blocked = new DiskCache({ folder: join(file, 'below'), maxBytes: 1e9, onUnkept });
     expect(await outputOf(graph, weights, cpuBackend, { cache: blocked })).toEqual(expected);
     expect(String(onUnkept.mock.calls)).toContain('there is a file where a folder is needed');
+  });
+
+  test.each([
+    ['in the thread that calls', {}],
+    ['in a worker', { workers: 1 }],
+  ])('an entry that cannot be read is made again, %s', async (_, options) => {
+    await outputOf(graph, weights, cpuBackend, { cache });
+    const { model: path } = await entryFiles();
+    await writeFile(path, new Uint8Array((await readFile(path)).length).fill(255));
+    expect(await outputOf(graph, weights, cpuBackend, { cache, ...options })).toEqual(expected);
+    expect((await readFile(path))[0]).not.toBe(255);
+  });
+
+  test('no other failure to load touches an entry', async () => {
+    await outputOf(graph, weights, cpuBackend, { cache });
+    const { model: path } = await entryFiles();
+    const { mtimeMs } = await stat(path);
+    for (const reason of ['std::bad_alloc', 'Failed to allocate memory for requested buffer of size 9']) {
+      const starved: Backend = {
+        ...cpuBackend,
+        createSession: () => Promise.reject(loadError('cpu', new Error(reason))),
+      };
+      await expect(compileInference(graph, weights, starved, { cache })).rejects.toThrow(reason);
+    }
+    const broken: Backend = { ...cpuBackend, createSession: () => Promise.reject(new TypeError('a bug')) };
+    await expect(compileInference(graph, weights, broken, { cache })).rejects.toThrow('a bug');
+    expect((await stat(path)).mtimeMs).toBe(mtimeMs);
+  });
+
+  test('an error of building is thrown, and is no reason to do without', async () => {
+    const onUnkept = vi.fn();
+    const told = new DiskCache({ folder, maxBytes: 1e9, onUnkept });
+    const broken: Backend = { ...cpuBackend, optimise: () => Promise.reject(new TypeError('a bug')) };
+    await expect(compileInference(graph, weights, broken, { cache: told })).rejects.toThrow('a bug');
+    expect(onUnkept).not.toHaveBeenCalled();
+  });
+
+  test('that is full is done without, and told', async () => {
+    const onUnkept = vi.fn();
+    const full = new DiskCache({ folder, maxBytes: 1e9, onUnkept });
+    const noSpace = Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    const backend: Backend = { ...cpuBackend, optimise: () => Promise.reject(noSpace) };
+    expect(await outputOf(graph, weights, backend, { cache: full })).toEqual(expected);
+    expect(onUnkept.mock.calls).toEqual([[noSpace]]);
   });
 
   test('a weight that is missing is still an error, and leaves no entry', async () => {

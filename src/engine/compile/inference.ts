@@ -3,7 +3,6 @@
  * computed once, out of place, and the rest is specialised to it. With a cache the outcome is kept as the runtime has
  * optimised it for this machine, so that the next start neither folds nor optimises.
  */
-import { CheckpointError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
@@ -11,8 +10,8 @@ import { simplify, splitFoldable } from '../graph/rewrite.ts';
 import { specialise } from '../graph/specialise.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
 import type { ExternalTensor } from '../onnx/model-writer.ts';
-import type { Backend, LoadableModel, Session } from '../runtime/session.ts';
-import { type CompileCache, ENTRY_FILE, type EntryFolder } from './cache.ts';
+import { type Backend, type LoadableModel, ModelRefusedError, type Session } from '../runtime/session.ts';
+import { type CompileCache, ENTRY_FILE, type EntryFolder, UnkeptError } from './cache.ts';
 import { foldWeights, readWeight, type TakeValue } from './fold.ts';
 import { loadWhole } from './missing-kernels.ts';
 import { modelKey } from './model-key.ts';
@@ -43,21 +42,25 @@ export async function compileInference(
   }
 
   const key = await programKey(program, source, backend);
-  const build = async (): Promise<LoadableModel> => {
+  const build = async ({ isDamaged }: { readonly isDamaged: boolean }): Promise<LoadableModel> => {
     try {
+      if (isDamaged) await cache.remove(key);
       return await cache.keep(key, (folder) => buildOnDisk(program, source, backend, folder));
     } catch (error) {
-      if (error instanceof CheckpointError) throw error;
-      cache.onUnkept?.(error);
+      if (!(error instanceof UnkeptError)) throw error;
+      cache.onUnkept?.(error.cause);
       return buildInMemory(program, source, backend); // a full disk is no reason not to compute
     }
   };
   const kept = await cache.find(key);
-  if (kept === undefined) return load(await build());
-  return load(kept).catch(async () => {
-    await cache.remove(key); // whole, but damaged in place
-    return load(await build());
-  });
+  if (kept === undefined) return load(await build({ isDamaged: false }));
+  try {
+    return await load(kept);
+  } catch (error) {
+    // Whole, but damaged in place. A lack of memory, or of threads, says nothing about the entry.
+    if (!(error instanceof ModelRefusedError)) throw error;
+    return load(await build({ isDamaged: true }));
+  }
 }
 
 /** Half of the second-level cache of the processor that it was measured on (LOG.md). */

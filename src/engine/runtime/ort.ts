@@ -10,6 +10,7 @@ import {
   type BackendName,
   isGpu,
   type LoadableModel,
+  ModelRefusedError,
   type Session,
   type SessionOptions,
 } from './session.ts';
@@ -70,12 +71,17 @@ export function expectOneWorker(name: BackendName, workers: number): void {
 }
 
 export function loadError(name: BackendName, cause: unknown): RuntimeUnavailableError {
-  return new RuntimeUnavailableError({
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const Failure = OUT_OF_MEMORY.test(reason) ? RuntimeUnavailableError : ModelRefusedError;
+  return new Failure({
     where: `runtime ${name}`,
-    problem: `the model could not be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+    problem: `the model could not be loaded: ${reason}`,
     cause,
   });
 }
+
+/** How ONNX Runtime, C++ and JavaScript say so. */
+const OUT_OF_MEMORY = /bad_alloc|failed to allocate|out of memory|allocation failed/i;
 
 export function sessionOptions(
   model: LoadableModel,

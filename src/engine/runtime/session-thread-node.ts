@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RuntimeUnavailableError } from '../../core/errors.ts';
+import { ModelRefusedError } from './session.ts';
 import type { WorkerReply, WorkerRequest, WorkerStart } from './session-worker-node.ts';
 
 const SOURCE = new URL('./session-worker-node.ts', import.meta.url);
@@ -27,6 +28,7 @@ export class SessionThread {
       // A program may end while its threads have nothing to do.
       if (this.waiting.length === 0) this.worker.unref();
       if (reply.problem === undefined) request?.resolve(reply);
+      else if (reply.isRefusal) request?.reject(new ModelRefusedError(failureIn(reply.problem)));
       else request?.reject(threadFailure(reply.problem));
     });
     this.worker.on('error', (error) => this.end(`a worker failed: ${error.message}`));
@@ -68,12 +70,10 @@ export class SessionThread {
 }
 
 export function threadFailure(problem: string, fix?: string): RuntimeUnavailableError {
-  return new RuntimeUnavailableError({
-    where: 'runtime cpu (thread)',
-    problem,
-    ...(fix === undefined ? {} : { fix }),
-  });
+  return new RuntimeUnavailableError({ ...failureIn(problem), ...(fix === undefined ? {} : { fix }) });
 }
+
+const failureIn = (problem: string) => ({ where: 'runtime cpu (thread)', problem });
 
 const running = new Set<SessionThread>();
 

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { UditError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { nativeBackend } from './native-backend-node.ts';
-import type { LoadableModel, Session, SessionOptions } from './session.ts';
+import { type LoadableModel, ModelRefusedError, type Session, type SessionOptions } from './session.ts';
 
 /** What the thread is started with. */
 export interface WorkerStart {
@@ -21,6 +21,8 @@ export type WorkerRequest =
 export interface WorkerReply {
   readonly results?: TensorMap;
   readonly problem?: string;
+  /** Is the problem that the model cannot be read? */
+  readonly isRefusal?: boolean;
 }
 
 const port = parentPort!;
@@ -40,7 +42,8 @@ async function reply(request: WorkerRequest): Promise<void> {
     port.postMessage(answer, [...new Set(buffers)]);
   } catch (error) {
     const problem = error instanceof UditError ? error.problem : String(error);
-    port.postMessage({ problem } satisfies WorkerReply);
+    const isRefusal = error instanceof ModelRefusedError;
+    port.postMessage({ problem, isRefusal } satisfies WorkerReply);
   }
   Atomics.sub(unfinished, 0, 1);
   Atomics.notify(unfinished, 0);

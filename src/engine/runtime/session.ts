@@ -1,6 +1,10 @@
 /** @file What a runtime offers, whichever library is behind it. */
+import { RuntimeUnavailableError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
 import type { LoweringFeatures } from '../onnx/lowering.ts';
+
+/** A runtime cannot read a model: not for want of memory, nor because it was asked for what it does not have. */
+export class ModelRefusedError extends RuntimeUnavailableError {}
 
 /** A model to load. */
 export type LoadableModel = ModelInMemory | ModelFile;
