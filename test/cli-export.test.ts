@@ -75,6 +75,16 @@ describe('ONNX', () => {
     expect(await readdir(join(out, 'new'))).toEqual(['model.onnx']);
   });
 
+  test('a sampler of another size', async () => {
+    const { code, out: printed } = await exportTo(
+      'tall.onnx',
+      ...['--image-size', '16x8', '--position-scaling', 'ntk', '--steps', '2'],
+    );
+    expect(code).toBe(0);
+    expect(printed).toContain('gives    images f32[N,3,16,8]');
+    expect(printed).toContain('checked  against the live model');
+  });
+
   test('in int8, as far from float32 as the live model', async () => {
     const flags = ['--what', 'denoiser', '--precision', 'int8'];
     const { code, out: printed } = await exportTo('int8.onnx', ...flags, '--json');
@@ -287,7 +297,7 @@ describe('nothing is written', () => {
 
   test('for weights with the steps of a sampler', async () => {
     expect(await refusal('w.safetensors', '--steps', '3')).toMatchInlineSnapshot(`
-      "ConfigError: udit export: a file of weights says nothing of parts, batches, precision or how images are drawn
+      "ConfigError: udit export: a file of weights says nothing of parts, batches, positions, precision or how images are drawn
         fix: leave those flags out
       "
     `);
@@ -295,7 +305,7 @@ describe('nothing is written', () => {
 
   test('for a part of weights', async () => {
     expect(await refusal('w.safetensors', '--what', 'denoiser')).toMatchInlineSnapshot(`
-      "ConfigError: udit export: a file of weights says nothing of parts, batches, precision or how images are drawn
+      "ConfigError: udit export: a file of weights says nothing of parts, batches, positions, precision or how images are drawn
         fix: leave those flags out
       "
     `);

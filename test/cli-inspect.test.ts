@@ -134,6 +134,24 @@ test('a configuration is the model that training by it would have', async () => 
   expect((await inspectAsJson(path, '--image-size', '16')).spec.config.inputSize).toBe(16);
 });
 
+test('a trained model at another size: its maps grow, its parameters do not', async () => {
+  const run = join(root, 'run');
+  const [trained, tall] = [await inspectAsJson(run), await inspectAsJson(run, '--image-size', '16x8')];
+  expect(tall.spec).toEqual(trained.spec);
+  expect(tall.inspection.size).toEqual({ height: 16, width: 8 });
+  expect(tall.inspection.parameters).toEqual(trained.inspection.parameters);
+  expect(tall.inspection.stages.at(-1).map).toEqual({
+    ...trained.inspection.stages.at(-1).map,
+    height: 16,
+    width: 8,
+  });
+  expect(await inspect(run, '--image-size', '16x8')).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('3×16×8 → 3×16×8'),
+  });
+  expect((await inspect('DiT-S/2', '--image-size', '48x32')).out).toContain('4×48×32 → 8×48×32');
+});
+
 test('a drawing is a whole file beside the table', async () => {
   const path = join(root, 'drawing.svg');
   const { code, out } = await inspect('U-DiT-XS', '--svg', path);
@@ -141,6 +159,18 @@ test('a drawing is a whole file beside the table', async () => {
   expect(out).toContain('drawn in ROOT/drawing.svg\n');
   expect(await sharp(await readFile(path)).metadata()).toMatchObject({ format: 'svg' });
   expect((await readdir(root)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+});
+
+test('frequencies at another size than that of the training are an error', async () => {
+  expect(await inspect('--spectrum', 'spectrum.svg', '--image-size', '48x32')).toMatchInlineSnapshot(`
+    {
+      "code": 2,
+      "err": "ConfigError: --spectrum: frequencies are measured at the size of the training, but --image-size is 48x32
+      fix: leave --image-size out
+    ",
+      "out": "",
+    }
+  `);
 });
 
 test('flags of the spectrum without it are an error', async () => {
@@ -239,15 +269,15 @@ describe('refuses', () => {
     expect(await inspect('U-DiT-S', '--image-size', '30')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: U-DiT: input size 30 cannot be halved twice
-        fix: use a multiple of 4, such as 32
+        "err": "ConfigError: U-DiT: input size 30 is not a multiple of 4, for maps are halved twice
+        fix: use input size 32
       ",
         "out": "",
       }
     `);
   });
   test('to change a trained model', async () => {
-    expect(await inspect(join(root, 'run'), '--image-size', '16')).toMatchInlineSnapshot(`
+    expect(await inspect(join(root, 'run'), '--num-classes', '16')).toMatchInlineSnapshot(`
       {
         "code": 2,
         "err": "ConfigError: ROOT/run/checkpoints/step-0000010.safetensors: the options of a trained model cannot be changed

@@ -50,6 +50,67 @@ async function pixelsOf(...path: readonly string[]): Promise<Buffer> {
     .toBuffer();
 }
 
+describe('another size than that of the training', () => {
+  const sizeOfPng = async (...path: readonly string[]) => {
+    const { width, height } = await sharp(join(root, ...path)).metadata();
+    return { height, width };
+  };
+
+  test('the bundled model draws pictures of 48 rows and 32 columns', async () => {
+    const { code, out } = await udit(
+      ...['sample', '--image-size', '48x32', '--classes', 'flags', '--count', '1', '--steps', '2'],
+      ...['--workers', '1', '--npz', '--out', join(root, 'tall')],
+    );
+    expect(code).toBe(0);
+    expect(out).toContain('1 image of 48x32 by dpm++2m');
+    expect(await sizeOfPng('tall', 'flags-0-0.png')).toEqual({ height: 48, width: 32 });
+    expect(await readdir(join(root, 'tall'))).toContain('samples_1x48x32x3.npz');
+  });
+
+  test('a DiT draws with positions that it computes, by the rule asked for', async () => {
+    const spec = presetSpec('DiT-S/2', {
+      ...{ inputSize: 8, inChannels: 3, numClasses: 3, learnSigma: false },
+      ...{ width: 16, heads: 2, depth: 1 },
+    });
+    const path = join(root, 'dit.safetensors');
+    await writeTinyCheckpoint(path, tinyCard({ name: 'DiT', spec }));
+    const drawn = [];
+    for (const rule of ['none', 'interpolate', 'ntk']) {
+      const { code } = await udit(
+        ...['sample', path, '--image-size', '8x16', '--position-scaling', rule, '--classes', '1'],
+        ...['--count', '1', '--steps', '2', '--workers', '1', '--out', join(root, rule)],
+      );
+      expect(code).toBe(0);
+      const [picture] = (await readdir(join(root, rule))).filter((name) => name !== 'grid.png');
+      expect(await sizeOfPng(rule, picture!)).toEqual({ height: 8, width: 16 });
+      drawn.push((await pixelsOf(rule, picture!)).toString('hex'));
+    }
+    expect(new Set(drawn).size).toBe(3);
+  });
+
+  test('sizes that are none, or that the model cannot have', async () => {
+    expect(await sample('sizes', '--image-size', '48by32')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "error: option '--image-size <size>' argument '48by32' is invalid. A side or height x width is needed, such as 32 or 48x32.
+      (add --help for all options)
+      ",
+        "out": "",
+      }
+    `);
+    expect(await sample('sizes', '--image-size', '48x31')).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: U-DiT: input size 48x31: width 31 is not a multiple of 4, for maps are halved twice
+        fix: use input size 48x32
+      ",
+        "out": "",
+      }
+    `);
+    await expect(readdir(join(root, 'sizes'))).rejects.toThrow('ENOENT');
+  });
+});
+
 describe('weights of another program', () => {
   const spec = presetSpec('U-DiT-S', { width: 8, heads: 2, depth: [1, 1, 1, 1, 1], numClasses: 3 });
   const weights = randomWeights(spec, 1);
@@ -355,6 +416,10 @@ describe('sampling', () => {
         "sampler": "dpm++2m",
         "seed": 0,
         "shift": 3,
+        "size": {
+          "height": 8,
+          "width": 8,
+        },
         "step": 20,
         "steps": 2,
         "threads": 1,

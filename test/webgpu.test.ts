@@ -16,7 +16,7 @@ import { webgpuBackend } from '../src/engine/runtime/gpu-node.ts';
 import type { Backend } from '../src/engine/runtime/session.ts';
 import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
-import { traceForward } from '../src/networks/trace.ts';
+import { traceNetwork } from '../src/networks/trace.ts';
 import { createSampler } from '../src/tasks/sampling/sample.ts';
 import { LossGradients } from '../src/tasks/training/step/loss-gradients.ts';
 import { drawRandomness } from '../src/tasks/training/step/loss-graph.ts';
@@ -37,7 +37,7 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
   test('a U-DiT sees what it sees on the CPU', async () => {
     const spec = tinySpec({ depth: [1, 0, 0, 0, 0] });
     const model = createModel(spec);
-    const graph = graphOf({ out: traceForward(model, { batch: 2 }) });
+    const graph = graphOf({ out: traceNetwork(model, { batch: 2 }).outputs.prediction });
     const feeds = new Map<string, HostTensor>([
       ['x', hostTensor('f32', [2, 3, 8, 8], normal(randomKey(1), 2 * 3 * 64))],
       ['t', tensorOf('f32', [2], [3, 997])],

@@ -14,7 +14,7 @@ import { memoryLimit } from '../host/machine/memory-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { presetSpec } from '../networks/presets.ts';
 import { createModel } from '../networks/registry.ts';
-import { traceForward } from '../networks/trace.ts';
+import { traceNetwork } from '../networks/trace.ts';
 import { type ContestResult, runContest } from '../tasks/bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../tasks/bench/peer.ts';
 import { type BenchRequest, planBench, TASKS, type Task } from '../tasks/bench/plan.ts';
@@ -223,7 +223,7 @@ function requestOf(
 }
 
 function macsOfOneImage(model: string): number {
-  return totalMacs(sumMacs(macsOf([traceForward(createModel(presetSpec(model)))])));
+  return totalMacs(sumMacs(macsOf([traceNetwork(createModel(presetSpec(model))).outputs.prediction])));
 }
 
 async function peersFor(

@@ -21,14 +21,21 @@ import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { describeExport, describeExportAsJson, type ExportReport } from './export-report.ts';
 import { interruptible } from './failures.ts';
 import { threadCount, wholeNumber } from './flags.ts';
-import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
+import {
+  type ModelFlags,
+  modelRequest,
+  type SizeFlags,
+  traceAtOf,
+  withModelFlags,
+  withSizeFlags,
+} from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 type Format = 'onnx' | 'safetensors';
 
-interface ExportFlags extends ModelFlags, SamplingFlags {
+interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
   readonly what?: ExportedPart;
   readonly format?: Format;
   readonly out: string;
@@ -77,7 +84,7 @@ export function registerExport(program: Command, terminal: Terminal): void {
       'weights in a file beside it, <file>.data (default: where it would be too large)',
     )
     .option('--json', 'print the result as JSON');
-  withModelFlags(command).optionsGroup('How it draws (by default what suits the model):');
+  withSizeFlags(withModelFlags(command)).optionsGroup('How it draws (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('Where to check it:')
     .option('--threads <n>', 'CPU threads (default: one per physical core)', threadCount)
@@ -140,12 +147,14 @@ async function exportModel(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Written> {
+  const traceAt = traceAtOf(saved.model, flags);
   if (flags.batchSize !== undefined) {
-    expectBatchFits(flags.batchSize, (images) => workerBytes(saved.model, images));
+    expectBatchFits(flags.batchSize, (images) => workerBytes(saved.model, images, { size: traceAt.size }));
   }
   const progress = startProgress(terminal, { title: 'checking', total: 1 });
   try {
     const { paths, bytes, ...onnx } = await writeOnnxExport(path, saved, {
+      ...traceAt,
       what: flags.what ?? 'sampler',
       settings: requestedSettings(flags),
       batchSize: flags.batchSize,
@@ -177,13 +186,15 @@ function formatOf(path: string): Format {
 
 /** Flags that change nothing in what is written are mistakes. */
 function expectMeaningful(flags: ExportFlags, format: Format): void {
-  const { what, batchSize, precision, externalData } = flags;
+  const { what, batchSize, positionScaling, precision, externalData } = flags;
   const settings = Object.values(requestedSettings(flags));
-  const isOfModel = [what, batchSize, precision, externalData].some((value) => value !== undefined);
+  const isOfModel = [what, batchSize, positionScaling, precision, externalData].some(
+    (value) => value !== undefined,
+  );
   const isOfDrawing = settings.some((value) => value !== undefined);
   const problem =
     format === 'safetensors' && (isOfModel || isOfDrawing)
-      ? 'a file of weights says nothing of parts, batches, precision or how images are drawn'
+      ? 'a file of weights says nothing of parts, batches, positions, precision or how images are drawn'
       : what === 'denoiser' && isOfDrawing
         ? 'the denoiser alone says nothing of how images are drawn'
         : undefined;

@@ -1,6 +1,8 @@
 /** @file Values of flags. What is not such a value ends the command as a usage error. */
 import { InvalidArgumentError } from 'commander';
 import { parseCount } from '../core/byte-size.ts';
+import { ConfigError } from '../core/errors.ts';
+import { type ImageSize, parseImageSize } from '../core/image-size.ts';
 
 /** A parser of whole numbers as {@link parseCount} reads them. */
 export function wholeNumber({ from }: { readonly from: number }): (text: string) => number {
@@ -21,6 +23,17 @@ export function threadCount(text: string): number {
   const count = wholeNumber({ from: 1 })(text);
   if (count <= MOST_THREADS) return count;
   throw new InvalidArgumentError(`At most ${MOST_THREADS} threads can be used.`);
+}
+
+/** Parses `32` and `48x32`. */
+export function imageSize(text: string): ImageSize {
+  try {
+    return parseImageSize(text);
+  } catch (error) {
+    if (error instanceof ConfigError)
+      throw new InvalidArgumentError('A side or height x width is needed, such as 32 or 48x32.');
+    throw error;
+  }
 }
 
 /** A parser of values separated by commas, each by `parse`. */

@@ -27,10 +27,10 @@ export function describeInspection(model: InspectedModel): string {
   ].join('\n');
 }
 
-function describeInput({ name, spec: { family, config } }: InspectedModel): string {
-  const { inChannels, inputSize, numClasses, learnSigma } = config;
+function describeInput({ name, spec: { family, config }, inspection: { size } }: InspectedModel): string {
+  const { inChannels, numClasses, learnSigma } = config;
   const [input, output] = [inChannels, learnSigma ? 2 * inChannels : inChannels].map(
-    (channels) => `${channels}×${inputSize}×${inputSize}`,
+    (channels) => `${channels}×${size.height}×${size.width}`,
   );
   return `${name} (${family}): ${input} → ${output}, ${numClasses} classes\n`;
 }
@@ -38,8 +38,8 @@ function describeInput({ name, spec: { family, config } }: InspectedModel): stri
 function describeStages({ stages, parameters, macs }: Inspection): string {
   const rows = stages.map(({ name, map, blocks, parameters: count, macs: work }) => [
     name,
-    map === undefined ? NONE : `${map.side}×${map.side}`,
-    map === undefined ? NONE : String(map.width),
+    map === undefined ? NONE : `${map.height}×${map.width}`,
+    map === undefined ? NONE : String(map.channels),
     blocks === undefined ? NONE : String(blocks.heads),
     blocks === undefined ? NONE : String(blocks.count),
     grouped(count),

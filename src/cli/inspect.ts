@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ConfigError } from '../core/errors.ts';
+import { formatImageSize, type ImageSize } from '../core/image-size.ts';
 import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
 import { locateCheckpoint } from '../models/bundled-node.ts';
 import { counterpartOf } from '../tasks/inspection/counterpart.ts';
@@ -11,7 +12,7 @@ import { layerOf } from '../tasks/training/config/config-layer.ts';
 import { collectAssignments, parseAssignment } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { wholeNumber } from './flags.ts';
+import { imageSize, wholeNumber } from './flags.ts';
 import { describeInspection } from './inspect-report.ts';
 import { filesRead, modelFromArgument } from './model-argument.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
@@ -20,7 +21,7 @@ import type { Terminal } from './terminal.ts';
 
 interface InspectFlags extends DeviceFlag {
   readonly set: readonly string[];
-  readonly imageSize?: number;
+  readonly imageSize?: ImageSize;
   readonly numClasses?: number;
   readonly batchSize: number;
   readonly svg?: string;
@@ -52,7 +53,7 @@ export function registerInspect(program: Command, terminal: Terminal): void {
         `(default: ${DEFAULT_PRESET}; with --spectrum the bundled model)`,
     )
     .optionsGroup('Which model:')
-    .option('--image-size <n>', 'height and width of the input', count)
+    .option('--image-size <size>', 'of the input: side, or height x width as in 48x32', imageSize)
     .option('--num-classes <n>', 'number of classes', count)
     .option('--set <key=value>', 'any option of the model, as in model.width=48', collectAssignments, [])
     .optionsGroup('What to show:')
@@ -79,7 +80,7 @@ async function inspect(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { imageSize, numClasses, set, spectrum: spectrumFile, pictures, seed } = flags;
+  const { imageSize: size, numClasses, set, spectrum: spectrumFile, pictures, seed } = flags;
   if (spectrumFile === undefined && (pictures ?? seed) !== undefined) {
     throw new ConfigError({
       where: 'udit inspect',
@@ -87,21 +88,28 @@ async function inspect(
       fix: 'add --spectrum <file>, or leave it out',
     });
   }
+  if (spectrumFile !== undefined && size !== undefined) {
+    throw new ConfigError({
+      where: '--spectrum',
+      problem: `frequencies are measured at the size of the training, but --image-size is ${formatImageSize(size)}`,
+      fix: 'leave --image-size out',
+    });
+  }
   const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
   if (flags.svg !== undefined) await expectHarmlessOutputs('--svg', [flags.svg], await filesRead(argument));
   const model = await modelFromArgument(argument, {
-    ...(imageSize === undefined ? {} : { imageSize }),
+    ...(size === undefined ? {} : { imageSize: size }),
     options: [
       ...(numClasses === undefined ? [] : [layerOf('model.numClasses', numClasses)]),
       ...set.map(parseAssignment),
     ],
   });
-  const inspection = inspectModel(model.spec, { batch: flags.batchSize });
+  const inspection = inspectModel(model.spec, { batch: flags.batchSize, size });
   const spectrum =
     spectrumFile === undefined
       ? undefined
       : await spectrumOf(argument, { ...flags, file: spectrumFile }, terminal, signal);
-  const counterpart = counterpartOf(model.spec, inspection.macs.merged);
+  const counterpart = counterpartOf(model.spec, inspection.macs.merged, size);
   const inspected = { ...model, inspection, counterpart, ...(spectrum === undefined ? {} : { spectrum }) };
   if (flags.svg !== undefined) {
     await writeFileAtomic(resolve(flags.svg), [new TextEncoder().encode(drawModel(model.name, inspection))]);

@@ -1,6 +1,7 @@
 /** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
 import { statSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
+import { type ImageSize, isSquare } from '../core/image-size.ts';
 import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
 import { PRESETS, presetSpec } from '../networks/presets.ts';
 import type { ModelSpec } from '../networks/registry.ts';
@@ -19,7 +20,8 @@ export interface NamedModel {
 
 /** What flags change about a preset or a configuration. */
 export interface ModelChanges {
-  readonly imageSize?: number;
+  /** A square is also the size that it would be trained at; of a trained model it is no change. */
+  readonly imageSize?: ImageSize;
   /** Of the section `model`. */
   readonly options: readonly ConfigLayer[];
 }
@@ -39,7 +41,7 @@ export async function modelFromArgument(argument: string, changes: ModelChanges)
   const { card, close } = await findCheckpoint(path);
   await close();
   const { name, spec } = card;
-  if (changes.imageSize === undefined && changes.options.length === 0) return { name, spec };
+  if (changes.options.length === 0) return { name, spec };
   throw new ConfigError({
     where: path,
     problem: 'the options of a trained model cannot be changed',
@@ -54,7 +56,7 @@ export async function filesRead(argument: string): Promise<string[]> {
 }
 
 function presetWith(preset: string, { imageSize, options }: ModelChanges): NamedModel {
-  const size = imageSize === undefined ? [] : [layerOf('model.inputSize', imageSize)];
+  const size = trainedAt('model.inputSize', imageSize);
   const { model } = resolveTrainConfig([{ model: { preset } }, ...size, ...options]);
   const { preset: name, ...overrides } = model;
   return { name, spec: presetSpec(name, overrides) };
@@ -62,9 +64,13 @@ function presetWith(preset: string, { imageSize, options }: ModelChanges): Named
 
 /** The size of a configured model is that of its pictures. */
 async function configuredModel(path: string, { imageSize, options }: ModelChanges): Promise<NamedModel> {
-  const size = imageSize === undefined ? [] : [layerOf('data.imageSize', imageSize)];
+  const size = trainedAt('data.imageSize', imageSize);
   const config = resolveTrainConfig([await readConfigFile(path), ...size, ...options]);
   return { name: config.model.preset, spec: modelOfConfig(config) };
+}
+
+function trainedAt(key: string, size: ImageSize | undefined): ConfigLayer[] {
+  return size !== undefined && isSquare(size) ? [layerOf(key, size.height)] : [];
 }
 
 function expectModelKeys(options: readonly ConfigLayer[]): void {

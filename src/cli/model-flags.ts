@@ -1,15 +1,19 @@
 /** @file Flags for what a checkpoint does not say itself: which weights of it are meant, and which model they are of. */
 import { type Command, Option } from 'commander';
+import { type ImageSize, isSquare } from '../core/image-size.ts';
+import { sizeInSpace, usualSpace } from '../core/image-space.ts';
 import type { ModelRequest } from '../models/open-model.ts';
 import type { WeightSet } from '../models/saved-model.ts';
+import type { Denoiser } from '../networks/denoisers/denoiser.ts';
 import type { DiTConfig } from '../networks/denoisers/dit.ts';
-import { wholeNumber } from './flags.ts';
+import { POSITION_SCALINGS, type PositionScaling } from '../networks/nn/position-scaling.ts';
+import type { TraceAt } from '../networks/trace.ts';
+import { imageSize, wholeNumber } from './flags.ts';
 
 export interface ModelFlags {
   readonly weights?: WeightSet;
   readonly model?: string;
   readonly numClasses?: number;
-  readonly imageSize?: number;
   readonly tokens?: DiTConfig['tokens'];
   readonly downFactor?: number;
 }
@@ -26,11 +30,6 @@ export function withModelFlags(command: Command): Command {
     )
     .option('--model <preset>', 'what the weights are of, as in DiT-XL/2 (default: what their shapes show)')
     .option('--num-classes <n>', 'classes it was trained on, if not those of the preset', count)
-    .option(
-      '--image-size <n>',
-      'pixels of the images it was trained on, of which latents are an eighth',
-      count,
-    )
     .addOption(
       new Option(
         '--tokens <which>',
@@ -40,7 +39,40 @@ export function withModelFlags(command: Command): Command {
     .option('--down-factor <n>', 'by how much along each side (default: 2)', count);
 }
 
-export function modelRequest({ model, ...flags }: ModelFlags): ModelRequest {
-  const { weights, numClasses, imageSize, tokens, downFactor } = flags;
-  return { weights, preset: model, numClasses, imageSize, tokens, downFactor };
+/** At which size a network runs, whatever it was trained at. */
+export interface SizeFlags {
+  /** In pixels. */
+  readonly imageSize?: ImageSize;
+  readonly positionScaling?: PositionScaling;
+}
+
+export function withSizeFlags(command: Command): Command {
+  return command
+    .optionsGroup('At which size (by default the one it was trained at):')
+    .option(
+      '--image-size <size>',
+      'side, or height x width as in 48x32, in pixels, of which latents are an eighth',
+      imageSize,
+    )
+    .addOption(
+      new Option(
+        '--position-scaling <rule>',
+        'positions outside the trained grid go on, are interpolated, or have stretched frequencies (default: none)',
+      ).choices(POSITION_SCALINGS),
+    );
+}
+
+/** The same in the values that a model has for its images. */
+export function traceAtOf(
+  { config }: Pick<Denoiser, 'config'>,
+  { imageSize: pixels, positionScaling }: SizeFlags,
+): TraceAt {
+  const size = pixels && sizeInSpace(usualSpace(config.inChannels), pixels);
+  return { size, positionScaling };
+}
+
+export function modelRequest({ model, ...flags }: ModelFlags & SizeFlags): ModelRequest {
+  const { weights, numClasses, imageSize: pixels, tokens, downFactor } = flags;
+  const trained = pixels !== undefined && isSquare(pixels) ? pixels.height : undefined;
+  return { weights, preset: model, numClasses, imageSize: trained, tokens, downFactor };
 }

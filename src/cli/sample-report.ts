@@ -1,5 +1,6 @@
 /** @file What `udit sample` prints about what it draws. */
 import { formatBytes } from '../core/byte-size.ts';
+import { formatImageSize, type ImageSize, sameSize, squareOf } from '../core/image-size.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
 import type { GuidanceInterval } from '../tasks/sampling/guidance-interval.ts';
@@ -26,7 +27,7 @@ export function describeStart(drawn: DrawnSamples): string {
   const { settings, precision, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
-    `${plural(imageCount, nounOf(saved))} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
+    `${plural(imageCount, nounOf(saved))}${atOtherSize(drawn)} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(sampler.memoryPerWorker)} each\n`
@@ -71,6 +72,7 @@ export function describeAsJson(
     workers: sampler.workers,
     threads: sampler.threads,
     memoryPerWorker: sampler.memoryPerWorker,
+    size: sizeOf(sampler),
     images: files.images,
     grid: files.gridPath ?? null,
     previews: files.previewsPath ?? null,
@@ -83,6 +85,15 @@ export function describeAsJson(
 /** Of those that this run has drawn. */
 function secondsPerImage({ elapsedMs, images, found }: SampleFiles): number {
   return elapsedMs / 1000 / Math.max(1, images.length - found);
+}
+
+function sizeOf({ imageShape }: ImageSampler): ImageSize {
+  return { height: imageShape[1]!, width: imageShape[2]! };
+}
+
+function atOtherSize({ saved, sampler }: DrawnSamples): string {
+  const size = sizeOf(sampler);
+  return sameSize(size, squareOf(saved.model.config.inputSize)) ? '' : ` of ${formatImageSize(size)}`;
 }
 
 function stepsOf({ stepCount }: ImageSampler): string {

@@ -19,14 +19,21 @@ import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { threadCount, wholeNumber } from './flags.ts';
-import { type ModelFlags, modelRequest, withModelFlags } from './model-flags.ts';
+import {
+  type ModelFlags,
+  modelRequest,
+  type SizeFlags,
+  traceAtOf,
+  withModelFlags,
+  withSizeFlags,
+} from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 import { plural } from './wording.ts';
 
-interface SampleFlags extends ModelFlags, SamplingFlags, DeviceFlag {
+interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
@@ -47,6 +54,7 @@ Examples:
   udit sample                                      the bundled emoji model, all classes
   udit sample --classes flags,food --count 8       eight each of two classes
   udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
+  udit sample --image-size 48x32                   larger than the 32x32 it was trained at
   udit sample --sampler dpm++2m --steps 12         another way from noise to image
   udit sample --sampler dopri5 --rtol 1e-4         steps as long as this error allows
   udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
@@ -66,7 +74,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
     .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
     .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0);
-  withModelFlags(command).optionsGroup('How to draw it (by default what suits the model):');
+  withSizeFlags(withModelFlags(command)).optionsGroup('How to draw it (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
@@ -114,13 +122,16 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   expectImagesFit('--count', imageCount);
   const { card, model } = saved;
   const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
+  const traceAt = traceAtOf(model, flags);
   const backend = await openDevice(flags.device);
   if (!isGpu(backend.name)) {
     const largest = Math.min(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);
-    expectBatchFits(largest, (images) => workerBytes(model, images, settings.cfgInterval !== undefined));
+    const load = { limited: settings.cfgInterval !== undefined, size: traceAt.size };
+    expectBatchFits(largest, (images) => workerBytes(model, images, load));
   }
   const pipeline = await createPipeline(saved, {
     ...settings,
+    ...traceAt,
     backend,
     precision: flags.precision,
     images: imageCount,

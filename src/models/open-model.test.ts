@@ -248,8 +248,8 @@ describe('token downsampling that was not trained', () => {
     expect(() =>
       findModel(file, 'dit.pt', { tokens: 'kv', downFactor: 3 }),
     ).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: DiT: down factor 3 does not divide the 4 tokens along a side
-        fix: use input size 24 or a factor such as 2]
+      [ConfigError: ConfigError: DiT: input size 16 is not a multiple of 12, patch size 4 times down factor 3
+        fix: use input size 24 or another down factor]
     `);
   });
 

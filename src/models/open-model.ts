@@ -112,10 +112,10 @@ function describeOwn(
   file: TensorFile,
   tensors: ReadonlyMap<string, TensorInfo>,
   where: string,
-  { preset, numClasses, imageSize }: ModelRequest,
+  { preset, numClasses }: ModelRequest,
 ): ModelDescription {
   const card = readCard(file, where);
-  const flags = { '--model': preset, '--num-classes': numClasses, '--image-size': imageSize };
+  const flags = { '--model': preset, '--num-classes': numClasses };
   const [given] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
   if (given !== undefined) {
     throw new ConfigError({

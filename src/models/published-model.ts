@@ -1,5 +1,7 @@
 /** @file What kind of model the weights of another program belong to, from what the user says and their shapes show. */
-import { CheckpointError, ConfigError } from '../core/errors.ts';
+import { CheckpointError } from '../core/errors.ts';
+import { squareOf } from '../core/image-size.ts';
+import { sizeInSpace, usualSpace } from '../core/image-space.ts';
 import type { TensorInfo } from '../core/tensor-source.ts';
 import { REFERENCE_GAUSSIAN_OPTIONS } from '../diffusion/gaussian/gaussian.ts';
 import { PRESETS, presetSpec } from '../networks/presets.ts';
@@ -12,7 +14,7 @@ export interface PublishedRequest {
   /** Default: what the shapes of its tensors show. */
   readonly preset?: string | undefined;
   readonly numClasses?: number | undefined;
-  /** Side of the pictures in pixels; latents have an eighth of it. */
+  /** Side of the pictures that it was trained on, in pixels, where its tensors do not show it. */
   readonly imageSize?: number | undefined;
 }
 
@@ -23,9 +25,6 @@ export interface ModelDescription {
   readonly advice: string | undefined;
 }
 
-/** By which the autoencoder of the published models divides the sides of pictures. */
-const LATENT_FACTOR = 8;
-const MAX_PIXEL_CHANNELS = 3;
 /** What `--image-size` of their training scripts can be. */
 const PUBLISHED_SIZES = [256, 512];
 
@@ -45,9 +44,10 @@ export function describePublished(
   const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
   const argument = PUBLISHED_SIZES.find((size) => String(size) === metadata['args.image_size']);
   const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
+  const inputSize = shownSize(spec, recognised) ?? (imageSize && inputSizeOf(imageSize, spec));
   const changes = {
     ...(request.numClasses === undefined ? {} : { numClasses: request.numClasses }),
-    ...(imageSize === undefined ? {} : { inputSize: inputSizeOf(imageSize, spec) }),
+    ...(inputSize === undefined ? {} : { inputSize }),
   };
   const changed = { ...spec, config: { ...spec.config, ...changes } } as ModelSpec;
   const assumptions = Object.keys(assumed)
@@ -94,14 +94,14 @@ function unknown(tensors: ReadonlyMap<string, TensorInfo>, where: string): never
   });
 }
 
+/** The side that its tensors show, such as the positions of DiT; undefined where they show none. */
+function shownSize({ family }: ModelSpec, recognised: RecognisedModel | undefined): number | undefined {
+  if (recognised === undefined || recognised.spec.family !== family) return undefined;
+  return 'inputSize' in recognised.assumed ? undefined : recognised.spec.config.inputSize;
+}
+
 function inputSizeOf(imageSize: number, { config }: ModelSpec): number {
-  if (config.inChannels <= MAX_PIXEL_CHANNELS) return imageSize;
-  if (imageSize % LATENT_FACTOR === 0) return imageSize / LATENT_FACTOR;
-  throw new ConfigError({
-    where: '--image-size',
-    problem: `${imageSize} is not a multiple of ${LATENT_FACTOR}, by which latents are smaller than pictures`,
-    fix: `use ${Math.ceil(imageSize / LATENT_FACTOR) * LATENT_FACTOR}`,
-  });
+  return sizeInSpace(usualSpace(config.inChannels), squareOf(imageSize)).height;
 }
 
 /** As all released checkpoints of these families were trained; SiT is told from DiT by --model alone. */

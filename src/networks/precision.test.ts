@@ -19,7 +19,7 @@ import { initialise, normalWith } from './nn/initialise.ts';
 import { inPrecision } from './precision.ts';
 import { presetSpec } from './presets.ts';
 import { createModel } from './registry.ts';
-import { traceForward } from './trace.ts';
+import { traceNetwork } from './trace.ts';
 
 const KEY = randomKey(7);
 const TINY = { inputSize: 8, width: 16, heads: 2, numClasses: 3 };
@@ -41,7 +41,7 @@ function settingOf(model: Denoiser) {
     ['t', tensorOf('f32', [1], [0.4])],
     ['y', tensorOf('i64', [1], [2])],
   ]);
-  const graph = graphOf({ out: traceForward(model) });
+  const graph = graphOf({ out: traceNetwork(model).outputs.prediction });
   return { model, weights, feeds, graph, int8: inPrecision(graph, model, 'int8') };
 }
 type Setting = ReturnType<typeof settingOf>;

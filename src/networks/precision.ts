@@ -1,7 +1,7 @@
 /** @file How exactly a network computes: in float32, or with the linear layers of its blocks in int8. */
 import type { Graph } from '../engine/graph/graph.ts';
 import { quantizeLinears } from '../engine/graph/quantize.ts';
-import { type Denoiser, isPartOf } from './denoisers/denoiser.ts';
+import { isPartOf, type Network } from './nn/network.ts';
 
 export const PRECISIONS = ['f32', 'int8'] as const;
 
@@ -16,8 +16,8 @@ export type Precision = (typeof PRECISIONS)[number];
  * A graph that runs the model, in a precision. What embeds images, times and classes, and what makes images again, stays
  * in float32: these are small, and their errors show most.
  */
-export function inPrecision(graph: Graph, { stages }: Denoiser, precision: Precision): Graph {
+export function inPrecision(graph: Graph, network: Network, precision: Precision): Graph {
   if (precision === 'f32') return graph;
-  const withBlocks = stages.filter(({ blocks }) => blocks !== undefined);
+  const withBlocks = network.stages().filter(({ blocks }) => blocks !== undefined);
   return quantizeLinears(graph, ({ scope }) => withBlocks.some((stage) => isPartOf(stage, scope)));
 }

@@ -15,9 +15,10 @@ import { gradients } from '../engine/graph/vjp.ts';
 import { cpuBackend } from '../engine/runtime/cpu-node.ts';
 import { parseNpz } from '../formats/npz.ts';
 import { parseSafetensors, serialiseSafetensors } from '../formats/safetensors.ts';
-import type { Denoiser, TraceOptions } from './denoisers/denoiser.ts';
+import type { Denoiser } from './denoisers/denoiser.ts';
+import type { TraceOptions } from './nn/network.ts';
 import { createModel } from './registry.ts';
-import { traceForward } from './trace.ts';
+import { traceNetwork } from './trace.ts';
 
 const key = randomKey(42);
 const COUNT = 2;
@@ -53,7 +54,7 @@ function feedsFor(model: Denoiser): Map<string, HostTensor> {
 }
 
 function trace(model: Denoiser, form: TraceOptions['form'] = 'merged', batch = COUNT): Tensor {
-  return traceForward(model, { batch, form });
+  return traceNetwork(model, { batch, form }).outputs.prediction;
 }
 
 async function infer(out: Tensor, weights: TensorMap, feeds: TensorMap): Promise<ArrayLike<number>> {
@@ -105,8 +106,8 @@ describe.each(DISTINCT_PRESETS)('%s, made tiny', (name) => {
       ['t', tensorOf('f32', [count], [3, 700, 40])],
       ['y', tensorOf('i64', [count], [1, 4, 0])],
     ]);
-    const [together, ...grouped] = [{}, { groupBytes: 0 }, { groupBytes: 4 * 2 * 16 * 64 }].map((grouping) =>
-      traceForward(model, { batch: count, ...grouping }),
+    const [together, ...grouped] = [{}, { groupBytes: 0 }, { groupBytes: 4 * 2 * 16 * 64 }].map(
+      (grouping) => traceNetwork(model, { batch: count, ...grouping }).outputs.prediction,
     );
     const expected = await infer(together!, weights, several);
     const [alone] = grouped;

@@ -1,22 +1,39 @@
-/** @file A model's graph on inputs of its own: for what looks at the graph, or compiles nothing but the forward pass. */
-import { input } from '../engine/graph/operators.ts';
-import type { Unlabelled } from '../engine/graph/tensor.ts';
-import type { Denoiser, TraceOptions } from './denoisers/denoiser.ts';
+/** @file Networks as graphs: the one place that makes their inputs. A network is traced at a size, it does not have one. */
+import { type ImageSize, squareOf } from '../core/image-size.ts';
+import type { Shape } from '../core/shape.ts';
+import type { Network, NetworkConfig, TraceOptions } from './nn/network.ts';
 
-export interface ForwardOptions {
-  /** Images at once. Default 1. */
-  readonly batch?: number;
-  /** Default merged. */
-  readonly form?: TraceOptions['form'];
-  readonly groupBytes?: number;
+/** At which size, and how. */
+export interface TraceAt extends Partial<TraceOptions> {
+  /** Of the images or latents. Default: the one that the network was trained at. */
+  readonly size?: ImageSize | undefined;
 }
 
-/** The prediction for inputs `x` [N, C, H, W], `t` [N] and `y` [N]. */
-export function traceForward(
-  model: Denoiser,
-  { batch = 1, form = 'merged', ...grouping }: ForwardOptions = {},
-): Unlabelled {
-  const { inChannels, inputSize } = model.config;
-  const x = input('x', [batch, inChannels, inputSize, inputSize]);
-  return model.apply(x, { t: input('t', [batch]), y: input('y', [batch], 'i64') }, { form, ...grouping });
+export interface NetworkTrace extends TraceAt {
+  /** Images at once. Default 1. */
+  readonly batch?: number;
+}
+
+/**
+ * A network on inputs of its own. Those of a denoiser are `x` [N, C, H, W], `t` [N] and `y` [N], and its output is the
+ * `prediction`.
+ *
+ *     const { outputs } = traceNetwork(model, { size: { height: 48, width: 32 } });
+ *     formatGraph(graphOf(outputs));
+ *
+ * @throws ConfigError if the network cannot be traced at this size
+ */
+export function traceNetwork<N extends Network>(
+  network: N,
+  { batch = 1, size = squareOf(network.config.inputSize), form = 'merged', ...options }: NetworkTrace = {},
+): ReturnType<N['ports']> {
+  return network.ports(batch, size, { form, ...options }) as ReturnType<N['ports']>;
+}
+
+/** [C, H, W] of a network's images. */
+export function imageShapeOf(
+  { inChannels, inputSize }: NetworkConfig,
+  { height, width }: ImageSize = squareOf(inputSize),
+): Shape {
+  return [inChannels, height, width];
 }

@@ -59,12 +59,11 @@ class SamplerService {
     const saved = await openModel(isAddress ? await fetch(model) : model, { weights });
     const backend = await openBackend(device ?? 'wasm');
     this.#sampler = await createSampler(saved, { ...options, backend });
-    const { inChannels, inputSize } = saved.model.config;
     return {
       card: saved.card,
       settings: this.#sampler.settings,
       device: backend.name as OpenedModel['device'],
-      imageShape: [inChannels, inputSize, inputSize],
+      imageShape: this.#sampler.imageShape,
     };
   }
 

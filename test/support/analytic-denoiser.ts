@@ -14,7 +14,6 @@ export class OnePicturePerClass extends Denoiser {
   readonly config: DenoiserConfig;
   readonly labelEmbedders = 1;
   readonly initRule = () => zeros;
-  readonly stages = [];
   /** [numClasses + 1, C·2·2]; the last row is the null label's. */
   readonly pictures: Parameter;
 
@@ -23,6 +22,10 @@ export class OnePicturePerClass extends Denoiser {
     this.config = { inputSize: 2, inChannels, numClasses, learnSigma: false, classDropoutProb };
     this.pictures = new Parameter([numClasses + 1, 4 * inChannels]);
     this.bind();
+  }
+
+  stages() {
+    return [];
   }
 
   forward(x: Tensor<'N C H W'>, { t, y }: Condition): Unlabelled {

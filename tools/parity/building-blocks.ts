@@ -1,9 +1,10 @@
 /** @file Single building blocks that a forward fixture may record: FFN forms, rotations, embeddings, unpatchify. */
 import type { TensorMap } from '../../src/core/host-tensor.ts';
+import { squareOf } from '../../src/core/image-size.ts';
 import { reshape, rotary, transpose } from '../../src/engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
 import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
-import { DiT, unpatchify } from '../../src/networks/denoisers/dit.ts';
+import { DiT, tokenGrid, unpatchify } from '../../src/networks/denoisers/dit.ts';
 import { DiTLlama } from '../../src/networks/denoisers/dit-llama.ts';
 import { UDiT } from '../../src/networks/denoisers/udit.ts';
 import { timestepEmbedding } from '../../src/networks/nn/conditioning.ts';
@@ -21,7 +22,16 @@ export function buildingBlocks(tensors: TensorMap, leaf: Leaf, model: Denoiser):
     ...names.flatMap((name) => rotaryValues(name, leaf)),
     ...names.flatMap((name) => timeEmbeddings(name, leaf)),
     ...(names.includes('unpatchify.in') && (model instanceof DiT || model instanceof DiTLlama)
-      ? [['unpatchify.out', unpatchify(leaf('unpatchify.in'), model.config.patchSize)] as const]
+      ? [
+          [
+            'unpatchify.out',
+            unpatchify(
+              leaf('unpatchify.in'),
+              model.config.patchSize,
+              tokenGrid(model.config, squareOf(model.config.inputSize)),
+            ),
+          ] as const,
+        ]
       : []),
   ];
 }
@@ -54,13 +64,15 @@ function rotaryValues(name: string, leaf: Leaf): Named[] {
   const table = /^rope\.d(\d+)_n(\d+)\.(cos|sin)$/.exec(name);
   if (table !== null) {
     const [, headDim, tokens, part] = table;
-    return [[name, rotaryTables(Math.sqrt(Number(tokens)), Number(headDim))[part as 'cos' | 'sin']]];
+    return [
+      [name, rotaryTables(squareOf(Math.sqrt(Number(tokens))), Number(headDim))[part as 'cos' | 'sin']],
+    ];
   }
   const rotated = /^(rope\.[qk])_out$/.exec(name)?.[1];
   if (rotated === undefined) return [];
   const x = leaf(rotated);
   const [batch, tokens, heads, headDim] = x.shape as [number, number, number, number];
-  const { cos, sin } = rotaryTables(Math.sqrt(tokens), headDim);
+  const { cos, sin } = rotaryTables(squareOf(Math.sqrt(tokens)), headDim);
   return [[name, rotary(reshape(x, [batch, tokens, heads * headDim]), cos, sin, heads)]];
 }
 

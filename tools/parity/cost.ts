@@ -1,10 +1,11 @@
 /** @file Parameters and multiply-accumulates of whole models, by name: no weights are needed. */
 import * as v from 'valibot';
 import { macsOf, sumMacs, totalMacs } from '../../src/engine/graph/macs.ts';
-import type { Denoiser, TraceOptions } from '../../src/networks/denoisers/denoiser.ts';
+import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
 import { countParameters } from '../../src/networks/nn/module.ts';
+import type { TraceOptions } from '../../src/networks/nn/network.ts';
 import { createModel } from '../../src/networks/registry.ts';
-import { traceForward } from '../../src/networks/trace.ts';
+import { traceNetwork } from '../../src/networks/trace.ts';
 import { type Comparison, compareExactly } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
 import { presetOfReference } from './reference-config.ts';
@@ -57,7 +58,7 @@ function compareCost(name: string, model: Denoiser, recorded: Cost): Comparison[
 
 /** With the words of the reference. */
 function macsIn(form: TraceOptions['form'], model: Denoiser) {
-  const counts = sumMacs(macsOf([traceForward(model, { form })]));
+  const counts = sumMacs(macsOf([traceNetwork(model, { form }).outputs.prediction]));
   const { attention: matmul, linear, convolution: conv } = counts;
   return { total: totalMacs(counts), linear, conv, matmul };
 }

@@ -1,6 +1,7 @@
 /** @file Sine-cosine positions: tensors `pos_<width>_<side>`. */
 import * as v from 'valibot';
 import { tensorOf } from '../../src/core/host-tensor.ts';
+import { squareOf } from '../../src/core/image-size.ts';
 import { sinCosPositions } from '../../src/networks/nn/position.ts';
 import { compareTensors } from './comparison.ts';
 import type { FixtureKind } from './kind.ts';
@@ -19,7 +20,7 @@ export const positions: FixtureKind = {
     return async () => ({
       comparisons: [...tensors].map(([name, expected]) => {
         const [width, side] = NAME.exec(name)!.slice(1).map(Number) as [number, number];
-        const computed = tensorOf('f32', [side * side, width], sinCosPositions(side, width));
+        const computed = tensorOf('f32', [side * side, width], sinCosPositions(squareOf(side), width));
         return compareTensors(name, computed, expected, tolerance);
       }),
     });

@@ -29,7 +29,7 @@ import { modelValues, serialiseModel } from './model-writer.ts';
 function build(count: number): Graph {
   const x = input('x', [count, 4, 8]);
   const pairs = concat([x, mul(x, 2)], 0); // [2N, 4, 8]
-  const tables = rotaryTables(2, 4);
+  const tables = rotaryTables({ height: 2, width: 2 }, 4);
   const turned = rotary(pairs, tables.cos, tables.sin, 2);
   const grouped = reshape(turned, [2 * count * 2, 2, 8]);
   const second = slice(reshape(grouped, pairs.shape), 0, count, 2 * count);

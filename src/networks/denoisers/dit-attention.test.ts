@@ -11,10 +11,11 @@ import { initialise, normalWith } from '../nn/initialise.ts';
 import { rotaryTables } from '../nn/rotary.ts';
 import { Attention, type DiTConfig, FULL_ATTENTION } from './dit.ts';
 
-const [SIDE, WIDTH, HEADS] = [4, 8, 2];
-const [TOKENS, HEAD_DIM] = [SIDE ** 2, WIDTH / HEADS];
+const GRID = { height: 4, width: 8 };
+const [WIDTH, HEADS] = [8, 2];
+const [TOKENS, HEAD_DIM] = [GRID.height * GRID.width, WIDTH / HEADS];
 const CONFIG: DiTConfig = {
-  inputSize: 2 * SIDE,
+  inputSize: 8,
   inChannels: 3,
   numClasses: 3,
   learnSigma: false,
@@ -46,22 +47,25 @@ const CASES: readonly (readonly [name: string, change: Partial<DiTConfig>, sees:
     { tokens: 'qkv' },
     (query, key) => query.row % 2 === key.row % 2 && query.column % 2 === key.column % 2,
   ],
-  ['one of all', { tokens: 'kv', downFactor: 4 }, (_, key) => key.row === 0 && key.column === 0],
+  ['one in 16', { tokens: 'kv', downFactor: 4 }, (_, key) => key.row === 0 && key.column % 4 === 0],
   [
-    'only itself',
+    'itself and the fourth beside it',
     { tokens: 'qkv', downFactor: 4 },
-    (query, key) => query.row === key.row && query.column === key.column,
+    (query, key) => query.row === key.row && query.column % 4 === key.column % 4,
   ],
 ];
 
-const placeOf = (token: number): Place => ({ row: Math.floor(token / SIDE), column: token % SIDE });
+const placeOf = (token: number): Place => ({
+  row: Math.floor(token / GRID.width),
+  column: token % GRID.width,
+});
 const x = normal(fold(randomKey(1), 'x'), TOKENS * WIDTH);
 
 function build(change: Partial<DiTConfig>, isRotated: boolean) {
-  const rope = () => rotaryTables(SIDE, HEAD_DIM);
-  const layer = new Attention({ ...CONFIG, ...change }, isRotated ? rope : undefined).bind();
+  const layout = isRotated ? { grid: GRID, rotations: rotaryTables(GRID, HEAD_DIM) } : { grid: GRID };
+  const layer = new Attention({ ...CONFIG, ...change }).bind();
   const weights = initialise(layer, () => normalWith(0.5), randomKey(2));
-  const graph = graphOf({ out: layer.apply(input('x', [1, TOKENS, WIDTH])) });
+  const graph = graphOf({ out: layer.apply(input('x', [1, TOKENS, WIDTH]), layout) });
   return { weights, graph };
 }
 

@@ -5,7 +5,7 @@ import { graphOf } from '../../engine/graph/graph.ts';
 import { input } from '../../engine/graph/operators.ts';
 import { topologicalOrder } from '../../engine/graph/traverse.ts';
 import { evaluate } from '../../engine/interp/evaluate.ts';
-import { traceForward } from '../trace.ts';
+import { traceNetwork } from '../trace.ts';
 import { type DiTConfig, FULL_ATTENTION } from './dit.ts';
 import { DiTLlama } from './dit-llama.ts';
 
@@ -73,7 +73,7 @@ test('one branch of the feed-forward network gates the other', () => {
 });
 
 test('tokens learn where they are from rotations alone', () => {
-  const nodes = topologicalOrder([traceForward(new DiTLlama(TINY))]);
+  const nodes = topologicalOrder([traceNetwork(new DiTLlama(TINY)).outputs.prediction]);
   // Queries and keys of two blocks.
   expect(nodes.filter(({ op }) => op === 'rotary')).toHaveLength(4);
   expect(

@@ -5,16 +5,18 @@
  * once, and a gated feed-forward network (SwiGLU) without biases. Layer norms and adaLN-Zero stay DiT's. Checkpoints
  * hold sine-cosine positions all the same, which nothing reads.
  *
- * N batch · H W image side · T tokens · D width
+ * N batch · H W image · T tokens · D width
  */
 import { ConfigError } from '../../core/errors.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import { mul, silu } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { adaLNModulation, adaLNZero, LabelEmbedder, TimestepEmbedder } from '../nn/conditioning.ts';
 import { Linear, type Sequential } from '../nn/layers.ts';
 import { Module, type Parameter } from '../nn/module.ts';
-import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
-import { type Condition, Denoiser, type Stage, type TraceOptions } from './denoiser.ts';
+import type { Stage, TraceOptions } from '../nn/network.ts';
+import { rotaryTables } from '../nn/rotary.ts';
+import { type Condition, Denoiser } from './denoiser.ts';
 import {
   Attention,
   checkPatchConfig,
@@ -25,6 +27,7 @@ import {
   patchStages,
   positionParameter,
   predictByPatches,
+  type TokenLayout,
 } from './dit.ts';
 
 /** Three matrices in place of two cost the same with two thirds of the hidden channels, which are rounded up. */
@@ -59,18 +62,21 @@ class LlamaBlock extends Module {
   readonly attn: Attention;
   readonly mlp: GatedFeedForward;
 
-  constructor(config: DiTConfig, rope: () => RotaryTables) {
+  constructor(config: DiTConfig) {
     super();
     this.adaLN_modulation = adaLNModulation(config.width, 6);
-    this.attn = new Attention(config, rope);
+    this.attn = new Attention(config);
     this.mlp = new GatedFeedForward(config);
   }
 
-  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled {
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, layout: TokenLayout, options?: TraceOptions): Unlabelled {
     return adaLNZero(
       x,
       this.adaLN_modulation.apply(c),
-      { attend: (tokens) => this.attn.apply(tokens), feedForward: (tokens) => this.mlp.apply(tokens) },
+      {
+        attend: (tokens) => this.attn.apply(tokens, layout),
+        feedForward: (tokens) => this.mlp.apply(tokens),
+      },
       options,
     );
   }
@@ -104,28 +110,26 @@ export class DiTLlama extends Denoiser {
     checkPatchConfig('DiT-LLaMA', config);
     checkHeads(config);
     this.config = config;
-    const { inputSize, patchSize, width, heads, numClasses } = config;
-    // Made when the first block is traced: a model that is only described costs nothing.
-    let tables: RotaryTables | undefined;
-    const rope = () => {
-      tables ??= rotaryTables(inputSize / patchSize, width / heads);
-      return tables;
-    };
+    const { width, numClasses } = config;
     this.pos_embed = positionParameter(config);
     this.x_embedder = new PatchEmbedder(config);
     this.t_embedder = new TimestepEmbedder(width);
     this.y_embedder = new LabelEmbedder(numClasses, width, { hasNullLabel: config.classDropoutProb > 0 });
     this.final_layer = new FinalLayer(config);
-    this.blocks = Array.from({ length: config.depth }, () => new LlamaBlock(config, rope));
+    this.blocks = Array.from({ length: config.depth }, () => new LlamaBlock(config));
     this.bind();
   }
 
-  get stages(): readonly Stage[] {
-    return patchStages(this.config);
+  stages(size?: ImageSize): readonly Stage[] {
+    return patchStages(this.config, size);
   }
 
   /** Both trace forms are the same here: nothing can be merged. */
   forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled {
-    return predictByPatches(this, x, condition, { placed: (tokens) => tokens, options });
+    const { width, heads } = this.config;
+    return predictByPatches('DiT-LLaMA', this, x, condition, options, (tokens, { grid, ...scaled }) => ({
+      tokens,
+      rotations: rotaryTables(grid, width / heads, scaled),
+    }));
   }
 }

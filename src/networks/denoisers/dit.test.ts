@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { type HostTensor, tensorOf } from '../../core/host-tensor.ts';
+import { squareOf } from '../../core/image-size.ts';
 import { normal, randomKey } from '../../core/random.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
 import { input } from '../../engine/graph/operators.ts';
@@ -9,7 +10,7 @@ import { initialise, normalWith } from '../nn/initialise.ts';
 import { sinCosPositions } from '../nn/position.ts';
 import { presetSpec } from '../presets.ts';
 import { createModel } from '../registry.ts';
-import { traceForward } from '../trace.ts';
+import { traceNetwork } from '../trace.ts';
 import { DiT, type DiTConfig, FULL_ATTENTION, unpatchify } from './dit.ts';
 
 const TINY: DiTConfig = {
@@ -47,7 +48,7 @@ describe('positions', () => {
 
   test('get their values from the initialisation', () => {
     const values = initialise(model, model.initRule, randomKey(0));
-    expect(values.get('pos_embed')!.data).toEqual(sinCosPositions(4, 12));
+    expect(values.get('pos_embed')!.data).toEqual(sinCosPositions(squareOf(4), 12));
   });
 });
 
@@ -83,7 +84,7 @@ test('unpatchify puts the pixels of each patch where they belong', () => {
     Array.from({ length: 16 }, (_, i) => i),
   );
   const image = evaluate(
-    graphOf({ image: unpatchify(input('tokens', [1, 4, 4]), 2) }),
+    graphOf({ image: unpatchify(input('tokens', [1, 4, 4]), 2, squareOf(2)) }),
     new Map([['tokens', tokens]]),
   );
   expect(Array.from(image.get('image')!.data)).toEqual([
@@ -103,7 +104,8 @@ test('SiT throws away the channels of a variance: what is left is the first half
     ['t', tensorOf('f32', [1], [0.25])],
     ['y', tensorOf('i64', [1], [2])],
   ]);
-  const predict = (model: DiT) => evaluate(graphOf({ out: traceForward(model) }), feeds).get('out')!;
+  const predict = (model: DiT) =>
+    evaluate(graphOf({ out: traceNetwork(model).outputs.prediction }), feeds).get('out')!;
   const [whole, half] = [predict(learning), predict(discarding)];
   expect([whole.shape, half.shape]).toEqual([
     [1, 6, 8, 8],
@@ -117,14 +119,14 @@ describe('errors', () => {
 
   test('down factor', () => {
     expect(build({ tokens: 'kv', downFactor: 3 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: DiT: down factor 3 does not divide the 4 tokens along a side
-        fix: use input size 12 or a factor such as 2]
+      [ConfigError: ConfigError: DiT: input size 8 is not a multiple of 6, patch size 2 times down factor 3
+        fix: use input size 12 or another down factor]
     `);
   });
 
   test('input size', () => {
     expect(build({ inputSize: 10, patchSize: 4 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: DiT: input size 10 is not a multiple of the patch size 4
+      [ConfigError: ConfigError: DiT: input size 10 is not a multiple of 4, the patch size
         fix: use input size 12 or another patch size]
     `);
   });

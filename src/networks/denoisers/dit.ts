@@ -6,14 +6,17 @@
  * is compared with. SiT (Ma et al., arXiv 2401.08740) is the same network trained with a flow; its last layer has
  * channels for a variance that nobody reads.
  *
- * N batch · H W image side · p patch side · T tokens = (H / p)² · D width · C channels
+ * N batch · H W image · p patch side · T tokens = (H / p) · (W / p) · D width · C channels
  */
 import { ConfigError } from '../../core/errors.ts';
+import { tensorOf } from '../../core/host-tensor.ts';
+import { type ImageSize, sameSize, squareOf } from '../../core/image-size.ts';
 import { expectAxes } from '../../engine/graph/axes.ts';
 import {
   add,
   attention,
   chunk,
+  constant,
   linear,
   reshape,
   rotary,
@@ -38,10 +41,13 @@ import {
 } from '../nn/initialise.ts';
 import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
+import type { Stage, TraceOptions } from '../nn/network.ts';
 import { sinCosPositions } from '../nn/position.ts';
+import type { ScaledPositions } from '../nn/position-scaling.ts';
 import type { RotaryTables } from '../nn/rotary.ts';
+import { expectSize, leastCommonMultiple, type SizeUnit } from '../nn/size-units.ts';
 import { everyNth, fromSubGrids, toSubGrids } from '../nn/sub-grids.ts';
-import { type Condition, Denoiser, type DenoiserConfig, type Stage, type TraceOptions } from './denoiser.ts';
+import { type Condition, Denoiser, type DenoiserConfig } from './denoiser.ts';
 
 // Configuration
 
@@ -75,7 +81,7 @@ export const FULL_ATTENTION = { tokens: 'none', downFactor: 2 } as const;
  * @throws ConfigError for the first combination that cannot work
  */
 export function checkPatchConfig(family: string, config: DiTConfig): void {
-  const { inputSize, patchSize, width, heads, tokens, downFactor } = config;
+  const { inputSize, width, heads } = config;
   const fail = (problem: string, fix: string) => new ConfigError({ where: family, problem, fix });
   if (config.learnSigma && config.discardSigma) {
     throw fail(
@@ -83,19 +89,7 @@ export function checkPatchConfig(family: string, config: DiTConfig): void {
       'set discardSigma to false, or use an objective that learns no variance',
     );
   }
-  if (inputSize % patchSize !== 0) {
-    throw fail(
-      `input size ${inputSize} is not a multiple of the patch size ${patchSize}`,
-      `use input size ${Math.ceil(inputSize / patchSize) * patchSize} or another patch size`,
-    );
-  }
-  const side = inputSize / patchSize;
-  if (tokens !== 'none' && side % downFactor !== 0) {
-    throw fail(
-      `down factor ${downFactor} does not divide the ${side} tokens along a side`,
-      `use input size ${Math.ceil(side / downFactor) * downFactor * patchSize} or a factor such as 2`,
-    );
-  }
+  expectSize(family, squareOf(inputSize), sizeUnits(config));
   const unit = leastCommonMultiple(4, heads);
   const fix = `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`;
   if (width % 4 !== 0) {
@@ -104,10 +98,23 @@ export function checkPatchConfig(family: string, config: DiTConfig): void {
   if (width % heads !== 0) throw fail(`${heads} heads do not divide width ${width}`, fix);
 }
 
-function leastCommonMultiple(a: number, b: number): number {
-  let multiple = a;
-  while (multiple % b !== 0) multiple += a;
-  return multiple;
+function sizeUnits({ patchSize, tokens, downFactor }: DiTConfig): SizeUnit[] {
+  const patches = { unit: patchSize, because: 'the patch size', orElse: 'another patch size' };
+  if (tokens === 'none') return [patches];
+  const unit = patchSize * downFactor;
+  return [
+    patches,
+    {
+      unit,
+      because: `patch size ${patchSize} times down factor ${downFactor}`,
+      orElse: 'another down factor',
+    },
+  ];
+}
+
+/** Rows and columns of tokens of images of this size. */
+export function tokenGrid({ patchSize }: DiTConfig, { height, width }: ImageSize): ImageSize {
+  return { height: height / patchSize, width: width / patchSize };
 }
 
 // Patches
@@ -149,37 +156,45 @@ export class PatchEmbedder extends Module {
   }
 }
 
-/** Tokens [N, T, p·p·C], channels innermost, → images [N, C, H, W] of side √T · p. */
-export function unpatchify(tokens: Tensor<'N T PPC'>, patchSize: number): Unlabelled {
-  const [n, count, values] = tokens.shape as [number, number, number];
-  const cells = Math.sqrt(count);
+/** Tokens [N, T, p·p·C] of a grid, channels innermost, → images [N, C, H, W]. */
+export function unpatchify(
+  tokens: Tensor<'N T PPC'>,
+  patchSize: number,
+  { height, width }: ImageSize,
+): Unlabelled {
+  const [n, , values] = tokens.shape as [number, number, number];
   const channels = values / (patchSize * patchSize);
-  const split = reshape(tokens, [n, cells, cells, patchSize, patchSize, channels]);
-  return reshape(transpose(split, [0, 5, 1, 3, 2, 4]), [n, channels, cells * patchSize, cells * patchSize]);
+  const split = reshape(tokens, [n, height, width, patchSize, patchSize, channels]);
+  return reshape(transpose(split, [0, 5, 1, 3, 2, 4]), [n, channels, height * patchSize, width * patchSize]);
 }
 
 // Blocks
 
-/** Multi-head self-attention; with tables, queries and keys are rotated by their positions. */
+/** How the tokens of a trace lie. */
+export interface TokenLayout {
+  readonly grid: ImageSize;
+  /** Rotations of queries and keys by their positions, where the family has them. */
+  readonly rotations?: RotaryTables;
+}
+
+/** Multi-head self-attention. */
 export class Attention extends Module {
   readonly qkv: Linear;
   readonly proj: Linear;
   private readonly config: DiTConfig;
-  private readonly rope: (() => RotaryTables) | undefined;
 
-  constructor(config: DiTConfig, rope?: () => RotaryTables) {
+  constructor(config: DiTConfig) {
     super();
     this.qkv = new Linear(config.width, 3 * config.width);
     this.proj = new Linear(config.width, config.width);
     this.config = config;
-    this.rope = rope;
   }
 
-  forward(x: Tensor<'N T D'>): Unlabelled {
+  forward(x: Tensor<'N T D'>, { grid, rotations }: TokenLayout): Unlabelled {
     const { heads, width, tokens, downFactor } = this.config;
     let [q, k, v] = chunk(this.qkv.apply(x), 3, -1) as [Unlabelled, Unlabelled, Unlabelled];
-    if (this.rope !== undefined) {
-      const { cos, sin } = this.rope();
+    if (rotations !== undefined) {
+      const { cos, sin } = rotations;
       q = rotary(q, cos, sin, heads);
       k = rotary(k, cos, sin, heads);
     }
@@ -188,19 +203,20 @@ export class Attention extends Module {
       attention(ask, answer, value, { heads, scale: (width / heads) ** -0.5 });
     if (tokens === 'none') return this.proj.apply(attend(q, k, v));
     if (tokens === 'kv') {
-      return this.proj.apply(attend(q, everyNth(asMap(k), downFactor), everyNth(asMap(v), downFactor)));
+      return this.proj.apply(
+        attend(q, everyNth(asMap(k, grid), downFactor), everyNth(asMap(v, grid), downFactor)),
+      );
     }
-    const parts = [q, k, v].map((all) => toSubGrids(asMap(all), downFactor));
+    const parts = [q, k, v].map((all) => toSubGrids(asMap(all, grid), downFactor));
     const y = attend(...(parts as unknown as [Unlabelled, Unlabelled, Unlabelled]));
-    return this.proj.apply(reshape(fromSubGrids(y, downFactor, Math.sqrt(x.shape[1]!)), x.shape));
+    return this.proj.apply(reshape(fromSubGrids(y, downFactor, grid), x.shape));
   }
 }
 
-/** Tokens [N, T, D] as the square map [N, H, W, D] that they were cut from. */
-function asMap(tokens: Tensor<'N T D'>): Unlabelled {
-  const [n, count, width] = tokens.shape as [number, number, number];
-  const side = Math.sqrt(count);
-  return reshape(tokens, [n, side, side, width]);
+/** Tokens [N, T, D] as the map [N, H, W, D] that they were cut from. */
+function asMap(tokens: Tensor<'N T D'>, { height, width }: ImageSize): Unlabelled {
+  const [n, , channels] = tokens.shape as [number, number, number];
+  return reshape(tokens, [n, height, width, channels]);
 }
 
 /** Attention and MLP, each with a shift, scale and gate from the condition (adaLN-Zero). */
@@ -217,11 +233,14 @@ class DiTBlock extends Module {
     this.adaLN_modulation = adaLNModulation(width, 6);
   }
 
-  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled {
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, layout: TokenLayout, options?: TraceOptions): Unlabelled {
     return adaLNZero(
       x,
       this.adaLN_modulation.apply(c),
-      { attend: (tokens) => this.attn.apply(tokens), feedForward: (tokens) => this.mlp.apply(tokens) },
+      {
+        attend: (tokens) => this.attn.apply(tokens, layout),
+        feedForward: (tokens) => this.mlp.apply(tokens),
+      },
       options,
     );
   }
@@ -274,14 +293,23 @@ export class DiT extends Denoiser {
     this.bind();
   }
 
-  get stages(): readonly Stage[] {
-    return patchStages(this.config);
+  stages(size?: ImageSize): readonly Stage[] {
+    return patchStages(this.config, size);
   }
 
   /** Both trace forms are the same here: nothing can be merged. */
   forward(x: Tensor<'N C H W'>, condition: Condition, options?: TraceOptions): Unlabelled {
-    const placed = (tokens: Unlabelled) => add(tokens, this.pos_embed.tensor);
-    return predictByPatches(this, x, condition, { placed, options });
+    return predictByPatches('DiT', this, x, condition, options, (tokens, positions) => ({
+      tokens: add(tokens, this.positionsOf(positions)),
+    }));
+  }
+
+  /** At the trained size as the checkpoint has them, else computed. */
+  private positionsOf({ grid, trained, scaling }: GridPositions): Unlabelled {
+    if (sameSize(grid, trained)) return this.pos_embed.tensor;
+    const { width } = this.config;
+    const values = sinCosPositions(grid, width, { trained, scaling });
+    return constant(tensorOf('f32', [1, grid.height * grid.width, width], values));
   }
 }
 
@@ -290,9 +318,9 @@ export function positionParameter({ inputSize, patchSize, width }: DiTConfig): P
   return new Parameter([1, (inputSize / patchSize) ** 2, width], { frozen: true });
 }
 
-/** Tokens and condition → tokens. */
+/** Tokens, condition and layout → tokens. */
 type TokenBlock = Module & {
-  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, options?: TraceOptions): Unlabelled;
+  forward(x: Tensor<'N T D'>, c: Tensor<'N D'>, layout: TokenLayout, options?: TraceOptions): Unlabelled;
 };
 
 /** What a transformer over patches consists of. */
@@ -305,41 +333,52 @@ interface PatchTransformer {
   readonly final_layer: FinalLayer;
 }
 
-/** What differs from one transformer over patches to another. */
-interface PredictOptions {
-  /** Tells the tokens where they are. */
-  readonly placed: (tokens: Unlabelled) => Unlabelled;
-  readonly options: TraceOptions | undefined;
+/** The tokens of a trace, and those that the network was trained with. */
+export interface GridPositions extends Required<ScaledPositions> {
+  readonly grid: ImageSize;
+  readonly trained: ImageSize;
 }
+
+/** Tells tokens where they are: by what is added to them, or by rotations for attention. */
+type Place = (
+  tokens: Unlabelled,
+  positions: GridPositions,
+) => { readonly tokens: Unlabelled; readonly rotations?: RotaryTables };
 
 /** The way from images to prediction: patches become tokens, blocks work on them, tokens become patches. */
 export function predictByPatches(
+  family: string,
   model: PatchTransformer,
   x: Tensor<'N C H W'>,
   { t, y, dropped }: Condition,
-  { placed, options }: PredictOptions,
+  options: TraceOptions | undefined,
+  place: Place,
 ): Unlabelled {
-  const { inputSize, inChannels, patchSize, discardSigma } = model.config;
-  expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
+  const { config } = model;
+  const { inputSize, inChannels, patchSize, discardSigma } = config;
+  expectAxes(x, 'N C H W', { C: inChannels });
   expectAxes(t, 'N', { N: x.shape[0]! });
   expectAxes(y, 'N', { N: x.shape[0]! });
+  const size = { height: x.shape[2]!, width: x.shape[3]! };
+  expectSize(family, size, sizeUnits(config));
 
   const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
   const c = add(model.t_embedder.apply(t), model.y_embedder.apply(y, droppedHere));
-  const embedded = placed(model.x_embedder.apply(x));
-  const tokens = model.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c, options), embedded);
-  const prediction = unpatchify(model.final_layer.apply(tokens, c), patchSize);
+  const grid = tokenGrid(config, size);
+  const { tokens: placed, ...rotations } = place(model.x_embedder.apply(x), {
+    grid,
+    trained: tokenGrid(config, squareOf(inputSize)),
+    scaling: options?.positionScaling,
+  });
+  const layout = { grid, ...rotations };
+  const tokens = model.blocks.reduce<Unlabelled>((h, block) => block.apply(h, c, layout, options), placed);
+  const prediction = unpatchify(model.final_layer.apply(tokens, c), patchSize, grid);
   return discardSigma ? slice(prediction, 1, 0, inChannels) : prediction;
 }
 
-export function patchStages({
-  inputSize,
-  patchSize,
-  width,
-  depth: count,
-  heads,
-}: DiTConfig): readonly Stage[] {
-  const map = { side: inputSize / patchSize, width };
+export function patchStages(config: DiTConfig, size = squareOf(config.inputSize)): readonly Stage[] {
+  const { width: channels, depth: count, heads } = config;
+  const map = { ...tokenGrid(config, size), channels };
   return [
     { name: 'condition', paths: ['t_embedder', 'y_embedder'] },
     { name: 'patches', paths: ['x_embedder', 'pos_embed'], map },
@@ -348,7 +387,8 @@ export function patchStages({
   ];
 }
 
-const sinCosInitialiser: Initialiser = ([, cells, width]) => sinCosPositions(Math.sqrt(cells!), width!);
+const sinCosInitialiser: Initialiser = ([, cells, width]) =>
+  sinCosPositions(squareOf(Math.sqrt(cells!)), width!);
 
 /** Initial values as the reference has them: Xavier everywhere, small normal embedders, zeros where adaLN-Zero asks. */
 export const ditInitRule: InitRule = (name) => {

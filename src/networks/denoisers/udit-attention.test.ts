@@ -16,7 +16,7 @@ const TOKENS = SIDE * SIDE;
 const LEVEL: AttentionLevel = {
   width: WIDTH,
   heads: HEADS,
-  side: SIDE,
+  trainedSide: SIDE,
   downFactor: 2,
   tokens: 'qkv',
   downsampler: 'dwconv3',

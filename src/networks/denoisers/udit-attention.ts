@@ -1,8 +1,9 @@
 /**
  * @file Attention on downsampled tokens (section 3.3 of the U-DiT paper), with the variants that it is compared with.
  *
- * N batch · H W side of the map · C channels · G sub-grids · T tokens that attend together · headDim = C / heads
+ * N batch · H W map · C channels · G sub-grids · T tokens that attend together · headDim = C / heads
  */
+import { type ImageSize, squareOf } from '../../core/image-size.ts';
 import {
   add,
   attention,
@@ -19,9 +20,9 @@ import {
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { centreTap, DepthwiseConv2d, Linear, PointwiseConv2d } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
+import type { TraceOptions } from '../nn/network.ts';
 import { type RotaryTables, rotaryTables } from '../nn/rotary.ts';
 import { everyNth, fromSubGrids, toSubGrids } from '../nn/sub-grids.ts';
-import type { TraceOptions } from './denoiser.ts';
 
 /** What is the same at all levels. */
 export interface AttentionOptions {
@@ -43,7 +44,7 @@ export interface AttentionOptions {
 
 export interface AttentionLevel extends AttentionOptions {
   readonly width: number; // C of this level
-  readonly side: number; // H = W of this level
+  readonly trainedSide: number; // H = W of this level, as it was trained
   /** Side factor by which tokens are downsampled; 1 is full attention. */
   readonly downFactor: number;
 }
@@ -106,9 +107,10 @@ export class DownsampledAttention extends Module {
   }
 
   forward(x: Tensor<'N H W C'>, options: TraceOptions): Unlabelled {
-    const { heads, width, side } = this.level;
+    const { heads, width } = this.level;
+    const map = { height: x.shape[1]!, width: x.shape[2]! };
     const { q, k, v } = this.project(x, options);
-    const tables = this.rotaryTables();
+    const tables = this.rotaryTables(map, options);
     // Rotations change no length, so they may come last: there the temperature can join their tables (scaleRotations).
     const y = attention(
       placed(this.queries(q), tables?.ofQueries, heads),
@@ -119,7 +121,7 @@ export class DownsampledAttention extends Module {
         scale: this.logit_scale === undefined ? (width / heads) ** -0.5 : 1,
       },
     ); // (N·G, T, C)
-    return this.to_out.apply(fromSubGrids(y, this.splitFactor, side));
+    return this.to_out.apply(fromSubGrids(y, this.splitFactor, map));
   }
 
   private project(x: Tensor<'N H W C'>, options: TraceOptions): Projections {
@@ -129,11 +131,12 @@ export class DownsampledAttention extends Module {
       const [q, k, v] = chunk(this.to_qkv.apply(tokens), 3, -1);
       return { q: q!, k: k!, v: v! };
     }
-    const { width, side, downFactor } = this.level;
+    const { width, downFactor } = this.level;
+    const [n, rows, columns] = x.shape as [number, number, number];
     const all = this.to_qkv.apply(x); // (N, H, W, 3·C)
     const answers = everyNth(downsampled(slice(all, -1, width, 3 * width)), downFactor);
     const [k, v] = chunk(answers, 2, -1);
-    return { q: reshape(slice(all, -1, 0, width), [x.shape[0]!, side * side, width]), k: k!, v: v! };
+    return { q: reshape(slice(all, -1, 0, width), [n, rows * columns, width]), k: k!, v: v! };
   }
 
   /** Cosine attention compares directions; the temperature multiplies the queries, which are smaller than the scores. */
@@ -148,12 +151,20 @@ export class DownsampledAttention extends Module {
   }
 
   /** Positions in the grid of the tokens that attend together; the same for all sub-grids. */
-  private rotaryTables(): Readonly<Record<'ofQueries' | 'ofKeys', RotaryTables>> | undefined {
-    const { side, width, heads, tokens, downFactor, position } = this.level;
+  private rotaryTables(
+    { height, width }: ImageSize,
+    { positionScaling: scaling }: TraceOptions,
+  ): Readonly<Record<'ofQueries' | 'ofKeys', RotaryTables>> | undefined {
+    const { trainedSide, width: channels, heads, tokens, downFactor, position } = this.level;
     if (position === 'none') return undefined;
-    const ofQueries = rotaryTables(side / this.splitFactor, width / heads);
-    const ofKeys = tokens === 'kv' ? rotaryTables(side / downFactor, width / heads, downFactor) : ofQueries;
-    return { ofQueries, ofKeys };
+    const tablesOf = (factor: number, spacing: number) =>
+      rotaryTables({ height: height / factor, width: width / factor }, channels / heads, {
+        spacing,
+        trained: squareOf(trainedSide / factor),
+        scaling,
+      });
+    const ofQueries = tablesOf(this.splitFactor, 1);
+    return { ofQueries, ofKeys: tokens === 'kv' ? tablesOf(downFactor, downFactor) : ofQueries };
   }
 
   /** Applies `transform` to x [B, T, C] seen as [B, T, heads, headDim]. */

@@ -12,7 +12,7 @@ import {
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { centreTap, DepthwiseConv2d, Mlp, PointwiseConv2d } from '../nn/layers.ts';
 import { Module } from '../nn/module.ts';
-import type { TraceOptions } from './denoiser.ts';
+import type { TraceOptions } from '../nn/network.ts';
 
 /** rep: convolutional with parallel kernels; dwconv: one 5×5 kernel; basic: a plain MLP with tanh GELU. */
 export type FeedForwardKind = 'rep' | 'dwconv' | 'basic';

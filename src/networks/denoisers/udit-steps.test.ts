@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { macsOf, sumMacs, totalMacs } from '../../engine/graph/macs.ts';
 import { type ConfigOverrides, presetSpec } from '../presets.ts';
 import { createModel } from '../registry.ts';
-import { traceForward } from '../trace.ts';
+import { traceNetwork } from '../trace.ts';
 
 const macsOfPreset = (preset: string, change: ConfigOverrides = {}): number =>
-  totalMacs(sumMacs(macsOf([traceForward(createModel(presetSpec(preset, change)))])));
+  totalMacs(sumMacs(macsOf([traceNetwork(createModel(presetSpec(preset, change))).outputs.prediction])));
 
 const COSINE = { attention: 'cosine' } as const;
 const ROPE = { ...COSINE, position: 'rope2d' } as const;

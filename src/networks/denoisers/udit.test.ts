@@ -104,13 +104,17 @@ describe('forward', () => {
     expect(depthwiseIn('merged')).toBe(10 + 10);
   });
 
-  test('refuses images of another size, and conditions of another batch', () => {
+  test('refuses images of other channels or sides, and conditions of another batch', () => {
     const model = new UDiT(TINY);
     const applyTo = (shape: number[], count: number) => () =>
       model.apply(input('x', shape), condition(count));
-    expect(applyTo([2, 4, 32, 32], 2)).toThrowErrorMatchingInlineSnapshot(`
-      [ShapeError: ShapeError: expectAxes: axis H differs: the tensor has 32, 16 is expected
-        tensor  f32[N=2, C=4, H=32, W=32]]
+    expect(applyTo([2, 3, 16, 16], 2)).toThrowErrorMatchingInlineSnapshot(`
+      [ShapeError: ShapeError: expectAxes: axis C differs: the tensor has 3, 4 is expected
+        tensor  f32[N=2, C=3, H=16, W=16]]
+    `);
+    expect(applyTo([2, 4, 16, 20], 2)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: U-DiT: input size 16x20: width 20 is not a multiple of 8, 4 times the down factor of latent
+        fix: use input size 16x24 or down factor 1 at this level]
     `);
     expect(applyTo([2, 4, 16, 16], 3)).toThrowErrorMatchingInlineSnapshot(`
       [ShapeError: ShapeError: expectAxes: axis N differs: the tensor has 3, 2 is expected
@@ -147,8 +151,8 @@ describe('configurations that cannot work', () => {
   });
   test('input size', () => {
     expect(build({ inputSize: 18 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: U-DiT: input size 18 cannot be halved twice
-        fix: use a multiple of 4, such as 20]
+      [ConfigError: ConfigError: U-DiT: input size 18 is not a multiple of 4, for maps are halved twice
+        fix: use input size 24]
     `);
   });
   test('mlp ratio', () => {
@@ -164,7 +168,7 @@ describe('configurations that cannot work', () => {
   });
   test('down factor and side', () => {
     expect(build({ downFactor: 8 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: U-DiT: latent has side 4, which down factor 8 does not divide
+      [ConfigError: ConfigError: U-DiT: input size 16 is not a multiple of 32, 4 times the down factor of latent
         fix: use input size 32 or down factor 1 at this level]
     `);
   });

@@ -8,9 +8,10 @@
  * kernels are merged for evaluation. A "block" is two attention + FFN pairs, each with its own adaLN. Without these
  * parts it is the paper's DiT-UNet: every step between the two is a value of the configuration.
  *
- * N batch · H W image side · C channels
+ * N batch · H W image · C channels
  */
 import { ConfigError } from '../../core/errors.ts';
+import { squareOf } from '../../core/image-size.ts';
 import { expectAxes } from '../../engine/graph/axes.ts';
 import { add, chunk, concat, reshape, slice, transpose } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
@@ -31,7 +32,9 @@ import {
 } from '../nn/initialise.ts';
 import { Conv2d, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
 import { Module } from '../nn/module.ts';
-import { type Condition, Denoiser, type DenoiserConfig, type Stage, type TraceOptions } from './denoiser.ts';
+import type { FeatureMap, Stage, TraceOptions } from '../nn/network.ts';
+import { expectSize, type SizeUnit } from '../nn/size-units.ts';
+import { type Condition, Denoiser, type DenoiserConfig } from './denoiser.ts';
 import { type AttentionLevel, type AttentionOptions, DownsampledAttention } from './udit-attention.ts';
 import { type FeedForward, type FeedForwardKind, feedForward } from './udit-feed-forward.ts';
 
@@ -85,24 +88,21 @@ function checkConfig(config: UDiTConfig): void {
       `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`,
     );
   }
-  if (inputSize % 4 !== 0) {
-    throw fail(
-      `input size ${inputSize} cannot be halved twice`,
-      `use a multiple of 4, such as ${Math.ceil(inputSize / 4) * 4}`,
-    );
-  }
   if (ffn === 'rep' && (width * mlpRatio) % 2 !== 0) {
     throw fail(`${width} · mlp ratio ${mlpRatio} is odd; the rep FFN halves it`, 'use an even product');
   }
-  LEVEL_SCALES.forEach((scale, level) => {
-    const [side, factor] = [inputSize / scale, downFactorOf(config, level)];
-    if (config.tokens !== 'none' && side % factor !== 0) {
-      throw fail(
-        `${LEVEL_NAMES[level]} has side ${side}, which down factor ${factor} does not divide`,
-        `use input size ${Math.ceil(inputSize / (scale * factor)) * scale * factor} or down factor 1 at this level`,
-      );
-    }
+  expectSize('U-DiT', squareOf(inputSize), sizeUnits(config));
+}
+
+function sizeUnits(config: UDiTConfig): SizeUnit[] {
+  const halvings = { unit: Math.max(...LEVEL_SCALES), because: 'for maps are halved twice' };
+  if (config.tokens === 'none') return [halvings];
+  const levels = LEVEL_SCALES.map((scale, level) => {
+    const factor = downFactorOf(config, level);
+    const because = `${scale === 1 ? '' : `${scale} times `}the down factor of ${LEVEL_NAMES[level]}`;
+    return { unit: scale * factor, because, orElse: 'down factor 1 at this level' };
   });
+  return [halvings, ...levels];
 }
 
 // Blocks
@@ -242,8 +242,9 @@ export class UDiT extends Denoiser {
     const { width, inChannels, numClasses, learnSigma } = config;
     const hasNullLabel = config.classDropoutProb > 0;
     const blocks = (level: number, levelWidth: number): UDiTBlock[] => {
-      const side = config.inputSize / LEVEL_SCALES[level]!;
-      const levelConfig = { ...config, width: levelWidth, side, downFactor: downFactorOf(config, level) };
+      const trainedSide = config.inputSize / LEVEL_SCALES[level]!;
+      const downFactor = downFactorOf(config, level);
+      const levelConfig = { ...config, width: levelWidth, trainedSide, downFactor };
       return Array.from({ length: config.depth[level]! }, () => new UDiTBlock(levelConfig));
     };
     this.x_embedder = new Stem(inChannels, width);
@@ -269,24 +270,28 @@ export class UDiT extends Denoiser {
     this.bind();
   }
 
-  get stages(): readonly Stage[] {
-    const { width, inputSize, heads, depth } = this.config;
-    const outer = { side: inputSize, width };
-    const level = (name: string, index: number, levelWidth: number, ...transitions: string[]): Stage => ({
+  stages(size = squareOf(this.config.inputSize)): readonly Stage[] {
+    const { width, heads, depth } = this.config;
+    const mapOf = (scale: number, channels: number): FeatureMap => ({
+      height: size.height / scale,
+      width: size.width / scale,
+      channels,
+    });
+    const level = (name: string, index: number, channels: number, ...transitions: string[]): Stage => ({
       name,
       paths: [...transitions, LEVEL_NAMES[index]!],
-      map: { side: inputSize / LEVEL_SCALES[index]!, width: levelWidth },
+      map: mapOf(LEVEL_SCALES[index]!, channels),
       blocks: { count: depth[index]!, heads },
     });
     return [
       { name: 'condition', paths: [1, 2, 3].flatMap((i) => [`t_embedder_${i}`, `y_embedder_${i}`]) },
-      { name: 'stem', paths: ['x_embedder'], map: outer },
+      { name: 'stem', paths: ['x_embedder'], map: mapOf(1, width) },
       level('encoder 1', 0, width),
       level('encoder 2', 1, 2 * width, 'down1_2'),
       level('bottleneck', 2, 4 * width, 'down2_3'),
       level('decoder 2', 3, 2 * width, 'up3_2', 'reduce_chan_level2'),
       level('decoder 1', 4, 2 * width, 'up2_1', 'reduce_chan_level1'),
-      { name: 'output', paths: ['output', 'final_layer'], map: { ...outer, width: 2 * width } },
+      { name: 'output', paths: ['output', 'final_layer'], map: mapOf(1, 2 * width) },
     ];
   }
 
@@ -295,10 +300,10 @@ export class UDiT extends Denoiser {
     { t, y, dropped }: Condition,
     options: TraceOptions = { form: 'merged' },
   ): Unlabelled {
-    const { inputSize, inChannels } = this.config;
-    expectAxes(x, 'N C H W', { C: inChannels, H: inputSize, W: inputSize });
+    expectAxes(x, 'N C H W', { C: this.config.inChannels });
     expectAxes(t, 'N', { N: x.shape[0]! });
     expectAxes(y, 'N', { N: x.shape[0]! });
+    expectSize('U-DiT', { height: x.shape[2]!, width: x.shape[3]! }, sizeUnits(this.config));
 
     // One condition per width. Each embedder hides the class independently (as the reference does).
     const dropOf = (embedder: number): Unlabelled | undefined =>

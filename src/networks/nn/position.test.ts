@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { squareOf } from '../../core/image-size.ts';
 import { sinCosPositions } from './position.ts';
 
 test('the first half of the channels encodes the column, the second the row, each as [sin | cos]', () => {
   const [side, width] = [3, 8];
-  const values = sinCosPositions(side, width);
+  const values = sinCosPositions(squareOf(side), width);
   expect(values.length).toBe(side * side * width);
   for (let row = 0; row < side; row++) {
     for (let column = 0; column < side; column++) {
@@ -22,7 +23,7 @@ test('the first half of the channels encodes the column, the second the row, eac
 
 test('the product of two positions depends on their difference only', () => {
   const [side, width] = [5, 16];
-  const values = sinCosPositions(side, width);
+  const values = sinCosPositions(squareOf(side), width);
   const product = (a: readonly [number, number], b: readonly [number, number]): number => {
     const [first, second] = [a, b].map(([row, column]) => (row * side + column) * width) as [number, number];
     let sum = 0;
@@ -34,7 +35,7 @@ test('the product of two positions depends on their difference only', () => {
 });
 
 test('refuses widths that do not hold sines and cosines of both axes', () => {
-  expect(() => sinCosPositions(4, 6)).toThrowErrorMatchingInlineSnapshot(`
+  expect(() => sinCosPositions(squareOf(4), 6)).toThrowErrorMatchingInlineSnapshot(`
     [ConfigError: ConfigError: sine-cosine positions: width 6 is not a multiple of 4, which sines and cosines of two axes need
       fix: use width 8]
   `);

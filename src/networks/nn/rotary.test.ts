@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { hostTensor, tensorOf } from '../../core/host-tensor.ts';
+import { squareOf } from '../../core/image-size.ts';
 import { normal, randomKey } from '../../core/random.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
 import { input, rotary } from '../../engine/graph/operators.ts';
@@ -8,7 +9,7 @@ import { rotaryTables } from './rotary.ts';
 
 test('columns alternate between the position along the row and along the column', () => {
   const [side, headDim] = [3, 8];
-  const { cos, sin } = rotaryTables(side, headDim);
+  const { cos, sin } = rotaryTables(squareOf(side), headDim);
   const values = evaluate(graphOf({ cos, sin }), new Map());
   for (let token = 0; token < side * side; token++) {
     const [x, y] = [token % side, Math.floor(token / side)];
@@ -22,7 +23,7 @@ test('columns alternate between the position along the row and along the column'
 
 test('scores of rotated queries and keys depend on the distance of their positions only', () => {
   const [side, headDim] = [4, 8];
-  const { cos, sin } = rotaryTables(side, headDim);
+  const { cos, sin } = rotaryTables(squareOf(side), headDim);
   const [query, key] = [normal(randomKey(1), headDim), normal(randomKey(2), headDim)];
   // The same vector at every position.
   const everywhere = (vector: Float32Array) =>
@@ -49,7 +50,7 @@ test('scores of rotated queries and keys depend on the distance of their positio
 });
 
 test('rotation keeps lengths', () => {
-  const { cos, sin } = rotaryTables(2, 4);
+  const { cos, sin } = rotaryTables(squareOf(2), 4);
   const x = hostTensor('f32', [1, 4, 8], normal(randomKey(3), 32)); // two heads
   const rotated = evaluate(graphOf({ y: rotary(input('x', [1, 4, 8]), cos, sin, 2) }), new Map([['x', x]]));
   const length = (data: ArrayLike<number>): number => Math.hypot(...Array.from(data));
@@ -57,7 +58,7 @@ test('rotation keeps lengths', () => {
 });
 
 test('refuses heads whose pairs do not divide among two axes', () => {
-  expect(() => rotaryTables(4, 6)).toThrowErrorMatchingInlineSnapshot(`
+  expect(() => rotaryTables(squareOf(4), 6)).toThrowErrorMatchingInlineSnapshot(`
     [ConfigError: ConfigError: rope2d: head width 6 is not a multiple of 4, which two axes of rotated pairs need
       fix: use fewer heads or a width that gives 8 per head]
   `);

@@ -3,6 +3,7 @@
  *
  * N batch · H W sides · C channels · G sub-grids = factor² · T tokens of one sub-grid
  */
+import type { ImageSize } from '../../core/image-size.ts';
 import { reshape, slice, transpose } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 
@@ -14,13 +15,16 @@ export function toSubGrids(x: Tensor<'N H W C'>, factor: number): Unlabelled {
   return reshape(transpose(split, [0, 2, 4, 1, 3, 5]), [n * factor * factor, h * w, channels]);
 }
 
-/** The inverse of {@link toSubGrids}. */
-export function fromSubGrids(tokens: Tensor<'NG T C'>, factor: number, side: number): Unlabelled {
+/** The inverse of {@link toSubGrids}, for a map of this size. */
+export function fromSubGrids(
+  tokens: Tensor<'NG T C'>,
+  factor: number,
+  { height, width }: ImageSize,
+): Unlabelled {
   const channels = tokens.shape[2]!;
   const n = tokens.shape[0]! / (factor * factor);
-  const part = side / factor;
-  const split = reshape(tokens, [n, factor, factor, part, part, channels]);
-  return reshape(transpose(split, [0, 3, 1, 4, 2, 5]), [n, side, side, channels]);
+  const split = reshape(tokens, [n, factor, factor, height / factor, width / factor, channels]);
+  return reshape(transpose(split, [0, 3, 1, 4, 2, 5]), [n, height, width, channels]);
 }
 
 /** [N, H, W, C] → [N, T, C]: every pixel of rows and columns that are multiples of the factor. */

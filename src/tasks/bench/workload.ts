@@ -18,7 +18,7 @@ import { initialise, normalWith, zeros } from '../../networks/nn/initialise.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
 import { presetSpec } from '../../networks/presets.ts';
 import { createModel } from '../../networks/registry.ts';
-import { traceForward } from '../../networks/trace.ts';
+import { imageShapeOf, traceNetwork } from '../../networks/trace.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { resolveTrainConfig } from '../training/config/train-config.ts';
 import { drawRandomness } from '../training/step/loss-graph.ts';
@@ -69,7 +69,7 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
   const grouping = await groupingFor(backend);
   const compile = (chosen: Precision, options: CompileOptions) => {
     const graph = inPrecision(
-      graphOf({ out: traceForward(model, { batch: count, ...grouping }) }),
+      graphOf({ out: traceNetwork(model, { batch: count, ...grouping }).outputs.prediction }),
       model,
       chosen,
     );
@@ -169,8 +169,7 @@ async function timedLoad<T>(
 
 /** Images and classes, drawn once. */
 function drawImages(model: Denoiser, count: number): Batch {
-  const { inChannels, inputSize } = model.config;
-  const shape = [count, inChannels, inputSize, inputSize];
+  const shape = [count, ...imageShapeOf(model.config)];
   return {
     x: hostTensor('f32', shape, normal(fold(KEY, 'x'), sizeOf(shape))),
     y: tensorOf('i64', [count], drawClasses(model, count)),

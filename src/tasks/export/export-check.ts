@@ -18,6 +18,7 @@ import { compileInference } from '../../engine/compile/inference.ts';
 import type { Graph } from '../../engine/graph/graph.ts';
 import type { Backend, Session } from '../../engine/runtime/session.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
+import { imageShapeOf, type TraceAt } from '../../networks/trace.ts';
 import { guidedSteps } from '../sampling/guidance-interval.ts';
 import { imageKey, imageNoise } from '../sampling/image-noise.ts';
 import { createSampler } from '../sampling/sample.ts';
@@ -92,14 +93,15 @@ export async function checkExport(
   session: Session,
   options: CheckOptions,
 ): Promise<Agreement> {
-  const { what, batchSize, precision } = exported;
+  const { what, batchSize, traceAt, precision } = exported;
   const batchSizes = batchSize === undefined ? TRIED_BATCH_SIZES : [batchSize];
   const runCount = precision === 'f32' ? 2 : 3;
   const [ofFile, ofLive] = [new Difference(), new Difference()];
   for (const [i, count] of batchSizes.entries()) {
     const onProgress = (runsDone: number) =>
       options.onProgress?.((i + runsDone / runCount) / batchSizes.length, `batch of ${count}`);
-    const runs = batchRuns({ saved, session, inputs: drawInputs(saved, count), options }, exported);
+    const inputs = drawInputs(saved, count, traceAt);
+    const runs = batchRuns({ saved, traceAt, session, inputs, options }, exported);
     const expected = await runs.live('f32', onProgress);
     options.signal?.throwIfAborted();
     addAll(ofFile, await runs.file(), expected);
@@ -125,6 +127,7 @@ function addAll(difference: Difference, actual: readonly TensorMap[], expected: 
 
 interface Batch {
   readonly saved: ExportedModel;
+  readonly traceAt: TraceAt;
   readonly session: Session;
   readonly inputs: BatchInputs;
   readonly options: CheckOptions;
@@ -148,18 +151,17 @@ interface BatchInputs {
   readonly imageShape: readonly number[];
 }
 
-function drawInputs({ model }: ExportedModel, count: number): BatchInputs {
-  const { inChannels, inputSize, numClasses } = model.config;
-  const labels = randomIntegers(fold(randomKey(SEED), 'labels', count), count, numClasses);
+function drawInputs({ model: { config } }: ExportedModel, count: number, { size }: TraceAt): BatchInputs {
+  const labels = randomIntegers(fold(randomKey(SEED), 'labels', count), count, config.numClasses);
   return {
     labels: tensorOf('i64', [count], labels),
     keys: Array.from({ length: count }, (_, i) => imageKey(SEED, i)),
-    imageShape: [inChannels, inputSize, inputSize],
+    imageShape: imageShapeOf(config, size),
   };
 }
 
 function denoiserRuns(batch: Batch): BatchRuns {
-  const { saved, session, inputs } = batch;
+  const { saved, traceAt, session, inputs } = batch;
   const { labels, keys, imageShape } = inputs;
   const count = keys.length;
   const feeds = new Map<string, HostTensor>([
@@ -169,7 +171,7 @@ function denoiserRuns(batch: Batch): BatchRuns {
   ]);
   return {
     file: async () => [await session.run(feeds)],
-    live: (precision) => runLive(denoiserGraph(saved.model, count), precision, batch, [feeds]),
+    live: (precision) => runLive(denoiserGraph(saved.model, count, traceAt), precision, batch, [feeds]),
   };
 }
 
@@ -187,7 +189,7 @@ function networkTimes({ card }: ExportedModel, count: number): HostTensor<'f32'>
 
 /** The first, a middle and the last step; each starts from noise. */
 function stepRuns(batch: Batch, { plan, settings }: Drawing): BatchRuns {
-  const { saved, session, inputs } = batch;
+  const { saved, traceAt, session, inputs } = batch;
   const { labels, keys, imageShape } = inputs;
   const last = plan.steps.length - 1;
   const isGuided = guidedSteps(plan, settings);
@@ -215,7 +217,7 @@ function stepRuns(batch: Batch, { plan, settings }: Drawing): BatchRuns {
       const results: TensorMap[] = [];
       for (const { guided, steps } of kinds) {
         const live = { ...settings, cfgScale: guided ? settings.cfgScale : 1 };
-        const graph = buildStepGraph(saved.model, plan, live, keys.length);
+        const graph = buildStepGraph(saved.model, plan, live, keys.length, traceAt);
         const feeds = steps.map((step) => new Map([...feedsOf(step), ...plan.steps[step]!]));
         results.push(...(await runLive(graph, precision, batch, feeds)));
       }
@@ -225,7 +227,10 @@ function stepRuns(batch: Batch, { plan, settings }: Drawing): BatchRuns {
 }
 
 /** Whole images, as `udit sample` draws them. */
-function samplerRuns({ saved, session, inputs, options }: Batch, { plan, settings }: Drawing): BatchRuns {
+function samplerRuns(
+  { saved, traceAt, session, inputs, options }: Batch,
+  { plan, settings }: Drawing,
+): BatchRuns {
   const { labels, keys, imageShape } = inputs;
   const feeds = new Map<string, HostTensor>([
     ['noise', imageNoise(keys, imageShape, 'start')],
@@ -240,6 +245,7 @@ function samplerRuns({ saved, session, inputs, options }: Batch, { plan, setting
       const batchSize = keys.length;
       const sampler = await createSampler(saved, {
         ...settings,
+        ...traceAt,
         precision,
         backend,
         threads,

@@ -7,6 +7,7 @@ import { add, constant, input, mul, reshape, sub, takeRows } from '../../engine/
 import { bindInputs } from '../../engine/graph/rewrite.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
+import { imageShapeOf, type TraceAt, traceNetwork } from '../../networks/trace.ts';
 import { guidedSteps } from '../sampling/guidance-interval.ts';
 import type { SamplingSettings } from '../sampling/settings.ts';
 import { buildStepGraph } from '../sampling/step-graph.ts';
@@ -17,14 +18,11 @@ import { buildStepGraph } from '../sampling/step-graph.ts';
 export const STEP_INPUT = 'step';
 
 /** `x` [N,C,H,W], `t` float32 [N], `y` int64 [N] → `prediction` [N,C,H,W], twice the channels with learned variances. */
-export function denoiserGraph(model: Denoiser, batchSize: number): Graph {
-  const { inChannels, inputSize } = model.config;
-  const x = input('x', [batchSize, inChannels, inputSize, inputSize]);
-  const condition = { t: input('t', [batchSize]), y: input('y', [batchSize], 'i64') };
-  return graphOf({ prediction: model.apply(x, condition) });
+export function denoiserGraph(model: Denoiser, batchSize: number, traceAt: TraceAt = {}): Graph {
+  return graphOf(traceNetwork(model, { ...traceAt, batch: batchSize }).outputs);
 }
 
-export interface NumberedStepOptions {
+export interface NumberedStepOptions extends TraceAt {
   /** Is the noise of all steps fed at once, as `stepNoise` [S,N,C,H,W], instead of this step's as `noise`? */
   readonly allNoise: boolean;
 }
@@ -35,9 +33,9 @@ export function numberedStepGraph(
   plan: SamplingPlan,
   settings: SamplingSettings,
   batchSize: number,
-  { allNoise }: NumberedStepOptions,
+  { allNoise, ...traceAt }: NumberedStepOptions,
 ): Graph {
-  const graph = buildStepGraph(model, plan, settings, batchSize);
+  const graph = buildStepGraph(model, plan, settings, batchSize, traceAt);
   const row = reshape(input(STEP_INPUT, [], 'i64'), [1]);
   const rowOf = (table: Tensor, shape: Shape): Tensor => reshape(takeRows(table, row), shape);
   const values = new Map<string, Tensor>();
@@ -51,8 +49,7 @@ export function numberedStepGraph(
     values.set('cfgScale', add(1, mul(share, sub(input('cfgScale', []), 1))));
   }
   if (plan.usesNoise && allNoise) {
-    const { inChannels, inputSize } = model.config;
-    const shape = [batchSize, inChannels, inputSize, inputSize];
+    const shape = [batchSize, ...imageShapeOf(model.config, traceAt.size)];
     values.set('noise', rowOf(input('stepNoise', [plan.steps.length, ...shape]), shape));
   }
   return bindInputs(graph, values);

@@ -1,6 +1,7 @@
 /** @file A saved model as standard ONNX: the network alone, one guided step of a sampler, or all of its steps. */
 
 import type { TensorMap } from '../../core/host-tensor.ts';
+import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import { planSampling } from '../../diffusion/samplers.ts';
@@ -20,7 +21,9 @@ import {
 } from '../../engine/onnx/model-writer.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { cardMetadata, type SavedModel } from '../../models/saved-model.ts';
+import type { PositionScaling } from '../../networks/nn/position-scaling.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
+import type { TraceAt } from '../../networks/trace.ts';
 import { chooseSettings, type RequestedSettings, type SamplingSettings } from '../sampling/settings.ts';
 import { memoryOutput } from '../sampling/step-graph.ts';
 import { denoiserGraph, numberedStepGraph, STEP_INPUT } from './export-graph.ts';
@@ -32,6 +35,10 @@ export interface OnnxExportOptions {
   readonly what: ExportedPart;
   /** How images are drawn; of no meaning for the denoiser. */
   readonly settings?: RequestedSettings;
+  /** Of the images or latents. Default: the size that the model was trained at. */
+  readonly size?: ImageSize | undefined;
+  /** What positions outside the trained grid are. Default none: they go on. */
+  readonly positionScaling?: PositionScaling | undefined;
   /** Default f32. */
   readonly precision?: Precision | undefined;
   /** Images per run. By default any number: the axis is called `N`. */
@@ -50,6 +57,8 @@ export interface OnnxExport {
   /** How it draws; undefined for the denoiser. */
   readonly drawing: Drawing | undefined;
   readonly batchSize: number | undefined;
+  /** At which size it was traced, and how. */
+  readonly traceAt: TraceAt;
   readonly precision: Precision;
   readonly metadata: Readonly<Record<string, string>>;
   readonly model: ModelInParts;
@@ -76,15 +85,22 @@ const FORMAT = 'udit-onnx-1';
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxExportOptions): OnnxExport {
-  const { what, batchSize, precision = 'f32', dataFile = 'model.onnx.data' } = options;
+  const { what, batchSize, size, positionScaling, precision = 'f32', dataFile = 'model.onnx.data' } = options;
+  const traceAt = { size, positionScaling };
   const drawing = what === 'denoiser' ? undefined : planDrawing(saved, options.settings);
   const build = (count: number): Graph =>
     drawing === undefined
-      ? denoiserGraph(saved.model, count)
+      ? denoiserGraph(saved.model, count, traceAt)
       : numberedStepGraph(saved.model, drawing.plan, drawing.settings, count, {
           allNoise: what === 'sampler',
+          ...traceAt,
         });
-  const metadata = describeExport(saved, what, drawing, { precision, ...options.metadata });
+  const metadata = describeExport(saved, what, drawing, {
+    precision,
+    ...(size === undefined ? {} : { size: formatImageSize(size) }),
+    ...(positionScaling === undefined ? {} : { position_scaling: positionScaling }),
+    ...options.metadata,
+  });
   const lowerOptions: LowerOptions = { features: PORTABLE, weights: { dataFile }, metadata };
   const lower = (graph: Graph): ModelInParts =>
     what === 'sampler' ? lowerSampler(graph, drawing!.plan, lowerOptions) : lowerToParts(graph, lowerOptions);
@@ -95,7 +111,17 @@ export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxE
   if (batchSize === undefined) withDynamicBatch(models.map(({ proto }) => proto));
   // What is folded depends on weights alone, so it is the same for all batch sizes.
   const [{ folded }, model] = [graphs[0]!, models[0]!];
-  return { what, ...modelValues(model.proto), drawing, batchSize, precision, metadata, model, folded };
+  return {
+    what,
+    ...modelValues(model.proto),
+    drawing,
+    batchSize,
+    traceAt,
+    precision,
+    metadata,
+    model,
+    folded,
+  };
 }
 
 /** Computes the weights of an export one at a time. Takes the backend that folds them. */

@@ -4,7 +4,7 @@
  * and all of them 1/G.
  */
 import type { MacEntry } from '../../engine/graph/macs.ts';
-import { isPartOf, type Stage } from '../../networks/denoisers/denoiser.ts';
+import { isPartOf, type Stage } from '../../networks/nn/network.ts';
 
 /** The attention layers of one stage; all of them are alike. */
 export interface AttentionCost {

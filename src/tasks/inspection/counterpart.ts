@@ -1,10 +1,10 @@
 /** @file The published model that a model is compared with: of the other shape, at the nearest cost. */
 import { ConfigError } from '../../core/errors.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import { type MacCounts, macsOf, sumMacs, totalMacs } from '../../engine/graph/macs.ts';
-import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { PRESETS, presetSpec } from '../../networks/presets.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
-import { traceForward } from '../../networks/trace.ts';
+import { traceNetwork } from '../../networks/trace.ts';
 import { type AttentionCost, attentionCosts } from './attention-cost.ts';
 
 export interface Counterpart {
@@ -16,15 +16,22 @@ export interface Counterpart {
 const PUBLISHED_DIT = /^DiT-(S|B|L|XL)\/\d$/;
 const PUBLISHED_UDIT = /^U-DiT-(S|B|L)$/;
 
-/** A DiT for a U, a U-DiT for every other model. At the same input; undefined where no published model takes it. */
-export function counterpartOf({ family, config }: ModelSpec, macs: MacCounts): Counterpart | undefined {
+/**
+ * A DiT for a U, a U-DiT for every other model. At the same input, of the trained size unless told; undefined where no
+ * published model takes it.
+ */
+export function counterpartOf(
+  { family, config }: ModelSpec,
+  macs: MacCounts,
+  size?: ImageSize,
+): Counterpart | undefined {
   const { inputSize, inChannels, numClasses, learnSigma } = config;
   const published = family === 'U-DiT' ? PUBLISHED_DIT : PUBLISHED_UDIT;
   const candidates = Object.keys(PRESETS)
     .filter((name) => published.test(name))
     .flatMap((name) => {
-      const model = buildIfPossible(presetSpec(name, { inputSize, inChannels, numClasses, learnSigma }));
-      return model === undefined ? [] : [costOf(name, model)];
+      const spec = presetSpec(name, { inputSize, inChannels, numClasses, learnSigma });
+      return costIfPossible(name, spec, size) ?? [];
     });
   const distance = (candidate: Counterpart) =>
     Math.abs(Math.log(totalMacs(candidate.macs) / totalMacs(macs)));
@@ -32,16 +39,13 @@ export function counterpartOf({ family, config }: ModelSpec, macs: MacCounts): C
 }
 
 /** Not every patch size and down factor divides every input size. */
-function buildIfPossible(spec: ModelSpec): Denoiser | undefined {
+function costIfPossible(name: string, spec: ModelSpec, size: ImageSize | undefined): Counterpart | undefined {
   try {
-    return createModel(spec);
+    const model = createModel(spec);
+    const work = macsOf([traceNetwork(model, { size }).outputs.prediction]);
+    return { name, macs: sumMacs(work), attention: attentionCosts(model.stages(size), work) };
   } catch (error) {
     if (error instanceof ConfigError) return undefined;
     throw error;
   }
-}
-
-function costOf(name: string, model: Denoiser): Counterpart {
-  const work = macsOf([traceForward(model)]);
-  return { name, macs: sumMacs(work), attention: attentionCosts(model.stages, work) };
 }

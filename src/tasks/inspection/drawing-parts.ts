@@ -48,7 +48,7 @@ export const CLEARANCE = 7;
 export function drawLabel({ x, y }: Point, stage: DrawnStage, anchor: TextStyle['anchor']): Svg {
   const { name, map, blocks, macs } = stage;
   const lines = [
-    `${map.side}×${map.side} · ${map.width} wide`,
+    `${map.height}×${map.width} · ${map.channels} wide`,
     ...(blocks === undefined ? [] : [`${plural(blocks.count, 'block')} · ${plural(blocks.heads, 'head')}`]),
     `${formatGiga(totalMacs(macs))} GMACs`,
   ];

@@ -51,9 +51,9 @@ export function drawU(stages: readonly DrawnStage[]): Drawing {
 }
 
 function placeStages(stages: readonly DrawnStage[]): { placed: PlacedStage[]; width: number } {
-  const sides = [...new Set(stages.map(({ map }) => map.side))].sort((a, b) => b - a);
-  const leastWidth = Math.min(...stages.map(({ map }) => map.width));
-  const lengths = sides.map((_, level) => OUTER_LENGTH * SHRINKING ** level);
+  const heights = [...new Set(stages.map(({ map }) => map.height))].sort((a, b) => b - a);
+  const leastWidth = Math.min(...stages.map(({ map }) => map.channels));
+  const lengths = heights.map((_, level) => OUTER_LENGTH * SHRINKING ** level);
   const middles: number[] = [];
   for (const [level, length] of lengths.entries()) {
     const above = level === 0 ? 0 : middles[level - 1]! + LEVEL_GAP;
@@ -61,9 +61,9 @@ function placeStages(stages: readonly DrawnStage[]): { placed: PlacedStage[]; wi
   }
   let x = 0;
   const placed = stages.map((stage): PlacedStage => {
-    const level = sides.indexOf(stage.map.side);
+    const level = heights.indexOf(stage.map.height);
     const count = stage.blocks?.count ?? 1;
-    const thickness = LEAST_THICKNESS * Math.sqrt(stage.map.width / leastWidth);
+    const thickness = LEAST_THICKNESS * Math.sqrt(stage.map.channels / leastWidth);
     const barsWidth = count * (thickness + BAR_GAP) - BAR_GAP;
     const cell = Math.max(barsWidth, stage.blocks === undefined ? SHORT_LABEL_WIDTH : LABEL_WIDTH);
     const left = x + (cell - barsWidth) / 2;

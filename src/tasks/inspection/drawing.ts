@@ -19,7 +19,7 @@ const GREY = '#52606d';
 /** @param name - the model's, as a title */
 export function drawModel(name: string, inspection: Inspection): Svg {
   const stages = inspection.stages.filter((stage): stage is DrawnStage => stage.map !== undefined);
-  const isU = new Set(stages.map(({ map }) => map.side)).size > 1;
+  const isU = new Set(stages.map(({ map }) => map.height)).size > 1;
   const { parts, width, height }: Drawing = isU ? drawU(stages) : drawColumn(stages);
   const legendTop = MARGIN + HEADER + height + LEGEND.gap;
   const size = { width: width + 2 * MARGIN, height: legendTop + LEGEND.lineHeight + MARGIN };
@@ -31,10 +31,9 @@ export function drawModel(name: string, inspection: Inspection): Svg {
   ]);
 }
 
-function describe({ spec: { config }, parameters, macs }: Inspection): string {
-  const { inChannels, inputSize } = config;
+function describe({ spec: { config }, size, parameters, macs }: Inspection): string {
   return [
-    `${inChannels}×${inputSize}×${inputSize}`,
+    `${config.inChannels}×${size.height}×${size.width}`,
     `${formatMillions(parameters.all)} M parameters`,
     `${formatGiga(totalMacs(macs.merged))} GMACs`,
   ].join('  ·  ');

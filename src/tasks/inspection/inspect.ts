@@ -2,16 +2,18 @@
  * @file What a model costs, stage by stage and as a whole: parameters, multiply-accumulates, memory of activations. All of
  * it is read off graphs, so that no weights are needed.
  */
+import { type ImageSize, squareOf } from '../../core/image-size.ts';
 import { type Graph, graphOf } from '../../engine/graph/graph.ts';
 import { keptBytes, peakLiveBytes } from '../../engine/graph/liveness.ts';
 import { type MacCounts, macsOf, sumMacs } from '../../engine/graph/macs.ts';
 import { mean, square } from '../../engine/graph/operators.ts';
 import { simplify } from '../../engine/graph/rewrite.ts';
 import { gradients } from '../../engine/graph/vjp.ts';
-import { type Denoiser, isPartOf, type Stage } from '../../networks/denoisers/denoiser.ts';
+import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { countParameters } from '../../networks/nn/module.ts';
+import { isPartOf, type Stage } from '../../networks/nn/network.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
-import { traceForward } from '../../networks/trace.ts';
+import { traceNetwork } from '../../networks/trace.ts';
 import { type AttentionCost, attentionCosts } from './attention-cost.ts';
 import { inferenceGraph, mergedParameters } from './network-cost.ts';
 
@@ -23,6 +25,8 @@ export interface StageCost extends Stage {
 
 export interface Inspection {
   readonly spec: ModelSpec;
+  /** At which everything is counted. */
+  readonly size: ImageSize;
   readonly stages: readonly StageCost[];
   readonly parameters: {
     /** In a checkpoint. */
@@ -56,18 +60,22 @@ export interface ActivationMemory {
 export interface InspectOptions {
   /** Images at once, for the memory of activations. Default 1. */
   readonly batch?: number;
+  /** Of the images or latents. Default: the size that the model was trained at. */
+  readonly size?: ImageSize | undefined;
 }
 
 /** @throws ConfigError if the configuration cannot work */
-export function inspectModel(spec: ModelSpec, { batch = 1 }: InspectOptions = {}): Inspection {
+export function inspectModel(spec: ModelSpec, { batch = 1, ...at }: InspectOptions = {}): Inspection {
   const model = createModel(spec);
+  const { size = squareOf(model.config.inputSize) } = at;
   const parameters = [...model.parameters()];
-  const prediction = traceForward(model);
-  const work = macsOf([prediction]);
-  const inference = inferenceGraph(model, batch);
+  const work = macsOf([traceNetwork(model, { size }).outputs.prediction]);
+  const inference = inferenceGraph(model, { batch, size });
+  const stages = model.stages(size);
   return {
     spec,
-    stages: model.stages.map((stage) => ({
+    size,
+    stages: stages.map((stage) => ({
       ...stage,
       parameters: countParameters(parameters.filter(({ name }) => isPartOf(stage, name))),
       macs: sumMacs(work.filter(({ tensor }) => isPartOf(stage, tensor.scope))),
@@ -79,16 +87,20 @@ export function inspectModel(spec: ModelSpec, { batch = 1 }: InspectOptions = {}
     },
     macs: {
       merged: sumMacs(work),
-      branches: sumMacs(macsOf([traceForward(model, { form: 'branches' })])),
+      branches: sumMacs(macsOf([traceNetwork(model, { size, form: 'branches' }).outputs.prediction])),
     },
-    memory: activationMemory(model, batch, inference),
-    attention: attentionCosts(model.stages, work),
+    memory: activationMemory(model, { batch, size }, inference),
+    attention: attentionCosts(stages, work),
   };
 }
 
 /** Which loss it is hardly matters: here the mean square of the prediction. */
-function activationMemory(model: Denoiser, batch: number, inference: Graph): ActivationMemory {
-  const loss = mean(square(traceForward(model, { batch })));
+function activationMemory(
+  model: Denoiser,
+  at: { readonly batch: number; readonly size: ImageSize },
+  inference: Graph,
+): ActivationMemory {
+  const loss = mean(square(traceNetwork(model, at).outputs.prediction));
   const trained = [...model.parameters()].filter(({ frozen }) => !frozen);
   const derivatives = gradients(
     loss,
@@ -97,7 +109,7 @@ function activationMemory(model: Denoiser, batch: number, inference: Graph): Act
   const named = trained.map(({ name }, i) => [name, derivatives[i]!] as const);
   const training = simplify(graphOf({ loss, ...Object.fromEntries(named) }));
   return {
-    batch,
+    batch: at.batch,
     inferencePeak: peakLiveBytes(inference),
     trainingPeak: peakLiveBytes(training),
     trainingKept: keptBytes(training, training.get('loss')!),

@@ -6,7 +6,7 @@ import { simplify, splitFoldable } from '../../engine/graph/rewrite.ts';
 import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { countParameters } from '../../networks/nn/module.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
-import { traceForward } from '../../networks/trace.ts';
+import { type NetworkTrace, traceNetwork } from '../../networks/trace.ts';
 
 export interface NetworkCost {
   /** Multiply-accumulates of one forward pass of one image, with convolutions merged. */
@@ -20,15 +20,15 @@ export interface NetworkCost {
 export function networkCost(spec: ModelSpec): NetworkCost {
   const model = createModel(spec);
   return {
-    macs: totalMacs(sumMacs(macsOf([traceForward(model)]))),
+    macs: totalMacs(sumMacs(macsOf([traceNetwork(model).outputs.prediction]))),
     parameters: countParameters(model.parameters()),
-    mergedParameters: mergedParameters(inferenceGraph(model, 1)),
+    mergedParameters: mergedParameters(inferenceGraph(model)),
   };
 }
 
 /** The forward pass with everything folded that depends on weights alone. */
-export function inferenceGraph(model: Denoiser, batch: number): Graph {
-  return splitFoldable(simplify(graphOf({ out: traceForward(model, { batch }) }))).rest;
+export function inferenceGraph(model: Denoiser, at: NetworkTrace = {}): Graph {
+  return splitFoldable(simplify(graphOf(traceNetwork(model, at).outputs))).rest;
 }
 
 /** What is left for drawing once kernels are merged and positions that are not used are gone. */

@@ -2,6 +2,7 @@
 
 import { ConfigError, ShapeError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, scalar } from '../../core/host-tensor.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import { fold, type RandomKey, randomBits, randomKey } from '../../core/random.ts';
 import { formatShape, sameShape, sizeOf } from '../../core/shape.ts';
 import { samplingInterval } from '../../diffusion/flow/flow.ts';
@@ -17,12 +18,18 @@ import { compileInference } from '../../engine/compile/inference.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
 import { input } from '../../engine/graph/operators.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
+import type { PositionScaling } from '../../networks/nn/position-scaling.ts';
+import { imageShapeOf } from '../../networks/trace.ts';
 import type { SampledModel } from './sample.ts';
 
 // N images · C H W image or latent
 
 export interface LikelihoodOptions {
   readonly backend: Backend;
+  /** Of the images. Default: the size that the model was trained at. */
+  readonly size?: ImageSize | undefined;
+  /** What positions outside the trained grid are. Default none: they go on. */
+  readonly positionScaling?: PositionScaling | undefined;
   /** Default: dopri5 with the reference's tolerances. */
   readonly solver?: LikelihoodSolver;
   /** Of the random signs that estimate divergences; the mean over seeds is more exact. Default 0. */
@@ -59,7 +66,7 @@ export async function logLikelihood(
   labels: HostTensor<'i64'>,
   options: LikelihoodOptions,
 ): Promise<ImageLikelihoods> {
-  const { backend, seed = 0, threads = 1, cache, signal } = options;
+  const { backend, size, positionScaling, seed = 0, threads = 1, cache, signal } = options;
   const { solver = { method: 'dopri5', ...REFERENCE_TOLERANCES } } = options;
   const objective = createObjective(saved.card.objective);
   if (objective.kind !== 'flow') {
@@ -69,13 +76,13 @@ export async function logLikelihood(
       fix: "use its loss's variational bound, or a model trained with objective.kind=flow",
     });
   }
-  const count = expectImages(saved, images, labels);
+  const count = expectImages(saved, images, labels, size);
   const [x, probe] = [input('x', images.shape), input('probe', images.shape)];
   const y = input('labels', [count], 'i64');
   const graph = graphOf({
     ...velocityAndDivergence(
       objective,
-      (noisy, t) => saved.model.apply(noisy, { t, y }),
+      (noisy, t) => saved.model.apply(noisy, { t, y }, { form: 'merged', positionScaling }),
       x,
       input('time', []),
       probe,
@@ -116,10 +123,14 @@ export async function logLikelihood(
   }
 }
 
-function expectImages({ model }: SampledModel, images: HostTensor<'f32'>, labels: HostTensor<'i64'>): number {
-  const { inChannels, inputSize } = model.config;
+function expectImages(
+  { model }: SampledModel,
+  images: HostTensor<'f32'>,
+  labels: HostTensor<'i64'>,
+  size: ImageSize | undefined,
+): number {
   const [count = 0] = labels.shape;
-  const expected = [count, inChannels, inputSize, inputSize];
+  const expected = [count, ...imageShapeOf(model.config, size)];
   if (count > 0 && sameShape(images.shape, expected)) return count;
   throw new ShapeError({
     where: 'logLikelihood',

@@ -2,6 +2,7 @@
 import { pMapIterable } from 'p-map';
 import { ConfigError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf, zeros } from '../../core/host-tensor.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
@@ -11,7 +12,9 @@ import { compileInference, groupingFor } from '../../engine/compile/inference.ts
 import type { Backend, Session } from '../../engine/runtime/session.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
 import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
+import type { PositionScaling } from '../../networks/nn/position-scaling.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
+import { imageShapeOf } from '../../networks/trace.ts';
 import { BatchPlan, type PlannedBatch } from './batch-plan.ts';
 import {
   type BatchInputs,
@@ -37,6 +40,10 @@ import { workerBytes } from './worker-memory.ts';
 
 export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
+  /** Of the images or latents. Default: the size that the model was trained at. */
+  readonly size?: ImageSize | undefined;
+  /** What positions outside the trained grid are. Default none: they go on. */
+  readonly positionScaling?: PositionScaling | undefined;
   /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
   readonly precision?: Precision | undefined;
   /** How many images will be drawn in all, where that is known: batches are cut evenly, and none has no worker. */
@@ -123,6 +130,8 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
   const {
     backend,
+    size,
+    positionScaling,
     precision = 'f32',
     images,
     batchSize: most = DEFAULT_BATCH_SIZE,
@@ -144,21 +153,23 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const objective = createObjective(saved.card.objective);
   const settings = chooseSettings(objective.kind, saved.model.config, requested, saved.card.guidance);
   const plan = planAnySampling(objective, settings.sampler, settings);
-  const bytesFor = (images: number) => workerBytes(saved.model, images, settings.cfgInterval !== undefined);
+  const load = { limited: settings.cfgInterval !== undefined, size };
+  const bytesFor = (count: number) => workerBytes(saved.model, count, load);
   const { batchSize, workers, threads } = chooseComputing(backend, asked, bytesFor);
-  const grouping = await groupingFor(backend);
+  const traceAt = { size, positionScaling, ...(await groupingFor(backend)) };
   const compile = (guided: boolean): Promise<Session> => {
-    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize, grouping);
+    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize, traceAt);
     const program = inPrecision(graph, saved.model, precision);
     return compileInference(program, saved.weights, backend, { workers, threads, cache });
   };
   const { sessions, draw, ...cost } = await ('steps' in plan
     ? compileSteps(plan, settings, compile)
     : compileAdaptive(plan, settings, compile));
-  const compiled: CompiledSampler = { model: saved.model.config, draw, batchSize, workers };
+  const imageShape = imageShapeOf(saved.model.config, size);
+  const compiled: CompiledSampler = { model: saved.model.config, imageShape, draw, batchSize, workers };
   const runs = new RunsUnderWay('sampler');
   return {
-    imageShape: imageShapeOf(saved.model.config),
+    imageShape,
     settings,
     precision,
     batchSize,
@@ -179,14 +190,15 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
 
 interface CompiledSampler {
   readonly model: DenoiserConfig;
+  readonly imageShape: Shape;
   readonly draw: DrawBatch;
   readonly batchSize: number;
   readonly workers: number;
 }
 
 async function drawAll(compiled: CompiledSampler, request: SampleRequest): Promise<HostTensor<'f32'>> {
-  const images = zeros('f32', [request.labels.length, ...imageShapeOf(compiled.model)]);
-  const imageSize = sizeOf(imageShapeOf(compiled.model));
+  const images = zeros('f32', [request.labels.length, ...compiled.imageShape]);
+  const imageSize = sizeOf(compiled.imageShape);
   for await (const batch of drawBatches(compiled, request)) {
     images.data.set(batch.images.data, batch.first * imageSize);
   }
@@ -225,9 +237,9 @@ async function drawMembers(
   { labels, indices, seed, signal, onStep }: SampleRequest & Required<Pick<SampleRequest, 'indices'>>,
   { first, count, members }: PlannedBatch,
 ): Promise<SampledBatch> {
-  const { batchSize, draw, model } = compiled;
+  const { batchSize, draw, imageShape } = compiled;
   const batch: BatchInputs = {
-    imageShape: imageShapeOf(model),
+    imageShape,
     labels: tensorOf(
       'i64',
       [batchSize],
@@ -239,10 +251,6 @@ async function drawMembers(
     onStep?.({ ...progress, first, x0: leading(x0, count) }),
   );
   return { first, images: leading(images, count) };
-}
-
-function imageShapeOf({ inChannels, inputSize }: DenoiserConfig): Shape {
-  return [inChannels, inputSize, inputSize];
 }
 
 /** The first `count` images, sharing memory. */

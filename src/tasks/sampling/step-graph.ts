@@ -5,7 +5,7 @@ import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.t
 import { type Graph, graphOf } from '../../engine/graph/graph.ts';
 import { input } from '../../engine/graph/operators.ts';
 import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
-import type { Grouping } from '../../networks/nn/conditioning.ts';
+import { imageShapeOf, type TraceAt } from '../../networks/trace.ts';
 import type { SamplingSettings } from './settings.ts';
 
 // N batch · C H W image or latent
@@ -26,13 +26,12 @@ export function buildStepGraph(
   plan: SamplingPlan | AdaptivePlan,
   { cfgScale, cfgChannels }: Pick<SamplingSettings, 'cfgScale' | 'cfgChannels'>,
   batchSize: number,
-  grouping: Grouping = {},
+  { size, ...options }: TraceAt = {},
 ): Graph {
-  const { inChannels, inputSize, numClasses } = model.config;
-  const shape = [batchSize, inChannels, inputSize, inputSize];
+  const shape = [batchSize, ...imageShapeOf(model.config, size)];
   const images = input('x', shape);
   const labels = input('labels', [batchSize], 'i64');
-  const predict: DenoiseWithLabels = (x, t, y) => model.apply(x, { t, y }, { form: 'merged', ...grouping });
+  const predict: DenoiseWithLabels = (x, t, y) => model.apply(x, { t, y }, { form: 'merged', ...options });
   const denoise: Denoise =
     cfgScale === 1
       ? (x, t) => predict(x, t, labels)
@@ -40,7 +39,7 @@ export function buildStepGraph(
           labels,
           scale: input('cfgScale', []),
           channels: cfgChannels,
-          nullLabel: numClasses,
+          nullLabel: model.config.numClasses,
         });
   if (!('steps' in plan)) return graphOf({ ...plan.build(denoise, images) });
   const {

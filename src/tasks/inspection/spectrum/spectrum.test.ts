@@ -10,7 +10,7 @@ import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import { initialise } from '../../../networks/nn/initialise.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
-import { traceForward } from '../../../networks/trace.ts';
+import { traceNetwork } from '../../../networks/trace.ts';
 import { octaveEnergies } from './octaves.ts';
 import { finestShare, measureSpectrum, octaveShares } from './spectrum.ts';
 import { stageFeatures } from './stage-features.ts';
@@ -22,7 +22,7 @@ const isotropic = { ...SMALL, width: 8, heads: 2, depth: 2 };
 
 function featuresOf(spec: ModelSpec) {
   const model = createModel(spec);
-  return { model, features: stageFeatures(model, traceForward(model, { batch: 2 })) };
+  return { model, features: stageFeatures(model, traceNetwork(model, { batch: 2 }).outputs.prediction) };
 }
 
 describe('the features of the stages', () => {

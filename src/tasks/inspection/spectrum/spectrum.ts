@@ -16,6 +16,7 @@ import { graphOf } from '../../../engine/graph/graph.ts';
 import { input, transpose } from '../../../engine/graph/operators.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import { imageShapeOf } from '../../../networks/trace.ts';
 import type { SampledModel } from '../../sampling/sample.ts';
 import { type Octave, octaveEnergies, octavesOf } from './octaves.ts';
 import { stageFeatures } from './stage-features.ts';
@@ -104,8 +105,7 @@ type AnyObjective = ReturnType<typeof createObjective>;
 
 /** The octaves of the noisy input and of every stage as outputs, for one picture `x0`, `noise`, a time `t` and class `y`. */
 function buildSpectrum(model: Denoiser, objective: AnyObjective) {
-  const { inChannels, inputSize } = model.config;
-  const shape = [1, inChannels, inputSize, inputSize];
+  const shape = [1, ...imageShapeOf(model.config)];
   const y = input('y', [1], 'i64');
   let network: { readonly noisy: Images; readonly prediction: Images } | undefined;
   // Of the loss only what it shows the network is of use here.

@@ -2,12 +2,13 @@
 import { reshape } from '../../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../../engine/graph/tensor.ts';
 import { topologicalOrder } from '../../../engine/graph/traverse.ts';
-import { type Denoiser, isPartOf, type Stage } from '../../../networks/denoisers/denoiser.ts';
+import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import { isPartOf, type Stage } from '../../../networks/nn/network.ts';
 
 /** What a stage hands on. */
 export interface StageFeatures {
   readonly stage: Stage & Required<Pick<Stage, 'map'>>;
-  /** [N, S, S, C] */
+  /** [N, H, W, C] */
   readonly features: Unlabelled;
 }
 
@@ -19,16 +20,21 @@ export interface StageFeatures {
  */
 export function stageFeatures(model: Denoiser, prediction: Tensor): StageFeatures[] {
   const order = topologicalOrder([prediction]);
-  return model.stages.slice(0, -1).flatMap((stage) => {
-    const { map } = stage;
-    if (map === undefined) return [];
-    const shape = [prediction.shape[0]!, map.side, map.side, map.width];
-    const size = shape.reduce((product, length) => product * length, 1);
-    // Maps [N, S, S, C] and tokens [N, S², C] lie alike.
-    const isMap = ({ shape: own }: Tensor) =>
-      own[0] === shape[0] && own.at(-1) === map.width && own.reduce((product, n) => product * n, 1) === size;
-    const last = order.findLast((tensor) => isPartOf(stage, tensor.scope) && isMap(tensor));
-    if (last === undefined) throw new Error(`stage ${stage.name} makes no map ${shape}`);
-    return [{ stage: { ...stage, map }, features: reshape(last, shape) }];
-  });
+  return model
+    .stages()
+    .slice(0, -1)
+    .flatMap((stage) => {
+      const { map } = stage;
+      if (map === undefined) return [];
+      const shape = [prediction.shape[0]!, map.height, map.width, map.channels];
+      const size = shape.reduce((product, length) => product * length, 1);
+      // Maps [N, H, W, C] and tokens [N, H·W, C] lie alike.
+      const isMap = ({ shape: own }: Tensor) =>
+        own[0] === shape[0] &&
+        own.at(-1) === map.channels &&
+        own.reduce((product, n) => product * n, 1) === size;
+      const last = order.findLast((tensor) => isPartOf(stage, tensor.scope) && isMap(tensor));
+      if (last === undefined) throw new Error(`stage ${stage.name} makes no map ${shape}`);
+      return [{ stage: { ...stage, map }, features: reshape(last, shape) }];
+    });
 }

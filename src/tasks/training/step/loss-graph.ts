@@ -7,6 +7,7 @@ import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts
 import type { Loss, MeasuredObjective } from '../../../diffusion/objective.ts';
 import { input } from '../../../engine/graph/operators.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import { imageShapeOf } from '../../../networks/trace.ts';
 
 /** Everything a loss is computed from, by the name of the graph's input. */
 export interface LossFeeds {
@@ -24,8 +25,8 @@ export function buildLoss(
   batchSize: number,
   { training }: { readonly training: boolean },
 ): Loss {
-  const { inChannels, inputSize, classDropoutProb } = model.config;
-  const shape = [batchSize, inChannels, inputSize, inputSize];
+  const { classDropoutProb } = model.config;
+  const shape = [batchSize, ...imageShapeOf(model.config)];
   const y = input('y', [batchSize], 'i64');
   const isDropping = training && classDropoutProb > 0;
   const dropped = isDropping ? input('dropped', [model.labelEmbedders, batchSize], 'bool') : undefined;
