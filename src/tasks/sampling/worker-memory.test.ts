@@ -24,6 +24,6 @@ test('a worker holds two copies of the weights, and several feature maps for eac
 
 test('with an interval of guidance it also holds a network that takes each image once', () => {
   const imageBytes = workerBytes(model, 2) - workerBytes(model, 1);
-  const added = workerBytes(model, 4, true) - workerBytes(model, 4);
+  const added = workerBytes(model, 4, { limited: true }) - workerBytes(model, 4);
   expect(added).toBeCloseTo(WEIGHTS + 4 * (imageBytes / 2), -2);
 });
