@@ -6,6 +6,7 @@ import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom/worker';
 import { type LegendLayout, legendLayout } from './legend.ts';
 import { seriesStyle } from './series-style.ts';
+import { escaped } from './svg.ts';
 
 export interface ChartPoint {
   readonly x: number;
@@ -180,8 +181,4 @@ function placed(svg: SVGSVGElement, { x, y }: { readonly x: number; readonly y: 
   svg.setAttribute('x', String(x));
   svg.setAttribute('y', String(y));
   return svg.outerHTML;
-}
-
-function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -1,4 +1,4 @@
-/** @file Numbers of models as people write them. */
+/** @file Numbers as people write them. */
 
 /** Thousands of millions: `6.02`; small ones with two digits, as in `0.0035`. */
 export function formatGiga(count: number): string {
@@ -15,4 +15,9 @@ export function formatMillions(count: number): string {
 export function formatShare(share: number): string {
   const percent = 100 * share;
   return `${percent === 0 || percent >= 1 ? percent.toFixed(0) : Number(percent.toPrecision(1))} %`;
+}
+
+/** `1 step`, `2 steps`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -93,6 +93,7 @@ function number(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-function escaped(content: string): string {
+/** As the content of an element. */
+export function escaped(content: string): string {
   return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -1,6 +1,6 @@
 /** @file What a person sees of an ablation: its cells beforehand, and how far it is. */
 
-import { formatGiga, formatMillions } from '../charts/format.ts';
+import { formatGiga, formatMillions, plural } from '../charts/format.ts';
 import type { AblationObserver, PlannedVariant } from '../tasks/ablation/ablation.ts';
 import { cellMacs } from '../tasks/ablation/ablation.ts';
 import type { Cell } from '../tasks/ablation/cell.ts';
@@ -10,7 +10,6 @@ import { METRIC_NAMES, METRICS } from '../tasks/ablation/metrics.ts';
 import { formatTable } from './table.ts';
 import { formatSeconds, type Progress, startProgress, type Terminal } from './terminal.ts';
 import { preparationProgress } from './train-report.ts';
-import { plural } from './wording.ts';
 
 /** What two cores of an AMD Zen 5 make of the small networks of recipes/, in training (LOG.md). */
 const LAPTOP_MACS_PER_SECOND = 40e9;

@@ -1,10 +1,11 @@
 /** @file What `udit export` prints about the file it has written. */
 
+import { plural } from '../charts/format.ts';
 import type { ModelValue } from '../engine/onnx/model-writer.ts';
 import type { FoundModel } from '../models/open-model.ts';
 import type { Agreement } from '../tasks/export/export-check.ts';
 import type { WrittenExport } from '../tasks/export/export-file-node.ts';
-import { modelLines, plural, shortest } from './wording.ts';
+import { modelLines, shortest } from './wording.ts';
 
 export interface ExportReport {
   readonly saved: Pick<FoundModel, 'card' | 'source' | 'findings' | 'weights'>;

@@ -1,4 +1,5 @@
 /** @file What `udit sample` prints about what it draws. */
+import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
 import { formatImageSize, type ImageSize, sameSize, squareOf } from '../core/image-size.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
@@ -7,7 +8,7 @@ import type { GuidanceInterval } from '../tasks/sampling/guidance-interval.ts';
 import type { ImageSampler } from '../tasks/sampling/sample.ts';
 import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
 import { drawsPixels } from '../tasks/sampling/settings.ts';
-import { modelLines, plural, shortest } from './wording.ts';
+import { modelLines, shortest } from './wording.ts';
 
 export interface DrawnSamples {
   readonly saved: Omit<SavedModel, 'weights'>;

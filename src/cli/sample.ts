@@ -1,7 +1,9 @@
 /** @file `udit sample`: images from a checkpoint. */
+
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
+import { plural } from '../charts/format.ts';
 import { ConfigError } from '../core/errors.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
@@ -31,7 +33,6 @@ import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
 import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
-import { plural } from './wording.ts';
 
 interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
   readonly classes: string;

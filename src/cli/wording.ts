@@ -18,10 +18,6 @@ export function modelLines(
   return `${lines.join('\n')}\n`;
 }
 
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
 /** The path as the user would type it: from here where it lies below, else as it is. */
 export function shortest(path: string): string {
   const fromHere = relative(process.cwd(), path);

@@ -1,6 +1,6 @@
 /** @file Rounding as other languages do it. */
 
-/** Python's `round`: a half goes to the even neighbour. */
+/** As Python and ONNX round: a half goes to the even neighbour. */
 export function roundHalfToEven(value: number): number {
   const below = Math.floor(value);
   const remainder = value - below;

@@ -1,4 +1,5 @@
 /** @file Checkpoint files on disk: written completely or not at all, and read with errors that name the cause. */
+
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -6,6 +7,7 @@ import { closest } from 'fastest-levenshtein';
 import { CheckpointError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
+import { readFully } from '../host/files/transfer-node.ts';
 import { systemErrorCode } from '../host/files/write-error-node.ts';
 import type { ByteSource } from './byte-source.ts';
 import { openTensors } from './open.ts';
@@ -17,9 +19,6 @@ import {
 } from './safetensors.ts';
 import type { TensorFile } from './tensor-file.ts';
 import { openTorch, type TorchFile } from './torch-file.ts';
-
-/** One system call reads at most this much, below the 2 GiB at which it would stop. */
-const MAX_READ_BYTES = 2 ** 30;
 
 /**
  * Writes a safetensors file: whatever happens, `path` holds its previous or its new content.
@@ -90,7 +89,7 @@ async function openFile(path: string): Promise<ByteSource & { close(): Promise<v
     const file = await open(path, 'r');
     return {
       size: info.size,
-      read: (begin, end) => readFully(file, begin, end, path),
+      read: (begin, end) => readRange(file, begin, end, path),
       crc32,
       close: () => file.close(),
     };
@@ -100,24 +99,17 @@ async function openFile(path: string): Promise<ByteSource & { close(): Promise<v
   }
 }
 
-async function readFully(file: FileHandle, begin: number, end: number, path: string): Promise<Uint8Array> {
+async function readRange(file: FileHandle, begin: number, end: number, path: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(end - begin);
-  let offset = 0;
-  while (offset < bytes.length) {
-    const length = Math.min(bytes.length - offset, MAX_READ_BYTES);
-    const { bytesRead } = await file.read(bytes, offset, length, begin + offset).catch(async (cause) => {
-      throw await readError(path, cause);
-    });
-    if (bytesRead === 0) {
-      throw new CheckpointError({
-        where: path,
-        problem: `the file ends at byte ${begin + offset}, it was longer when it was opened`,
-        fix: 'wait until it is written completely, then try again',
-      });
-    }
-    offset += bytesRead;
-  }
-  return bytes;
+  const length = await readFully(file, bytes, begin).catch(async (cause) => {
+    throw await readError(path, cause);
+  });
+  if (length === bytes.length) return bytes;
+  throw new CheckpointError({
+    where: path,
+    problem: `the file ends at byte ${begin + length}, it was longer when it was opened`,
+    fix: 'wait until it is written completely, then try again',
+  });
 }
 
 function notAFile(path: string): CheckpointError {

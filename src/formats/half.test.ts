@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bfloatsToFloats, floatsToHalves, floatToHalf, HALF_MAX, halvesToFloats } from './half.ts';
+import { bfloatsToFloats, floatsToHalves, HALF_MAX, halvesToFloats } from './half.ts';
 
 const ALL_HALVES = Uint16Array.from({ length: 0x10000 }, (_, half) => half);
 
@@ -11,6 +11,8 @@ function valueByDefinition(half: number): number {
   if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
   return sign * (exponent === 0 ? 2 ** -14 * fraction : 2 ** (exponent - 15) * (1 + fraction));
 }
+
+const floatToHalf = (value: number): number => floatsToHalves(Float32Array.of(value))[0]!;
 
 function nextFloat(value: number, direction: 1 | -1): number {
   const floats = new Float32Array([value]);

@@ -6,13 +6,7 @@ export const HALF_MAX = 65504;
 const floatOf = new Float32Array(1);
 const bitsOf = new Uint32Array(floatOf.buffer);
 
-/** The half nearest to `value`, ties to even; magnitudes from 65520 become infinite and NaN stays NaN. */
-export function floatToHalf(value: number): number {
-  floatOf[0] = value;
-  return roundToHalf(bitsOf[0]!);
-}
-
-/** The halves nearest to `values`, ties to even. */
+/** The halves nearest to `values`, ties to even; magnitudes from 65520 become infinite and NaN stays NaN. */
 export function floatsToHalves(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const halves = new Uint16Array(values.length);

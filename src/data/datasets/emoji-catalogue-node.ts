@@ -2,9 +2,11 @@
  * @file Which emoji there are: pictures of `@twemoji/svg` (CC-BY 4.0 artwork) sorted into the nine groups of
  * `unicode-emoji-json`. Both packages are found as Node resolves them, wherever they are installed.
  */
-import { readdir, readFile } from 'node:fs/promises';
+
+import { readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
+import { readJson } from '../../host/files/read-json-node.ts';
 
 export interface Emoji {
   /** Code points of the picture's file in hexadecimal, joined by `-`; stable across versions. */
@@ -35,7 +37,7 @@ const require = createRequire(import.meta.url);
 export async function readEmojiCatalogue(): Promise<EmojiCatalogue> {
   const artworkManifest = require.resolve('@twemoji/svg/package.json');
   const namesManifest = require.resolve('unicode-emoji-json/package.json');
-  const groups = await readJson<EmojiGroup[]>(require.resolve('unicode-emoji-json/data-by-group.json'));
+  const groups = (await readJson(require.resolve('unicode-emoji-json/data-by-group.json'))) as EmojiGroup[];
   const artwork = await findArtwork(dirname(artworkManifest));
   const emojis = groups.flatMap((group, label) =>
     group.emojis.flatMap(({ emoji, name }): Emoji[] => {
@@ -64,10 +66,6 @@ function withoutVariationSelectors(stem: string): string {
 }
 
 async function packageVersion(manifestPath: string): Promise<string> {
-  const { name, version } = await readJson<{ name: string; version: string }>(manifestPath);
+  const { name, version } = (await readJson(manifestPath)) as { name: string; version: string };
   return `${name}@${version}`;
-}
-
-async function readJson<T>(path: string): Promise<T> {
-  return JSON.parse(await readFile(path, 'utf8')) as T;
 }

@@ -11,7 +11,7 @@ export interface Split {
 /** Fixed, unlike the seed of a run: all runs on a data set hold out the same pictures. */
 const SPLIT_KEY: RandomKey = fold([0, 0], 'held-out');
 
-export const DEFAULT_HELD_OUT_FRACTION = 0.1;
+const DEFAULT_HELD_OUT_FRACTION = 0.1;
 
 /**
  * Splits a data set by the hash of each picture's name, so that a picture stays on its side when others are added or

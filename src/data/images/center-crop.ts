@@ -1,7 +1,8 @@
 /** @file The crop that ADM, DiT, SiT and U-DiT train on (`center_crop_arr` of their `train.py`), for any aspect ratio. */
 import type { ImageSize } from '../../core/image-size.ts';
+import { sameSize } from '../../core/image-size.ts';
 import { roundHalfToEven } from '../../core/rounding.ts';
-import { cropImage, type PixelImage, sameSize } from './pixel-image.ts';
+import { cropImage, type PixelImage } from './pixel-image.ts';
 import { resample } from './resample.ts';
 
 /**
@@ -20,7 +21,7 @@ export function centerCrop(image: PixelImage, { height, width }: ImageSize): Pix
     roundHalfToEven(picture.height * scale),
     'bicubic',
   );
-  if (sameSize(picture, width, height)) return picture;
+  if (sameSize(picture, { width, height })) return picture;
   const left = Math.floor((picture.width - width) / 2);
   const top = Math.floor((picture.height - height) / 2);
   return cropImage(picture, left, top, width, height);

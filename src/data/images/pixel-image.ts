@@ -10,10 +10,6 @@ export interface PixelImage {
   readonly data: Uint8Array;
 }
 
-export function sameSize(a: PixelImage, width: number, height: number): boolean {
-  return a.width === width && a.height === height;
-}
-
 /** A picture of one grey level or colour per channel. */
 export function filledImage(width: number, height: number, channels: number, level: number): PixelImage {
   return { width, height, channels, data: new Uint8Array(width * height * channels).fill(level) };

@@ -210,7 +210,7 @@ function intervalsOf(times: readonly number[]): Record<'time' | 'nextTime', Host
  *
  * @throws ConfigError if there is no such number of steps, or no such shift
  */
-export function flowTimes({ steps, shift = 1 }: SamplingOptions, [from, to]: Interval = [0, 1]): number[] {
+function flowTimes({ steps, shift = 1 }: SamplingOptions, [from, to]: Interval = [0, 1]): number[] {
   const count = expectSteps(steps, 1);
   if (!(shift > 0 && Number.isFinite(shift))) {
     throw new ConfigError({

@@ -5,11 +5,12 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { open, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { writeFully } from '../../host/files/atomic-write-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { readJson } from '../../host/files/read-json-node.ts';
+import { writeFully } from '../../host/files/transfer-node.ts';
 import { isDiskFull, systemErrorCode } from '../../host/files/write-error-node.ts';
 import type { ModelFile } from '../runtime/session.ts';
 import { type CompileCache, ENTRY_FILE, type EntryFolder, UnkeptError } from './cache.ts';
@@ -30,7 +31,7 @@ const ABANDONED_AFTER_MS = 3_600_000;
 export class DiskCache implements CompileCache {
   private readonly folder: string;
   readonly maxBytes: number;
-  private readonly machine = describeMachine();
+  private readonly machine = processorIdentity();
   readonly onUnkept: CompileCache['onUnkept'];
 
   constructor({ folder, maxBytes, onUnkept }: DiskCacheOptions) {
@@ -148,11 +149,7 @@ async function seal(folder: string): Promise<void> {
 }
 
 async function sizesOf(entry: string): Promise<Sizes | undefined> {
-  try {
-    return JSON.parse(await readFile(join(entry, SIZES_FILE), 'utf8')) as Sizes;
-  } catch {
-    return undefined;
-  }
+  return (await readJson(join(entry, SIZES_FILE)).catch(() => undefined)) as Sizes | undefined;
 }
 
 async function isWhole(entry: string): Promise<boolean> {
@@ -178,7 +175,7 @@ async function removeIfAbandoned(folder: string): Promise<void> {
 }
 
 /** Models are optimised for the processor, and a home directory may be shared by several. */
-function describeMachine(): string {
+function processorIdentity(): string {
   return [process.platform, process.arch, cpus()[0]?.model, processorFlags()].join('\n');
 }
 

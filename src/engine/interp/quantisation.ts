@@ -1,4 +1,5 @@
 /** @file Float64 rules of quantised products, written as their definitions. */
+import { roundHalfToEven } from '../../core/rounding.ts';
 import { type EvaluateRule, fill, joinRows, rowsOf } from './value.ts';
 
 export const weightScales: EvaluateRule<'weightScales'> = (_, { levels, eps }, weight) =>
@@ -10,7 +11,7 @@ export const quantizeWeight: EvaluateRule<'quantizeWeight'> = (shape, _, weight,
   const [inner, outputs] = shape as [number, number];
   return fill(shape, (position) => {
     const [i, output] = [Math.floor(position / outputs), position % outputs];
-    return roundToEven(weight!.data[output * inner + i]! / scales!.data[output]!);
+    return roundHalfToEven(weight!.data[output * inner + i]! / scales!.data[output]!);
   });
 };
 
@@ -32,14 +33,7 @@ function quantizeToBytes(x: Float64Array): { readonly values: Float64Array; read
   const low = x.reduce((least, value) => Math.min(least, value), 0);
   const high = x.reduce((most, value) => Math.max(most, value), 0);
   const scale = high === low ? 1 : (high - low) / 255;
-  const zero = roundToEven(-low / scale);
-  const toByte = (value: number) => Math.min(Math.max(roundToEven(value / scale) + zero, 0), 255);
+  const zero = roundHalfToEven(-low / scale);
+  const toByte = (value: number) => Math.min(Math.max(roundHalfToEven(value / scale) + zero, 0), 255);
   return { values: x.map((value) => toByte(value) - zero), scale };
-}
-
-/** To the nearest integer; halves to the even one, as ONNX rounds. */
-function roundToEven(x: number): number {
-  const below = Math.floor(x);
-  if (x - below !== 0.5) return Math.round(x);
-  return below % 2 === 0 ? below : below + 1;
 }

@@ -3,6 +3,7 @@
  * caller's, which stays responsive, and as many runs go on at once as there are threads.
  */
 import type { HostTensor, TensorMap } from '../../core/host-tensor.ts';
+import { intoBuffers } from './given-buffers.ts';
 import type { LoadableModel, Session, SessionOptions } from './session.ts';
 import { SessionThread, threadFailure } from './session-thread-node.ts';
 import type { WorkerReply } from './session-worker-node.ts';
@@ -73,7 +74,7 @@ class SessionPool implements Session {
     );
     this.startRuns();
     const { results = new Map<string, HostTensor>() } = await reply;
-    return fetches === undefined ? results : copyInto(fetches, results);
+    return intoBuffers(results, fetches);
   }
 
   async release(): Promise<void> {
@@ -101,12 +102,4 @@ class SessionPool implements Session {
   private async terminate(): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
-}
-
-function copyInto(fetches: TensorMap, results: TensorMap): TensorMap {
-  for (const [name, buffer] of fetches) {
-    const result = results.get(name);
-    if (result !== undefined) (buffer.data as Float32Array).set(result.data as Float32Array);
-  }
-  return new Map([...results].map(([name, result]) => [name, fetches.get(name) ?? result]));
 }

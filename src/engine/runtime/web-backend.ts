@@ -1,7 +1,8 @@
 /** @file What the builds of onnxruntime-web have in common: one worker, no files, and memory of their own. */
 import type * as Ort from 'onnxruntime-common';
 import { RuntimeUnavailableError } from '../../core/errors.ts';
-import type { HostTensor, TensorMap } from '../../core/host-tensor.ts';
+import type { TensorMap } from '../../core/host-tensor.ts';
+import { intoBuffers } from './given-buffers.ts';
 import { expectOneWorker, type OrtModule, ortBackend } from './ort.ts';
 import type { Backend, BackendName, Session } from './session.ts';
 
@@ -31,7 +32,7 @@ function filling(session: Session): Session {
     async run(feeds: TensorMap, fetches?: TensorMap) {
       const results = await session.run(feeds);
       await othersTurn();
-      return new Map([...results].map(([name, value]) => [name, copyInto(fetches?.get(name), value)]));
+      return intoBuffers(results, fetches);
     },
     release: () => session.release(),
   };
@@ -50,10 +51,4 @@ function othersTurn(): Promise<void> {
     };
     port2.postMessage(null);
   });
-}
-
-function copyInto(buffer: HostTensor | undefined, value: HostTensor): HostTensor {
-  if (buffer === undefined) return value;
-  (buffer.data as Float32Array).set(value.data as Float32Array);
-  return buffer;
 }

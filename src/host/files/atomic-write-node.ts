@@ -1,12 +1,10 @@
 /** @file Files that are either complete or absent, whenever the process is killed. */
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DataError, UditError } from '../../core/errors.ts';
 import { processTable } from '../machine/processes-node.ts';
+import { writeFully } from './transfer-node.ts';
 import { type UditErrorClass, wholeFileError } from './write-error-node.ts';
-
-/** One system call writes at most this much, below the 2 GiB at which it would stop. */
-const MAX_WRITE_BYTES = 2 ** 30;
 
 /** With the process that writes it, and a number. */
 const TEMPORARY_NAME = /^\.(.+)\.(\d+)-\d+\.tmp$/;
@@ -152,16 +150,6 @@ async function writeThrough(path: string, chunks: readonly Uint8Array[]): Promis
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-/** @param position - in the file; by default where the last write ended */
-export async function writeFully(file: FileHandle, chunk: Uint8Array, position?: number): Promise<void> {
-  let offset = 0;
-  while (offset < chunk.byteLength) {
-    const length = Math.min(chunk.byteLength - offset, MAX_WRITE_BYTES);
-    const at = position === undefined ? null : position + offset;
-    offset += (await file.write(chunk, offset, length, at)).bytesWritten;
   }
 }
 

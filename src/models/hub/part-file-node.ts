@@ -3,13 +3,15 @@
  *
  * `FILE.part` holds the bytes; `FILE.part.json` says what they are a part of, and is written before the first of them.
  */
+
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { DownloadError } from '../../core/errors.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import { hashInto, type ReadOptions } from '../../host/files/digest-node.ts';
+import { readJson } from '../../host/files/read-json-node.ts';
 import { freeBytes, isDiskFull, systemErrorCode, wholeFileError } from '../../host/files/write-error-node.ts';
 
 /** What the bytes are a part of. */
@@ -142,11 +144,7 @@ async function diskFullError(
 
 /** What the part at `path` is a part of; undefined if there is none. */
 export async function readOrigin(path: string): Promise<PartOrigin | undefined> {
-  try {
-    return JSON.parse(await readFile(originPath(path), 'utf8')) as PartOrigin;
-  } catch {
-    return undefined;
-  }
+  return (await readJson(originPath(path)).catch(() => undefined)) as PartOrigin | undefined;
 }
 
 /** Removes the part at `path`, if there is one. */

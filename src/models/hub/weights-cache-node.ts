@@ -8,11 +8,13 @@
  * - `NAME.pt.lock`: held by the process that downloads it;
  * - `licence-ID.json`: a licence that was accepted, and when.
  */
-import { readFile, stat } from 'node:fs/promises';
+
+import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { DownloadError } from '../../core/errors.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import { cacheFolder } from '../../host/files/cache-folder-node.ts';
+import { readJson } from '../../host/files/read-json-node.ts';
 import type { PublishedFile } from './catalogue.ts';
 import { LICENCES, type LicenceId } from './licences.ts';
 import { readOrigin } from './part-file-node.ts';
@@ -60,7 +62,7 @@ export class WeightsCache {
   }
 
   async recordOf(file: PublishedFile): Promise<WeightsRecord | undefined> {
-    return (await readJson(this.recordPathOf(file))) as WeightsRecord | undefined;
+    return (await readJson(this.recordPathOf(file)).catch(() => undefined)) as WeightsRecord | undefined;
   }
 
   async record(file: PublishedFile, record: WeightsRecord): Promise<void> {
@@ -77,7 +79,7 @@ export class WeightsCache {
   }
 
   async isAccepted(licence: LicenceId): Promise<boolean> {
-    return (await readJson(this.#licencePath(licence))) !== undefined;
+    return (await readJson(this.#licencePath(licence)).catch(() => undefined)) !== undefined;
   }
 
   async accept(licence: LicenceId): Promise<void> {
@@ -95,15 +97,6 @@ async function sizeOf(path: string): Promise<number | undefined> {
     ({ size }) => size,
     () => undefined,
   );
-}
-
-/** Undefined for a file that is missing or no JSON. */
-async function readJson(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8'));
-  } catch {
-    return undefined;
-  }
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {

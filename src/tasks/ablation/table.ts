@@ -17,7 +17,7 @@ export function formatTable(grid: Grid, results: readonly VariantResult[]): stri
     ...metrics.map((metric) => formatSpread(metric, result.metrics[metric])),
   ]);
   const alignment = head.map((_, column) => (column === 0 ? '---' : '---:'));
-  const lines = [head, alignment, ...rows].map((cells) => `| ${cells.map(escaped).join(' | ')} |`);
+  const lines = [head, alignment, ...rows].map((cells) => `| ${cells.map(cellText).join(' | ')} |`);
   return [
     `# ${grid.name}`,
     ...(grid.description === undefined ? [] : [grid.description]),
@@ -53,6 +53,6 @@ function explanation(
   ].join('\n');
 }
 
-function escaped(cell: string): string {
+function cellText(cell: string): string {
   return cell.replaceAll('|', '\\|');
 }

@@ -1,6 +1,8 @@
 /** @file Where the time of a workload goes, by operation: read from the profiles that ONNX Runtime writes. */
-import { readdir, readFile } from 'node:fs/promises';
+
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { readJson } from '../../host/files/read-json-node.ts';
 
 /** Share of the time in each kind of operation, largest first. */
 export type OperationShares = ReadonlyMap<string, number>;
@@ -16,12 +18,8 @@ interface ProfileEvent {
 /** Of all sessions whose profiles were written under a prefix. */
 export async function readOperationShares(prefix: string): Promise<OperationShares> {
   const names = (await readdir(dirname(prefix))).filter((name) => name.startsWith(`${basename(prefix)}_`));
-  const profiles = await Promise.all(
-    names.map(
-      async (name) => JSON.parse(await readFile(join(dirname(prefix), name), 'utf8')) as ProfileEvent[],
-    ),
-  );
-  return operationShares(profiles.flat());
+  const profiles = await Promise.all(names.map((name) => readJson(join(dirname(prefix), name))));
+  return operationShares((profiles as ProfileEvent[][]).flat());
 }
 
 export function operationShares(events: readonly ProfileEvent[]): OperationShares {

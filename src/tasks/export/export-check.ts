@@ -268,7 +268,7 @@ function samplerRuns(
 }
 
 /** The noise that each step of {@link createSampler} adds, [S,N,C,H,W]. */
-export function noiseOfSteps(
+function noiseOfSteps(
   keys: readonly RandomKey[],
   imageShape: readonly number[],
   steps: number,

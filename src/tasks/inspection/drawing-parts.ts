@@ -1,6 +1,6 @@
 /** @file What drawings of all shapes are made of: bars for blocks, and what is written beside them. */
 
-import { formatGiga } from '../../charts/format.ts';
+import { formatGiga, plural } from '../../charts/format.ts';
 import { type Box, type Point, rectangle, type Svg, type TextStyle, text } from '../../charts/svg.ts';
 import { type MacCounts, type MacKind, totalMacs } from '../../engine/graph/macs.ts';
 import type { StageCost } from './inspect.ts';
@@ -13,6 +13,8 @@ export interface Drawing {
   readonly width: number;
   readonly height: number;
 }
+
+export const GREY = '#52606d';
 
 export const MAC_COLORS: Readonly<Record<MacKind, string>> = {
   attention: '#e4572e',
@@ -56,11 +58,30 @@ export function drawLabel({ x, y }: Point, stage: DrawnStage, anchor: TextStyle[
   return [
     text({ x, y: top }, name, { size: 14, weight: 600, ...(anchor && { anchor }) }),
     ...lines.map((line, i) =>
-      text({ x, y: top + (i + 1) * LINE_HEIGHT }, line, { color: '#52606d', ...(anchor && { anchor }) }),
+      text({ x, y: top + (i + 1) * LINE_HEIGHT }, line, { color: GREY, ...(anchor && { anchor }) }),
     ),
   ].join('');
 }
 
-function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+const SWATCH = 14;
+
+export interface LegendItem {
+  readonly color: string;
+  readonly label: string;
+}
+
+/** A row of colours with their names, and a line below it. */
+export function drawLegend(
+  items: readonly LegendItem[],
+  caption: string,
+  { itemWidth, lineHeight }: { readonly itemWidth: number; readonly lineHeight: number },
+): Svg[] {
+  const row = items.flatMap(({ color, label }, i) => {
+    const x = i * itemWidth;
+    return [
+      rectangle({ x, y: 0, width: SWATCH, height: SWATCH }, { fill: color, radius: 3 }),
+      text({ x: x + SWATCH + 7, y: SWATCH - 3 }, label),
+    ];
+  });
+  return [...row, text({ x: 0, y: SWATCH + lineHeight - 3 }, caption, { color: GREY })];
 }

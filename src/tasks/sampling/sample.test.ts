@@ -385,7 +385,7 @@ describe('release', () => {
 
     /** Until a run is under way. */
     async arrival(): Promise<void> {
-      await expect.poll(() => this.#waiting.length, { interval: 1 }).toBeGreaterThan(0);
+      while (this.#waiting.length === 0) await new Promise(setImmediate);
     }
 
     /** Ends this run and all that follow it. */

@@ -2,16 +2,17 @@
  * @file A spectrum as an SVG picture: a panel per stage, in it a bar per time, from noise to data, cut into the octaves
  * that its energy lies in. One frequency has one colour in all panels.
  */
+
 import { formatShare } from '../../../charts/format.ts';
 import { group, rectangle, type Svg, svgDocument, text } from '../../../charts/svg.ts';
+import { drawLegend, GREY } from '../drawing-parts.ts';
 import type { Octave } from './octaves.ts';
 import { finestShare, octaveShares, type Spectrum, type StageSpectrum } from './spectrum.ts';
 
 const MARGIN = 36;
 const HEADER = 64;
 const PANEL = { width: 220, height: 132, gapX: 32, gapY: 62, title: 40, perRow: 4 } as const;
-const LEGEND = { itemWidth: 112, swatch: 14, lineHeight: 24 } as const;
-const GREY = '#52606d';
+const LEGEND = { itemWidth: 112, lineHeight: 24 } as const;
 /** From coarse to fine: dark blue to yellow, of rising lightness, so that order is seen without colours too. */
 const COLORS = ['#1b1f5e', '#2f4b9b', '#2a7f9e', '#3aa987', '#86c95a', '#e3d83c', '#fff3a3'];
 
@@ -44,7 +45,7 @@ export function drawSpectrum(name: string, { stages, times }: Spectrum): Svg {
         { size: 13, color: GREY },
       ),
       ...panels,
-      group({ x: MARGIN, y: legendTop }, drawLegend(finest)),
+      group({ x: MARGIN, y: legendTop }, drawOctaves(finest)),
     ],
   );
 }
@@ -71,21 +72,15 @@ function colorOf(octave: number): string {
   return COLORS[Math.min(octave, COLORS.length - 1)]!;
 }
 
-function drawLegend(octaves: readonly Octave[]): Svg[] {
-  const items = octaves.flatMap((octave, i) => {
-    const x = i * LEGEND.itemWidth;
-    return [
-      rectangle({ x, y: 0, width: LEGEND.swatch, height: LEGEND.swatch }, { fill: colorOf(i), radius: 3 }),
-      text({ x: x + LEGEND.swatch + 7, y: LEGEND.swatch - 3 }, cyclesOf(octave)),
-    ];
-  });
+function drawOctaves(octaves: readonly Octave[]): Svg[] {
+  const items = octaves.map((octave, i) => ({ color: colorOf(i), label: cyclesOf(octave) }));
   const caption =
     'Cycles over the picture. The finest octave of a map, on top, is what half as many tokens a side cannot hold; white noise has 75 % there.';
-  return [...items, text({ x: 0, y: LEGEND.swatch + LEGEND.lineHeight - 3 }, caption, { color: GREY })];
+  return drawLegend(items, caption, LEGEND);
 }
 
 /** `2–3.5` */
-export function cyclesOf({ from, to }: Octave): string {
+function cyclesOf({ from, to }: Octave): string {
   const [low, high] = [from / 2, (to - 1) / 2];
   return low === high ? `${low}` : `${low}–${high}`;
 }

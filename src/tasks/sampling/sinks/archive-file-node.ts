@@ -16,7 +16,8 @@ import { type Shape, sizeOf } from '../../../core/shape.ts';
 import { UNNAMED_ARRAY } from '../../../formats/npz.ts';
 import { NpzWriter } from '../../../formats/npz-writer.ts';
 import { AppendFile } from '../../../host/files/append-file-node.ts';
-import { syncFolder, writeFileAtomic, writeFully } from '../../../host/files/atomic-write-node.ts';
+import { syncFolder, writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
+import { readFully, writeFully } from '../../../host/files/transfer-node.ts';
 import {
   freeBytes,
   isDiskFull,
@@ -228,23 +229,13 @@ async function readValues(
   const begin = writer.valuesBegin(UNNAMED_ARRAY);
   for (const mark of marks) {
     const bytes = new Uint8Array((mark.count - count) * pictureBytes);
-    const isWhole = await readFully(file, bytes, begin + count * pictureBytes);
+    const isWhole = (await readFully(file, bytes, begin + count * pictureBytes)) === bytes.length;
     if (!isWhole || crc32(bytes, writer.checksum(UNNAMED_ARRAY)) !== mark.checksum) break;
     writer.skip(UNNAMED_ARRAY, bytes);
     count = mark.count;
     sound.push(mark);
   }
   return sound;
-}
-
-/** @returns false where the file ends before */
-async function readFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<boolean> {
-  for (let offset = 0; offset < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, offset, bytes.length - offset, position + offset);
-    if (bytesRead === 0) return false;
-    offset += bytesRead;
-  }
-  return true;
 }
 
 function expectSameFacts(path: string, begun: object, asked: object, total: number): void {
