@@ -16,6 +16,7 @@ import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
 import { createSampler } from '../src/tasks/sampling/sample.ts';
 import { expectClose } from './support/closeness.ts';
+import { commandProblem } from './support/command-check.ts';
 import { recordingTerminal } from './support/recording-terminal.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
@@ -657,6 +658,15 @@ test('an archive is gone on with after a kill, to the same bytes', async () => {
 });
 
 describe('help', () => {
+  test('without arguments there is a welcome with commands that exist', async () => {
+    const { code, out, err } = await udit();
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    await expect(out).toMatchFileSnapshot('help/welcome.txt');
+    const commands = [...out.matchAll(/npx udit \w.*?(?= {2})/g)].map(([command]) => command);
+    expect(commands).toHaveLength(3);
+    expect(commands.map(commandProblem)).toEqual([undefined, undefined, undefined]);
+  });
+
   test('of the program', async () => {
     const { code, out } = await udit('--help');
     expect(code).toBe(0);

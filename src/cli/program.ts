@@ -13,9 +13,20 @@ import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
 import { registerTrain } from './train.ts';
 
+const WELCOME = `
+udit: U-shaped diffusion transformers in TypeScript
+
+Three commands to try:
+  npx udit sample             draw emoji with the model that comes with udit
+  npx udit start              train a small model for four minutes, and compare its pictures
+  npx udit inspect U-DiT-S    show the layers, parameters and cost of a model
+
+All commands: npx udit --help
+`;
+
 const AFTER_HELP = `
 Examples:
-  udit start                 train on emoji for a few minutes, then look
+  udit start                 pictures of the bundled model, then a training of four minutes
   udit train                 train in runs/; again: continue
   udit plot runs/mine        draw its held-out loss against steps
   udit ablate GRID.json      train and compare the variants of a grid
@@ -62,12 +73,16 @@ export function buildProgram(terminal: Terminal): Command {
 }
 
 /**
- * Runs one command.
+ * Runs one command; without arguments it prints a welcome.
  *
  * @param args - without interpreter and script
  * @returns the exit code
  */
 export async function runCommandLine(args: readonly string[], terminal: Terminal): Promise<number> {
+  if (args.length === 0) {
+    terminal.out.write(WELCOME);
+    return EXIT_CODES.ok;
+  }
   const program = buildProgram(terminal);
   try {
     await program.parseAsync(args, { from: 'user' });

@@ -1,13 +1,26 @@
-/** @file `udit start`, the command behind `npm start`: a few minutes of training on real pictures, and what came of it. */
+/** @file `udit start`, the command behind `npm start`: pictures of the bundled model, a short training, and both compared. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
+import type { Backend } from '../engine/runtime/session.ts';
+import { sha256OfFile } from '../host/files/digest-node.ts';
+import { makeFolder } from '../host/files/make-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { drawFinalSheet } from '../tasks/sampling/class-sheet-node.ts';
-import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
-import { defaultsOfRun } from '../tasks/training/run/run-folder.ts';
+import { BUNDLED_CHECKPOINT, findCheckpoint } from '../models/bundled-node.ts';
+import { listCheckpoints } from '../models/run-checkpoints-node.ts';
+import { countParameters } from '../networks/nn/module.ts';
+import {
+  drawCheckpointSheet,
+  joinSheetFiles,
+  type SheetComputing,
+} from '../tasks/sampling/class-sheet-node.ts';
+import type { ConfigLayer } from '../tasks/training/config/config-layer.ts';
+import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
+import { defaultsOfRun, UNWRITABLE } from '../tasks/training/run/run-folder.ts';
+import type { RunResult } from '../tasks/training/run/training-run.ts';
 import { planTraining, trainInFolder } from '../tasks/training/run/training-session.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
@@ -17,86 +30,204 @@ import type { Terminal } from './terminal.ts';
 import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
 
 const DEFAULT_MINUTES = 4;
+const DEFAULT_FOLDER = 'runs';
 
-interface StartFlags extends DeviceFlag {
+const BUNDLED_TITLE = 'The model that comes with udit';
+const OWN_TITLE = 'The model trained here';
+
+export interface StartFlags extends DeviceFlag {
   readonly minutes: number;
   readonly resultsDir: string;
+  readonly json?: true;
 }
 
-/** The run is stopped by the clock, so its learning rate must not depend on how many steps there will be. */
-const START_CONFIG = {
-  model: { preset: 'U-DiT-XS' },
-  // In so few steps, pictures that keep their places and times around more noise give shapes of the class (LOG.md).
-  data: { augment: 'none' },
-  objective: { logitMean: -0.5, logitStd: 1.1 },
-  optimizer: { schedule: 'constant', learningRate: 2e-3, emaDecay: 0.995 },
-  training: { steps: 1_000_000 },
-  logging: { ckptEvery: 100, evaluateEvery: 1_000_000, sampleEvery: null },
-} as const;
+/** What `udit start` shows and trains. */
+export interface Introduction {
+  /** The checkpoint whose pictures are shown first. */
+  readonly bundled: string;
+  readonly recipe: ConfigLayer;
+}
+
+const INTRODUCTION: Introduction = {
+  bundled: BUNDLED_CHECKPOINT,
+  // The run is stopped by the clock, so its learning rate must not depend on how many steps there will be.
+  recipe: {
+    model: { preset: 'U-DiT-XS' },
+    // In so few steps, pictures that keep their places and times around more noise give shapes of the class (LOG.md).
+    data: { augment: 'none' },
+    objective: { logitMean: -0.5, logitStd: 1.1 },
+    optimizer: { schedule: 'constant', learningRate: 2e-3, emaDecay: 0.995 },
+    training: { steps: 1_000_000 },
+    logging: { ckptEvery: 100, evaluateEvery: 1_000_000, sampleEvery: null },
+  },
+};
 
 export function registerStart(program: Command, terminal: Terminal): void {
   program
     .command('start')
-    .description(`train a small U-DiT on emoji for ${DEFAULT_MINUTES} minutes and show what it draws`)
+    .description(
+      `show pictures of the bundled model, train a small U-DiT on emoji for ${DEFAULT_MINUTES} minutes, and compare both`,
+    )
     .option('--minutes <x>', 'training time of this session', numberIn(0, 1e5), DEFAULT_MINUTES)
-    .option('--results-dir <folder>', 'folder of runs', 'runs')
+    .option('--results-dir <folder>', 'folder of runs', DEFAULT_FOLDER)
     .addOption(deviceOption())
+    .option('--json', 'print the result as JSON')
     .action((flags: StartFlags) => interruptible((signal) => start(flags, terminal, signal)));
 }
 
-async function start(
-  { minutes, resultsDir, device }: StartFlags,
+/** Shows, trains and compares. The same call again goes on with the training. */
+export async function start(
+  flags: StartFlags,
   terminal: Terminal,
   signal: AbortSignal,
+  { bundled, recipe }: Introduction = INTRODUCTION,
 ): Promise<void> {
-  const runPath = join(resultsDir, 'start');
+  const runPath = join(flags.resultsDir, 'start');
   await expectHarmlessOutputs('--results-dir', [runPath]);
-  const backend = await openDevice(device);
-  const config = resolveTrainConfig([await defaultsOfRun(runPath), START_CONFIG]);
-  const threads = physicalCores();
+  const backend = await openDevice(flags.device);
+  const config = resolveTrainConfig([await defaultsOfRun(runPath), recipe]);
+  await makeFolder(runPath, UNWRITABLE);
+  const computing = { backend, threads: physicalCores(), signal };
+  const bundledSheet = await bundledSheetPath(bundled, runPath);
+  try {
+    await showBundled(bundled, bundledSheet, computing, terminal);
+    const result = await train(flags, { config, runPath, ...computing }, terminal);
+    const ownSheet = join(runPath, 'grid.png');
+    await drawCheckpointSheet(result.checkpoint, ownSheet, computing);
+    const compared = join(runPath, 'compared.png');
+    const left = { path: bundledSheet, title: [BUNDLED_TITLE, await describeModel(bundled)] };
+    const right = { path: ownSheet, title: [OWN_TITLE, await describeModel(result.checkpoint)] };
+    await joinSheetFiles(compared, [left, right]);
+    const report = flags.json ? jsonReport : textReport;
+    terminal.out.write(report({ left, right, compared, result, flags, runPath }));
+  } catch (error) {
+    if (signal.aborted) terminal.err.write(await describeKept(bundledSheet, runPath, flags));
+    throw error;
+  }
+}
+
+/** Named by what it shows, so that a later start draws it again only where the model or udit has changed. */
+async function bundledSheetPath(bundled: string, runPath: string): Promise<string> {
+  const digest = await sha256OfFile(bundled);
+  return join(runPath, `bundled-${version}-${digest.slice(0, 8)}.png`);
+}
+
+async function showBundled(
+  bundled: string,
+  path: string,
+  computing: SheetComputing,
+  { err }: Terminal,
+): Promise<void> {
+  if (!existsSync(path)) {
+    err.write(`drawing with the model that comes with udit: ${await describeModel(bundled)}\n`);
+    await drawCheckpointSheet(bundled, path, computing);
+  }
+  err.write(`its pictures: ${path}\n`);
+}
+
+interface Training {
+  readonly config: TrainConfig;
+  readonly runPath: string;
+  readonly backend: Backend;
+  readonly threads: number;
+  readonly signal: AbortSignal;
+}
+
+async function train(
+  { minutes }: StartFlags,
+  { config, runPath, backend, threads, signal }: Training,
+  terminal: Terminal,
+): Promise<RunResult> {
   const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
   const preparing = preparationProgress(terminal);
+  const { observer } = watcher;
   try {
-    const { observer } = watcher;
     const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal, backend });
     preparing.stop();
     terminal.err.write(
-      `training ${config.model.preset} (${(plan.parameterCount / 1e6).toFixed(1)} M parameters) for ${minutes} minutes on ${plan.data.training.length} emoji\n`,
+      `training a new ${config.model.preset} (${millions(plan.parameterCount)} parameters) for ${minutes} minutes on ${plan.data.training.length} pictures\n`,
     );
     const stopAfterMs = minutes * 60_000;
-    const result = await trainInFolder(plan, {
-      config,
-      runPath,
-      version,
-      observer,
-      backend,
-      threads,
-      signal,
-      stopAfterMs,
-    });
-    watcher.stop();
+    const options = { config, runPath, version, observer, backend, threads, signal, stopAfterMs };
+    const result = await trainInFolder(plan, options);
     signal.throwIfAborted();
-    const grid = await drawFinalSheet(result.checkpoint, join(runPath, 'grid.png'), {
-      backend,
-      threads,
-      signal,
-    });
-    terminal.out.write(
-      [
-        '',
-        `pictures       ${grid}`,
-        ...(result.heldOut === undefined ? [] : [`held-out loss  ${describeHeldOut(result.heldOut)}`]),
-        '',
-        'next:',
-        '  npm start                              train this model for longer',
-        `  npx udit sample ${quoted(runPath)} --count 8      draw more from it`,
-        '  npx udit sample                        draw with the model that comes with udit',
-        '  npx udit train --data-path <folder>    train on your own pictures',
-        '',
-      ].join('\n'),
-    );
+    return result;
   } finally {
     preparing.stop();
     watcher.stop();
   }
+}
+
+/** `U-DiT-XS, 4.6 M parameters, 696,000 pictures seen` */
+async function describeModel(checkpoint: string): Promise<string> {
+  const { card, model, close } = await findCheckpoint(checkpoint);
+  await close();
+  const parameters = millions(countParameters(model.parameters()));
+  return `${card.name}, ${parameters} parameters, ${card.nimg.toLocaleString('en')} pictures seen`;
+}
+
+const millions = (count: number): string => `${(count / 1e6).toFixed(1)} M`;
+
+/** A sheet, and which model has drawn it. */
+interface ModelSheet {
+  readonly path: string;
+  readonly title: readonly string[];
+}
+
+interface Outcome {
+  readonly left: ModelSheet;
+  readonly right: ModelSheet;
+  readonly compared: string;
+  readonly result: RunResult;
+  readonly flags: StartFlags;
+  readonly runPath: string;
+}
+
+function textReport({ left, right, compared, result, flags, runPath }: Outcome): string {
+  const commands = [
+    [againCommand(flags), 'train this model for longer'],
+    [`npx udit sample ${quoted(runPath)} --count 8`, 'draw more from it'],
+    ['npx udit sample', 'draw with the model that comes with udit'],
+    ['npx udit train --data-path <folder>', 'train on your own pictures'],
+  ] as const;
+  const width = Math.max(...commands.map(([command]) => command.length));
+  return [
+    '',
+    `side by side   ${compared}`,
+    `at the left    ${left.title.join(': ')}`,
+    `               ${left.path}`,
+    `at the right   ${right.title.join(': ')}`,
+    `               ${right.path}`,
+    ...(result.heldOut === undefined ? [] : [`held-out loss  ${describeHeldOut(result.heldOut)}`]),
+    '',
+    'next:',
+    ...commands.map(([command, effect]) => `  ${command.padEnd(width)}  ${effect}`),
+    '',
+  ].join('\n');
+}
+
+function jsonReport({ left, right, compared, result }: Outcome): string {
+  const { checkpoint, step, heldOut } = result;
+  const sheets = { compared, bundled: left.path, own: right.path };
+  return `${JSON.stringify({ ...sheets, checkpoint, step, heldOut }, null, 2)}\n`;
+}
+
+/** Printed where the command was stopped: the files that exist, and the command that goes on. */
+async function describeKept(bundledSheet: string, runPath: string, flags: StartFlags): Promise<string> {
+  const checkpoint = (await listCheckpoints(join(runPath, 'checkpoints'))).at(-1)?.path;
+  const kept = [existsSync(bundledSheet) ? bundledSheet : undefined, checkpoint].filter(
+    (path) => path !== undefined,
+  );
+  return [...kept.map((path) => `kept: ${path}`), `to go on: ${againCommand(flags)}`, ''].join('\n');
+}
+
+/** The command as it was typed: by npm's script `start`, or by name. */
+export function againCommand({ resultsDir, device }: StartFlags): string {
+  const given = [
+    ...(resultsDir === DEFAULT_FOLDER ? [] : ['--results-dir', quoted(resultsDir)]),
+    ...(device === 'cpu' ? [] : ['--device', device]),
+  ];
+  const isScript = process.env.npm_lifecycle_event === 'start';
+  const command = isScript ? ['npm', 'start', ...(given.length > 0 ? ['--'] : [])] : ['npx', 'udit', 'start'];
+  return [...command, ...given].join(' ');
 }

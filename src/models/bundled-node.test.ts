@@ -59,7 +59,7 @@ describe('where a checkpoint is', () => {
       await messageOf(locateCheckpoint(undefined, join(root, 'none.safetensors'))),
     ).toMatchInlineSnapshot(`
       "CheckpointError: bundled model: ROOT/none.safetensors is missing
-        fix: give a run folder or a checkpoint, such as one that npm start trains"
+        fix: give a run folder or a checkpoint, such as one that udit start trains"
     `);
   });
 });

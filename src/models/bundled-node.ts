@@ -26,7 +26,7 @@ export async function locateCheckpoint(
     throw new CheckpointError({
       where: 'bundled model',
       problem: `${bundled} is missing`,
-      fix: 'give a run folder or a checkpoint, such as one that npm start trains',
+      fix: 'give a run folder or a checkpoint, such as one that udit start trains',
     });
   }
   return findCheckpointFile(argument);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tensorOf, zeros } from '../../core/host-tensor.ts';
-import type { PixelImage } from './pixel-image.ts';
-import { drawSheet } from './sheet.ts';
+import { cropImage, filledImage, type PixelImage } from './pixel-image.ts';
+import { drawSheet, joinSheets } from './sheet.ts';
 
 /** `count` grey pictures of 2×1 pixels: 10·n and 10·n + 5. */
 const pictures = (count: number) =>
@@ -99,5 +99,27 @@ describe('a sheet that cannot be drawn', () => {
     expect(() => drawSheet(pictures(4), options)).toThrowErrorMatchingInlineSnapshot(
       `[ConfigError: ConfigError: drawSheet: 1 row labels for 2 rows of 2 pictures]`,
     );
+  });
+});
+
+describe('joinSheets', () => {
+  const [dark, light] = [40, 90].map((level) => filledImage(50, 20, 3, level)) as [PixelImage, PixelImage];
+
+  it('puts sheets next to each other as they are, below titles that are not cut off', () => {
+    const joined = joinSheets([
+      { title: ['a title wider than its sheet', 'and a line'], sheet: dark },
+      { title: ['b'], sheet: light },
+    ]);
+    const top = joined.height - dark.height;
+    const gap = joined.width - light.width;
+    const parts = [0, gap].map((left) => cropImage(joined, left, top, dark.width, dark.height).data);
+    expect(parts).toEqual([dark.data, light.data]);
+    const titles = cropImage(joined, 0, 0, joined.width, top);
+    const written = Array.from({ length: top * joined.width }, (_, i) => titles.data[3 * i]! < 255);
+    const columns = written.flatMap((isDark, i) => (isDark ? [i % joined.width] : []));
+    const widest = Math.max(...columns.filter((column) => column < gap));
+    expect(widest).toBeGreaterThan(dark.width);
+    expect(widest).toBeLessThan(gap - 6);
+    expect(columns.some((column) => column > gap)).toBe(true);
   });
 });

@@ -3,7 +3,7 @@ import { ConfigError, ShapeError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { formatShape } from '../../core/shape.ts';
 import { GLYPH_HEIGHT, paintText, textWidth } from './pixel-font.ts';
-import { filledImage, type PixelImage } from './pixel-image.ts';
+import { filledImage, type PixelImage, pasteImage } from './pixel-image.ts';
 import { imageAt } from './pixels.ts';
 
 // N batch · H W C picture
@@ -23,6 +23,8 @@ const COMFORTABLE_SIZE = 96;
 const PADDING = 6;
 const TEXT_SCALE = 2;
 const LINE_HEIGHT = (GLYPH_HEIGHT + 2) * TEXT_SCALE;
+/** Between sheets that are joined. */
+const SHEET_GAP = 24;
 /** A longer label is broken between words. */
 const MAX_LINE_WIDTH = 90;
 
@@ -56,6 +58,32 @@ export function drawSheet(images: HostTensor<'u8'>, options: SheetLayout): Pixel
     paintLines(sheet, lines, labelWidth - PADDING, middle);
   });
   return sheet;
+}
+
+/** A finished sheet, and the lines above it. */
+export interface TitledSheet {
+  readonly title: readonly string[];
+  readonly sheet: PixelImage;
+}
+
+/** Sheets next to each other in one picture, each below its title. */
+export function joinSheets(sheets: readonly TitledSheet[]): PixelImage {
+  const widths = sheets.map(({ title, sheet }) =>
+    Math.max(sheet.width, ...title.map((line) => textWidth(line) * TEXT_SCALE + 2 * PADDING)),
+  );
+  const titleHeight = Math.max(...sheets.map(({ title }) => title.length)) * LINE_HEIGHT + 2 * PADDING;
+  const height = titleHeight + Math.max(...sheets.map(({ sheet }) => sheet.height));
+  const width = widths.reduce((sum, each) => sum + each, 0) + (sheets.length - 1) * SHEET_GAP;
+  const joined = filledImage(width, height, 3, WHITE);
+  let left = 0;
+  sheets.forEach(({ title, sheet }, i) => {
+    title.forEach((line, row) => {
+      paintLine(joined, line, left + PADDING, PADDING + row * LINE_HEIGHT);
+    });
+    pasteImage(joined, sheet, left, titleHeight);
+    left += widths[i]! + SHEET_GAP;
+  });
+  return joined;
 }
 
 function checkSheet(images: HostTensor<'u8'>, { columns, rowLabels, scale }: SheetLayout): void {
@@ -110,10 +138,13 @@ function paintImage(sheet: PixelImage, image: PixelImage, left: number, top: num
 function paintLines(sheet: PixelImage, lines: readonly string[], right: number, middle: number): void {
   const top = Math.round(middle - (lines.length * LINE_HEIGHT) / 2);
   lines.forEach((line, i) => {
-    const left = right - textWidth(line) * TEXT_SCALE;
-    paintText(line, (column, row) => {
-      paintSquare(sheet, left + column * TEXT_SCALE, top + i * LINE_HEIGHT + row * TEXT_SCALE);
-    });
+    paintLine(sheet, line, right - textWidth(line) * TEXT_SCALE, top + i * LINE_HEIGHT);
+  });
+}
+
+function paintLine(sheet: PixelImage, line: string, left: number, top: number): void {
+  paintText(line, (column, row) => {
+    paintSquare(sheet, left + column * TEXT_SCALE, top + row * TEXT_SCALE);
   });
 }
 

@@ -1,5 +1,8 @@
-/** @file Sheets with a row per class: while a model is trained, and when that is over. */
+/** @file Sheets with a row per class: while a model is trained, of a checkpoint, and of several beside each other. */
 import { readFile } from 'node:fs/promises';
+import { decodeRgb } from '../../data/images/image-decode-node.ts';
+import { writePng } from '../../data/images/png-node.ts';
+import { joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { readSafetensors } from '../../formats/file-node.ts';
@@ -39,15 +42,27 @@ export function classSheets(
   };
 }
 
-/** The sheet at the end of a training, drawn from its checkpoint with the sampler's own settings. */
-export async function drawFinalSheet(
+/** The sheet of a checkpoint, drawn with the sampler's own settings: from the same noise for all models of one size. */
+export async function drawCheckpointSheet(
   checkpoint: string,
   path: string,
   computing: SheetComputing,
-): Promise<string> {
+): Promise<void> {
   const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
   await drawClassSheet(saved, path, { ...computing, seed: 0 });
-  return path;
+}
+
+/** Joins the sheets in two or more PNG files into one picture, each below its title. */
+export async function joinSheetFiles(
+  path: string,
+  files: readonly { readonly title: readonly string[]; readonly path: string }[],
+): Promise<void> {
+  const sheets: TitledSheet[] = [];
+  for (const file of files) {
+    const { image } = await decodeRgb(file.path, null);
+    sheets.push({ title: file.title, sheet: image });
+  }
+  await writePng(path, joinSheets(sheets));
 }
 
 interface ClassSheetOptions extends SheetComputing {
