@@ -1,5 +1,5 @@
 /** @file `udit train` from the command line to the files of a run, on a tiny model and a few pictures. */
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -79,6 +79,7 @@ describe('a run', () => {
         "checkpoints",
         "checkpoints/step-0000020.safetensors",
         "config.json",
+        "data.json",
         "events.out.tfevents",
         "log.txt",
         "samples",
@@ -259,7 +260,7 @@ describe('a dry run', () => {
     const before = await readdir(join(root, 'my runs'));
     const { code, out, err } = await train('dry', '--dry-run');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out.split('\n').slice(0, 6).join('\n')).toMatchInlineSnapshot(`
+    expect(out.split('\n').slice(0, 7).join('\n')).toMatchInlineSnapshot(`
       "run         ROOT/my runs/dry
       model       DiT-S/2, 3,908 parameters
       memory      at least 161 kB, of which a step takes 82.4 kB
@@ -344,6 +345,76 @@ describe('pictures with transparency', () => {
     await writeFile(file, await earlyConfig('dropped'));
     const { out } = await train('other', '--config', file, ...TINY_UDIT_FLAGS, '--dry-run', '--json');
     expect(JSON.parse(out).config.data.background).toBe('drop');
+  });
+});
+
+describe('the pictures of a run', () => {
+  const moved = (name: string, folder: string, ...flags: string[]) =>
+    train(name, '--data-path', join(root, folder), ...flags);
+  const isMove = (line: string) => line.includes('have moved');
+
+  /** A run that has begun with a copy of the pictures, which lie somewhere else afterwards. */
+  async function beginAndMove(name: string): Promise<string> {
+    const [before, after] = [join(root, `${name} before`), `${name} after`];
+    await cp(pictures, before, { recursive: true });
+    await train(name, '--data-path', before, '--stop-after', '10');
+    await rename(before, join(root, after));
+    return after;
+  }
+
+  test('may have moved: the run goes on to the same bytes, and says so in one line', async () => {
+    const folder = await beginAndMove('moved');
+    const { code, err } = await moved('moved', folder);
+    expect(code).toBe(0);
+    expect(err.split('\n').filter(isMove)).toEqual([
+      'the pictures have moved from ROOT/moved before to ROOT/moved after; they are the same',
+    ]);
+    await expectSameCheckpoint(20, 'moved', 'whole');
+    expect(JSON.parse(await readFile(pathIn('moved', 'config.json'), 'utf8')).data.path).toBe(
+      join(root, folder),
+    );
+    expect((await moved('moved', folder)).err.split('\n').filter(isMove)).toEqual([]);
+  });
+
+  test('may not be others; another run can go on with what was learned', async () => {
+    const folder = await beginAndMove('others');
+    for (const i of [1, 4]) await rm(join(root, folder, 'cat', `${i}.png`));
+    await rename(join(root, folder, 'dog', '2.png'), join(root, folder, 'dog', 'two.png'));
+    const config = await readFile(pathIn('others', 'config.json'), 'utf8');
+    const { code, err } = await moved('others', folder);
+    expect(code).toBe(2);
+    expect(err).toMatchInlineSnapshot(`
+      "ConfigError: ROOT/my runs/others: the data are not those that this run was started with: 3 fewer and 1 new of 16
+        missing  cat/1.png, cat/4.png, dog/2.png
+        new      dog/two.png
+        fix: bring them back, or go on in another run: --init-from "ROOT/my runs/others" --name NEW
+      "
+    `);
+    expect(await readFile(pathIn('others', 'config.json'), 'utf8')).toBe(config);
+    const fix = ['--init-from', pathIn('others'), '--stop-after', '1'];
+    expect((await moved('others 2', folder, ...fix)).code).toBe(0);
+  });
+
+  test('may have moved in a run that kept no list of them, if the classes are the same', async () => {
+    const folder = await beginAndMove('unlisted');
+    await rm(pathIn('unlisted', 'data.json'));
+    await mkdir(join(root, folder, 'fish'));
+    await cp(join(root, folder, 'cat', '1.png'), join(root, folder, 'fish', '1.png'));
+    const { err, code } = await moved('unlisted', folder);
+    expect(code).toBe(2);
+    expect(err).toMatchInlineSnapshot(`
+      "ConfigError: ROOT/my runs/unlisted: the data are not those that this run was started with: the classes are others
+        before  cat, dog
+        now     cat, dog, fish
+        fix: bring them back, or go on in another run: --init-from "ROOT/my runs/unlisted" --name NEW
+      "
+    `);
+    await rm(join(root, folder, 'fish'), { recursive: true });
+    expect((await moved('unlisted', folder)).err.split('\n').find(isMove)).toMatchInlineSnapshot(
+      `"warning: the data have moved from ROOT/unlisted before to ROOT/unlisted after; an earlier version kept no list of them, so only the classes were compared"`,
+    );
+    await expectSameCheckpoint(20, 'unlisted', 'whole');
+    expect(await readFile(pathIn('unlisted', 'data.json'), 'utf8')).toContain('"cat/1.png"');
   });
 });
 

@@ -8,6 +8,7 @@ import type { RunObserver } from '../tasks/training/run/run-observer.ts';
 import type { StepReport } from '../tasks/training/run/training-loop.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
+import { shortest } from './wording.ts';
 
 const LONGEST_LIST = 6;
 
@@ -58,6 +59,8 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
       onHeldOutLoss: (step, loss) => say(`step ${step}: held-out loss ${loss.toFixed(4)}`),
       onSamples: (step, path) => say(`step ${step}: samples in ${path}`),
       onCheckpoint: (step, path) => say(`step ${step}: checkpoint ${path}`),
+      onMovedData: (from, to) =>
+        say(`the pictures have moved from ${shortest(from)} to ${shortest(to)}; they are the same`),
       onWarning: (message) => say(`warning: ${message}`),
     },
     stop() {

@@ -32,8 +32,13 @@ export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
  * started. The lowest layer of the run's configuration; an empty one where no run has been started.
  */
 export async function defaultsOfRun(runPath: string): Promise<ConfigLayer> {
-  const data = (await readConfig(configIn(runPath)))?.data;
+  const data = (await configOfRun(runPath))?.data;
   return isLayer(data) && data.kind === 'folder' ? layerOf('data.background', data.background) : {};
+}
+
+/** What the last session of a run was configured with; undefined if there was none. */
+export function configOfRun(runPath: string): Promise<ConfigLayer | undefined> {
+  return readConfig(configIn(runPath));
 }
 
 /** When the folder of a run cannot be made. */
@@ -167,7 +172,10 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
 
 function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): void {
   const compared = [
-    ...BINDING_SECTIONS.map((section) => [section, earlier[section], now[section]] as const),
+    ...BINDING_SECTIONS.map(
+      (section) =>
+        [section, withoutPlace(section, earlier[section]), withoutPlace(section, now[section])] as const,
+    ),
     ['training', fixedPart(earlier.training, now), fixedPart(now.training, now)] as const,
   ];
   for (const [section, before, after] of compared) {
@@ -183,6 +191,13 @@ function expectSameRun(earlier: ConfigLayer, now: TrainConfig, folder: string): 
 
 function withInitFrom(earlier: ConfigLayer, { training: { initFrom } }: TrainConfig): ConfigLayer {
   return isLayer(earlier.training) ? { ...earlier, training: { ...earlier.training, initFrom } } : earlier;
+}
+
+/** Data may lie elsewhere by now; `expectSameData` compares what they are. */
+function withoutPlace(section: string, values: unknown): unknown {
+  if (section !== 'data' || !isLayer(values)) return values;
+  const { path: _, ...rest } = values;
+  return rest;
 }
 
 /** A constant learning rate may be trained for longer; a cosine is drawn for a number of steps. */

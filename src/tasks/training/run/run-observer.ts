@@ -7,6 +7,8 @@ import type { StepReport } from './training-loop.ts';
 export interface RunObserver {
   /** Some of the pictures show what is behind them. */
   onTransparency?(pictures: number, background: Background): void;
+  /** The run goes on with its pictures, which lie elsewhere by now. */
+  onMovedData?(from: string, to: string): void;
   onResume?(step: number, path: string): void;
   /** A new run begins with the weights of a file. */
   onInitialWeights?(initial: InitialWeights): void;

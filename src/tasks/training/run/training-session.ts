@@ -17,6 +17,7 @@ import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import { modelForData, modelOfConfig } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
+import { expectSameData, recordData } from './run-data.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import type { DrawSamples } from './run-recorder.ts';
@@ -133,7 +134,9 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<
   const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath);
+  await expectSameData(folder, plan.data, config.data, options.observer);
   await folder.bindConfig(config, version);
+  await recordData(folder, plan.data);
   // Told only now that there is a folder to log it in.
   for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
   const { transparent = 0 } = plan;
