@@ -196,6 +196,16 @@ describe('DPM-Solver++ for Gaussian diffusion', () => {
   });
 });
 
+test.each(['dpm++2m', 'dpm++2m-sde'] as const)('one Gaussian step of %s begins at pure noise', (name) => {
+  const objective = gaussianObjective({ variance: 'fixed-small' });
+  const plan = planSampling(objective, name, { steps: 1 });
+  expect(plan.steps.map((feeds) => feeds.get('time')!.data[0])).toEqual([999]);
+  // It arrives at the image that the network predicts there: of a single image, that image.
+  const drawn = sampledData(plan, exactNoise({ mean: 0.7, deviation: 0 }));
+  expect(drawn.mean).toBeCloseTo(0.7, 3);
+  expect(drawn.deviation).toBeCloseTo(0, 3);
+});
+
 describe('flow samplers on normal data', () => {
   // x_1 = μ + s x_0 exactly.
   const data = { mean: 0.3, deviation: 0.5 };
@@ -524,6 +534,13 @@ describe('plans', () => {
     expect(() => planSampling(gaussian, 'ddim', {})).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling Gaussian diffusion: no number of steps is given
         fix: use 250]
+    `);
+    for (const steps of [1, '1', 'ddim1']) {
+      expect(() => planSampling(gaussian, 'ddim', { steps })).toThrow(/step 0 of 1000 alone/);
+    }
+    expect(() => planSampling(gaussian, 'ddpm', { steps: 1 })).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: sampler ddpm: "1" keeps step 0 of 1000 alone, which knows images with hardly any noise
+        fix: take 2 steps or more, or 1 step of dpm++2m, which is the noisiest one]
     `);
     expect(() => planSampling(flow, 'euler', { steps: 'ddim10' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling a flow: steps is ddim10: a positive integer is needed

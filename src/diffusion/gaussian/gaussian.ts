@@ -68,10 +68,17 @@ export interface GaussianDiffusion {
   readonly coefficients: CoefficientTable<GaussianCoefficient>;
 }
 
-/** Fixes the tables of a diffusion; options that are not given are the reference's. */
-export function gaussianDiffusion(options: Partial<GaussianOptions> = {}): GaussianDiffusion {
+/**
+ * Fixes the tables of a diffusion; options that are not given are the reference's.
+ *
+ * @param kept - the steps in use, increasing; default: those of `options.respacing`
+ */
+export function gaussianDiffusion(
+  options: Partial<GaussianOptions> = {},
+  kept?: readonly number[],
+): GaussianDiffusion {
   const resolved = { ...REFERENCE_GAUSSIAN_OPTIONS, ...options };
-  const networkSteps = spacedSteps(resolved.steps, resolved.respacing);
+  const networkSteps = kept ?? spacedSteps(resolved.steps, resolved.respacing);
   const betas = noiseSchedule(resolved.schedule, resolved.steps);
   const tables = gaussianTables(respacedBetas(betas, networkSteps));
   const upper = upperVariances(tables);

@@ -33,7 +33,7 @@ export function planDdpm(
   objective: GaussianObjective,
   { steps, clip = false }: SamplingOptions,
 ): SamplingPlan {
-  const diffusion = respaced(objective, steps);
+  const diffusion = respaced('ddpm', objective, steps);
   return planSteps(diffusion, {
     table: diffusion.coefficients,
     usesNoise: true,
@@ -47,7 +47,7 @@ export function planDdim(
   { steps, eta = 0, clip = false }: SamplingOptions,
 ): SamplingPlan {
   expectShare(eta, 'ddim');
-  const diffusion = respaced(objective, steps);
+  const diffusion = respaced('ddim', objective, steps);
   return planSteps(diffusion, {
     table: ddimCoefficients(diffusion.tables, eta),
     usesNoise: eta > 0,
@@ -56,14 +56,21 @@ export function planDdim(
   });
 }
 
-/** DPM-Solver++ at the steps that DDIM would take; in the last one it arrives at the predicted image, as DDIM does. */
+/**
+ * DPM-Solver++ at the steps that DDIM would take; in the last one it arrives at the predicted image, as DDIM does. A
+ * single step is the noisiest one.
+ */
 export function planGaussianDpmSolver(
   objective: GaussianObjective,
   name: DpmSolverName,
   { steps, eta = 0, clip = false }: SamplingOptions,
 ): SamplingPlan {
   expectShare(eta, name);
-  const diffusion = respaced(objective, steps);
+  const { options } = objective.diffusion;
+  const isSingle = Number(steps) === 1;
+  const diffusion = isSingle
+    ? gaussianDiffusion(options, [options.steps - 1])
+    : respaced(name, objective, steps);
   const { alphaBars, sqrtReciprocalAlphaBars, sqrtReciprocalMinusOneAlphaBars } = diffusion.tables;
   const levels = Array.from(
     alphaBars,
@@ -88,7 +95,15 @@ export function planGaussianDpmSolver(
   });
 }
 
-function respaced({ diffusion }: GaussianObjective, steps: SamplingOptions['steps']): GaussianDiffusion {
+/**
+ * @throws ConfigError if all that is kept is the least noisy step, as the reference keeps of one: its images have hardly
+ * any noise, and drawing begins with noise alone
+ */
+function respaced(
+  sampler: string,
+  { diffusion }: GaussianObjective,
+  steps: SamplingOptions['steps'],
+): GaussianDiffusion {
   if (steps === undefined) {
     throw new ConfigError({
       where: 'sampling Gaussian diffusion',
@@ -96,7 +111,13 @@ function respaced({ diffusion }: GaussianObjective, steps: SamplingOptions['step
       fix: 'use 250',
     });
   }
-  return gaussianDiffusion({ ...diffusion.options, respacing: String(steps) });
+  const kept = gaussianDiffusion({ ...diffusion.options, respacing: String(steps) });
+  if (kept.networkSteps.at(-1) !== 0 || diffusion.options.steps === 1) return kept;
+  throw new ConfigError({
+    where: `sampler ${sampler}`,
+    problem: `"${steps}" keeps step 0 of ${diffusion.options.steps} alone, which knows images with hardly any noise`,
+    fix: 'take 2 steps or more, or 1 step of dpm++2m, which is the noisiest one',
+  });
 }
 
 interface PlannedSteps<Name extends string> {
