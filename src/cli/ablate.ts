@@ -25,12 +25,12 @@ interface AblateFlags extends DeviceFlag {
 
 const EXAMPLES = `
 Examples:
-  udit ablate recipes/laptop-table-1.json --dry-run   its cells and what they cost
-  udit ablate recipes/laptop-table-1.json             train them; again: go on
+  udit ablate recipes/laptop-table-1.json --dry-run   its cells and their cost
+  udit ablate recipes/laptop-table-1.json             train them; again: continue
   udit ablate mine.json --out ablations/mine          a grid of your own (docs/guides/ablations.md)
 
 The folder holds table.md, results.json, metric-vs-macs and metric-vs-steps as .svg and .png, commands.md, and a
-run per cell. Ctrl-C stops after writing a checkpoint; the same command goes on from there.
+run per cell. Ctrl-C stops after writing a checkpoint; the same command continues.
 `;
 
 export function registerAblate(program: Command, terminal: Terminal): void {
@@ -40,7 +40,7 @@ export function registerAblate(program: Command, terminal: Terminal): void {
       'train the variants of a JSON grid with several seeds, and compare them in a table and plots',
     )
     .argument('<grid>', 'JSON file: base, variants, axes, seeds, budget, evaluation')
-    .option('--out <folder>', 'where everything goes (default: ablations/ and the name of the grid)')
+    .option('--out <folder>', 'folder of all files (default: ablations/ and the name of the grid)')
     .addOption(deviceOption())
     .option('--threads <n>', 'CPU threads (default: one per core)', threadCount)
     .option('--dry-run', 'list the cells and their cost, and stop')

@@ -57,12 +57,12 @@ Examples:
   udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
   udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
 
-Lists are combined with each other; what needs more cores than there are is left out. A batch is
-shared out among the workers. The peer is PyTorch in a clone of the repository, on as many cores or
-the same GPU, in the fastest of its layouts; both take turns in one run, and ratios below 1 say that
-udit is faster. It samples and trains U-DiT and DiT only.
-Forward on the CPU also says what share it reaches of the speed of matrix products alone, in f32.
-The error of int8 is that of the network's output to the same in f32 (relative L2), forward only.
+All combinations of the lists are measured, except those that need more cores than the machine has.
+The workers share a batch. The peer is PyTorch in a clone of the repository, on as many cores or the
+same GPU, in its fastest layout; both programs take turns, and ratios below 1 mean that udit is faster.
+The peer has U-DiT and DiT for sampling and training. Forward on the CPU also gives its speed as a
+share of that of matrix products alone, in f32. The error of int8 is the relative L2 of the network's
+output to that in f32, forward only.
 `;
 
 export function registerBench(program: Command, terminal: Terminal): void {

@@ -7,7 +7,7 @@ export interface DeviceFlag {
 }
 
 export function deviceOption(): Option {
-  return new Option('--device <name>', 'what to run on; auto: a GPU that is faster than the CPU, else cpu')
+  return new Option('--device <name>', 'device to run on; auto: a GPU that is faster than the CPU, else cpu')
     .choices(DEVICE_REQUESTS)
     .default('cpu');
 }

@@ -54,7 +54,7 @@ Examples:
   udit export --out emoji.onnx                                noise and labels in, images out
   udit export runs/mine --what denoiser --out net.onnx        the network alone
   udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
-  udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, a little off
+  udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, slightly less accurate
   udit export runs/mine --out mine.safetensors                weights under PyTorch's names
 `;
 
@@ -71,18 +71,18 @@ export function registerExport(program: Command, terminal: Terminal): void {
     .addOption(
       new Option(
         '--what <part>',
-        'network alone, one step of sampling, or all of them (default: sampler)',
+        'network, one guided step, or the whole sampler (default: sampler)',
       ).choices(PARTS),
     )
     .addOption(new Option('--format <name>', 'for names with another ending').choices(FORMATS))
     .addOption(
-      new Option('--precision <name>', 'int8: linear layers in bytes (default: f32)').choices(PRECISIONS),
+      new Option(
+        '--precision <name>',
+        'int8: linear layers with 8-bit weights and activations (default: f32)',
+      ).choices(PRECISIONS),
     )
     .option('--batch-size <n>', 'images per run of the file (default: any number)', wholeNumber({ from: 1 }))
-    .option(
-      '--external-data',
-      'weights in a file beside it, <file>.data (default: where it would be too large)',
-    )
+    .option('--external-data', 'weights in a file of their own, <file>.data (default: only above 2 GB)')
     .option('--json', 'print the result as JSON');
   withSizeFlags(withModelFlags(command)).optionsGroup('How it draws (by default what suits the model):');
   withSamplingFlags(command)

@@ -22,22 +22,22 @@ interface FetchFlags {
 
 const EXAMPLES = `
 Examples:
-  udit fetch --list                              what there is, and what is here already
+  udit fetch --list                              all published weights, and those in the cache
   udit fetch U-DiT-S-400k                        shows the licence and asks, once
-  udit fetch DiT-XL-2-256x256 --accept-license   where nobody can be asked
-  udit fetch U-DiT-S-400k --offline --json       where it is on this machine, verified
+  udit fetch DiT-XL-2-256x256 --accept-license   in a script, without a question
+  udit fetch U-DiT-S-400k --offline --json       the path of the verified file on this machine
 
-A download that was interrupted goes on where it stopped. The cache is $UDIT_CACHE, else the
-platform's folder for caches. $UDIT_MIRROR is --mirror; $HF_ENDPOINT and $HF_TOKEN are obeyed for
-Hugging Face. Proxies are Node's business: set NODE_USE_ENV_PROXY=1 (Node 22.21, 24 and newer).
+An interrupted download continues. The cache is $UDIT_CACHE, else the
+platform's folder for caches. $UDIT_MIRROR is --mirror; $HF_ENDPOINT and $HF_TOKEN are used for
+Hugging Face. To use a proxy set NODE_USE_ENV_PROXY=1 (Node 22.21, 24 and newer).
 `;
 
 export function registerFetch(program: Command, terminal: Terminal): void {
   program
     .command('fetch')
     .description('download published weights by name, verified and once')
-    .argument('[name]', 'which weights; without a name they are listed')
-    .option('--list', 'list what there is, with sizes, licences and what is here')
+    .argument('[name]', 'name of the weights; without a name all are listed')
+    .option('--list', 'list all published weights, with size, licence and whether they are in the cache')
     .option('--accept-license', 'accept the licence of these weights; remembered')
     .option('--offline', 'use the cache only')
     .option('--mirror <url>', 'server with the same paths, in place of the original one')

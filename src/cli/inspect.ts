@@ -37,7 +37,7 @@ const EXAMPLES = `
 Examples:
   udit inspect                                   U-DiT-XS, the preset of udit train
   udit inspect U-DiT-B --image-size 64           a published model on larger latents
-  udit inspect U-DiT-S --set model.downFactor=1  what downsampling of tokens saves
+  udit inspect U-DiT-S --set model.downFactor=1  without downsampled tokens, for comparison
   udit inspect runs/mine --svg mine.svg          a run's model, drawn
   udit inspect --spectrum spectrum.svg           frequencies in the features of the bundled emoji model
 `;
@@ -57,7 +57,7 @@ export function registerInspect(program: Command, terminal: Terminal): void {
     .option('--num-classes <n>', 'number of classes', count)
     .option('--set <key=value>', 'any option of the model, as in model.width=48', collectAssignments, [])
     .optionsGroup('What to show:')
-    .option('--batch-size <n>', 'images at once, for the memory of activations', count, 1)
+    .option('--batch-size <n>', 'images in a batch, for the memory of activations', count, 1)
     .option('--svg <file>', 'draw the model as a picture')
     .option('--json', 'print everything as JSON')
     .optionsGroup('What a trained network does:')
@@ -65,8 +65,8 @@ export function registerInspect(program: Command, terminal: Terminal): void {
       '--spectrum <file>',
       'measure the spatial frequencies of its features at every stage, and draw them',
     )
-    .option('--pictures <n>', 'how many it draws and is then shown with noise (default: 18)', count)
-    .option('--seed <n>', 'of those pictures and their noise (default: 0)', wholeNumber({ from: 0 }))
+    .option('--pictures <n>', 'number of generated pictures, to which noise is added (default: 18)', count)
+    .option('--seed <n>', 'seed of the pictures and the noise (default: 0)', wholeNumber({ from: 0 }))
     .addOption(deviceOption())
     .addHelpText('after', EXAMPLES)
     .action((model: string | undefined, flags: InspectFlags) =>

@@ -28,15 +28,15 @@ export function withModelFlags(command: Command): Command {
         'model',
       ]),
     )
-    .option('--model <preset>', 'what the weights are of, as in DiT-XL/2 (default: what their shapes show)')
+    .option('--model <preset>', 'model of the weights, as in DiT-XL/2 (default: recognised by their shapes)')
     .option('--num-classes <n>', 'classes it was trained on, if not those of the preset', count)
     .addOption(
       new Option(
         '--tokens <which>',
-        'DiT and SiT, without training: let attention downsample kv (ToDo), qkv, or none',
+        'DiT and SiT, without training: tokens that attention downsamples: kv (ToDo), qkv, or none',
       ).choices(['kv', 'qkv', 'none']),
     )
-    .option('--down-factor <n>', 'by how much along each side (default: 2)', count);
+    .option('--down-factor <n>', 'factor of the downsampling along each side (default: 2)', count);
 }
 
 /** At which size a network runs, whatever it was trained at. */

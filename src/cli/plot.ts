@@ -44,8 +44,8 @@ export function registerPlot(program: Command, terminal: Terminal): void {
     .option('--metric <name>', 'heldOutLoss, loss or any other of stats.jsonl', 'heldOutLoss')
     .addOption(new Option('--x <axis>', 'steps, or pictures seen').choices(['step', 'nimg']).default('step'))
     .option('--log', 'logarithmic axis of the measurement')
-    .option('--title <text>', 'what stands above it (default: what is drawn)')
-    .option('--out <file>', 'with .svg or .png only that one is written, without both', 'plot')
+    .option('--title <text>', 'title of the chart (default: the measurement)')
+    .option('--out <file>', 'file name; without .svg or .png both are written', 'plot')
     .option('--json', 'print the points as JSON')
     .addHelpText('after', EXAMPLES)
     .action((runs: string[], flags: PlotFlags) => plot(runs, flags, terminal));

@@ -34,7 +34,7 @@ Examples:
   udit sample runs/mine      draw from a run's latest checkpoint
   udit fetch --list          published weights that can be downloaded
   udit bench                 measure speed and memory here
-  udit inspect U-DiT-S       what a model is made of and costs
+  udit inspect U-DiT-S       stages, parameters and cost of a model
   udit export --out a.onnx   the bundled model as one ONNX file
   udit sample --help         all options of a command
 

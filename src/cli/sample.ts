@@ -56,8 +56,8 @@ Examples:
   udit sample --classes flags,food --count 8       eight each of two classes
   udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
   udit sample --image-size 48x32                   larger than the 32x32 it was trained at
-  udit sample --sampler dpm++2m --steps 12         another way from noise to image
-  udit sample --sampler dopri5 --rtol 1e-4         steps as long as this error allows
+  udit sample --sampler dpm++2m --steps 12         another sampler
+  udit sample --sampler dopri5 --rtol 1e-4         adaptive steps of this tolerance
   udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
   udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
@@ -74,25 +74,28 @@ export function registerSample(program: Command, terminal: Terminal): void {
     .optionsGroup('What to draw:')
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
     .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
-    .option('--seed <n>', 'another seed, other images', wholeNumber({ from: 0 }), 0);
+    .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0);
   withSizeFlags(withModelFlags(command)).optionsGroup('How to draw it (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
     .option('--no-png', 'write no PNG files and no sheet')
-    .option('--previews', 'write previews.png: what the model sees in a picture, step by step')
+    .option('--previews', 'write previews.png: the predicted picture of each step')
     .option('--json', 'print the result as JSON')
     .optionsGroup('Where to run it:')
     .addOption(deviceOption())
     .addOption(
-      new Option('--precision <name>', 'int8: linear layers in bytes, faster and a little off')
+      new Option(
+        '--precision <name>',
+        'int8: linear layers with 8-bit weights and activations; faster, slightly less accurate',
+      )
         .choices(PRECISIONS)
         .default('f32'),
     )
     .option(
       '--workers <n>',
-      'batches drawn at once (default: one per processor core, as far as there are batches)',
+      'batches at a time (default: one per core, at most the number of batches)',
       wholeNumber({ from: 1 }),
     )
     .option('--threads <n>', 'CPU threads of each worker (default: 1, more for few images)', threadCount)
@@ -101,7 +104,7 @@ export function registerSample(program: Command, terminal: Terminal): void {
       `most images in a batch (default: ${DEFAULT_BATCH_SIZE})`,
       wholeNumber({ from: 1 }),
     )
-    .option('--no-cache', 'compile the model anew, and do not keep it for the next start')
+    .option('--no-cache', 'compile the model without reading or filling the cache')
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: SampleFlags) =>
       interruptible((signal) => sample(run, flags, terminal, signal)),

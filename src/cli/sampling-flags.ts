@@ -19,7 +19,7 @@ export function withSamplingFlags(command: Command): Command {
   return command
     .option(
       '--cfg-scale <s>',
-      'guidance: 1 none, more is truer to the class',
+      'strength of guidance: 1 is none; higher follows the class more closely',
       numberIn(0, Number.POSITIVE_INFINITY),
     )
     .addOption(new Option('--cfg-channels <n>', 'channels that are guided').choices(['3', 'all']))
@@ -39,25 +39,25 @@ export function withSamplingFlags(command: Command): Command {
       ).choices(Object.keys(SAMPLERS)),
     )
     .option('--shift <s>', 'flows: above 1 spends more of the steps near the noise', numberIn(0.01, 100))
-    .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise per step', numberIn(0, 1))
-    .option('--rtol <x>', 'dopri5: error of a step as a share of the values', numberIn(1e-12, 1))
-    .option('--atol <x>', 'dopri5: error of a step beside that', numberIn(1e-12, 1))
+    .option('--eta <x>', 'ddim, dpm++2m-sde: share of new noise in each step', numberIn(0, 1))
+    .option('--rtol <x>', 'dopri5: relative tolerance of a step', numberIn(1e-12, 1))
+    .option('--atol <x>', 'dopri5: absolute tolerance of a step', numberIn(1e-12, 1))
     .addOption(
-      new Option('--diffusion-form <name>', 'sde: how much is renewed at which time').choices(
+      new Option('--diffusion-form <name>', 'sde: diffusion coefficient over time').choices(
         Object.keys(DIFFUSION_FORMS),
       ),
     )
     .option(
       '--diffusion-norm <x>',
-      'sde: renews this many times as much; 0 follows the flow',
+      'sde: factor of the diffusion coefficient; 0 is the ODE',
       numberIn(0, Number.POSITIVE_INFINITY),
     )
     .addOption(
-      new Option('--last-step <name>', 'sde: how the way ends, without new noise').choices(LAST_STEPS),
+      new Option('--last-step <name>', 'sde: form of the last step, which adds no noise').choices(LAST_STEPS),
     )
-    .option('--last-step-size <t>', 'sde: how long before the image', numberIn(0.0001, 0.9))
-    .option('--clip', 'Gaussian diffusion: keep predicted images in range')
-    .option('--no-clip', 'Gaussian diffusion: let them go beyond it');
+    .option('--last-step-size <t>', 'sde: length of the last step in time', numberIn(0.0001, 0.9))
+    .option('--clip', 'Gaussian diffusion: clip predicted images to their range')
+    .option('--no-clip', 'Gaussian diffusion: do not clip predicted images');
 }
 
 /** What the user asked for; flags that were not given are undefined. */

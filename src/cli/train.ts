@@ -73,8 +73,8 @@ Examples:
   udit train --data-path ./photos --image-size 64       your folder of class folders
   udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
   udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
-                                                        fine-tune what another run learned
-  udit train --config my-run.json --dry-run             show what would be done
+                                                        fine-tune the weights of another run
+  udit train --config my-run.json --dry-run             show the configuration, and stop
 
 Running the same command again continues the run. Ctrl-C stops it after writing a checkpoint.
 `;
@@ -101,11 +101,8 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .option('--steps <n>', 'optimizer updates in all', count)
     .option('--global-batch-size <n>', 'images per update', count)
     .option('--lr <x>', 'learning rate', numberIn(0, Number.POSITIVE_INFINITY))
-    .option('--global-seed <n>', 'seed of everything that chance decides', wholeNumber({ from: 0 }))
-    .option(
-      '--init-from <checkpoint>',
-      'begin with these weights: a run, a file, or the name of fetched weights',
-    )
+    .option('--global-seed <n>', 'seed of all random numbers', wholeNumber({ from: 0 }))
+    .option('--init-from <checkpoint>', 'initial weights: a run, a file, or the name of fetched weights')
     .optionsGroup('Where it goes:')
     .option('--results-dir <folder>', 'folder of runs', 'runs')
     .option('--name <name>', 'name of this run (default: from model and data)')
@@ -114,8 +111,8 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .option('--sample-every <n>', 'steps between sample sheets', count)
     .option('--ckpt-every <n>', 'steps between checkpoints', count)
     .optionsGroup('This session:')
-    .option('--stop-after <n>', 'stop at this step; the run can go on later', count)
-    .option('--max-minutes <x>', 'stop after this time; the run can go on later', numberIn(0, 1e6))
+    .option('--stop-after <n>', 'stop at this step; the run can be continued', count)
+    .option('--max-minutes <x>', 'stop after this time; the run can be continued', numberIn(0, 1e6))
     .addOption(deviceOption())
     .option('--threads <n>', 'CPU threads (default: one per core)', threadCount)
     .option('--dry-run', 'print configuration, model and data, and stop')
