@@ -190,7 +190,9 @@ describe('unreadable images', () => {
   });
 
   it('are replaced by the next of their class and named when met on demand', async () => {
-    const dataset = await openImageFolder(root, { ...options, memoryLimitBytes: 0 });
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    const dataset = await openImageFolder(root, { ...options, memoryLimitBytes: 0, onWarning });
     expect(dataset.sampleNames).toEqual([
       'cat/a.PNG',
       'cat/b/deep.png',
@@ -203,6 +205,7 @@ describe('unreadable images', () => {
     expect(await levels(dataset)).toEqual([200, 150, 200, 100, 100, 100, 100]);
     await levels(dataset);
     expect(dataset.skipped.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual(expected);
+    expect(warnings).toEqual(dataset.skipped.map(({ name, reason }) => `skipped ${name}: ${reason}`));
   });
 });
 

@@ -38,7 +38,7 @@ export interface SkippedImage {
 export interface ImageFolderSamples extends Samples {
   /**
    * Images left out because they cannot be read. When images are decoded while training, the list grows as they are
-   * met, and reading one fails with {@link UnreadableSample}.
+   * met, each with a warning, and reading one fails with {@link UnreadableSample}.
    */
   readonly skipped: readonly SkippedImage[];
   /** How many images show what is behind them; undefined when images are decoded while training. */
@@ -186,6 +186,7 @@ function openOnDemand(root: string, listing: ImageListing, options: ResolvedOpti
     const failure = new UnreadableSample({ where: `${root}: ${name}`, problem: image.reason, cause });
     unreadable.set(index, failure);
     skipped.push(image);
+    options.onWarning?.(`skipped ${name}: ${image.reason}`);
     const isClassEmpty = images.every((other, i) => other.label !== label || unreadable.has(i));
     if (isClassEmpty) throw emptyClassError(root, [listing.classNames[label]!], factsOf(skipped));
     return failure;

@@ -5,11 +5,11 @@ import { isSameFile } from '../../../host/files/same-file-node.ts';
 import { listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 
 /** Files in the folder of a run that it needs to go on, beside its checkpoints. */
-const NEEDED_FILES = ['config.json', 'stats.jsonl'];
+const NEEDED_FILES = ['config.json', 'data.json', 'stats.jsonl'];
 
 /**
  * The part of a run that writing to `path` would change: the folder of its checkpoints if `path` is or lies in it, its
- * configuration or its measurements. Undefined where there is none. Links are followed.
+ * configuration, the list of its data or its measurements. Undefined where there is none. Links are followed.
  */
 export async function runPartAt(path: string): Promise<string | undefined> {
   const full = resolve(path);
