@@ -3,8 +3,8 @@
  *
  *     npx tsx --tsconfig examples/tsconfig.json examples/sample.ts [checkpoint] [picture]
  */
-import { createSampler, toPixels } from 'udit';
-import { bundledModel, cpuBackend, openModel, writeSheet } from 'udit/node';
+import { createPipeline, drawInto } from 'udit';
+import { bundledModel, cpuBackend, openModel, sheetFile } from 'udit/node';
 
 const [checkpoint = bundledModel, picture = 'samples.png'] = process.argv.slice(2);
 const COLUMNS = 6;
@@ -13,16 +13,13 @@ const saved = await openModel(checkpoint);
 const { name, step, classNames } = saved.card;
 console.log(`${name} after ${step} steps, ${classNames.length} classes, ${saved.source} weights`);
 
-// Network, guidance and sampler update become one session per worker; more workers draw the same pictures sooner.
-const sampler = await createSampler(saved, { backend: cpuBackend, workers: 2 });
+// Network, guidance and sampler update become one session per worker, and each core gets one.
 const labels = classNames.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
-const images = await sampler.generate({
-  labels,
-  seed: 1,
-  onStep: ({ share, first }) => {
-    if (share === 1 && first % COLUMNS === COLUMNS - 1) console.log(`${classNames[labels[first]!]}: done`);
-  },
-});
-await sampler.release();
-await writeSheet(picture, toPixels(images), { columns: COLUMNS, rowLabels: classNames });
+const pipeline = await createPipeline(saved, { backend: cpuBackend, images: labels.length });
+const sheet = sheetFile(picture, { rows: classNames.length, columns: COLUMNS, rowLabels: classNames });
+const onStep = ({ share, first }: { readonly share: number; readonly first: number }): void => {
+  if (share === 1 && first % COLUMNS === COLUMNS - 1) console.log(`${classNames[labels[first]!]}: done`);
+};
+await drawInto(pipeline, { labels, seed: 1, onStep }, [sheet]);
+await pipeline.release();
 console.log(`see ${picture}`);

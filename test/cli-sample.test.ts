@@ -546,8 +546,8 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--steps', '0')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: sampling a flow: steps is 0: a positive integer is needed
-        fix: use 50
+        "err": "ConfigError: sampling: steps is 0
+        fix: use 1 or more
       ",
         "out": "",
       }

@@ -1,6 +1,6 @@
 /** @file What is compared: samplers with their steps, on a flow. */
 import type { SamplerName } from '../../src/diffusion/samplers.ts';
-import type { GuidanceInterval } from '../../src/tasks/sampling/guidance-interval.ts';
+import type { GuidanceInterval } from '../../src/tasks/sampling/settings.ts';
 
 export interface Contender {
   readonly sampler: SamplerName;

@@ -4,9 +4,9 @@ import { formatBytes } from '../core/byte-size.ts';
 import { formatImageSize, type ImageSize, sameSize, squareOf } from '../core/image-size.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
-import type { GuidanceInterval } from '../tasks/sampling/guidance-interval.ts';
 import type { ImageSampler } from '../tasks/sampling/sample.ts';
 import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
+import type { GuidanceInterval } from '../tasks/sampling/settings.ts';
 import { drawsPixels } from '../tasks/sampling/settings.ts';
 import { modelLines, shortest } from './wording.ts';
 

@@ -245,7 +245,7 @@ async function sample(
       png: flags.png,
       npz: flags.npz === true,
       previews: flags.previews === true,
-      origin: { device, ...(await originOf(saved, path)) },
+      origin: { device, positionScaling: flags.positionScaling, ...(await originOf(saved, path)) },
       signal,
       onResume: (found) => {
         terminal.err.write(

@@ -35,6 +35,8 @@ export type SamplerOption = (typeof OPTIONS)[number];
 
 /** By the objectives that it draws from. */
 export interface Sampler {
+  /** Steps unless asked for; absent where it chooses them on the way. */
+  readonly steps?: number;
   readonly gaussian?: SamplerOf<GaussianObjective>;
   readonly flow?: SamplerOf<FlowObjective>;
 }
@@ -50,27 +52,28 @@ export type SamplerName =
 
 export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   /** Ancestral sampling (Ho et al. 2020). */
-  ddpm: { gaussian: { accepts: ['clip'], plan: planDdpm } },
+  ddpm: { steps: 250, gaussian: { accepts: ['clip'], plan: planDdpm } },
   /** Deterministic unless `eta` is above 0 (Song et al. 2021). */
-  ddim: { gaussian: { accepts: ['eta', 'clip'], plan: planDdim } },
+  ddim: { steps: 50, gaussian: { accepts: ['eta', 'clip'], plan: planDdim } },
   /** First order, one evaluation of the network per step. */
-  euler: ode('euler'),
+  euler: ode('euler', 25),
   /** Second order, two evaluations of the network per step. */
-  midpoint: ode('midpoint'),
+  midpoint: ode('midpoint', 12),
   /** Second order, two evaluations; `heun2` in the reference. */
-  heun: ode('heun'),
+  heun: ode('heun', 12),
   /** Third order, three evaluations. */
-  heun3: ode('heun3'),
+  heun3: ode('heun3', 8),
   /** Fourth order, four evaluations. */
-  rk4: ode('rk4'),
+  rk4: ode('rk4', 6),
   /** Fifth order, in as many steps of six evaluations as its tolerances ask for: the reference's default. */
   dopri5: { flow: { accepts: ['atol', 'rtol'], planAdaptive: planAdaptiveOde } },
   /** Euler–Maruyama: new noise in every step, one evaluation. */
-  'sde-euler': sde('sde-euler'),
+  'sde-euler': sde('sde-euler', 250),
   /** Heun with new noise in every step, two evaluations. */
-  'sde-heun': sde('sde-heun'),
+  'sde-heun': sde('sde-heun', 125),
   /** Second order, one evaluation of the network per step: remembers what it saw before (Lu et al. 2022). */
   'dpm++2m': {
+    steps: 16,
     gaussian: {
       accepts: ['clip'],
       plan: (objective, options) => planGaussianDpmSolver(objective, 'dpm++2m', options),
@@ -82,6 +85,7 @@ export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   },
   /** The same with new noise in every step, `eta` times as strong as the forward process adds it (1 by default). */
   'dpm++2m-sde': {
+    steps: 16,
     gaussian: {
       accepts: ['eta', 'clip'],
       plan: (objective, options) => planGaussianDpmSolver(objective, 'dpm++2m-sde', withNoise(options)),
@@ -93,12 +97,16 @@ export const SAMPLERS: Readonly<Record<SamplerName, Sampler>> = {
   },
 };
 
-function ode(method: FixedMethodName): Sampler {
-  return { flow: { accepts: ['shift'], plan: (objective, options) => planOde(objective, method, options) } };
+function ode(method: FixedMethodName, steps: number): Sampler {
+  return {
+    steps,
+    flow: { accepts: ['shift'], plan: (objective, options) => planOde(objective, method, options) },
+  };
 }
 
-function sde(method: SdeMethod): Sampler {
+function sde(method: SdeMethod, steps: number): Sampler {
   return {
+    steps,
     flow: {
       accepts: ['diffusionForm', 'diffusionNorm', 'lastStep', 'lastStepSize'],
       plan: (objective, options) => planSde(objective, method, options),

@@ -1,10 +1,10 @@
 /** @file The form of a grid's file. */
 import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
+import { expectedValue, isUnknownKey } from '../../core/config-issue.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { count, countOrOff, positive } from '../../core/values.ts';
-import { SAMPLERS, type SamplerName } from '../../diffusion/samplers.ts';
-import { expectedValue, isUnknownKey } from '../training/config/config-issue.ts';
+import { samplingSchema } from '../sampling/settings-schema.ts';
 
 /** Keys of a training configuration, dotted as in `model.width`, with their values. */
 const assignments = v.record(v.string(), v.unknown());
@@ -28,10 +28,9 @@ const evaluationSchema = v.strictObject({
   passes: v.optional(count, 16),
   /** Pictures drawn for the Fréchet distance; null draws none. */
   samples: v.optional(countOrOff, 504),
-  /** Of these pictures; by default what suits the objective. */
-  sampler: v.exactOptional(v.picklist(Object.keys(SAMPLERS) as SamplerName[])),
-  steps: v.exactOptional(count),
-  cfgScale: v.optional(v.number(), 1),
+  /** Of these pictures; what is left open is as it suits the objective, but for guidance. */
+  ...samplingSchema.entries,
+  cfgScale: v.optional(samplingSchema.entries.cfgScale.wrapped, 1),
 });
 
 const gridSchema = v.strictObject({

@@ -118,6 +118,14 @@ describe('refuses', () => {
       "ConfigError: grid.json: unknown key budget.step
         fix: did you mean steps?"
     `);
+    expect(failure({ evaluation: { shfit: 5 } })).toMatchInlineSnapshot(`
+      "ConfigError: grid.json: unknown key evaluation.shfit
+        fix: did you mean shift?"
+    `);
+    expect(failure({ evaluation: { eta: 5 } })).toMatchInlineSnapshot(`
+      "ConfigError: grid.json: evaluation.eta: 5 is not valid
+        fix: use 1 or less"
+    `);
     expect(failure({ evaluation: { passs: 5 } })).toMatchInlineSnapshot(`
       "ConfigError: grid.json: unknown key evaluation.passs
         fix: did you mean passes?"

@@ -8,8 +8,8 @@ import { bindInputs } from '../../engine/graph/rewrite.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { imageShapeOf, type TraceAt, traceNetwork } from '../../networks/trace.ts';
-import { guidedSteps } from '../sampling/guidance-interval.ts';
 import type { SamplingSettings } from '../sampling/settings.ts';
+import { guidedSteps } from '../sampling/settings.ts';
 import { buildStepGraph } from '../sampling/step-graph.ts';
 
 // N batch · C H W image or latent · S steps

@@ -7,9 +7,9 @@ import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.t
 import { type Slope, solveAdaptively } from '../../diffusion/solvers/ode-solver.ts';
 import type { Session } from '../../engine/runtime/session.ts';
 import { releasing } from '../../engine/runtime/session-scope.ts';
-import { guidedSteps, isGuidedAt } from './guidance-interval.ts';
 import { imageNoise } from './image-noise.ts';
 import type { SamplingSettings } from './settings.ts';
+import { guidedSteps, isGuidedAt } from './settings.ts';
 import { memoryOutput } from './step-graph.ts';
 
 // B batch · C H W image or latent

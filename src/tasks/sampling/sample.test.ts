@@ -414,6 +414,19 @@ describe('release', () => {
     expect((await generating).shape).toEqual([2, 3, 2, 2]);
   });
 
+  test('waits on WebAssembly too, whose sessions are in the calling thread', async () => {
+    const sampler = await createSampler(flowUDiT, { backend: wasmBackend, steps: 20, batchSize: 1 });
+    let release: Promise<void> | undefined;
+    let steps = 0;
+    const onStep = (): void => {
+      steps++;
+      release ??= sampler.release();
+    };
+    expect((await sampler.generate({ labels: [0], seed: 0, onStep })).shape).toEqual([1, 3, 8, 8]);
+    await release;
+    expect(steps).toBe(20);
+  });
+
   test('waits for the step of a batch that was aborted', async () => {
     const slow = new SlowBackend();
     const sampler = await open(slow);
@@ -517,6 +530,18 @@ describe('errors', () => {
     await expect(createSampler(flow, { backend: wasmBackend, workers: 2 })).rejects.toThrow(
       'runtime wasm: 2 workers are asked for',
     );
+  });
+
+  test.each([
+    [{ stepz: 3 }, 'createSampler: there is no option stepz\n  fix: did you mean steps?'],
+    [{ worker: 3 }, 'createSampler: there is no option worker\n  fix: did you mean workers?'],
+    [{ sampler: 'eulr' }, 'sampling: sampler is "eulr"\n  fix: use ddpm or ddim or euler'],
+    [{ steps: 2.5 }, 'sampling: steps is 2.5\n  fix: use a whole number'],
+    [{ eta: 3 }, 'sampling: eta is 3\n  fix: use 1 or less'],
+    [{ cfgInterval: 0.5 }, 'sampling: cfgInterval is 0.5\n  fix: use a list'],
+  ])('an option that is none, or cannot have this value: %j', async (options, message) => {
+    const creating = createSampler(flow, { backend: cpuBackend, ...(options as object) });
+    await expect(creating).rejects.toThrow(`ConfigError: ${message}`);
   });
 
   test('no worker', async () => {

@@ -33,6 +33,7 @@ import {
   type RequestedSettings,
   type SamplingSettings,
 } from './settings.ts';
+import { expectKnown, SETTING_NAMES } from './settings-schema.ts';
 import { buildStepGraph } from './step-graph.ts';
 import { workerBytes } from './worker-memory.ts';
 
@@ -120,12 +121,17 @@ export type SampledModel = Pick<SavedModel, 'model'> & {
   readonly card: Pick<SavedModel['card'], 'objective' | 'guidance'>;
 };
 
+/** Beside the settings. */
+const OPTION_NAMES: readonly (keyof SamplerOptions)[] = [
+  ...(['backend', 'precision', 'size', 'positionScaling', 'cache'] as const),
+  ...(['images', 'batchSize', 'workers', 'threads', 'cores'] as const),
+];
 const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
 
 /**
  * Compiles a model with its weights, guidance and the sampler's update into one step that draws `batchSize` images.
  *
- * @throws ConfigError if the settings do not fit the model or each other
+ * @throws ConfigError for an option that does not exist, or settings that do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
   const {
@@ -141,6 +147,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     cache,
     ...requested
   } = options;
+  expectKnown(requested, 'createSampler', [...OPTION_NAMES, ...SETTING_NAMES]);
   const asked = { images, batchSize: most, workers: askedWorkers, threads: askedThreads, cores };
   for (const [name, value] of Object.entries(asked)) {
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;

@@ -1,21 +1,14 @@
 /** @file How images are drawn, and the one place that chooses what the user leaves open. */
 import { ConfigError } from '../../core/errors.ts';
+import { toNumbers } from '../../core/host-tensor.ts';
 import type { ObjectiveSpec } from '../../diffusion/objectives.ts';
-import { SAMPLERS, type SamplerName } from '../../diffusion/samplers.ts';
-import type { SamplingOptions } from '../../diffusion/sampling-plan.ts';
+import { SAMPLERS } from '../../diffusion/samplers.ts';
+import type { SamplingPlan } from '../../diffusion/sampling-plan.ts';
 import type { SuggestedGuidance } from '../../models/saved-model.ts';
 import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
-import { expectUsableInterval, type GuidanceInterval } from './guidance-interval.ts';
+import { expectSettings, type GuidanceInterval, type SamplingSettings } from './settings-schema.ts';
 
-export interface SamplingSettings extends SamplingOptions {
-  readonly sampler: SamplerName;
-  /** Strength of classifier-free guidance; 1 is none and halves the work, 0 ignores the class. */
-  readonly cfgScale: number;
-  /** How many channels are guided; see `guided`. */
-  readonly cfgChannels: 3 | 'all';
-  /** Which steps are guided; without it all are. */
-  readonly cfgInterval?: GuidanceInterval;
-}
+export type { GuidanceInterval, SamplingSettings };
 
 /** What the user asked for; the rest is chosen by {@link chooseSettings}. */
 export type RequestedSettings = { readonly [K in keyof SamplingSettings]?: SamplingSettings[K] | undefined };
@@ -25,22 +18,6 @@ const DEFAULTS: Readonly<Record<ObjectiveSpec['kind'], Pick<SamplingSettings, 's
   gaussian: { sampler: 'ddpm', cfgScale: 1.5 },
   // Measured: docs/guides/choosing-a-sampler.md.
   flow: { sampler: 'dpm++2m', cfgScale: 3 },
-};
-
-/** Without a number: the sampler chooses its steps on the way. */
-const DEFAULT_STEPS: Readonly<Record<SamplerName, number | undefined>> = {
-  ddpm: 250,
-  ddim: 50,
-  euler: 25,
-  midpoint: 12,
-  heun: 12,
-  heun3: 8,
-  rk4: 6,
-  dopri5: undefined,
-  'sde-euler': 250,
-  'sde-heun': 125,
-  'dpm++2m': 16,
-  'dpm++2m-sde': 16,
 };
 
 /** Of flows: guidance bends the way near the noise most. */
@@ -64,8 +41,8 @@ export function drawsPixels({ inChannels }: DenoiserConfig): boolean {
  * for flows; predicted images are limited to [−1, 1] where the sampler can and the images are pixels.
  *
  * @param suggested - guidance that suits the model, used unless a scale or an interval is asked for
- * @throws ConfigError if guidance is asked of a model without a null label, its scale is not a number, or its interval
- * is none
+ * @throws ConfigError for a setting that does not exist, or a value that it cannot have; if guidance is asked of a model
+ * without a null label, or its interval is none
  */
 export function chooseSettings(
   kind: ObjectiveSpec['kind'],
@@ -73,13 +50,14 @@ export function chooseSettings(
   requested: RequestedSettings = {},
   suggested: SuggestedGuidance = {},
 ): SamplingSettings {
+  expectSettings(withoutUndefined(requested));
   const hasNullLabel = model.classDropoutProb > 0;
   const asksForGuidance = requested.cfgScale !== undefined || requested.cfgInterval !== undefined;
   const guidance = asksForGuidance || !hasNullLabel ? {} : suggested;
   const { sampler = DEFAULTS[kind].sampler, ...open } = requested;
   const accepts = SAMPLERS[sampler][kind]?.accepts ?? [];
   const {
-    steps = DEFAULT_STEPS[sampler],
+    steps = SAMPLERS[sampler].steps,
     cfgScale = hasNullLabel ? (guidance.cfgScale ?? DEFAULTS[kind].cfgScale) : 1,
     cfgInterval = guidance.cfgInterval,
     cfgChannels = model.inChannels < 3 ? 'all' : 3,
@@ -87,13 +65,6 @@ export function chooseSettings(
     shift = accepts.includes('shift') ? DEFAULT_SHIFT : undefined,
     ...others
   } = open;
-  if (!Number.isFinite(cfgScale)) {
-    throw new ConfigError({
-      where: 'sampling',
-      problem: `the cfg scale is ${cfgScale}`,
-      fix: `use a number such as ${DEFAULTS[kind].cfgScale}`,
-    });
-  }
   if (cfgScale !== 1 && !hasNullLabel) {
     throw new ConfigError({
       where: 'sampling',
@@ -114,4 +85,50 @@ function withoutUndefined<T extends object>(
 ): { readonly [K in keyof T]?: Exclude<T[K], undefined> } {
   const given = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as { readonly [K in keyof T]?: Exclude<T[K], undefined> };
+}
+
+const INTERVAL = 'cfg interval';
+
+/** @throws ConfigError if it is none, or there is no guidance to limit */
+export function expectUsableInterval([lo, hi]: GuidanceInterval, cfgScale: number): void {
+  if (!(lo <= hi)) {
+    throw new ConfigError({
+      where: INTERVAL,
+      problem: `it goes from ${lo} to ${hi}`,
+      fix: 'give the smaller time first: 0.1,0.9 for a flow, 100,900 for Gaussian diffusion',
+    });
+  }
+  if (cfgScale === 1) {
+    throw new ConfigError({
+      where: INTERVAL,
+      problem: `at ${lo} to ${hi} guidance is asked for, but cfg scale 1 guides nothing`,
+      fix: 'raise the cfg scale, or leave the interval out',
+    });
+  }
+}
+
+type Guidance = Pick<SamplingSettings, 'cfgScale' | 'cfgInterval'>;
+
+/** Is the network guided at this time? */
+export function isGuidedAt(time: number, { cfgScale, cfgInterval }: Guidance): boolean {
+  if (cfgScale === 1 || cfgInterval === undefined) return cfgScale !== 1;
+  const [lo, hi] = cfgInterval.map(Math.fround) as [number, number]; // as times are
+  return time >= lo && time <= hi;
+}
+
+/**
+ * Is each step of a plan guided?
+ *
+ * @throws ConfigError if none is, though guidance is asked for
+ */
+export function guidedSteps({ steps }: Pick<SamplingPlan, 'steps'>, guidance: Guidance): boolean[] {
+  const times = steps.map((feeds) => toNumbers(feeds.get('time')!)[0]!);
+  const guided = times.map((time) => isGuidedAt(time, guidance));
+  const { cfgInterval } = guidance;
+  if (cfgInterval === undefined || guided.includes(true)) return guided;
+  throw new ConfigError({
+    where: INTERVAL,
+    problem: `no step begins from ${cfgInterval.join(' to ')}: the ${times.length} steps are at ${Math.min(...times)} to ${Math.max(...times)}`,
+    fix: 'take more steps, widen the interval, or use cfg scale 1',
+  });
 }

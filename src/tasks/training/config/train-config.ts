@@ -1,6 +1,7 @@
 /** @file The configuration of a training run: its schema, its defaults, and how files and flags are laid over them. */
 import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
+import { expectedValue, isMissingKey, isUnknownKey } from '../../../core/config-issue.ts';
 import { ConfigError } from '../../../core/errors.ts';
 import { count, countOrOff, fraction, positive } from '../../../core/values.ts';
 import { dataSchema } from '../../../data/datasets/data-config.ts';
@@ -8,7 +9,6 @@ import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
 import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import type { Family } from '../../../networks/registry.ts';
-import { expectedValue, isMissingKey, isUnknownKey } from './config-issue.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { withDataKind, withoutIdleOptions } from './earlier-data.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
