@@ -24,6 +24,45 @@ describe('chosen classes', () => {
   });
 });
 
+describe('names that differ little', () => {
+  const LETTERS = { numClasses: 5, classNames: ['+', 'A', 'a', 'c', 'c++'] };
+
+  test.each(LETTERS.classNames.map((name, label) => [name, label] as const))(
+    '%s is exactly %i',
+    (name, label) => {
+      expect(chooseClasses(name, LETTERS)).toEqual([label]);
+    },
+  );
+
+  test('case comes before signs', () => {
+    expect(chooseClasses('C', LETTERS)).toEqual([3]);
+    expect(chooseClasses('C++', LETTERS)).toEqual([4]);
+  });
+
+  test('several that fit, and none exactly', () => {
+    const classNames = ['Red fox', 'red FOX', 'red-fox!'];
+    const classes = { numClasses: 3, classNames };
+    expect(chooseClasses('red-fox!', classes)).toEqual([2]);
+    expect(() => chooseClasses('RED FOX', classes)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --classes: "RED FOX" fits 2 names
+        classes  0 Red fox, 1 red FOX
+        fix: write the whole name as it is, or the number]
+    `);
+    expect(() => chooseClasses('red_fox', classes)).toThrow('"red_fox" fits 3 names');
+  });
+
+  test('a name with commas', () => {
+    const classes = { numClasses: 3, classNames: ['x, y', 'x', 'hen, cock, bird'] };
+    expect(chooseClasses('x, y', classes)).toEqual([0]);
+    expect(chooseClasses('x,hen, cock, bird,x, y', classes)).toEqual([1, 2, 0]);
+  });
+
+  test('a number below zero is no class', () => {
+    const classes = { numClasses: 2, classNames: ['0', '1'] };
+    expect(() => chooseClasses('-1', classes)).toThrow('there is no class "-1"');
+  });
+});
+
 describe('errors', () => {
   test('a word of a longer name', () => {
     expect(() => chooseClasses('smilies', EMOJI)).toThrow('did you mean "Smileys & Emotion"?');
@@ -42,7 +81,7 @@ describe('errors', () => {
     expect(() => chooseClasses('s', EMOJI)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --classes: "s" is the beginning of 2 names
         classes  0 Smileys & Emotion, 2 Symbols
-        fix: write more of the name, or the number]
+        fix: write the whole name as it is, or the number]
     `);
   });
 
@@ -66,7 +105,7 @@ describe('errors', () => {
     expect(() => chooseClasses('dog', { numClasses: 20, classNames })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --classes: "dog" is the beginning of 20 names
         classes  0 Dog 0, 1 Dog 1, 2 Dog 2, 3 Dog 3, 4 Dog 4, 5 Dog 5, 6 Dog 6, 7 Dog 7, 8 Dog 8, 9 Dog 9, 10 Dog 10, 11 Dog 11 … and 8 more
-        fix: write more of the name, or the number]
+        fix: write the whole name as it is, or the number]
     `);
   });
 

@@ -33,34 +33,70 @@ function slugOf(name: string): string {
 }
 
 /**
- * The labels that a list such as `flags, food, 3` stands for, each once, in its order. A class is meant by its name
- * (in any case and punctuation), by the beginning of one name only, or by its number; `all` are all.
+ * The labels that a list such as `flags, food, 3` stands for, each once, in its order. A class is meant by its exact name,
+ * which may contain commas; else by its name in any case, then in any punctuation; by its number; or by the beginning of
+ * one name only. `all` are all.
  *
- * @throws ConfigError for a class that is not there, naming the nearest one
+ * @throws ConfigError for a class that is not there, naming the nearest one, and for a text that means several
  */
 export function chooseClasses(text: string, classes: ClassList): number[] {
   if (text.trim().toLowerCase() === 'all')
     return Array.from({ length: classes.numClasses }, (_, label) => label);
-  const chosen = text.split(',').map((part) => chooseClass(part.trim(), classes));
-  return [...new Set(chosen)];
+  const parts = text.split(',');
+  const chosen = new Set<number>();
+  for (let begin = 0; begin < parts.length; ) {
+    const end = endOfName(parts, begin, classes);
+    chosen.add(chooseClass(parts.slice(begin, end).join(',').trim(), classes));
+    begin = end;
+  }
+  return [...chosen];
 }
+
+/** The longest run of parts that is an exact name; one part where there is none. */
+function endOfName(parts: readonly string[], begin: number, { classNames }: ClassList): number {
+  for (let end = parts.length; end > begin + 1; end--) {
+    if (classNames.includes(parts.slice(begin, end).join(',').trim())) return end;
+  }
+  return begin + 1;
+}
+
+/** Ways in which a text can be a name, the strictest first. */
+const SPELLINGS: readonly ((name: string) => string)[] = [
+  (name) => name,
+  (name) => name.toLowerCase(),
+  slugOf,
+];
 
 function chooseClass(text: string, classes: ClassList): number {
+  const { classNames, numClasses } = classes;
+  for (const spelled of SPELLINGS) {
+    const meant = spelled(text);
+    // -1 is no way to write the name 1.
+    if (meant === '' || (spelled === slugOf && /^[-+.]\d/.test(text))) continue;
+    const labels = [...classNames.keys()].filter((label) => spelled(classNames[label]!) === meant);
+    if (labels.length === 1) return labels[0]!;
+    if (labels.length > 1) throw ambiguousClass(text, 'fits', labels, classes);
+  }
+  if (/^\d+$/.test(text) && Number(text) < numClasses) return Number(text);
   const slug = slugOf(text);
-  const slugs = classes.classNames.map(slugOf);
-  if (slug !== '' && slugs.includes(slug)) return slugs.indexOf(slug);
-  if (/^\d+$/.test(text) && Number(text) < classes.numClasses) return Number(text);
+  const slugs = classNames.map(slugOf);
   const beginning = slug === '' ? [] : [...slugs.keys()].filter((label) => slugs[label]!.startsWith(slug));
   if (beginning.length === 1) return beginning[0]!;
-  throw beginning.length > 1 ? ambiguousClass(text, beginning, classes) : unknownClass(text, classes);
+  if (beginning.length > 1) throw ambiguousClass(text, 'is the beginning of', beginning, classes);
+  throw unknownClass(text, classes);
 }
 
-function ambiguousClass(text: string, labels: readonly number[], { classNames }: ClassList): ConfigError {
+function ambiguousClass(
+  text: string,
+  relation: 'fits' | 'is the beginning of',
+  labels: readonly number[],
+  { classNames }: ClassList,
+): ConfigError {
   return new ConfigError({
     where: '--classes',
-    problem: `"${text}" is the beginning of ${labels.length} names`,
+    problem: `"${text}" ${relation} ${labels.length} names`,
     facts: [['classes', listed(labels, classNames)]],
-    fix: 'write more of the name, or the number',
+    fix: 'write the whole name as it is, or the number',
   });
 }
 
