@@ -58,7 +58,11 @@ class SamplerService {
     const isAddress = typeof model === 'string' || model instanceof URL;
     const saved = await openModel(isAddress ? await fetch(model) : model, { weights });
     const backend = await openBackend(device ?? 'wasm');
-    this.#sampler = await createSampler(saved, { ...options, backend });
+    this.#sampler = await createSampler(saved, {
+      ...options,
+      threads: options.threads ?? defaultThreads(),
+      backend,
+    });
     return {
       card: saved.card,
       settings: this.#sampler.settings,
@@ -94,6 +98,12 @@ class SamplerService {
   #send(message: WorkerMessage, transfer: ArrayBuffer[] = []): void {
     this.#scope.postMessage(message, transfer);
   }
+}
+
+/** Half of the cores, at most four, as ONNX Runtime chooses; where a page is not isolated the backend makes it one. */
+function defaultThreads(): number {
+  const { hardwareConcurrency: cores = 1 } = (globalThis.navigator ?? {}) as { hardwareConcurrency?: number };
+  return Math.min(4, Math.ceil(cores / 2));
 }
 
 /** Each backend is loaded when it is asked for: their WebAssembly files are 14 and 27 MB. */

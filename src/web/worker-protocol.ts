@@ -20,7 +20,7 @@ export interface WorkerSamplerOptions extends RequestedSettings {
   readonly precision?: Precision | undefined;
   /** Images drawn at once. Default 1. */
   readonly batchSize?: number | undefined;
-  /** Threads of WebAssembly, where the page is cross-origin isolated. Default 1. */
+  /** Threads of WebAssembly; one where the page is not cross-origin isolated. Default: half of the cores, at most 4. */
   readonly threads?: number | undefined;
 }
 

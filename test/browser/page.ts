@@ -5,6 +5,8 @@ export interface PageReport {
   readonly isIsolated: boolean;
   readonly device: string;
   readonly values: readonly number[];
+  /** Threads that compute beside the worker's own. */
+  readonly threads: number;
   /** Turns that the page's own loop had while the worker drew. */
   readonly turns: number;
 }
@@ -14,6 +16,8 @@ async function draw(): Promise<PageReport> {
     WorkerSamplerOptions,
     'model'
   >;
+  let threads = 0;
+  new BroadcastChannel('threads').onmessage = () => threads++;
   const worker = new Worker(new URL('./sampling.ts', import.meta.url), { type: 'module' });
   const sampler = await openSampler(worker, { ...options, model: '/model.safetensors' });
   let isDrawing = true;
@@ -26,7 +30,7 @@ async function draw(): Promise<PageReport> {
   const { data } = await sampler.generate({ labels: [0, 1], seed: 3 });
   isDrawing = false;
   await sampler.release();
-  return { isIsolated: crossOriginIsolated, device: sampler.device, values: [...data], turns };
+  return { isIsolated: crossOriginIsolated, device: sampler.device, threads, values: [...data], turns };
 }
 
 const report = await draw().catch((error: unknown) => ({ error: String(error) }));

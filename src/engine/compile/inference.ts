@@ -33,6 +33,7 @@ export async function compileInference(
   backend: Backend,
   { cache, ...options }: InferenceOptions = {},
 ): Promise<Session> {
+  backend.start?.(options.threads);
   const source = 'infos' in weights ? weights : sourceOf(weights);
   const load = (model: LoadableModel) => backend.createSession(model, { ...options, purpose: 'inference' });
   const program = await lowerForInference(graph, backend);

@@ -9,6 +9,7 @@ export type CompileOptions = Omit<SessionOptions, 'purpose'>;
 
 /** Parameters stay inputs: for a graph that computes with many sets of them. */
 export async function compileFed(graph: Graph, backend: Backend, options: SessionOptions): Promise<Session> {
+  backend.start?.(options.threads);
   const features = await backend.features();
   const simplified = simplify(graph);
   return loadWhole(simplified, backend, () =>

@@ -29,7 +29,7 @@ const WORTHWHILE_SPEEDUP = 2;
 /** Each library is loaded when it is asked for only: the others may be large, or not be installed. */
 const BACKENDS: Readonly<Record<BackendName, () => Promise<Backend>>> = {
   cpu: async () => (await import('./cpu-node.ts')).cpuBackend,
-  wasm: async () => (await import('./wasm-web.ts')).wasmBackend,
+  wasm: async () => (await import('./wasm-node.ts')).wasmBackend,
   webgpu: async () => (await import('./gpu-node.ts')).webgpuBackend,
   cuda: async () => (await import('./gpu-node.ts')).cudaBackend,
 };

@@ -168,7 +168,8 @@ function wrapSession(ort: OrtModule, session: Ort.InferenceSession, name: Backen
   };
 }
 
-async function probeFeatures(createSession: Backend['createSession']): Promise<LoweringFeatures> {
+/** What a library for the CPU executes beside standard ONNX, as small models tell that it loads and runs. */
+export async function probeFeatures(createSession: Backend['createSession']): Promise<LoweringFeatures> {
   const [nchwcBlock, contributed] = await Promise.all([
     probeBlockedLayout(createSession),
     probeContributed(createSession),

@@ -55,8 +55,8 @@ function fakeOrt() {
 
 test.each([
   ['webgpu', (ort: OrtModule) => ortBackend('webgpu', ort)],
-  ['webgpu', (ort: OrtModule) => webBackend('webgpu', ort)],
-  ['wasm', (ort: OrtModule) => webBackend('wasm', ort)],
+  ['webgpu', (ort: OrtModule) => webBackend('webgpu', ort, { hasThreads: false })],
+  ['wasm', (ort: OrtModule) => webBackend('wasm', ort, { hasThreads: false })],
 ] as const)(
   '%s: memory is freed after the last of several runs, one that fails among them',
   async (name, backendOf) => {

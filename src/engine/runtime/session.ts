@@ -72,8 +72,15 @@ export interface Backend {
   readonly name: BackendName;
   /** Of the library behind it. */
   readonly version: string;
-  /** What this backend executes beside standard ONNX, found by running a probe once. */
+  /** What this backend executes beside standard ONNX. */
   features(): Promise<LoweringFeatures>;
+  /**
+   * Begins to work with as many threads, by default one, where their number is that of all sessions and stays: to be called
+   * before weights are folded for a session of several.
+   *
+   * @throws RuntimeUnavailableError if it has begun with fewer
+   */
+  start?(threads: number | undefined): void;
   /** What computes with weights before they are loaded. Default: this backend; a GPU is no use for what is run once. */
   readonly foldsOn?: Backend;
   /** What its sessions can be shared out among; absent where there is one worker of one thread. */

@@ -1,5 +1,6 @@
-/** @file The `onnxruntime-web` backend: WebAssembly, in browsers and in Node. */
+/** @file WebAssembly in browsers, through `onnxruntime-web`. In Node it works too, with one thread; wasm-node.ts has more. */
 import * as ort from 'onnxruntime-web/wasm';
 import { webBackend } from './web-backend.ts';
 
-export const wasmBackend = webBackend('wasm', ort);
+/** A page that is cross-origin isolated may have threads: they share memory. */
+export const wasmBackend = webBackend('wasm', ort, { hasThreads: globalThis.crossOriginIsolated === true });

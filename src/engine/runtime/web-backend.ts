@@ -2,16 +2,39 @@
 import type * as Ort from 'onnxruntime-common';
 import { RuntimeUnavailableError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
+import { type LoweringFeatures, PORTABLE } from '../onnx/lowering.ts';
 import { intoBuffers } from './given-buffers.ts';
 import { expectOneWorker, type OrtModule, ortBackend } from './ort.ts';
 import type { Backend, BackendName, Session } from './session.ts';
 
-export function webBackend(name: BackendName, ort: OrtModule): Backend {
-  // One thread unless the page is cross-origin isolated; more would silently fall back anyway.
-  (ort.env as Ort.Env).wasm.numThreads = 1;
+/** Of the WebAssembly that the packages bring along. A probe would start it before it is known with how many threads. */
+const WASM: LoweringFeatures = { ...PORTABLE, contributed: true };
+
+export interface WebBackendOptions {
+  /** Can its threads share memory? If not it has one, however many are asked for. */
+  readonly hasThreads: boolean;
+}
+
+export function webBackend(name: BackendName, ort: OrtModule, { hasThreads }: WebBackendOptions): Backend {
   const backend = ortBackend(name, ort);
+  let started: number | undefined;
+  const start = (threads = 1): void => {
+    const wanted = hasThreads ? threads : 1;
+    if (started === undefined) {
+      started = wanted;
+      (ort.env as Ort.Env).wasm.numThreads = started;
+    }
+    if (wanted <= started) return;
+    throw new RuntimeUnavailableError({
+      where: `runtime ${name}`,
+      problem: `${wanted} threads are asked for, and it has had ${started} since its first model`,
+      fix: `ask for ${wanted} threads with the first model`,
+    });
+  };
   return {
     ...backend,
+    start,
+    features: name === 'wasm' ? () => Promise.resolve(WASM) : backend.features,
     async createSession(model, { workers = 1, ...options }) {
       expectOneWorker(name, workers);
       if ('path' in model) {
@@ -21,6 +44,7 @@ export function webBackend(name: BackendName, ort: OrtModule): Backend {
           fix: 'pass the bytes of the model and of its data',
         });
       }
+      start(options.threads);
       return filling(await backend.createSession(model, options));
     },
   };

@@ -3,5 +3,10 @@ import * as ort from 'onnxruntime-web/webgpu';
 import type { Backend } from './session.ts';
 import { webBackend } from './web-backend.ts';
 
-/** What is computed from weights before they are loaded is done by the same build in WebAssembly. */
-export const webgpuBackend: Backend = { ...webBackend('webgpu', ort), foldsOn: webBackend('wasm', ort) };
+/** The GPU has the threads; WebAssembly beside it computes once what depends on weights alone, before they are loaded. */
+const ONE_THREAD = { hasThreads: false };
+
+export const webgpuBackend: Backend = {
+  ...webBackend('webgpu', ort, ONE_THREAD),
+  foldsOn: webBackend('wasm', ort, ONE_THREAD),
+};
