@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { commandProblem } from './support/command-check.ts';
+import { docstringExamples } from './support/docstrings.ts';
 import {
   documentPaths,
   REPOSITORY,
@@ -19,6 +20,7 @@ import { writePhotos } from './support/tiny-photos.ts';
 
 /** A training of seconds in place of one of hours, and a tiny model; each text must occur in a program. */
 const TINY_SETTINGS: readonly (readonly [shown: string, tiny: string])[] = [
+  ["openModel('runs/photos')", "openModel('weights/u-dit-xs-emoji.safetensors')"],
   ['openModel(bundledModel)', "openModel('weights/u-dit-xs-emoji.safetensors')"],
   [
     "{ data: { path: 'photos' }, training: { steps: 2000 } }",
@@ -26,7 +28,12 @@ const TINY_SETTINGS: readonly (readonly [shown: string, tiny: string])[] = [
   ],
 ];
 
+/** The program as it is run here. */
+const made = (code: string): string =>
+  TINY_SETTINGS.reduce((text, [shown, tiny]) => text.replace(shown, tiny), code);
+
 const programs = shownPrograms();
+const examples = docstringExamples();
 
 /** A folder with what readers have: the bundled model and some photos. */
 let folder: string;
@@ -45,21 +52,51 @@ describe('programs', () => {
   });
 
   test('compile, and so do the examples', () => {
-    expect(typeErrors(programs)).toEqual([]);
+    expect(typeErrors([...programs, ...examples])).toEqual([]);
   });
 
   test.each(programs)('run: $document:$line', async ({ document, line, code, output }) => {
     const file = join(folder, `${document.replaceAll('/', '-')}-${line}.mts`);
-    await writeFile(
-      file,
-      TINY_SETTINGS.reduce((text, [shown, tiny]) => text.replace(shown, tiny), code),
-    );
+    await writeFile(file, made(code));
     const printed = await runProgram(file, [], { cwd: folder });
     if (output !== undefined) expect(printed).toBe(output);
   });
 
+  test('of docstrings stand where people start', () => {
+    expect(examples.map(({ document }) => document).sort()).toMatchInlineSnapshot(`
+      [
+        "udit/evaluate:frechetDistance",
+        "udit/export:exportOnnx",
+        "udit/graph:compileInference",
+        "udit/graph:evaluate",
+        "udit/graph:gradients",
+        "udit/nn:traceNetwork",
+        "udit/node:openModel",
+        "udit/node:writeSheet",
+        "udit/train:trainInFolder",
+        "udit:createPipeline",
+        "udit:createSampler",
+        "udit:drawInto",
+        "udit:logLikelihood",
+        "udit:openModel",
+      ]
+    `);
+  });
+
+  test('of docstrings run', async () => {
+    const whole = examples.map(
+      ({ document, code }, i) =>
+        [`example-${i}.mts`, `${made(code)}\nconsole.log('ran ${document}');\n`] as const,
+    );
+    for (const [name, code] of whole) await writeFile(join(folder, name), code);
+    const all = join(folder, 'examples.mts');
+    await writeFile(all, whole.map(([name]) => `await import('./${name}');`).join('\n'));
+    const printed = await runProgram(all, [], { cwd: folder });
+    expect(printed.match(/^ran .*/gm)).toEqual(examples.map(({ document }) => `ran ${document}`));
+  });
+
   test('of training are made small', () => {
-    const all = programs.map(({ code }) => code).join('\n');
+    const all = [...programs, ...examples].map(({ code }) => code).join('\n');
     for (const [shown] of TINY_SETTINGS) expect(all).toContain(shown);
   });
 });

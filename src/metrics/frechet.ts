@@ -46,6 +46,9 @@ export function featureStatistics(features: ArrayLike<number>, width: number): F
  * |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁ Σ₂)^½). The last trace is that of (Σ₁^½ Σ₂ Σ₁^½)^½, which is symmetric, so that
  * covariances of less than full rank need no special care.
  *
+ *     const statistics = featureStatistics(features, 2);
+ *     console.log(frechetDistance(statistics, featureStatistics([0, 1, 1, 0, 2, 2], 2)));
+ *
  * @throws ShapeError if the numbers of features differ
  */
 export function frechetDistance(first: FeatureStatistics, second: FeatureStatistics): number {

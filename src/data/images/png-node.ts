@@ -19,6 +19,8 @@ export async function writePng(path: string, image: PixelImage): Promise<void> {
 /**
  * Writes a contact sheet as a PNG file.
  *
+ *     await writeSheet('sheet.png', toPixels(images), { columns: 1 });
+ *
  * @param images - `u8[N,H,W,C]`
  */
 export async function writeSheet(

@@ -25,6 +25,10 @@ export interface InferenceOptions extends CompileOptions {
 /**
  * The weights are read one at a time, more than once, and not changed.
  *
+ *     const graph = graphOf({ y: mul(input('x', [2]), parameter('weight', [2])) });
+ *     const session = await compileInference(graph, new Map([['weight', tensorOf('f32', [2], [3, 4])]]), cpuBackend);
+ *     console.log(await session.run(new Map([['x', tensorOf('f32', [2], [1, 2])]])));
+ *
  * @throws CheckpointError if a weight is missing or misshapen
  */
 export async function compileInference(

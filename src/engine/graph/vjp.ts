@@ -246,6 +246,10 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
 /**
  * Gradients of a scalar with respect to `targets`, in their order. A target that does not influence the scalar gets zeros.
  *
+ *     const x = input('x', [3]);
+ *     const [slope] = gradients(mean(square(x)), [x]);
+ *     console.log(formatGraph(graphOf({ slope: slope! })));
+ *
  * @throws ShapeError if `output` is not a scalar, or a path to a target leads through what has no gradient
  */
 export function gradients(output: Tensor, targets: readonly Tensor[]): Tensor[] {

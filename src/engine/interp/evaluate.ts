@@ -82,6 +82,9 @@ export const EVALUATE: { readonly [O in Exclude<OpName, Fed>]: EvaluateRule<O> }
 /**
  * The outputs of a graph by name.
  *
+ *     const graph = graphOf({ y: square(input('x', [2])) });
+ *     console.log(evaluate(graph, new Map([['x', tensorOf('f32', [2], [3, 4])]])).get('y'));
+ *
  * @param feeds - a value for every input and parameter by name. Their dtype may differ from the declared one: float64
  * feeds keep digits that float32 would lose, which central differences need.
  * @throws ShapeError if a feed is missing or has another shape than its leaf

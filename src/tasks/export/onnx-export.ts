@@ -82,6 +82,10 @@ const FORMAT = 'udit-onnx-1';
 /**
  * Builds the model. It needs standard operators only (opset 23), with parallel and stacked convolutions merged.
  *
+ *     const sampler = exportOnnx(saved, { what: 'sampler', settings: { steps: 4 } });
+ *     const file = await serialiseExport(sampler, saved.weights, cpuBackend);
+ *     console.log(file.length);
+ *
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxExportOptions): OnnxExport {

@@ -56,6 +56,12 @@ export interface ImageLikelihoods {
 }
 
 /**
+ * The density of images under a flow, which is that of their noise and of the way there.
+ *
+ *     const options = { backend: cpuBackend, solver: { method: 'heun', steps: 3 } } as const;
+ *     const { bitsPerDimension } = await logLikelihood(saved, images, tensorOf('i64', [1], [0]), options);
+ *     console.log(bitsPerDimension[0]);
+ *
  * @param images - `f32[N,C,H,W]` in the model's range, all of them in one batch
  * @param labels - the class of each, [N]
  * @throws ConfigError if the model is no flow; ShapeError if the images are not of its size

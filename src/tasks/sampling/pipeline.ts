@@ -52,6 +52,10 @@ export interface Pipeline {
 /**
  * Compiles a model into what draws pictures from labels and a seed.
  *
+ *     const pipeline = await createPipeline(saved, { backend: cpuBackend, steps: 4 });
+ *     for await (const { pictures } of pipeline.pictures({ labels: [0, 1], seed: 7 })) console.log(pictures.shape);
+ *     await pipeline.release();
+ *
  * @throws ConfigError if the settings do not fit the model or each other, or an autoencoder has nothing to decode
  */
 export async function createPipeline(

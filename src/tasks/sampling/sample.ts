@@ -131,6 +131,11 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
 /**
  * Compiles a model with its weights, guidance and the sampler's update into one step that draws `batchSize` images.
  *
+ *     const sampler = await createSampler(saved, { backend: cpuBackend, steps: 4 });
+ *     const images = await sampler.generate({ labels: [0, 0, 1], seed: 7 });
+ *     await writeSheet('three.png', toPixels(images), { columns: 3 });
+ *     await sampler.release();
+ *
  * @throws ConfigError for an option that does not exist, or settings that do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {

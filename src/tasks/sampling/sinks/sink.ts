@@ -24,6 +24,10 @@ export interface Sink {
 /**
  * Draws what is asked for, and gives each batch to every sink.
  *
+ *     const pipeline = await createPipeline(saved, { backend: cpuBackend, steps: 4 });
+ *     await drawInto(pipeline, { labels: [0, 1], seed: 7 }, [sheetFile('two.png', { rows: 1, columns: 2 })]);
+ *     await pipeline.release();
+ *
  * @returns what each sink made of it, in the order of the sinks
  * @throws what drawing or a sink throws; the sinks are abandoned
  */

@@ -110,6 +110,10 @@ export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath
  * Starts the run in its folder, or continues it there. Waits for another machine that trains it, until that gives no
  * sign of life any more.
  *
+ *     const config = resolveTrainConfig([{ data: { path: 'photos' }, training: { steps: 2000 } }]);
+ *     const plan = await planTraining(config, { observer: {} });
+ *     await trainInFolder(plan, { config, observer: {}, runPath: 'runs/documented', threads: 1, version });
+ *
  * @throws ConfigError if another process of this machine trains it
  */
 export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
