@@ -64,21 +64,25 @@ function endOfName(parts: readonly string[], begin: number, { classNames }: Clas
 const SPELLINGS: readonly ((name: string) => string)[] = [
   (name) => name,
   (name) => name.toLowerCase(),
-  slugOf,
+  askedSlug,
 ];
+
+/** Of a text that asks for a class: -1 is no way to write the name 1. */
+function askedSlug(text: string): string {
+  return /^[-+.]\d/.test(text) ? '' : slugOf(text);
+}
 
 function chooseClass(text: string, classes: ClassList): number {
   const { classNames, numClasses } = classes;
   for (const spelled of SPELLINGS) {
     const meant = spelled(text);
-    // -1 is no way to write the name 1.
-    if (meant === '' || (spelled === slugOf && /^[-+.]\d/.test(text))) continue;
+    if (meant === '') continue;
     const labels = [...classNames.keys()].filter((label) => spelled(classNames[label]!) === meant);
     if (labels.length === 1) return labels[0]!;
     if (labels.length > 1) throw ambiguousClass(text, 'fits', labels, classes);
   }
   if (/^\d+$/.test(text) && Number(text) < numClasses) return Number(text);
-  const slug = slugOf(text);
+  const slug = askedSlug(text);
   const slugs = classNames.map(slugOf);
   const beginning = slug === '' ? [] : [...slugs.keys()].filter((label) => slugs[label]!.startsWith(slug));
   if (beginning.length === 1) return beginning[0]!;
