@@ -140,8 +140,8 @@ test('a scale that is not a number', () => {
   expect(() =>
     chooseSettings('gaussian', PIXELS, { cfgScale: Number.NaN }),
   ).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: sampling: the cfg scale is NaN
-      fix: use a number such as 1.5]
+    [ConfigError: ConfigError: sampling: cfgScale is NaN
+      fix: use a number]
   `);
 });
 

@@ -1,6 +1,7 @@
 /** @file How images are drawn, and the one place that chooses what the user leaves open. */
 import { ConfigError } from '../../core/errors.ts';
 import { toNumbers } from '../../core/host-tensor.ts';
+import { usualSpace } from '../../core/image-space.ts';
 import type { ObjectiveSpec } from '../../diffusion/objectives.ts';
 import { SAMPLERS } from '../../diffusion/samplers.ts';
 import type { SamplingPlan } from '../../diffusion/sampling-plan.ts';
@@ -29,11 +30,9 @@ const DEFAULT_SHIFT = 3;
  */
 export const DEFAULT_BATCH_SIZE = 1;
 
-const MAX_PIXEL_CHANNELS = 3;
-
 /** Are a model's images pixels (grey or RGB), rather than latents? */
 export function drawsPixels({ inChannels }: DenoiserConfig): boolean {
-  return inChannels <= MAX_PIXEL_CHANNELS;
+  return usualSpace(inChannels).kind === 'pixels';
 }
 
 /**
