@@ -1,6 +1,6 @@
 /** @file The programs of examples/ do what they say, on models and data of tiny size. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -54,6 +54,36 @@ test('print-gradient.ts prints a gradient that a small step confirms', async () 
     const slope = (lossOf(weight.with(i, value + step)) - lossOf(weight.with(i, value - step))) / (2 * step);
     expect(gradient[i]).toBeCloseTo(slope, 4);
   });
+});
+
+test('own-sampler.ts draws a row per class', async () => {
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  expect(await example('own-sampler.ts', 'tiny.safetensors', 'ralston.png', '3')).toBe(
+    '6 evaluations of the network: see ralston.png\n',
+  );
+  expect((await sharp(join(folder, 'ralston.png')).metadata()).height).toBeGreaterThan(3 * 96);
+});
+
+test('own-metric.ts compares generated pictures with those of a folder', async () => {
+  await writePhotos(join(folder, 'photos'));
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  const printed = await example('own-metric.ts', 'photos', 'tiny.safetensors', '2');
+  expect(printed).toMatch(/^kernel distance \d\.\d{4}e[+-]\d of 6 generated and 8 real pictures\n$/);
+});
+
+test('likelihood.ts gives bits per dimension of each picture', async () => {
+  await writePhotos(join(folder, 'photos'));
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  const printed = await example('likelihood.ts', 'photos', 'tiny.safetensors', '2');
+  expect(printed.match(/^(cats|dogs)\/\d\.png: \d+\.\d\d bits per dimension$/gm)).toHaveLength(8);
+});
+
+test('each example has at most 60 lines', async () => {
+  const names = (await readdir(join(REPOSITORY, 'examples'))).filter((name) => name.endsWith('.ts'));
+  for (const name of names) {
+    const text = await readFile(join(REPOSITORY, 'examples', name), 'utf8');
+    expect(text.trimEnd().split('\n').length, name).toBeLessThanOrEqual(60);
+  }
 });
 
 /** The example's loss in plain numbers; GELU by its definition as an integral of the normal density. */
