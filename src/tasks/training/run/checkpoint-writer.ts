@@ -45,6 +45,7 @@ export class CheckpointWriter implements LoopListener {
     if (this.written === step) return;
     const { folder, state, card, config, observer } = this.parts;
     const path = folder.checkpointAt(step);
+    await folder.expectHeld();
     await writeSafetensors(path, state.tensors(), cardMetadata(card(step)));
     this.written = step;
     await folder.prune(step, config.logging);

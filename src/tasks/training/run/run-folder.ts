@@ -6,6 +6,7 @@ import { CheckpointError, ConfigError } from '../../../core/errors.ts';
 import { readSafetensors } from '../../../formats/file-node.ts';
 import type { SafetensorsFile } from '../../../formats/safetensors.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
+import type { HeldLock } from '../../../host/files/lock-file-node.ts';
 import { type FolderFailure, makeFolder } from '../../../host/files/make-folder-node.ts';
 import { systemErrorCode } from '../../../host/files/write-error-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
@@ -49,18 +50,29 @@ export const UNWRITABLE: FolderFailure = {
 
 export class RunFolder {
   readonly path: string;
+  private readonly lock: HeldLock | undefined;
 
-  private constructor(path: string) {
+  private constructor(path: string, lock: HeldLock | undefined) {
     this.path = path;
+    this.lock = lock;
   }
 
-  /** Makes the folder if need be and clears away what a killed process left half-written. */
-  static async open(path: string): Promise<RunFolder> {
-    const folder = new RunFolder(path);
+  /**
+   * Makes the folder if need be and clears away what a killed process left half-written.
+   *
+   * @param lock - of the folder, where others may want it
+   */
+  static async open(path: string, lock?: HeldLock): Promise<RunFolder> {
+    const folder = new RunFolder(path, lock);
     const parts = [folder.samples, folder.checkpoints];
     for (const part of parts) await makeFolder(part, UNWRITABLE);
     for (const part of [path, ...parts]) await removeLeftoverTemporaries(part);
     return folder;
+  }
+
+  /** @throws ConfigError if another process has taken the folder, as it may while this one is suspended */
+  async expectHeld(): Promise<void> {
+    await this.lock?.expectHeld();
   }
 
   get samples(): string {

@@ -9,7 +9,7 @@ import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
-import { type LockHolder, withLock } from '../../../host/files/lock-file-node.ts';
+import { type HeldLock, type LockHolder, withLock } from '../../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../../host/files/make-folder-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
@@ -130,14 +130,14 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
     observer.onWarning?.(`process ${processId} of ${host} trains this run: waiting`);
   };
   const lock = { signal, onWait, Failure: ConfigError };
-  return withLock(join(runPath, 'training.lock'), lock, () => trainAlone(plan, options));
+  return withLock(join(runPath, 'training.lock'), lock, (held) => trainAlone(plan, options, held));
 }
 
 /** {@link trainInFolder}, alone in its folder. */
-async function trainAlone(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
+async function trainAlone(plan: TrainingPlan, options: SessionOptions, lock: HeldLock): Promise<RunResult> {
   const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
   const { shards } = config.training;
-  const folder = await RunFolder.open(runPath);
+  const folder = await RunFolder.open(runPath, lock);
   await expectSameData(folder, plan.data, config.data, options.observer);
   await folder.bindConfig(config, version);
   await recordData(folder, plan.data);
