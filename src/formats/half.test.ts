@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bfloatsToFloats, floatsToHalves, HALF_MAX, halvesToFloats } from './half.ts';
+import { bfloatsToFloats, bytesToFloats, floatsToHalves, HALF_MAX, halvesToFloats } from './half.ts';
 
 const ALL_HALVES = Uint16Array.from({ length: 0x10000 }, (_, half) => half);
 
@@ -76,4 +76,31 @@ describe('rounding', () => {
 test('bfloat16 is the upper half of a float', () => {
   const floats = bfloatsToFloats(Uint16Array.of(0x3f80, 0xc040, 0x7f80, 0x0001));
   expect(Array.from(floats)).toEqual([1, -3, Number.POSITIVE_INFINITY, 2 ** -133]);
+});
+
+describe('all 256 bytes as floats', () => {
+  const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+  /** (-1)^sign · 2^(exponent-bias) · (1 + fraction), or 2^(1-bias) · fraction for exponent 0. */
+  const byDefinition = (byte: number, mantissaBits: number, bias: number): number => {
+    const exponent = (byte & 0x7f) >>> mantissaBits;
+    const fraction = (byte & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
+    const magnitude = exponent === 0 ? 2 ** (1 - bias) * fraction : 2 ** (exponent - bias) * (1 + fraction);
+    return byte & 0x80 ? -magnitude : magnitude;
+  };
+
+  test('e4m3fn: the two of largest magnitude are no numbers, and none is infinite', () => {
+    const expected = Array.from(all, (byte) =>
+      (byte & 0x7f) === 0x7f ? Number.NaN : byDefinition(byte, 3, 7),
+    );
+    expect(Array.from(bytesToFloats(all, 'e4m3fn'))).toEqual(expected);
+  });
+
+  test('e5m2: as halves, the largest exponent is that of infinity and of what is no number', () => {
+    const special = (byte: number) =>
+      byte & 3 ? Number.NaN : (byte & 0x80 ? -1 : 1) * Number.POSITIVE_INFINITY;
+    const expected = Array.from(all, (byte) =>
+      (byte & 0x7c) === 0x7c ? special(byte) : byDefinition(byte, 2, 15),
+    );
+    expect(Array.from(bytesToFloats(all, 'e5m2'))).toEqual(expected);
+  });
 });

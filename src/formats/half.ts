@@ -1,4 +1,4 @@
-/** @file IEEE 754 half precision (binary16) and bfloat16 as bit patterns in 16-bit integers. */
+/** @file Floats of 16 and 8 bits as bit patterns in integers: IEEE 754 half precision (binary16), bfloat16, and bytes. */
 
 /** Largest finite half; what rounds beyond it becomes infinite. */
 export const HALF_MAX = 65504;
@@ -27,6 +27,29 @@ export function bfloatsToFloats(bfloats: Uint16Array): Float32Array {
   const bits = new Uint32Array(bfloats.length);
   for (let i = 0; i < bits.length; i++) bits[i] = bfloats[i]! << 16;
   return new Float32Array(bits.buffer);
+}
+
+/**
+ * Floats of one byte (OCP 8-bit floating point, 2023; e8m0fnu of the microscaling formats), by how many bits of exponent
+ * and mantissa they have. "fn": finite, with NaN, without infinities; "u": unsigned.
+ */
+export type SmallFloat = 'e4m3fn' | 'e5m2' | 'e8m0fnu';
+
+const SMALL_FLOAT_VALUES: Readonly<Record<SmallFloat, (byte: number) => number>> = {
+  e4m3fn: (byte) => {
+    const [sign, exponent, mantissa] = [byte & 0x80 ? -1 : 1, (byte >>> 3) & 0xf, byte & 7];
+    if (exponent === 0xf && mantissa === 7) return Number.NaN;
+    return sign * (exponent === 0 ? mantissa * 2 ** -9 : (8 + mantissa) * 2 ** (exponent - 10));
+  },
+  // The upper half of a half.
+  e5m2: (byte) => halvesToFloats(Uint16Array.of(byte << 8))[0]!,
+  e8m0fnu: (byte) => (byte === 0xff ? Number.NaN : 2 ** (byte - 127)),
+};
+
+/** Exact: every float of one byte is a single-precision number. */
+export function bytesToFloats(bytes: Uint8Array, format: SmallFloat): Float32Array<ArrayBuffer> {
+  const table = Float32Array.from({ length: 256 }, (_, byte) => SMALL_FLOAT_VALUES[format](byte));
+  return Float32Array.from(bytes, (byte) => table[byte]!);
 }
 
 /** From the bits of a single-precision number: 8 exponent bits with bias 127 become 5 with bias 15. */

@@ -165,6 +165,53 @@ describe('views', () => {
   });
 });
 
+describe('tensors wherever they are', () => {
+  const state = (name: string): Bytes =>
+    dictInstructions([[name, tensorInstructions({ key: '0', length: 1, shape: [1] })]]);
+  const namesOf = async (...instructions: readonly Bytes[]) => {
+    const pickle = pickleOf(...instructions);
+    return [...(await openBytes(torchArchive({ pickle, storages: { 0: new Uint8Array(4) } }))).infos.keys()];
+  };
+  const object = (attributes: Bytes): Bytes =>
+    joinBytes(op.global('any', 'Class'), op.emptyTuple, op.newObject, attributes, op.build);
+
+  test('deep in dictionaries, lists and objects', async () => {
+    const list = joinBytes(op.emptyList, state('a'), op.append, object(state('b')), op.append);
+    const names = await namesOf(dictInstructions([['callbacks', dictInstructions([['EMA', list]])]]));
+    expect(names).toEqual(['callbacks.EMA.0.a', 'callbacks.EMA.1.b']);
+  });
+
+  test('keys that are floats, as of averages; not the numbers of an optimizer', async () => {
+    const entries = [op.float(0.999), state('a'), op.setItem, op.int(0), state('b'), op.setItem];
+    expect(await namesOf(op.emptyDict, ...entries)).toEqual(['0.999.a']);
+  });
+
+  test('a whole module', async () => {
+    const module = (parameters: Bytes, modules: Bytes): Bytes =>
+      object(
+        dictInstructions([
+          ['training', op.yes],
+          ['_parameters', parameters],
+          ['_buffers', op.emptyDict],
+          ['_modules', modules],
+        ]),
+      );
+    const inner = module(state('weight'), op.emptyDict);
+    expect(await namesOf(module(state('scale'), dictInstructions([['proj', inner]])))).toEqual([
+      'scale',
+      'proj.weight',
+    ]);
+  });
+
+  test('an object that holds itself', async () => {
+    const itself = [op.duplicate, op.put(1), op.pop];
+    const entries = [op.emptyDict, op.text('self'), op.get(1), op.setItem, op.build];
+    const weights = [op.text('weights'), state('a'), op.setItem];
+    const made = [op.global('any', 'Class'), op.emptyTuple, op.newObject];
+    expect(await namesOf(...made, ...itself, ...entries, ...weights)).toEqual(['weights.a']);
+  });
+});
+
 describe('refusals', () => {
   test('a function that is no part of a checkpoint', async () => {
     const args = [op.mark, op.text('rm -rf /'), op.tuple];
@@ -173,17 +220,63 @@ describe('refusals', () => {
       "CheckpointError: x.pt: its pickle asks for posix.system, which is refused: through such names a file can run any program
         fix: where you trust the file, load it in PyTorch and save its weights alone, as in torch.save(checkpoint["ema"], path)"
     `);
-    const disguised = archiveWith(op.global('\u001b[2J', 'x'.repeat(100)));
-    expect(await messageOf(openBytes(disguised))).toContain('asks for \\x1b[2J.xxx');
+    const named = archiveWith(op.global('posix', 'system'));
+    expect(await messageOf(openBytes(named))).toContain('there are no named tensors');
+    const disguised = archiveWith(op.global('os', `\u001b[2m${'x'.repeat(100)}`), ...args, op.reduce);
+    expect(await messageOf(openBytes(disguised))).toContain('asks for os.\\x1b[2mxxx');
   });
 
-  test('element types that are not read', async () => {
-    expect(
-      await messageOf(openBytes(archiveWith(op.global('torch', 'ShortStorage')))),
-    ).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: it has tensors of torch.ShortStorage, which are not read
-        fix: convert them in PyTorch to one of DoubleStorage, FloatStorage, HalfStorage, BFloat16Storage, LongStorage, IntStorage, ByteStorage, CharStorage, BoolStorage"
-    `);
+  test.each([
+    ['builtins', 'eval'],
+    ['__builtin__', 'exec'],
+    ['os', 'system'],
+    ['nt', 'system'],
+    ['subprocess', 'Popen'],
+    ['importlib', 'import_module'],
+    ['shutil', 'rmtree'],
+    ['runpy', '_run_code'],
+  ])('a call of %s.%s, by whatever instruction', async (module, name) => {
+    const args = [op.mark, op.text('1'), op.tuple];
+    const called = [op.global(module, name), ...args];
+    const instances: Bytes[][] = [
+      [...called, op.reduce],
+      [...called, op.newObject],
+      [...called, op.emptyDict, [0x92]],
+      [op.mark, op.global(module, name), op.text('1'), [0x6f]],
+      [op.mark, op.text('1'), new TextEncoder().encode(`i${module}\n${name}\n`)],
+    ];
+    for (const instructions of instances) {
+      expect(await messageOf(openBytes(archiveWith(...instructions)))).toContain('can run any program');
+    }
+  });
+
+  test('names without end', async () => {
+    const twice = [
+      op.put(1),
+      op.pop,
+      op.emptyDict,
+      op.text('a'),
+      op.get(1),
+      op.setItem,
+      op.text('b'),
+      op.get(1),
+      op.setItem,
+    ];
+    const tensor = tensorInstructions({ key: '0', length: 1, shape: [1] });
+    const pickle = pickleOf(tensor, ...Array.from({ length: 30 }, () => twice).flat());
+    const file = torchArchive({ pickle, storages: { 0: new Uint8Array(4) } });
+    expect(await messageOf(openBytes(file))).toContain('the names of its tensors have no end');
+  });
+
+  test('a rebuild function within another, ten thousand deep', async () => {
+    const type = op.global('torch._tensor', '_rebuild_from_type_v2');
+    const depth = 10_000;
+    const instructions = [
+      ...Array.from({ length: depth }, () => [op.mark, type, op.none]).flat(),
+      ...Array.from({ length: depth }, () => op.tuple),
+    ];
+    const file = archiveWith(type, ...instructions, op.reduce);
+    expect(await messageOf(openBytes(file))).toContain('no (function, class, arguments)');
   });
 
   test('a tensor that leaves its storage', async () => {
@@ -219,7 +312,7 @@ describe('refusals', () => {
     const pickle = pickleOf(dictInstructions([['a', tensor]]));
     const short = torchArchive({ pickle, storages: { 0: new Uint8Array(23) } });
     expect(await messageOf(openBytes(short))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: storage 0 of 6 elements of F32 takes 24 bytes, but archive/data/0 has 23
+      "CheckpointError: x.pt: storage 0 of float32 takes 24 bytes, but archive/data/0 has 23
         fix: the file is damaged: copy or write it again"
     `);
     const none = torchArchive({ pickle, storages: {} });
@@ -232,7 +325,7 @@ describe('refusals', () => {
       b: { key: '0', length: 5, shape: [5] },
     });
     expect(await messageOf(openBytes(file))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: storage 0 has 6 elements of F32 in one place, 5 of F32 in another
+      "CheckpointError: x.pt: storage 0 has 6 elements of float32 in one place, 5 of float32 in another
         fix: the file is damaged: copy or write it again"
     `);
   });
@@ -292,7 +385,7 @@ describe('refusals', () => {
 
   test('tensors without names', async () => {
     expect(await messageOf(openBytes(archiveWith(op.emptyList)))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: there are no named tensors in it, neither in a state dict nor in a dictionary of some
+      "CheckpointError: x.pt: there are no named tensors in it that can be read, neither in a state dict nor in a dictionary of some
         fix: save the weights of a model: torch.save(model.state_dict(), path)"
     `);
   });

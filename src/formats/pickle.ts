@@ -1,14 +1,21 @@
 /**
- * @file Python's pickle format, protocols 2 to 5, read as data: https://peps.python.org/pep-0307/, pep-3154, pep-0574.
+ * @file Python's pickle format, protocols 0 to 5, read as data: https://peps.python.org/pep-0307/, pep-3154, pep-0574.
  *
  * A pickle is a program for a stack machine, and can call any function of Python. This machine calls none: every global
  * that a pickle names is looked up in a table of the caller, which says what to build instead, or refuses it. Nothing
  * here recurses, and a pickle cannot make more values than the limits below allow.
  */
 import { CheckpointError } from '../core/errors.ts';
+import {
+  decimalFloat,
+  decimalInteger,
+  quotedText,
+  rawUnicodeText,
+  twosComplement,
+} from './pickle-literals.ts';
 import { damaged } from './tensor-file.ts';
 
-/** Lists and tuples are arrays, dictionaries are maps; integers beyond 2^53 are bigints. */
+/** Lists, tuples and sets are arrays, dictionaries are maps; integers beyond 2^53 are bigints. */
 export type PickleValue =
   | null
   | boolean
@@ -41,15 +48,18 @@ export class PickleGlobal extends PickleObject {
   }
 }
 
-/** An object with attributes and nothing else, such as an `argparse.Namespace`. */
+/** An object of any class: what it holds by name, and nothing of what it does. */
 export class PickleRecord extends PickleObject {
   protected readonly kind = 'record';
+  /** Or the name of the function that would have made it. */
   readonly className: string;
-  readonly attributes: PickleDict = new Map();
+  /** Attributes, and the items of what is like a dictionary. */
+  readonly attributes: PickleDict;
 
-  constructor(className: string) {
+  constructor(className: string, attributes: PickleDict = new Map()) {
     super();
     this.className = className;
+    this.attributes = attributes;
   }
 }
 
@@ -60,13 +70,11 @@ export interface PickleHost {
   persistent(id: PickleValue): PickleValue;
 }
 
-/** Instructions of one pickle. PyTorch writes some 50 per tensor. */
+/** Instructions of one pickle, and what their calls copy. PyTorch writes some 50 instructions per tensor. */
 const MAX_INSTRUCTIONS = 2_000_000;
-/** Values waiting on the stack. Python's pickler puts a thousand items there at a time, and a few per level of nesting. */
-const MAX_STACK = 8192;
-/** More than any count or hash takes; longer ones cost time without end. */
-const MAX_INTEGER_BYTES = 64;
 const LATEST_PROTOCOL = 5;
+/** Stands for integers longer than any count or hash takes, which cost time without end. */
+const TOO_LONG = new PickleRecord('builtins.int');
 
 /**
  * Reads the pickle that starts at `begin`. `undefined` when the bytes end before it does.
@@ -102,6 +110,8 @@ class PickleMachine {
   private readonly memo = new Map<number, PickleValue>();
   private readonly view: DataView;
   private position: number;
+  /** Instructions so far, and values that calls copied. */
+  private work = 0;
   private readonly bytes: Uint8Array;
   private readonly host: PickleHost;
   private readonly where: string;
@@ -115,15 +125,17 @@ class PickleMachine {
   }
 
   run(): { value: PickleValue; end: number } {
-    for (let count = 0; count < MAX_INSTRUCTIONS; count++) {
+    for (;;) {
       const opcode = this.unsigned(1);
       if (opcode === 0x2e) return { value: this.pop(), end: this.position }; // '.', STOP
+      this.spend(1);
       this.execute(opcode);
-      if (this.stack.length + this.marks.length > MAX_STACK) {
-        throw this.refused(`more than ${MAX_STACK} values are nested or not yet used`);
-      }
     }
-    throw this.refused(`more than ${MAX_INSTRUCTIONS} instructions`);
+  }
+
+  private spend(work: number): void {
+    this.work += work;
+    if (this.work > MAX_INSTRUCTIONS) throw this.refused(`more than ${MAX_INSTRUCTIONS} instructions`);
   }
 
   /** Names of the instructions are those of Python's `pickletools`. */
@@ -157,10 +169,19 @@ class PickleMachine {
         stack.push(this.unsigned(4) | 0);
         return;
       case 0x8a: // LONG1
-        stack.push(this.integer(this.unsigned(1)));
+        stack.push(twosComplement(this.span(this.unsigned(1))) ?? TOO_LONG);
         return;
       case 0x8b: // LONG4
-        stack.push(this.integer(this.unsigned(4)));
+        stack.push(twosComplement(this.span(this.unsigned(4))) ?? TOO_LONG);
+        return;
+      case 0x49: // 'I', INT, which booleans once were
+        stack.push(this.integerOrBoolean(this.line()));
+        return;
+      case 0x4c: // 'L', LONG
+        stack.push(decimalInteger(this.line()) ?? TOO_LONG);
+        return;
+      case 0x46: // 'F', FLOAT
+        stack.push(this.literal(decimalFloat(this.line()), 'a float'));
         return;
       case 0x47: // 'G', BINFLOAT
         stack.push(this.view.getFloat64(this.take(8)));
@@ -180,6 +201,12 @@ class PickleMachine {
       case 0x54: // 'T', BINSTRING of Python 2
         stack.push(latin1.decode(this.span(this.unsigned(4))));
         return;
+      case 0x53: // 'S', STRING
+        stack.push(this.literal(quotedText(this.line()), 'text'));
+        return;
+      case 0x56: // 'V', UNICODE
+        stack.push(rawUnicodeText(this.line()));
+        return;
       case 0x43: // 'C', SHORT_BINBYTES
         stack.push(this.span(this.unsigned(1)));
         return;
@@ -191,9 +218,10 @@ class PickleMachine {
         stack.push(this.span(this.unsigned(8)));
         return;
 
-      // Tuples, lists, dictionaries
+      // Tuples, lists, sets, dictionaries
       case 0x29: // ')', EMPTY_TUPLE
       case 0x5d: // ']', EMPTY_LIST
+      case 0x8f: // EMPTY_SET
         stack.push([]);
         return;
       case 0x7d: // '}', EMPTY_DICT
@@ -205,12 +233,18 @@ class PickleMachine {
         stack.push(this.popMany(opcode - 0x84));
         return;
       case 0x74: // 't', TUPLE
+      case 0x6c: // 'l', LIST
+      case 0x91: // FROZENSET
         stack.push(this.popToMark());
+        return;
+      case 0x64: // 'd', DICT
+        this.dictionary(this.popToMark());
         return;
       case 0x61: // 'a', APPEND
         this.append(this.popMany(1));
         return;
       case 0x65: // 'e', APPENDS
+      case 0x90: // ADDITEMS
         this.append(this.popToMark());
         return;
       case 0x73: // 's', SETITEM
@@ -232,6 +266,12 @@ class PickleMachine {
         return;
       case 0x32: // '2', DUP
         stack.push(this.top());
+        return;
+      case 0x70: // 'p', PUT
+        this.memo.set(Number(this.line()), this.top());
+        return;
+      case 0x67: // 'g', GET
+        stack.push(this.remembered(Number(this.line())));
         return;
       case 0x71: // 'q', BINPUT
         this.memo.set(this.unsigned(1), this.top());
@@ -256,24 +296,51 @@ class PickleMachine {
       case 0x93: // STACK_GLOBAL
         stack.push(this.stackGlobal());
         return;
+      case 0x82: // EXT1: a number for a global
+      case 0x83: // EXT2
+      case 0x84: // EXT4
+        stack.push(
+          this.host.global(`copyreg.extension_${this.unsigned((1 << (opcode - 0x82)) as 1 | 2 | 4)}`),
+        );
+        return;
       case 0x52: // 'R', REDUCE
       case 0x81: // NEWOBJ
-        this.call();
+        this.call(...(this.popMany(2) as [PickleValue, PickleValue]));
         return;
+      case 0x92: {
+        // NEWOBJ_EX, with keywords
+        const [callee, args] = this.popMany(3) as [PickleValue, PickleValue];
+        this.call(callee, args);
+        return;
+      }
+      case 0x69: // 'i', INST
+        this.call(this.host.global(`${this.line()}.${this.line()}`), this.popToMark());
+        return;
+      case 0x6f: {
+        // 'o', OBJ
+        const [callee = null, ...args] = this.popToMark();
+        this.call(callee, args);
+        return;
+      }
       case 0x62: // 'b', BUILD
         this.setState(this.pop());
         return;
       case 0x51: // 'Q', BINPERSID
         stack.push(this.host.persistent(this.pop()));
         return;
+      case 0x50: // 'P', PERSID
+        stack.push(this.host.persistent(this.line()));
+        return;
       default:
-        throw this.broken(`0x${opcode.toString(16).padStart(2, '0')} is no instruction that PyTorch writes`);
+        throw this.broken(
+          `0x${opcode.toString(16).padStart(2, '0')} is no instruction that stands in a file`,
+        );
     }
   }
 
   private checkProtocol(protocol: number): void {
     if (protocol <= LATEST_PROTOCOL) return;
-    throw this.broken(`pickle protocol ${protocol} is unknown: 2 to ${LATEST_PROTOCOL} are read`);
+    throw this.broken(`pickle protocol ${protocol} is unknown: 0 to ${LATEST_PROTOCOL} are read`);
   }
 
   private stackGlobal(): PickleGlobal {
@@ -282,35 +349,53 @@ class PickleMachine {
     return this.host.global(`${module}.${name}`);
   }
 
-  private call(): void {
-    const [callee, args] = this.popMany(2);
+  private call(callee: PickleValue, args: PickleValue): void {
+    // What an unknown function gave may be called in turn.
+    if (callee instanceof PickleRecord) {
+      this.stack.push(new PickleRecord(callee.className));
+      return;
+    }
     if (!(callee instanceof PickleGlobal)) throw this.broken('what is called is no function');
     if (!Array.isArray(args)) throw this.broken(`the arguments of ${callee.name} are no tuple`);
-    if (callee.call === undefined) throw this.broken(`${callee.name} cannot be called`);
-    this.stack.push(callee.call(args));
+    const made = callee.call?.(args) ?? new PickleRecord(callee.name);
+    this.spend(Array.isArray(made) ? made.length : made instanceof Map ? made.size : 0);
+    this.stack.push(made);
   }
 
+  /** Items of objects have no names, and are let go. */
   private append(items: readonly PickleValue[]): void {
     const list = this.top();
+    if (list instanceof PickleRecord) return;
     if (!Array.isArray(list)) throw this.broken('items are added to what is no list');
     for (const item of items) list.push(item);
   }
 
   private setItems(items: readonly PickleValue[]): void {
-    const dict = this.top();
+    const object = this.top();
+    const dict = object instanceof PickleRecord ? object.attributes : object;
     if (!(dict instanceof Map)) throw this.broken('items are set in what is no dictionary');
     if (items.length % 2 !== 0) throw this.broken('a key has no value');
     for (let i = 0; i < items.length; i += 2) dict.set(items[i]!, items[i + 1]!);
   }
 
-  /** Attributes of a record; those of a dictionary, such as the `_metadata` of a state dict, say nothing about weights. */
+  private dictionary(items: readonly PickleValue[]): void {
+    this.stack.push(new Map());
+    this.setItems(items);
+  }
+
+  /** Attributes of a record. Those of a dictionary (`_metadata` of a state dict) or a tensor say nothing about weights. */
   private setState(state: PickleValue): void {
     const object = this.top();
-    if (object instanceof Map) return;
-    if (!(object instanceof PickleRecord) || !(state instanceof Map)) {
+    if (object instanceof PickleRecord) {
+      // Or a tuple: attributes that have a dictionary, and those that have slots.
+      for (const part of Array.isArray(state) && state.length === 2 ? state : [state]) {
+        if (!(part instanceof Map)) continue;
+        this.spend(part.size);
+        for (const [name, value] of part) object.attributes.set(name, value);
+      }
+    } else if (!(object instanceof PickleObject || object instanceof Map || Array.isArray(object))) {
       throw this.broken('attributes are set in what has none');
     }
-    for (const [name, value] of state) object.attributes.set(name, value);
   }
 
   private remembered(index: number): PickleValue {
@@ -358,14 +443,14 @@ class PickleMachine {
     }
   }
 
-  /** Two's complement, little-endian. */
-  private integer(byteCount: number): number | bigint {
-    if (byteCount > MAX_INTEGER_BYTES) throw this.refused(`an integer of ${byteCount} bytes`);
-    let value = 0n;
-    const bytes = this.span(byteCount);
-    for (let i = byteCount - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!);
-    const signed = BigInt.asIntN(8 * byteCount, value);
-    return Number.isSafeInteger(Number(signed)) ? Number(signed) : signed;
+  private literal<T extends PickleValue>(value: T | undefined, what: string): T {
+    if (value === undefined) throw this.broken(`${what} is written in a way that Python does not`);
+    return value;
+  }
+
+  private integerOrBoolean(line: string): PickleValue {
+    if (line === '00' || line === '01') return line === '01';
+    return decimalInteger(line) ?? TOO_LONG;
   }
 
   private text(byteCount: number): string {
@@ -377,11 +462,11 @@ class PickleMachine {
     }
   }
 
-  /** Up to the next line feed, as names of globals are written. */
+  /** Up to the next line feed, as protocol 0 writes text and all protocols may write names of globals. */
   private line(): string {
     const end = this.bytes.indexOf(0x0a, this.position);
     if (end < 0) throw new EndOfBytes();
-    const line = this.text(end - this.position);
+    const line = latin1.decode(this.span(end - this.position));
     this.position = end + 1;
     return line;
   }

@@ -3,7 +3,8 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CheckpointError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, tensorOf } from '../core/host-tensor.ts';
-import { parseSafetensors, serialiseSafetensors } from './safetensors.ts';
+import { bytesInMemory } from './byte-source.ts';
+import { openSafetensors, parseSafetensors, serialiseSafetensors } from './safetensors.ts';
 
 const REFERENCE_FILE = new URL('../../test/fixtures/safetensors/dtypes.safetensors', import.meta.url);
 
@@ -17,12 +18,12 @@ function concatenate(chunks: readonly Uint8Array[]): Uint8Array {
   return bytes;
 }
 
-/** A file of a given header and `dataBytes` zeros. */
-function fileOf(header: unknown, dataBytes: number): Uint8Array {
+/** A file of a given header and `dataBytes` bytes. */
+function fileOf(header: unknown, dataBytes: number, byte = 0): Uint8Array {
   const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
   const size = new Uint8Array(8);
   new DataView(size.buffer).setBigUint64(0, BigInt(json.length), true);
-  return concatenate([size, json, new Uint8Array(dataBytes)]);
+  return concatenate([size, json, new Uint8Array(dataBytes).fill(byte)]);
 }
 
 const entry = (dtype: string, shape: unknown, begin: number, end: number) => ({
@@ -55,6 +56,51 @@ describe('a file of the reference library', () => {
     shifted.set(bytes);
     expect(parseSafetensors(shifted, 'shifted')).toEqual(parseSafetensors(bytes, 'aligned'));
   });
+});
+
+describe('every element type of the format', () => {
+  const valuesOf = (dtype: string, shape: number[], bytes: number[]) => {
+    const data = Uint8Array.from(bytes);
+    const file = fileOf({ w: entry(dtype, shape, 0, data.length) }, data.length);
+    file.set(data, file.length - data.length);
+    return parseSafetensors(file, 'x').tensors.get('w');
+  };
+
+  test.each<[string, HostTensor, number[]]>([
+    ['I16', tensorOf('i32', [2], [-2, 32767]), [0xfe, 0xff, 0xff, 0x7f]],
+    ['U16', tensorOf('i32', [2], [65534, 1]), [0xfe, 0xff, 1, 0]],
+    ['U32', tensorOf('i64', [1], [2 ** 32 - 2]), [0xfe, 0xff, 0xff, 0xff]],
+    ['U64', hostTensor('i64', [1], BigInt64Array.of(2n ** 63n - 1n)), [...new Array(7).fill(0xff), 0x7f]],
+    ['I8', tensorOf('i8', [2], [-1, 127]), [0xff, 0x7f]],
+    ['F8_E4M3', tensorOf('f32', [5], [1, 448, -448, 2 ** -9, Number.NaN]), [0x38, 0x7e, 0xfe, 1, 0x7f]],
+    [
+      'F8_E5M2',
+      tensorOf('f32', [4], [1, 57344, -(2 ** -16), Number.POSITIVE_INFINITY]),
+      [0x3c, 0x7b, 0x81, 0x7c],
+    ],
+    ['F8_E8M0', tensorOf('f32', [4], [2 ** -127, 1, 2 ** 127, Number.NaN]), [0, 127, 254, 255]],
+  ])('%s', (dtype, tensor, bytes) => {
+    expect(valuesOf(dtype, [...tensor.shape], bytes)).toEqual(tensor);
+  });
+
+  test('elements that are no numbers refuse a file only where they are asked for', async () => {
+    const header = {
+      complex: entry('C64', [2], 0, 16),
+      quarters: entry('F4', [2, 3], 16, 19),
+      sixths: entry('F6_E2M3', [4], 19, 22),
+      newest: entry('X9', [4], 22, 23),
+      w: entry('U8', [1], 23, 24),
+    };
+    const file = await openSafetensors(bytesInMemory(fileOf(header, 24, 7)), 'x');
+    expect([...file.infos.keys()]).toEqual(['w']);
+    expect([...file.unreadable!.keys()]).toEqual(['complex', 'quarters', 'sixths', 'newest']);
+    expect(await file.read('w')).toEqual(tensorOf('u8', [1], [7]));
+  });
+});
+
+test('metadata that are null', () => {
+  const file = fileOf({ __metadata__: null, w: entry('U8', [1], 0, 1) }, 1);
+  expect(parseSafetensors(file, 'x').metadata).toEqual({});
 });
 
 describe('round trip', () => {
@@ -238,10 +284,17 @@ describe('malformed files', () => {
   });
 
   test('an element type that is not supported', () => {
-    expect(message(fileOf({ w: entry('F8_E4M3', [4], 0, 4) }, 4))).toMatchInlineSnapshot(`
-      "CheckpointError: run/x.safetensors: tensor w has the element type F8_E4M3, which is not supported
-        fix: convert it to one of F64, F32, F16, BF16, I64, I32, U8, I8, BOOL"
+    expect(message(fileOf({ w: entry('C64', [1], 0, 8) }, 8))).toMatchInlineSnapshot(`
+      "CheckpointError: run/x.safetensors: tensor w has the element type C64, which is not supported
+        fix: convert it to one of F64, F32, F16, BF16, F8_E4M3, F8_E5M2, F8_E8M0, I64, I32, I16, U64, U32, U16, U8, I8, BOOL"
     `);
+  });
+
+  test('a name that is there twice, with other bytes and in another spelling', () => {
+    const [a, b] = [entry('U8', [2], 0, 2), entry('U8', [2], 2, 4)].map((one) => JSON.stringify(one));
+    for (const again of ['"w"', String.raw`"\u0077"`]) {
+      expect(message(fileOf(`{"w":${a},${again}:${b}}`, 4))).toContain('the header names w twice');
+    }
   });
 
   test('offsets that do not match the shape', () => {
@@ -271,6 +324,13 @@ describe('malformed files', () => {
     expect(message(fileOf({ a: entry('U8', [2], 0, 2) }, 5))).toMatchInlineSnapshot(`
       "CheckpointError: run/x.safetensors: 3 bytes after the last tensor belong to no tensor
         fix: the file is damaged: copy or write it again"
+    `);
+  });
+
+  test('an integer that no signed one of 64 bits holds', () => {
+    expect(message(fileOf({ w: entry('U64', [1], 0, 8) }, 8, 0xff))).toMatchInlineSnapshot(`
+      "CheckpointError: run/x.safetensors: w: it holds 18446744073709551615 at index 0, beyond the integers of 64 bits with a sign
+        fix: save it as another element type"
     `);
   });
 

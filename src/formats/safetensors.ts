@@ -49,9 +49,13 @@ const entrySchema = v.strictObject({
 });
 const metadataSchema = v.record(v.string(), v.string());
 
+/** Bits of elements that are no plain numbers or share bytes; of another type the size is not known. */
+const UNREAD_BITS: Readonly<Record<string, number>> = { C64: 64, F4: 4, F6_E2M3: 6, F6_E3M2: 6 };
+
 interface Entry {
   readonly name: string;
-  readonly dtype: StoredDType;
+  /** {@link StoredDType}, or one that is not read. */
+  readonly dtype: string;
   readonly shape: readonly number[];
   /** Byte offsets from the first value of the file. */
   readonly begin: number;
@@ -75,10 +79,11 @@ export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsF
   const data = bytes.subarray(dataBegin);
   const { entries, metadata } = parseHeader(bytes.subarray(SIZE_BYTES, dataBegin), data.length, where);
   const tensors = new Map(
-    entries.map(({ name, dtype, shape, begin, end }) => [
-      name,
-      storedTensor(dtype, shape, data.subarray(begin, end)),
-    ]),
+    entries.map((entry) => {
+      const { name, shape, begin, end } = entry;
+      if (!isRead(entry)) throw unreadable(entry, where);
+      return [name, storedTensor(entry.dtype, shape, data.subarray(begin, end), `${where}: ${name}`)];
+    }),
   );
   return { tensors, metadata };
 }
@@ -93,14 +98,19 @@ export async function openSafetensors(source: ByteSource, where: string): Promis
   const dataBegin = findData(start, source.size, where);
   const json = await source.read(SIZE_BYTES, dataBegin);
   const { entries, metadata } = parseHeader(json, source.size - dataBegin, where);
-  const byName = new Map(entries.map((entry) => [entry.name, entry]));
+  const read = entries.filter(isRead);
+  const byName = new Map(read.map((entry) => [entry.name, entry]));
   return {
     format: 'safetensors',
     metadata,
-    infos: new Map(entries.map(({ name, dtype, shape }) => [name, { dtype: READ_AS[dtype], shape }])),
+    infos: new Map(read.map(({ name, dtype, shape }) => [name, { dtype: READ_AS[dtype], shape }])),
+    unreadable: new Map(
+      entries.filter((entry) => !isRead(entry)).map(({ name, dtype }) => [name, notRead(dtype)]),
+    ),
     read: async (name) => {
       const { dtype, shape, begin, end } = byName.get(name)!;
-      return storedTensor(dtype, shape, await source.read(dataBegin + begin, dataBegin + end));
+      const bytes = await source.read(dataBegin + begin, dataBegin + end);
+      return storedTensor(dtype, shape, bytes, `${where}: ${name}`);
     },
   };
 }
@@ -169,7 +179,8 @@ function findData(start: Uint8Array, fileBytes: number, where: string): number {
 }
 
 function parseHeader(json: Uint8Array, dataBytes: number, where: string): Header {
-  const { [METADATA_KEY]: metadata = {}, ...rest } = parseJsonObject(json, where);
+  const { [METADATA_KEY]: given, ...rest } = parseJsonObject(json, where);
+  const metadata = given ?? {};
   if (!v.is(metadataSchema, metadata)) {
     throw damaged(where, `${METADATA_KEY} must map text to text`);
   }
@@ -181,15 +192,35 @@ function parseHeader(json: Uint8Array, dataBytes: number, where: string): Header
 
 function parseJsonObject(bytes: Uint8Array, where: string): Record<string, unknown> {
   let header: unknown;
+  let text: string;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    header = JSON.parse(text);
   } catch (cause) {
     throw damaged(where, `the header of ${bytes.length} bytes is not JSON`, cause);
   }
   if (typeof header !== 'object' || header === null || Array.isArray(header)) {
     throw damaged(where, 'the header is JSON, but not an object');
   }
+  const twice = repeatedKey(text);
+  if (twice !== undefined) throw damaged(where, `the header names ${twice} twice`);
   return header as Record<string, unknown>;
+}
+
+/** The first key that an object of objects has twice: of such keys JavaScript keeps the last in silence. */
+function repeatedKey(json: string): string | undefined {
+  const keys = new Set<string>();
+  let depth = 0;
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/gs)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (depth === 1) {
+      const key = JSON.parse(token) as string;
+      if (keys.has(key)) return key;
+      keys.add(key);
+    }
+  }
+  return undefined;
 }
 
 function parseEntry(name: string, value: unknown, where: string): Entry {
@@ -206,22 +237,35 @@ function parseEntry(name: string, value: unknown, where: string): Entry {
     shape,
     data_offsets: [begin, end],
   } = parsed.output;
-  if (!Object.hasOwn(STORED_BYTES, dtype)) {
-    throw new CheckpointError({
-      where,
-      problem: `tensor ${name} has the element type ${dtype}, which is not supported`,
-      fix: `convert it to one of ${Object.keys(STORED_BYTES).join(', ')}`,
-    });
-  }
-  const storedDType = dtype as StoredDType;
-  const byteLength = sizeOf(shape) * STORED_BYTES[storedDType];
-  if (end - begin !== byteLength) {
+  const bits = Object.hasOwn(STORED_BYTES, dtype)
+    ? 8 * STORED_BYTES[dtype as StoredDType]
+    : Object.hasOwn(UNREAD_BITS, dtype)
+      ? UNREAD_BITS[dtype]!
+      : undefined;
+  const byteLength = bits === undefined ? end - begin : Math.ceil((sizeOf(shape) * bits) / 8);
+  if (end - begin !== byteLength || byteLength < 0) {
     throw damaged(
       where,
       `tensor ${name}: ${dtype}${formatShape(shape)} takes ${byteLength} bytes, but has the bytes ${begin} to ${end}`,
     );
   }
-  return { name, dtype: storedDType, shape, begin, end };
+  return { name, dtype, shape, begin, end };
+}
+
+function isRead<E extends Entry>(entry: E): entry is E & { readonly dtype: StoredDType } {
+  return Object.hasOwn(STORED_BYTES, entry.dtype);
+}
+
+function notRead(dtype: string): string {
+  return `has the element type ${dtype}, of those that are not read: convert it to one of ${Object.keys(STORED_BYTES).join(', ')}`;
+}
+
+function unreadable({ name, dtype }: Entry, where: string): CheckpointError {
+  return new CheckpointError({
+    where,
+    problem: `tensor ${name} has the element type ${dtype}, which is not supported`,
+    fix: `convert it to one of ${Object.keys(STORED_BYTES).join(', ')}`,
+  });
 }
 
 /** Entries, sorted by offset, must follow each other without gap or overlap up to the end of the file. */

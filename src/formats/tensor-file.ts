@@ -7,6 +7,10 @@ export interface TensorFile extends TensorSource {
   readonly format: string;
   /** What the file says about itself. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Why a tensor cannot be read, by its name; they are not among `infos`. */
+  readonly unreadable?: ReadonlyMap<string, string>;
+  /** Kinds of objects beside the tensors of which nothing was built. */
+  readonly passedOver?: readonly string[];
 }
 
 /** Weights hardly compress, and are seldom stored once for several names. */

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
   dictInstructions,
+  joinBytes,
   type LegacyParts,
   op,
   pickleOf,
@@ -12,6 +14,7 @@ import { tensorOf } from '../core/host-tensor.ts';
 import { readTensors } from '../core/tensor-source.ts';
 import { bytesInMemory } from './byte-source.ts';
 import { openTensors } from './open.ts';
+import { serialiseSafetensors } from './safetensors.ts';
 import { openTorch } from './torch-file.ts';
 
 const TWO = new Uint8Array(Float32Array.of(1, 2).buffer);
@@ -157,18 +160,64 @@ describe('files before PyTorch 1.6', () => {
     ];
     const strides = [op.mark, op.int(1), op.tuple];
     const metadata = dictInstructions([['neg', op.yes]]);
-    const pickle = pickleOf(
+    const negated = joinBytes(
       op.global('torch._utils', '_rebuild_tensor_v2'),
       op.mark,
       ...[op.mark, ...id, op.tuple, op.persistent, offset, ...shape, ...strides, op.no, op.none, metadata],
       op.tuple,
       op.reduce,
     );
-    expect(await problemOf({ pickle, storages: [['1', 2, TWO]] })).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: a tensor of storage 1 is stored negated or conjugated
-        fix: save it with tensor.resolve_neg().resolve_conj()"
-    `);
+    const plain = tensorInstructions({ key: '1', length: 2, shape: [2] });
+    const pickle = pickleOf(
+      dictInstructions([
+        ['plain', plain],
+        ['negated', negated],
+      ]),
+    );
+    const file = await open({ pickle, storages: [['1', 2, TWO]] });
+    expect([...file.infos.keys()]).toEqual(['plain']);
+    expect(Object.fromEntries(file.unreadable!)).toEqual({
+      negated: 'is stored negated or conjugated: store tensor.resolve_neg().resolve_conj()',
+    });
   });
+});
+
+/** `test/fixtures/torch/protocols`: Python's own pickler over stand-ins of PyTorch's classes. */
+describe('any protocol in both containers, with what scripts keep beside their weights', () => {
+  const names = ['new', 'old'].flatMap((age) => [0, 1, 2, 3, 4, 5].map((protocol) => `${age}-${protocol}`));
+
+  test.each(names)('%s', async (name) => {
+    const url = new URL(`../../test/fixtures/torch/protocols/${name}.pt`, import.meta.url);
+    const file = await openTensors(bytesInMemory(new Uint8Array(readFileSync(url))), 'x.pt');
+    expect(Object.fromEntries(await readTensors(file))).toEqual({
+      'model.weight': tensorOf('f32', [2, 3], [0, 1, 2, 3, 4, 5]),
+      'model.transposed': tensorOf('f32', [3, 2], [0, 3, 1, 4, 2, 5]),
+      'model.bias': tensorOf('i64', [2], [-8, 9]),
+      'model.tagged': tensorOf('f32', [2], [0.5, -0.5]),
+      'model.short': tensorOf('i32', [2], [-1, 32767]),
+      'model.unsigned': tensorOf('i32', [2], [1, 65535]),
+      'model.eighth': tensorOf('f32', [3], [1, 448, -(2 ** -9)]),
+      'averages.0.weight': tensorOf('f32', [2, 3], [0, 1, 2, 3, 4, 5]),
+    });
+    expect(file.metadata).toEqual({ 'args.model': 'DiT-S/2', 'args.seed': '3', 'args.fast': 'false' });
+    expect(Object.fromEntries(file.unreadable!)).toMatchObject({
+      'model.complex': 'is of complex64: store it as float32',
+      'model.sparse': 'is sparse: store tensor.to_dense()',
+      'model.quantised': 'is quantised: store tensor.dequantize()',
+      'args.results': 'is an object of pathlib.PurePosixPath, which is not built',
+    });
+    expect(file.passedOver).toEqual(
+      expect.arrayContaining(['torch.device', 'datetime.datetime', '__main__.Phase']),
+    );
+  });
+});
+
+test('a header of safetensors that begins with the bytes of a pickle', async () => {
+  const tensors = new Map([['a', tensorOf('f32', [1], [1])]]);
+  const padding = 640 - (serialiseSafetensors(tensors, { x: '' })[0]!.length - 8);
+  const bytes = joinBytes(...serialiseSafetensors(tensors, { x: 'x'.repeat(padding) }));
+  expect([...bytes.subarray(0, 2)]).toEqual([0x80, 2]);
+  expect((await openTensors(bytesInMemory(bytes), 'x')).format).toBe('safetensors');
 });
 
 test('a file of another kind', async () => {

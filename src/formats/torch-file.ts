@@ -18,6 +18,8 @@ export interface TorchFile {
   readonly format: string;
   /** What was given to `torch.save`, with a {@link TorchTensor} in the place of each tensor. */
   readonly root: PickleValue;
+  /** Classes and functions of whose results nothing was built. */
+  readonly passedOver: readonly string[];
   /** The values of a tensor of this file, row-major. */
   read(tensor: TorchTensor): Promise<HostTensor>;
 }
@@ -28,12 +30,22 @@ type StorageReader = (storage: TorchStorage, begin: number, end: number) => Prom
 /** The largest that PyTorch writes for the models of today is one of 5 MB. */
 const MAX_PICKLE_BYTES = 2 ** 26;
 
-/** The start of a pickle of protocol 2, which files before PyTorch 1.6 begin with. */
-const PICKLE_START = [0x80, 2];
 const ZIP_START = [0x50, 0x4b, 3, 4];
+/** Bytes at the start of a file that tell what it is. */
+export const TELLING_BYTES = 16;
+const LATEST_PROTOCOL = 5;
+/** The magic number of files before PyTorch 1.6, as pickles of protocols 0 and 1 have it. */
+const MAGIC_TEXT = Array.from('L1195470371', (char) => char.charCodeAt(0));
 
+/** @param start - the first {@link TELLING_BYTES} of the file, or all of it */
 export function startsLikeTorch(start: Uint8Array): boolean {
-  return startsWith(start, ZIP_START) || startsWith(start, PICKLE_START);
+  return startsWith(start, ZIP_START) || startsLikePickle(start);
+}
+
+/** A header of safetensors may begin with the same two bytes; six bytes later its JSON does. */
+function startsLikePickle(start: Uint8Array): boolean {
+  const hasProtocol = start[0] === 0x80 && start[1]! <= LATEST_PROTOCOL && start[8] !== 0x7b;
+  return hasProtocol || startsWith(start, MAGIC_TEXT);
 }
 
 /**
@@ -43,9 +55,9 @@ export function startsLikeTorch(start: Uint8Array): boolean {
  * @throws CheckpointError if it is damaged, asks for more than data, or was not written by `torch.save`
  */
 export async function openTorch(source: ByteSource, where: string): Promise<TorchFile> {
-  const start = await source.read(0, Math.min(source.size, ZIP_START.length));
+  const start = await source.read(0, Math.min(source.size, TELLING_BYTES));
   if (startsWith(start, ZIP_START)) return openArchive(source, where);
-  if (startsWith(start, PICKLE_START)) return openLegacy(source, where);
+  if (startsLikePickle(start)) return openLegacy(source, where);
   throw new CheckpointError({
     where,
     problem: 'not a file of torch.save: it begins neither as a zip archive nor as a pickle',
@@ -75,15 +87,16 @@ async function openArchive(source: ByteSource, where: string): Promise<TorchFile
   return {
     format: 'PyTorch',
     root: pickle.value,
+    passedOver: [...objects.passedOver],
     read: (tensor) =>
-      readTensor(tensor, (storage, ...range) => archive.read(entryName(folder, storage), ...range)),
+      readTensor(tensor, where, (storage, ...range) => archive.read(entryName(folder, storage), ...range)),
   };
 }
 
-/** The one folder of the archive that has a `data.pkl` in it, with a slash at its end. */
+/** The one folder of the archive that has a `data.pkl` in it, with a slash at its end; nothing if it is the topmost. */
 async function findFolder(archive: ZipArchive, where: string): Promise<string> {
   const names = [...archive.entries.keys()];
-  const folder = names.find((name) => /^[^/]+\/data\.pkl$/.test(name))?.slice(0, -'data.pkl'.length);
+  const folder = names.find((name) => /^([^/]+\/)?data\.pkl$/.test(name))?.slice(0, -'data.pkl'.length);
   if (folder === undefined) {
     throw new CheckpointError({
       where,
@@ -100,17 +113,17 @@ async function findFolder(archive: ZipArchive, where: string): Promise<string> {
   }
   const orderName = `${folder}byteorder`;
   const order = archive.entries.has(orderName) ? await archive.read(orderName) : undefined;
-  if (order !== undefined && new TextDecoder().decode(order) !== 'little') throw bigEndian(where);
+  if (order !== undefined && new TextDecoder().decode(order).trim() !== 'little') throw bigEndian(where);
   return folder;
 }
 
 function checkEntry(archive: ZipArchive, folder: string, storage: TorchStorage, where: string): void {
   const entry = archive.entries.get(entryName(folder, storage));
-  if (entry?.size === storageBytes(storage)) return;
+  if (entry?.size === storage.bytes) return;
   const size = entry === undefined ? 'is not there' : `has ${entry.size}`;
   throw damaged(
     where,
-    `storage ${storage.key} of ${storage.length} elements of ${storage.dtype} takes ${storageBytes(storage)} bytes, but ${entryName(folder, storage)} ${size}`,
+    `storage ${storage.key} of ${storage.type} takes ${storage.bytes} bytes, but ${entryName(folder, storage)} ${size}`,
   );
 }
 
@@ -156,7 +169,12 @@ async function openLegacy(source: ByteSource, where: string): Promise<TorchFile>
     const at = begins.get(storage.key)!;
     return source.read(at + begin, at + end);
   };
-  return { format: 'PyTorch before 1.6', root, read: (tensor) => readTensor(tensor, readStorage) };
+  return {
+    format: 'PyTorch before 1.6',
+    root,
+    passedOver: [...objects.passedOver],
+    read: (tensor) => readTensor(tensor, where, readStorage),
+  };
 }
 
 /** Reads pickles that follow one another, none of which says how long it is. */
@@ -203,7 +221,7 @@ async function findStorages(
     const storage = typeof key === 'string' && !begins.has(key) ? storages.get(key) : undefined;
     if (storage === undefined) throw damaged(where, 'its list of storages is not that of its tensors');
     const dataBegin = position + LENGTH_BYTES;
-    const end = dataBegin + storageBytes(storage);
+    const end = dataBegin + storage.bytes;
     if (end > source.size) {
       throw damaged(where, `storage ${storage.key} ends at byte ${end}, but the file has ${source.size}`);
     }
@@ -226,15 +244,16 @@ async function findStorages(
 
 // Tensors
 
-function storageBytes({ dtype, length }: TorchStorage): number {
-  return length * STORED_BYTES[dtype];
-}
-
-async function readTensor(tensor: TorchTensor, readStorage: StorageReader): Promise<HostTensor> {
-  const { storage, offset, shape } = tensor;
-  const elementBytes = STORED_BYTES[storage.dtype];
+async function readTensor(
+  tensor: TorchTensor,
+  where: string,
+  readStorage: StorageReader,
+): Promise<HostTensor> {
+  const { storage, dtype, offset, shape } = tensor;
+  const elementBytes = STORED_BYTES[dtype];
   const span = await readStorage(storage, offset * elementBytes, (offset + tensor.span) * elementBytes);
-  return storedTensor(storage.dtype, shape, isRowMajor(tensor) ? span : gather(tensor, span, elementBytes));
+  const values = isRowMajor(tensor) ? span : gather(tensor, span, elementBytes);
+  return storedTensor(dtype, shape, values, `${where}: storage ${storage.key}`);
 }
 
 /** Axes of length 1 may have any stride. */

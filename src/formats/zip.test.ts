@@ -146,14 +146,14 @@ describe('a damaged directory', () => {
   });
 
   test('an encrypted entry', async () => {
-    expect(await openingProblem(changed(first(DIRECTORY.flags), 1, { bits: 16 }))).toMatchInlineSnapshot(`
+    expect(await readingProblem(changed(first(DIRECTORY.flags), 1, { bits: 16 }))).toMatchInlineSnapshot(`
       "CheckpointError: x.pt: a/first is encrypted
         fix: unpack and pack it without"
     `);
   });
 
   test('another compression', async () => {
-    expect(await openingProblem(changed(first(DIRECTORY.method), 93, { bits: 16 }))).toMatchInlineSnapshot(`
+    expect(await readingProblem(changed(first(DIRECTORY.method), 93, { bits: 16 }))).toMatchInlineSnapshot(`
       "CheckpointError: x.pt: a/first is compressed by method 93: 0 (stored) and 8 (deflated) are read
         fix: unpack and pack it again by one of them"
     `);
@@ -215,6 +215,14 @@ describe('a damaged directory', () => {
         fix: where you trust the file, load it in PyTorch and save it again with each tensor cloned"
     `);
   });
+});
+
+test('a checksum of 0 was never computed, whole, in part or compressed', async () => {
+  for (const level of [0, 6] as const) {
+    const bytes = changed((b) => recordOf(b, 'a/first') + DIRECTORY.crc, 0, { archive: pack(FILES, level) });
+    expect(await (await open(bytes)).read('a/first', 0, 3)).toEqual(FILES['a/first'].subarray(0, 3));
+    expect(await (await open(bytes)).read('a/first')).toEqual(FILES['a/first']);
+  }
 });
 
 describe('a damaged entry', () => {
@@ -293,7 +301,7 @@ describe('a damaged entry', () => {
 
   test('another checksum of compressed content', async () => {
     const archive = pack(FILES, 6);
-    const bytes = changed((b) => recordOf(b, 'a/first') + DIRECTORY.crc, 0, { archive });
-    expect(await readingProblem(bytes)).toContain('the archive says it should be 00000000');
+    const bytes = changed((b) => recordOf(b, 'a/first') + DIRECTORY.crc, 1, { archive });
+    expect(await readingProblem(bytes)).toContain('the archive says it should be 00000001');
   });
 });

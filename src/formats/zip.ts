@@ -30,7 +30,9 @@ export interface ZipEntry {
 }
 
 interface StoredEntry extends ZipEntry {
-  readonly isDeflated: boolean;
+  readonly method: number;
+  readonly isEncrypted: boolean;
+  /** 0: none was computed. */
   readonly crc: number;
   readonly storedSize: number;
   /** Where its own header begins, and where the next entry or the directory does. */
@@ -40,6 +42,8 @@ interface StoredEntry extends ZipEntry {
 
 const MAX_COMMENT_BYTES = 0xffff;
 const FLAG_ENCRYPTED = 1;
+/** PyTorch can leave checksums out, for speed. */
+const NO_CHECKSUM = 0;
 const METHODS = { stored: 0, deflated: 8 } as const;
 
 /** PyTorch's largest checkpoints have some ten thousand entries of about 100 bytes. */
@@ -89,13 +93,34 @@ export class ZipArchive {
    */
   async read(name: string, begin = 0, end = this.entries.get(name)!.size): Promise<Uint8Array> {
     const entry = this.entries.get(name) as StoredEntry;
-    if (entry.isDeflated) return (await this.unpack(entry)).subarray(begin, end);
+    this.expectReadable(entry);
+    if (entry.method === METHODS.deflated) return (await this.unpack(entry)).subarray(begin, end);
     const contentBegin = await this.findContent(entry);
     const isWhole = begin === 0 && end === entry.size;
+    if (entry.crc === NO_CHECKSUM) this.verified.add(name);
     if (!isWhole && !this.verified.has(name)) await this.verifyInPieces(entry, contentBegin);
     const bytes = await this.source.read(contentBegin + begin, contentBegin + end);
     if (isWhole && !this.verified.has(name)) this.verify(entry, this.crc32(bytes));
     return bytes;
+  }
+
+  /** An entry that nobody asks for may be packed in any way. */
+  private expectReadable({ name, method, isEncrypted }: StoredEntry): void {
+    const { where } = this;
+    if (isEncrypted) {
+      throw new CheckpointError({
+        where,
+        problem: `${name} is encrypted`,
+        fix: 'unpack and pack it without',
+      });
+    }
+    if (method !== METHODS.stored && method !== METHODS.deflated) {
+      throw new CheckpointError({
+        where,
+        problem: `${name} is compressed by method ${method}: 0 (stored) and 8 (deflated) are read`,
+        fix: 'unpack and pack it again by one of them',
+      });
+    }
   }
 
   private async verifyInPieces(entry: StoredEntry, contentBegin: number): Promise<void> {
@@ -108,7 +133,7 @@ export class ZipArchive {
   }
 
   private verify({ name, crc }: StoredEntry, actual: number): void {
-    if (actual !== crc) {
+    if (actual !== crc && crc !== NO_CHECKSUM) {
       throw damaged(
         this.where,
         `the checksum of ${name} is ${hex(actual)}, the archive says it should be ${hex(crc)}`,
@@ -159,7 +184,7 @@ export class ZipArchive {
     const view = viewOfBytes(header);
     const isThere =
       view.getUint32(0, true) === LOCAL_SIGNATURE &&
-      view.getUint16(8, true) === (entry.isDeflated ? METHODS.deflated : METHODS.stored) &&
+      view.getUint16(8, true) === entry.method &&
       view.getUint16(26, true) === nameBytes.length &&
       nameBytes.every((byte, i) => byte === header[LOCAL_BYTES + i]);
     if (!isThere) throw this.noHeader(entry);
@@ -279,16 +304,7 @@ function parseEntry(
   where: string,
 ): DirectoryEntry {
   const method = view.getUint16(at + 10, true);
-  if ((view.getUint16(at + 8, true) & FLAG_ENCRYPTED) !== 0) {
-    throw new CheckpointError({ where, problem: `${name} is encrypted`, fix: 'unpack and pack it without' });
-  }
-  if (method !== METHODS.stored && method !== METHODS.deflated) {
-    throw new CheckpointError({
-      where,
-      problem: `${name} is compressed by method ${method}: 0 (stored) and 8 (deflated) are read`,
-      fix: 'unpack and pack it again by one of them',
-    });
-  }
+  const isEncrypted = (view.getUint16(at + 8, true) & FLAG_ENCRYPTED) !== 0;
   const wide = wideNumbers(extra);
   const number = (offset: number): number => {
     const value = view.getUint32(at + offset, true);
@@ -296,11 +312,10 @@ function parseEntry(
   };
   // The extension holds those that did not fit, in this order.
   const [size, storedSize, begin] = [number(24), number(20), number(42)];
-  const isDeflated = method === METHODS.deflated;
-  if (!isDeflated && storedSize !== size) {
+  if (method === METHODS.stored && !isEncrypted && storedSize !== size) {
     throw damaged(where, `${name} is stored as it is, but in ${storedSize} bytes instead of ${size}`);
   }
-  return { name, size, storedSize, begin, isDeflated, crc: view.getUint32(at + 16, true) };
+  return { name, size, storedSize, begin, method, isEncrypted, crc: view.getUint32(at + 16, true) };
 }
 
 /** The 64-bit numbers of the zip64 extension, or none. */

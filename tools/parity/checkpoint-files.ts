@@ -192,7 +192,7 @@ function nestedLists({ dtype, shape, data }: HostTensor): unknown {
 
 /** float32 values, rounded to the element type that a tensor is stored in. */
 function roundedAs(stored: PickleValue, { shape, data }: HostTensor<'f32'>): HostTensor<'f32'> {
-  const dtype = stored instanceof TorchTensor ? stored.storage.dtype : undefined;
+  const dtype = stored instanceof TorchTensor ? stored.dtype : undefined;
   if (dtype === 'F16') return hostTensor('f32', shape, halvesToFloats(floatsToHalves(data)));
   if (dtype === 'BF16') return hostTensor('f32', shape, roundToBfloats(data));
   return hostTensor('f32', shape, data);
