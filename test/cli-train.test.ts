@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readSafetensors } from '../src/formats/file-node.ts';
 import { withLock } from '../src/host/files/lock-file-node.ts';
+import { openModel } from '../src/models/open-node.ts';
 import { readStats } from '../src/tasks/training/run/stats-log.ts';
 import { planTraining } from '../src/tasks/training/run/training-session.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
@@ -25,6 +26,16 @@ afterAll(async () => {
   vi.unstubAllEnvs();
   await rm(root, { recursive: true });
 });
+
+/** Another optimizer, and averages of two kinds. */
+const SGD_FLAGS = [
+  ...['--set', 'optimizer.kind=sgd', '--set', 'optimizer.weightDecay=0.01'],
+  '--set',
+  `averages=${JSON.stringify([
+    { name: 'fast', kind: 'exponential', decay: 0.5, warmup: false },
+    { name: 'wide', kind: 'power', relativeStd: 0.2 },
+  ])}`,
+];
 
 /** Losses may differ in their last digits from one processor to another. */
 const withoutNumbers = (text: string) => text.replaceAll(/\b\d+\.\d{4}\b/g, '#.####');
@@ -128,6 +139,7 @@ describe('a run', () => {
   test.each([
     ['DiT', []],
     ['U-DiT', TINY_UDIT_FLAGS],
+    ['DiT, by another optimizer with two averages,', SGD_FLAGS],
   ])('of a %s in two sessions gives the bytes of one', async (family, flags) => {
     expect(await train(`${family} twice`, ...flags, '--stop-after', '10')).toMatchObject({
       code: 0,
@@ -140,6 +152,26 @@ describe('a run', () => {
     );
     await train(`${family} once`, ...flags);
     await expectSameCheckpoint(20, `${family} twice`, `${family} once`);
+  });
+
+  test('names the buffers of its optimizer and its averages in checkpoints, which can be drawn from', async () => {
+    await train('sgd', ...SGD_FLAGS);
+    const { tensors } = await readSafetensors(checkpointOf('sgd', 20));
+    const groups = new Set([...tensors.keys()].map((name) => name.replace(/x_embedder.*/, '')));
+    expect([...groups].filter((name) => name.endsWith('.') && !name.includes('block'))).toEqual([
+      ...['model.', 'fast.', 'wide.', 'optimizer.momentum_buffer.'],
+    ]);
+    const sourceOf = async (weights?: string) => (await openModel(pathIn('sgd'), { weights })).source;
+    expect([await sourceOf(), await sourceOf('wide'), await sourceOf('model')]).toEqual([
+      'fast',
+      'wide',
+      'model',
+    ]);
+    const fast = (await openModel(pathIn('sgd'))).weights.get('x_embedder.proj.weight')!;
+    expect(fast.data).toEqual(tensors.get('fast.x_embedder.proj.weight')!.data);
+    await expect(sourceOf('ema')).rejects.toThrow(
+      'it has weights model, fast, wide, --weights ema was asked for',
+    );
   });
 
   test('with another seed gives other bytes', async () => {

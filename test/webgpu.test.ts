@@ -23,6 +23,7 @@ import { drawRandomness } from '../src/tasks/training/step/loss-graph.ts';
 import { TrainState } from '../src/tasks/training/step/train-state.ts';
 import { expectClose } from './support/closeness.ts';
 import { randomWeights, tinySpec } from './support/tiny-checkpoint.ts';
+import { tinyConfig } from './support/tiny-training.ts';
 import { findVulkanDriver } from './support/vulkan.ts';
 
 /** Of a whole network; an operation alone agrees to 2e-6. Measured: at most 6e-6. */
@@ -76,7 +77,7 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
     };
     const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
     const gradientsOn = async (backend: Backend) => {
-      const state = TrainState.initial(model, 0);
+      const state = TrainState.initial(model, 0, tinyConfig());
       const parameters = randomWeights(dit, 1);
       state.layout.fill(state.buffers.parameters, parameters);
       const { gradients } = state.buffers;

@@ -22,12 +22,7 @@ export function withModelFlags(command: Command): Command {
   const count = wholeNumber({ from: 1 });
   return command
     .optionsGroup('Which weights, and of which model, where the file leaves it open:')
-    .addOption(
-      new Option('--weights <set>', 'moving average or last weights (default: ema if there is one)').choices([
-        'ema',
-        'model',
-      ]),
-    )
+    .option('--weights <set>', 'ema, model, or the name of another average (default: ema if there is one)')
     .option('--model <preset>', 'model of the weights, as in DiT-XL/2 (default: recognised by their shapes)')
     .option('--num-classes <n>', 'classes it was trained on, if not those of the preset', count)
     .addOption(

@@ -56,7 +56,8 @@ const INTRODUCTION: Introduction = {
     // In so few steps, pictures that keep their places and times around more noise give shapes of the class (LOG.md).
     data: { augment: 'none' },
     objective: { logitMean: -0.5, logitStd: 1.1 },
-    optimizer: { schedule: 'constant', learningRate: 2e-3, emaDecay: 0.995 },
+    optimizer: { schedule: 'constant', learningRate: 2e-3 },
+    averages: [{ name: 'ema', kind: 'exponential', decay: 0.995, warmup: true }],
     training: { steps: 1_000_000 },
     logging: { ckptEvery: 100, evaluateEvery: 1_000_000, sampleEvery: null },
   },

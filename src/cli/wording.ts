@@ -3,7 +3,11 @@ import { relative } from 'node:path';
 import { printable } from '../core/printable.ts';
 import type { SavedModel } from '../models/saved-model.ts';
 
-const WEIGHTS_IN_WORDS = { ema: 'EMA weights', model: 'last weights', unnamed: 'its weights' } as const;
+const WEIGHTS_IN_WORDS = new Map([
+  ['ema', 'EMA weights'],
+  ['model', 'last weights'],
+  ['unnamed', 'its weights'],
+]);
 
 /** Which model of which file: one line, and below it what was found out about a file of another program. */
 export function modelLines(
@@ -12,7 +16,7 @@ export function modelLines(
 ): string {
   const steps = card.step === 0 ? '' : `step ${card.step}, `;
   const lines = [
-    `${card.name}, ${steps}${WEIGHTS_IN_WORDS[source]} (${shortest(path)})`,
+    `${card.name}, ${steps}${WEIGHTS_IN_WORDS.get(source) ?? `average ${source}`} (${shortest(path)})`,
     ...findings.map(([label, text]) => `  ${label.padEnd(7)}  ${printable(text)}`),
   ];
   return `${lines.join('\n')}\n`;

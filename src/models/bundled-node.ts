@@ -7,6 +7,7 @@ import { openTensorFile } from '../formats/file-node.ts';
 import { findCheckpointFile } from './locate-node.ts';
 import { type FoundModel, findModel, type ModelRequest } from './open-model.ts';
 import type { SavedModel, WeightSet, WeightSource } from './saved-model.ts';
+import { ownSets } from './weight-sets.ts';
 
 /** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
 export const BUNDLED_CHECKPOINT = fileURLToPath(
@@ -48,7 +49,7 @@ export async function findCheckpoint(path: string, request: ModelRequest = {}): 
   try {
     const found = findModel(file, path, request);
     if (request.weights !== undefined && found.source !== request.weights) {
-      throw otherWeights(path, found.source, request.weights);
+      throw otherWeights(path, ownSets([...file.infos.keys()], file.metadata), found.source, request.weights);
     }
     return { ...found, close: file.close };
   } catch (error) {
@@ -67,11 +68,17 @@ export async function openCheckpoint(path: string, request: ModelRequest = {}): 
   }
 }
 
-function otherWeights(path: string, source: WeightSource, wanted: WeightSet): CheckpointError {
+function otherWeights(
+  path: string,
+  sets: readonly WeightSet[],
+  source: WeightSource,
+  wanted: WeightSet,
+): CheckpointError {
   const isNamed = source !== 'unnamed';
+  const held = sets.length > 1 ? `weights ${sets.join(', ')}` : `${source} weights only`;
   return new CheckpointError({
     where: path,
-    problem: `it has ${isNamed ? `${source} weights only` : 'one set of weights, without a name'}, --weights ${wanted} was asked for`,
+    problem: `it has ${isNamed ? held : 'one set of weights, without a name'}, --weights ${wanted} was asked for`,
     fix: isNamed ? `use --weights ${source}` : 'leave --weights out',
   });
 }

@@ -12,7 +12,7 @@ import type { TensorFile } from '../formats/tensor-file.ts';
 import { presetSpec } from '../networks/presets.ts';
 import { createModel, type ModelSpec } from '../networks/registry.ts';
 import { findModel, loadModel, type ModelRequest, openSavedModel } from './open-model.ts';
-import { cardMetadata, GROUP_PREFIX } from './saved-model.ts';
+import { cardMetadata, slotPrefix, weightsPrefix } from './saved-model.ts';
 
 const card = tinyCard();
 const weights = randomWeights(card.spec, 1);
@@ -24,9 +24,9 @@ const prefixed = (prefix: string, tensors: TensorMap) =>
 const checkpoint: SafetensorsFile = {
   metadata: cardMetadata(card),
   tensors: new Map([
-    ...prefixed(GROUP_PREFIX.model, weights),
-    ...prefixed(GROUP_PREFIX.ema, average),
-    ...prefixed(GROUP_PREFIX.expAvg, weights),
+    ...prefixed(weightsPrefix('model'), weights),
+    ...prefixed(weightsPrefix('ema'), average),
+    ...prefixed(slotPrefix('exp_avg'), weights),
   ]),
 };
 const first = [...weights.keys()][0]!;

@@ -27,7 +27,7 @@ import {
 import { type ChosenWeights, chooseOwnWeights, chooseWeights } from './weight-sets.ts';
 
 export interface ModelRequest extends PublishedRequest, SparseAttentionRequest {
-  /** Preferred where there are both. Default: `ema`. */
+  /** Preferred where there are several: `model`, `ema`, or the name of another average. Default: an average. */
   readonly weights?: WeightSet | undefined;
 }
 
@@ -70,7 +70,7 @@ export async function loadModel(
 export function openSavedModel(
   { tensors, metadata }: SafetensorsFile,
   where: string,
-  weights: WeightSet = 'ema',
+  weights?: WeightSet,
 ): SavedModel {
   const file = { ...sourceOf(tensors), format: 'safetensors', metadata };
   const { names, ...found } = locate(file, where, { weights });
@@ -88,8 +88,10 @@ interface Located extends Omit<SavedModel, 'weights'> {
 function locate(file: TensorFile, where: string, request: ModelRequest): Located {
   const isOwn = file.metadata.format === FORMAT;
   const allNames = [...file.infos.keys()];
-  const prefer = request.weights ?? 'ema';
-  const chosen = isOwn ? chooseOwnWeights(allNames, prefer, file.metadata) : chooseWeights(allNames, prefer);
+  const { weights } = request;
+  const chosen = isOwn
+    ? chooseOwnWeights(allNames, weights, file.metadata)
+    : chooseWeights(allNames, weights ?? 'ema');
   if (chosen === undefined) throw noModel(file, where);
   const infos = new Map([...chosen.names].map(([name, inFile]) => [name, file.infos.get(inFile)!]));
   const { findings, advice, ...described } = isOwn

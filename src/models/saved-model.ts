@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot';
 import { CheckpointError } from '../core/errors.ts';
-import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
+import type { TensorMap } from '../core/host-tensor.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
 import type { Denoiser } from '../networks/denoisers/denoiser.ts';
@@ -46,19 +46,21 @@ export interface SavedModel {
   readonly findings: readonly (readonly [label: string, text: string])[];
 }
 
-export type WeightSet = 'ema' | 'model';
-/** Files of other programs may hold one set of weights that has no name. */
-export type WeightSource = WeightSet | 'unnamed';
+/** Weights under training are `model`; others are averages of them, by their names, and `ema` is the usual one. */
+export type WeightSet = string;
+/** Files of other programs may hold one set of weights that has no name: `unnamed`. */
+export type WeightSource = WeightSet;
 
 export const FORMAT = 'udit-1';
 
-/** Tensors of a training checkpoint are grouped by prefix; a file of bare keys holds one set of weights. */
-export const GROUP_PREFIX = {
-  model: 'model.',
-  ema: 'ema.',
-  expAvg: 'optimizer.exp_avg.',
-  expAvgSq: 'optimizer.exp_avg_sq.',
-} as const;
+/**
+ * Tensors of a training checkpoint are grouped by prefix, sets of weights by their names; a file of bare keys holds one
+ * set of weights.
+ */
+export const weightsPrefix = (set: WeightSet): string => `${set}.`;
+/** Of a buffer that the optimizer keeps. */
+export const slotPrefix = (slot: string): string => `${OPTIMIZER_GROUP}.${slot}.`;
+export const OPTIMIZER_GROUP = 'optimizer';
 
 type Metadata = Readonly<Record<string, string>>;
 
@@ -118,9 +120,9 @@ export function readCard({ metadata }: { readonly metadata: Metadata }, where: s
   return { ...card, classNames };
 }
 
-/** The tensors under one prefix, without it. */
-export function tensorGroup(tensors: TensorMap, prefix: string): Map<string, HostTensor> {
-  const group = new Map<string, HostTensor>();
+/** The tensors under one prefix, or what is known of them, without it. */
+export function tensorGroup<T>(tensors: ReadonlyMap<string, T>, prefix: string): Map<string, T> {
+  const group = new Map<string, T>();
   for (const [key, tensor] of tensors)
     if (key.startsWith(prefix)) group.set(key.slice(prefix.length), tensor);
   return group;

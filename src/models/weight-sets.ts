@@ -1,5 +1,5 @@
 /** @file The sets of weights in a file of any origin, told apart by what their names begin with. */
-import { GROUP_PREFIX, type WeightSet, type WeightSource } from './saved-model.ts';
+import { OPTIMIZER_GROUP, type WeightSet, type WeightSource, weightsPrefix } from './saved-model.ts';
 
 export interface ChosenWeights {
   readonly source: WeightSource;
@@ -19,7 +19,9 @@ export function chooseWeights(allNames: readonly string[], prefer: WeightSet): C
   const prefixes = allNames
     .filter((name) => name === TELLTALE || name.endsWith(`.${TELLTALE}`))
     .map((name) => name.slice(0, -TELLTALE.length));
-  const isPreferred = (prefix: string): boolean => AVERAGE.test(prefix) === (prefer === 'ema');
+  const isUsual = prefer === 'ema' || prefer === 'model';
+  const isPreferred = (prefix: string): boolean =>
+    isUsual ? AVERAGE.test(prefix) === (prefer === 'ema') : prefix.split('.').includes(prefer);
   const chosen = prefixes.find(isPreferred) ?? prefixes[0];
   if (chosen === undefined) return undefined;
   const others = prefixes.filter((prefix) => prefix !== chosen);
@@ -28,29 +30,48 @@ export function chooseWeights(allNames: readonly string[], prefer: WeightSet): C
     (name) => name.startsWith(chosen) && !inOthers.some((prefix) => name.startsWith(prefix)),
   );
   const lastWeights = others.length > 0 ? 'model' : 'unnamed';
+  const usual = AVERAGE.test(chosen) ? 'ema' : lastWeights;
   return {
-    source: AVERAGE.test(chosen) ? 'ema' : lastWeights,
+    source: !isUsual && isPreferred(chosen) ? prefer : usual,
     names: new Map(members.map((name) => [name.slice(chosen.length), name])),
     others,
   };
 }
 
-/** The same of a checkpoint that udit wrote; a file of bare names may say in its metadata which set it holds. */
+/**
+ * The same of a checkpoint that udit wrote; a file of bare names may say in its metadata which set it holds.
+ *
+ * @param wanted - where it is not there, or undefined, the usual one is chosen
+ */
 export function chooseOwnWeights(
   allNames: readonly string[],
-  prefer: WeightSet,
+  wanted: WeightSet | undefined,
   metadata: Readonly<Record<string, string>>,
 ): ChosenWeights {
-  const prefix = GROUP_PREFIX[prefer];
-  const members = allNames.filter((name) => name.startsWith(prefix));
-  if (members.length > 0) {
-    return {
-      source: prefer,
-      names: new Map(members.map((name) => [name.slice(prefix.length), name])),
-      others: [],
-    };
+  const sets = ownSets(allNames, metadata);
+  if (sets.length === 0) {
+    const source = metadata.weights ?? 'model';
+    return { source, names: new Map(allNames.map((name) => [name, name])), others: [] };
   }
-  const { weights: named } = metadata;
-  const source = named === 'ema' || named === 'unnamed' ? named : 'model';
-  return { source, names: new Map(allNames.map((name) => [name, name])), others: [] };
+  const source = wanted !== undefined && sets.includes(wanted) ? wanted : preferredSet(sets);
+  const prefix = weightsPrefix(source);
+  const members = allNames.filter((name) => name.startsWith(prefix));
+  return { source, names: new Map(members.map((name) => [name.slice(prefix.length), name])), others: [] };
+}
+
+/** The sets of weights in a training checkpoint, in their order; none in a file of bare names. */
+export function ownSets(
+  allNames: readonly string[],
+  { weights }: Readonly<Record<string, string>>,
+): readonly WeightSet[] {
+  const isTraining =
+    weights === undefined && allNames.some((name) => name.startsWith(weightsPrefix('model')));
+  if (!isTraining) return [];
+  const groups = new Set(allNames.map((name) => name.slice(0, name.indexOf('.'))));
+  return [...groups].filter((group) => group !== OPTIMIZER_GROUP);
+}
+
+/** Which of these sets is meant where nobody says: an average, and `ema` before others. */
+export function preferredSet(sets: readonly WeightSet[]): WeightSet {
+  return sets.find((set) => set === 'ema') ?? sets.find((set) => set !== 'model') ?? 'model';
 }

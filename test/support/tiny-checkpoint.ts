@@ -4,7 +4,7 @@ import type { TensorMap } from '../../src/core/host-tensor.ts';
 import { randomKey } from '../../src/core/random.ts';
 import { writeSafetensors } from '../../src/formats/file-node.ts';
 import { serialiseSafetensors } from '../../src/formats/safetensors.ts';
-import { cardMetadata, GROUP_PREFIX, type ModelCard } from '../../src/models/saved-model.ts';
+import { cardMetadata, type ModelCard, weightsPrefix } from '../../src/models/saved-model.ts';
 import type { UDiTConfig } from '../../src/networks/denoisers/udit.ts';
 import { initialise, normalWith } from '../../src/networks/nn/initialise.ts';
 import { presetSpec } from '../../src/networks/presets.ts';
@@ -50,8 +50,8 @@ export function tinyCheckpointBytes(card: ModelCard): Uint8Array {
 
 function tinyTensors({ spec }: ModelCard): TensorMap {
   const groups = [
-    [GROUP_PREFIX.model, 1],
-    [GROUP_PREFIX.ema, 2],
+    [weightsPrefix('model'), 1],
+    [weightsPrefix('ema'), 2],
   ] as const;
   return new Map(
     groups.flatMap(([prefix, seed]) =>

@@ -1,6 +1,6 @@
 /** @file How close a run of training must stay: Adam turns gradients at the level of rounding into whole steps. */
 import { type TensorMap, toNumbers } from '../../src/core/host-tensor.ts';
-import { gradientNorm } from '../../src/tasks/training/optim/adamw.ts';
+import { gradientNorm } from '../../src/tasks/training/optim/clipping.ts';
 import { type Comparison, compareNumbers, misfit } from './comparison.ts';
 
 export interface TrainingTolerance {

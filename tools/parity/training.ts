@@ -4,6 +4,7 @@ import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-t
 import { gaussianObjective } from '../../src/diffusion/gaussian/objective.ts';
 import type { Backend } from '../../src/engine/runtime/session.ts';
 import { createModel } from '../../src/networks/registry.ts';
+import type { TrainConfig } from '../../src/tasks/training/config/train-config.ts';
 import type { LossFeeds } from '../../src/tasks/training/step/loss-graph.ts';
 import { TrainState } from '../../src/tasks/training/step/train-state.ts';
 import { TrainStep } from '../../src/tasks/training/step/train-step.ts';
@@ -81,12 +82,15 @@ async function compareState(
       compareParameters('parameters', layout.views(buffers.parameters), parameters, tolerance),
     );
   }
-  if (ema) comparisons.push(compareParameters('ema', layout.views(buffers.ema), ema, tolerance));
+  if (ema) {
+    const average = layout.views(buffers.averages.get('ema')!);
+    comparisons.push(compareParameters('ema', average, ema, tolerance));
+  }
   if (moments) {
     const [first, second] = [momentsOf(moments, '.exp_avg'), momentsOf(moments, '.exp_avg_sq')];
-    const { expAvg, expAvgSq } = buffers;
-    comparisons.push(...compareGradients('exp_avg', layout.views(expAvg), first, tolerance));
-    comparisons.push(...compareGradients('exp_avg_sq', layout.views(expAvgSq), second, tolerance, first));
+    const ours = (slot: string) => layout.views(buffers.slots.get(slot)!);
+    comparisons.push(...compareGradients('exp_avg', ours('exp_avg'), first, tolerance));
+    comparisons.push(...compareGradients('exp_avg_sq', ours('exp_avg_sq'), second, tolerance, first));
   }
   const absent = Object.entries({ parameters, ema, moments }).filter(([, tensors]) => tensors === undefined);
   return { comparisons, notCompared: absent.map(([name]) => `${name} (no such file)`) };
@@ -101,45 +105,41 @@ function momentsOf(moments: TensorMap, ending: string): TensorMap {
 /** The training step of `udit train`, set to the recorded initial parameters. */
 async function startRun(
   fixture: Fixture,
-  { config, optimizer, ema_decay, steps }: Json,
+  { config: reference, optimizer, ema_decay, steps }: Json,
   batches: TensorMap,
   backend: Backend,
 ): Promise<{ readonly state: TrainState; readonly trainStep: TrainStep }> {
-  const model = createModel(specOfReference(config, fixture.name));
+  const model = createModel(specOfReference(reference, fixture.name));
   const initial = weightsOf(model, await readBeside(fixture, 'init.safetensors'), 'init.safetensors');
-  const state = TrainState.initial(model, 0);
-  state.layout.fill(state.buffers.parameters, initial);
-  state.layout.fill(state.buffers.ema, initial);
+  const config: Pick<TrainConfig, 'optimizer' | 'averages' | 'training'> = {
+    optimizer: {
+      kind: 'adamw',
+      learningRate: optimizer.lr,
+      schedule: 'constant',
+      warmupSteps: 0,
+      weightDecay: optimizer.weight_decay,
+      beta1: optimizer.betas[0],
+      beta2: optimizer.betas[1],
+      eps: optimizer.eps,
+      clipNorm: null,
+    },
+    averages: [{ name: 'ema', kind: 'exponential', decay: ema_decay, warmup: false }],
+    training: {
+      steps,
+      batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!,
+      shards: 1,
+      initFrom: null,
+      seed: 0,
+    },
+  };
+  const state = TrainState.initial(model, 0, config);
+  for (const buffer of [state.buffers.parameters, ...state.buffers.averages.values()]) {
+    state.layout.fill(buffer, initial);
+  }
   const objective = gaussianObjective({
     variance: model.config.learnSigma ? 'learned-range' : 'fixed-large',
   });
-  const trainStep = await TrainStep.compile(
-    model,
-    objective,
-    state,
-    {
-      optimizer: {
-        learningRate: optimizer.lr,
-        schedule: 'constant',
-        warmupSteps: 0,
-        weightDecay: optimizer.weight_decay,
-        beta1: optimizer.betas[0],
-        beta2: optimizer.betas[1],
-        eps: optimizer.eps,
-        clipNorm: null,
-        emaDecay: ema_decay,
-        emaWarmup: false,
-      },
-      training: {
-        steps,
-        batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!,
-        shards: 1,
-        initFrom: null,
-        seed: 0,
-      },
-    },
-    backend,
-  );
+  const trainStep = await TrainStep.compile(model, objective, state, config, backend);
   return { state, trainStep };
 }
 

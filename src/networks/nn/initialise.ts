@@ -2,7 +2,7 @@
 import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
 import { fold, normal, type RandomKey, uniform } from '../../core/random.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
-import type { Module } from './module.ts';
+import type { Module, Parameter } from './module.ts';
 
 export type Initialiser = (shape: Shape, key: RandomKey) => Float32Array;
 
@@ -37,9 +37,16 @@ function uniformWithin(bound: number, shape: Shape, key: RandomKey): Float32Arra
 
 /** Draws every parameter of a model; each has its own key, so adding one does not change the others. */
 export function initialise(model: Module, rule: InitRule, key: RandomKey): TensorMap {
-  const values = new Map<string, HostTensor>();
-  for (const { name, shape } of model.parameters()) {
-    values.set(name, hostTensor('f32', shape, rule(name, shape)(shape, fold(key, name))));
+  return new Map(initialValues(model.parameters(), rule, key));
+}
+
+/** The same for some of its parameters, drawn one after another as they are asked for. */
+export function* initialValues(
+  parameters: Iterable<Parameter>,
+  rule: InitRule,
+  key: RandomKey,
+): Generator<readonly [name: string, value: HostTensor<'f32'>]> {
+  for (const { name, shape } of parameters) {
+    yield [name, hostTensor('f32', shape, rule(name, shape)(shape, fold(key, name)))];
   }
-  return values;
 }

@@ -129,10 +129,10 @@ async function trainWork(model: Denoiser, setting: Setting): Promise<Work> {
     { model: { preset }, training: { steps: 1_000_000, batchSize, shards } },
   ]);
   const objective = createObjective(config.objective);
-  const state = TrainState.initial(model, 0);
+  const state = TrainState.initial(model, 0, config);
   const weights = nonzeroWeights(model);
   state.layout.fill(state.buffers.parameters, weights);
-  state.layout.fill(state.buffers.ema, weights);
+  for (const average of state.buffers.averages.values()) state.layout.fill(average, weights);
   const options = { ...compileOptions(setting), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
   const { loaded: step, loadSeconds } = await timedLoad(() =>
     TrainStep.compile(model, objective, state, config, backend, options),

@@ -6,13 +6,14 @@ const recipe = (preset: string) => resolveTrainConfig([layerOf('model.preset', p
 
 test('models of the papers are trained as in the papers', () => {
   for (const preset of ['U-DiT-S', 'U-DiT-L', 'DiT-XL/2']) {
-    const { objective, optimizer, training } = recipe(preset);
+    const { objective, optimizer, averages, training } = recipe(preset);
     expect(objective).toEqual({ kind: 'gaussian' });
     expect(training).toEqual({ steps: 400_000, batchSize: 256, shards: 2, initFrom: null, seed: 0 });
-    expect(optimizer).toMatchObject({
-      ...{ learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, weightDecay: 0, clipNorm: null },
-      ...{ emaDecay: 0.9999, emaWarmup: false },
+    expect(optimizer).toEqual({
+      ...{ kind: 'adamw', learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, clipNorm: null },
+      ...{ weightDecay: 0, beta1: 0.9, beta2: 0.999, eps: 1e-8 },
     });
+    expect(averages).toEqual([{ name: 'ema', kind: 'exponential', decay: 0.9999, warmup: false }]);
   }
 });
 
@@ -24,9 +25,19 @@ test('SiT predicts velocities at uniform times, which reach its network as they 
 });
 
 test('the laptop model predicts velocities at logit-normal times', () => {
-  const { objective, optimizer } = recipe('U-DiT-XS');
+  const { objective, optimizer, averages } = recipe('U-DiT-XS');
   expect(objective).toMatchObject({ kind: 'flow', timeDistribution: 'logit-normal' });
-  expect(optimizer).toMatchObject({ schedule: 'cosine', clipNorm: 1, emaWarmup: true });
+  expect(optimizer).toMatchObject({ kind: 'adamw', schedule: 'cosine', clipNorm: 1 });
+  expect(averages).toEqual([{ name: 'ema', kind: 'exponential', decay: 0.9995, warmup: true }]);
+});
+
+test('another optimizer has the schedule of the recipe, and a learning rate of its own', () => {
+  const { optimizer, averages } = resolveTrainConfig([layerOf('optimizer.kind', 'sgd')]);
+  expect(optimizer).toEqual({
+    ...{ kind: 'sgd', schedule: 'cosine', warmupSteps: 100, clipNorm: 1 },
+    ...{ learningRate: 0.01, weightDecay: 0, momentum: 0.9, nesterov: false },
+  });
+  expect(averages).toEqual(recipe('U-DiT-XS').averages);
 });
 
 test('pictures with transparency are on white, but for models of the papers, which are given hidden colours', () => {

@@ -1,5 +1,6 @@
 /** @file What a run does where nothing else is said: the paper's settings for the paper's models, others on a laptop. */
 import type { DataKind } from '../../../data/datasets/data-config.ts';
+import { OPTIMIZER_DEFAULTS, type OptimizerKind } from '../optim/optimizers.ts';
 import type { ConfigLayer } from './config-layer.ts';
 
 const LAPTOP_PRESET = 'U-DiT-XS';
@@ -14,18 +15,8 @@ const PAPER_RECIPE = {
     folder: { ...SHARED_DATA, augment: 'flip', background: 'drop', strict: false },
   },
   objective: { kind: 'gaussian' },
-  optimizer: {
-    learningRate: 1e-4,
-    schedule: 'constant',
-    warmupSteps: 0,
-    weightDecay: 0,
-    beta1: 0.9,
-    beta2: 0.999,
-    eps: 1e-8,
-    clipNorm: null,
-    emaDecay: 0.9999,
-    emaWarmup: false,
-  },
+  optimizer: { kind: 'adamw', learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, clipNorm: null },
+  averages: [{ name: 'ema', kind: 'exponential', decay: 0.9999, warmup: false }],
   training: { steps: 400_000, batchSize: 256, initFrom: null, seed: 0 },
   logging: {
     logEvery: 100,
@@ -54,15 +45,8 @@ const LAPTOP_RECIPE = {
     folder: { ...SHARED_DATA, augment: 'flip', background: 'white', strict: false },
   },
   objective: { kind: 'flow', timeDistribution: 'logit-normal', timeScale: 1000 },
-  optimizer: {
-    ...PAPER_RECIPE.optimizer,
-    learningRate: 1e-3,
-    schedule: 'cosine',
-    warmupSteps: 100,
-    clipNorm: 1,
-    emaDecay: 0.9995,
-    emaWarmup: true,
-  },
+  optimizer: { kind: 'adamw', learningRate: 1e-3, schedule: 'cosine', warmupSteps: 100, clipNorm: 1 },
+  averages: [{ name: 'ema', kind: 'exponential', decay: 0.9995, warmup: true }],
   training: { steps: 10_000, batchSize: 16, initFrom: null, seed: 0 },
   logging: {
     logEvery: 10,
@@ -84,8 +68,16 @@ export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
     ...recipe,
     model: { preset },
     data: { kind, ...recipe.data[kind as DataKind] },
+    optimizer: optimizerOf(recipe.optimizer, given),
     training: { ...recipe.training, shards },
   };
+}
+
+/** Another optimizer than the recipe's needs a learning rate of its own; the schedule suits all. */
+function optimizerOf(recipe: (typeof PAPER_RECIPE | typeof LAPTOP_RECIPE)['optimizer'], given: ConfigLayer) {
+  const kind = String((given.optimizer as ConfigLayer | undefined)?.kind ?? recipe.kind);
+  const defaults = OPTIMIZER_DEFAULTS[kind as OptimizerKind] as object | undefined;
+  return { ...recipe, ...defaults, kind };
 }
 
 function recipeOf(preset: string) {

@@ -3,31 +3,19 @@ import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { expectedValue, isMissingKey, isUnknownKey } from '../../../core/config-issue.ts';
 import { ConfigError } from '../../../core/errors.ts';
-import { count, countOrOff, fraction, positive } from '../../../core/values.ts';
+import { count, countOrOff } from '../../../core/values.ts';
 import { dataSchema } from '../../../data/datasets/data-config.ts';
 import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
 import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import type { Family } from '../../../networks/registry.ts';
+import { averagesSchema } from '../optim/averages.ts';
+import { optimizerSchema } from '../optim/optimizers.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { withDataKind, withoutIdleOptions } from './earlier-data.ts';
+import { EARLIER_OPTIMIZER_KEYS, separateEma, withEma } from './earlier-ema.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
-
-const optimizerSchema = v.strictObject({
-  learningRate: positive,
-  schedule: v.picklist(['constant', 'cosine']),
-  warmupSteps: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  weightDecay: v.pipe(v.number(), v.minValue(0)),
-  beta1: fraction,
-  beta2: fraction,
-  eps: positive,
-  /** Largest L2 norm of the gradient; null does not clip. */
-  clipNorm: v.nullable(positive),
-  emaDecay: fraction,
-  /** Lets the average follow quickly at first. */
-  emaWarmup: v.boolean(),
-});
 
 const trainingSchema = v.strictObject({
   /** Optimizer updates in all; a cosine schedule ends there. */
@@ -59,6 +47,7 @@ const schemaOf = (family: Family) =>
     data: dataSchema,
     objective: objectiveSchema,
     optimizer: optimizerSchema,
+    averages: averagesSchema,
     training: trainingSchema,
     logging: loggingSchema,
   });
@@ -73,12 +62,12 @@ export type OptimizerConfig = TrainConfig['optimizer'];
  * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
  */
 export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset = 'U-DiT-XS'): TrainConfig {
-  const given = layers.map(withDataKind).reduce<ConfigLayer>(overlay, {});
+  const { given, ema } = separateEma(layers.map(withDataKind));
   const preset = String((isLayer(given.model) ? given.model.preset : undefined) ?? defaultPreset);
   const schema = schemaOf(presetSpec(preset).family);
-  const merged = withoutIdleOptions(overlay(recipeFor(preset, given), given));
+  const merged = withEma(withoutIdleOptions(overlay(recipeFor(preset, given), given)), ema);
   const result = v.safeParse(schema, merged);
-  if (result.success) return expectWholeShards(result.output);
+  if (result.success) return expectDistinctAverages(expectWholeShards(result.output));
   throw configError(result.issues[0], merged, schema);
 }
 
@@ -96,6 +85,17 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
     where: 'configuration: training.shards',
     problem: `a batch of ${batchSize} images cannot be cut into ${shards} equal parts`,
     fix: `use --global-batch-size ${Math.ceil(batchSize / shards) * shards}, or --set training.shards=1`,
+  });
+}
+
+function expectDistinctAverages(config: TrainConfig): TrainConfig {
+  const names = config.averages.map(({ name }) => name);
+  const again = names.find((name, i) => names.indexOf(name) !== i);
+  if (again === undefined) return config;
+  throw new ConfigError({
+    where: 'configuration: averages',
+    problem: `two of ${names.length} are called ${again}`,
+    fix: 'give each a name of its own',
   });
 }
 
@@ -133,29 +133,41 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
 }
 
 /** Which other kind of its section has this key? */
-function kindWithKey([section, name]: readonly string[], { entries }: ConfigSchema): string | undefined {
-  const schema = entries[section as keyof typeof entries];
-  if (schema?.type !== 'variant' || name === undefined) return undefined;
-  return schema.options.find((option) => name in option.entries)?.entries.kind.literal;
+function kindWithKey(path: readonly string[], { entries }: ConfigSchema): string | undefined {
+  const schema = entries[path[0] as keyof typeof entries];
+  if (schema?.type !== 'variant' || path.length !== 2) return undefined;
+  return schema.options.find((option) => path[1]! in option.entries)?.entries.kind.literal;
 }
 
 function kindOf(section: string, config: ConfigLayer): unknown {
   return isLayer(config[section]) ? config[section].kind : undefined;
 }
 
-/** The most similar key of the same section; a key that only lacks its section is given one. */
+/** The most similar key of the same place; a key that only lacks its section is given one. */
 function nearestKey(path: readonly string[], config: ConfigLayer, schema: ConfigSchema): string {
   const name = path.at(-1)!;
   const sections = Object.keys(schema.entries);
-  if (path.length > 1) return `${path[0]}.${closest(name, keysOf(path[0]!, config, schema))}`;
-  const home = sections.find((section) => keysOf(section, config, schema).includes(name));
+  if (path.length > 1) {
+    const place = path.slice(0, -1);
+    return `${place.join('.')}.${closest(name, keysOf(place, config, schema))}`;
+  }
+  const home = sections.find((section) => keysOf([section], config, schema).includes(name));
   return home === undefined ? closest(name, sections) : `${home}.${name}`;
 }
 
-function keysOf(section: string, config: ConfigLayer, { entries }: ConfigSchema): string[] {
-  const schema = entries[section as keyof typeof entries];
+/** Keys of a section, or of an entry of a list in it. */
+function keysOf(
+  [section, index]: readonly string[],
+  config: ConfigLayer,
+  { entries }: ConfigSchema,
+): string[] {
+  const named = entries[section as keyof typeof entries];
+  const isList = named.type === 'array';
+  const schema = isList ? named.item : named;
   if (schema.type !== 'variant') return Object.keys(schema.entries);
-  const kind = kindOf(section, config);
+  const value = isList ? (config[section!] as Readonly<Record<string, unknown>>)[index!] : config[section!];
+  const kind = isLayer(value) ? value.kind : undefined;
   const option = schema.options.find((candidate) => candidate.entries.kind.literal === kind);
-  return Object.keys(option?.entries ?? {});
+  const earlier = section === 'optimizer' ? EARLIER_OPTIMIZER_KEYS : [];
+  return [...Object.keys(option?.entries ?? {}), ...earlier];
 }

@@ -1,6 +1,6 @@
 /**
- * @file Training state in flat buffers: one array each for parameters, gradients, both moments and the average. Sessions
- * read and write views of them, and the optimizer is one loop over memory.
+ * @file Training state in flat buffers: one array each for parameters, gradients, averages and what an optimizer
+ * keeps. Sessions read and write views of them, and the optimizer is one loop over memory.
  */
 import { type HostTensor, hostTensor, type TensorMap } from '../../../core/host-tensor.ts';
 import { type Shape, sizeOf } from '../../../core/shape.ts';
@@ -13,16 +13,22 @@ export interface ParameterSpec {
 /** Where each parameter lies in a flat buffer. */
 export class ParameterLayout {
   readonly size: number;
-  private readonly slots: readonly (ParameterSpec & { readonly offset: number })[];
+  private readonly slots: ReadonlyMap<string, { readonly shape: Shape; readonly offset: number }>;
 
   constructor(parameters: Iterable<ParameterSpec>) {
+    const slots = new Map<string, { readonly shape: Shape; readonly offset: number }>();
     let offset = 0;
-    this.slots = Array.from(parameters, ({ name, shape }) => {
-      const slot = { name, shape, offset };
+    for (const { name, shape } of parameters) {
+      slots.set(name, { shape, offset });
       offset += sizeOf(shape);
-      return slot;
-    });
+    }
+    this.slots = slots;
     this.size = offset;
+  }
+
+  /** In the order of their places. */
+  get names(): readonly string[] {
+    return [...this.slots.keys()];
   }
 
   /** The parameters as tensors that share memory with `buffer`; `rename` gives them other names. */
@@ -31,15 +37,20 @@ export class ParameterLayout {
     rename: (name: string) => string = (name) => name,
   ): Map<string, HostTensor<'f32'>> {
     return new Map(
-      this.slots.map(({ name, shape, offset }) => [
+      Array.from(this.slots, ([name, { shape, offset }]) => [
         rename(name),
         hostTensor('f32', shape, buffer.subarray(offset, offset + sizeOf(shape))),
       ]),
     );
   }
 
+  /** Copies one parameter into a buffer. */
+  put(buffer: Float32Array, name: string, value: HostTensor): void {
+    buffer.set(value.data as Float32Array, this.slots.get(name)!.offset);
+  }
+
   /** Copies named tensors into a buffer. Every parameter must be there with its size. */
   fill(buffer: Float32Array, values: TensorMap): void {
-    for (const { name, offset } of this.slots) buffer.set(values.get(name)!.data as Float32Array, offset);
+    for (const name of this.slots.keys()) this.put(buffer, name, values.get(name)!);
   }
 }

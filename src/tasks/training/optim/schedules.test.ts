@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { emaDecayAt, type LearningRateSchedule, learningRateAt } from './schedules.ts';
+import { type LearningRateSchedule, learningRateAt } from './schedules.ts';
 
 describe('learning rate', () => {
   const constant: LearningRateSchedule = {
@@ -34,24 +34,5 @@ describe('learning rate', () => {
     const all = { ...cosine, warmupSteps: 20 };
     expect(learningRateAt(20, all)).toBe(0.01);
     expect(learningRateAt(21, all)).toBe(0);
-  });
-});
-
-describe('decay of the average', () => {
-  test('without warm-up it is what is configured', () => {
-    expect(emaDecayAt(1, 0.9999, false)).toBe(0.9999);
-  });
-
-  test('with warm-up it follows (1 + step) / (10 + step) up to that', () => {
-    expect(emaDecayAt(1, 0.9, true)).toBe(2 / 11);
-    expect(emaDecayAt(8, 0.9, true)).toBe(0.5);
-    expect(emaDecayAt(80, 0.9, true)).toBe(0.9);
-    expect(emaDecayAt(81, 0.9, true)).toBe(0.9);
-  });
-
-  test('with warm-up no initial value is left over', () => {
-    let weightOfInitial = 1;
-    for (let step = 1; step <= 100; step++) weightOfInitial *= emaDecayAt(step, 0.9999, true);
-    expect(weightOfInitial).toBeLessThan(1e-9);
   });
 });

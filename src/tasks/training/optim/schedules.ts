@@ -1,4 +1,4 @@
-/** @file Learning rates and averaging over the course of a training. Steps count from 1. */
+/** @file Learning rates over the course of a training. Steps count from 1. */
 
 export interface LearningRateSchedule {
   readonly kind: 'constant' | 'cosine';
@@ -17,12 +17,4 @@ export function learningRateAt(step: number, schedule: LearningRateSchedule): nu
   if (kind === 'constant') return learningRate;
   const progress = Math.min(1, (step - warmupSteps) / Math.max(1, totalSteps - warmupSteps));
   return (learningRate * (1 + Math.cos(Math.PI * progress))) / 2;
-}
-
-/**
- * Decay of the moving average at update number `step`. With warm-up it is (1 + step) / (10 + step) until that exceeds
- * `decay`, so that short trainings do not average in their initial values.
- */
-export function emaDecayAt(step: number, decay: number, warmup: boolean): number {
-  return warmup ? Math.min(decay, (1 + step) / (10 + step)) : decay;
 }

@@ -1,12 +1,13 @@
 /** @file Weights that a run starts from instead of random ones: those of a checkpoint of any origin. */
 
-import { readTensors, type TensorInfo } from '../../../core/tensor-source.ts';
+import type { TensorInfo, TensorSource } from '../../../core/tensor-source.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
 import { type ExpectedParameter, fitParameters, isTableOfOtherClasses } from '../../../formats/fit.ts';
 import { findCheckpointFile } from '../../../models/locate-node.ts';
 import { findModel } from '../../../models/open-model.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
-import type { TrainState } from '../step/train-state.ts';
+import type { TrainConfig } from '../config/train-config.ts';
+import { TrainState } from '../step/train-state.ts';
 
 export interface InitialWeights {
   /** The file, and which of its sets of weights is meant. */
@@ -18,29 +19,51 @@ export interface InitialWeights {
 }
 
 /**
- * What a new run of `model` would begin with, or, if its state is given, does begin with: the weights of a checkpoint, by
- * preference the moving average.
+ * What a new run of `model` would begin with: the weights of a checkpoint, by preference the moving average.
  *
  * @param argument - what {@link findCheckpointFile} takes
- * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape; before
- *   anything is changed
+ * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape
  */
+export async function findInitialWeights(argument: string, model: Denoiser): Promise<InitialWeights> {
+  return withInitialWeights(argument, model, async ({ initial }) => initial);
+}
+
+/** The same, and the state of a run that begins so; the parameters that the file has not are initialised. */
 export async function startFromCheckpoint(
   argument: string,
   model: Denoiser,
-  state?: TrainState,
-): Promise<InitialWeights> {
+  seed: number,
+  config: TrainConfig,
+): Promise<{ readonly initial: InitialWeights; readonly state: TrainState }> {
+  return withInitialWeights(argument, model, async ({ initial, weights, taken }) => ({
+    initial,
+    state: await TrainState.startingFrom(weights, taken, model, seed, config),
+  }));
+}
+
+interface MatchedFile {
+  readonly initial: InitialWeights;
+  readonly weights: TensorSource;
+  /** Names of the tensors that the model begins with. */
+  readonly taken: readonly string[];
+}
+
+async function withInitialWeights<T>(
+  argument: string,
+  model: Denoiser,
+  use: (file: MatchedFile) => Promise<T>,
+): Promise<T> {
   const path = await findCheckpointFile(argument);
   const file = await openTensorFile(path);
   try {
     const { weights, source } = findModel(file, path);
     const { taken, fresh } = matchWeights(model, weights.infos, path);
-    state?.startFrom(await readTensors(weights, taken));
-    return {
+    const initial = {
       from: source === 'unnamed' ? path : `${path} (${source})`,
       takenOver: taken.length,
       fresh: [...new Set(fresh.map(moduleOf))],
     };
+    return await use({ initial, weights, taken });
   } finally {
     await file.close();
   }

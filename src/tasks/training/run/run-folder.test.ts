@@ -87,6 +87,7 @@ describe('checkpoints', () => {
       warnings.push(message.replaceAll(root, 'ROOT')),
     );
     expect(latest).toMatchObject({ step: 20, file: { metadata: { step: '20' } } });
+    await latest!.file.close();
     expect(warnings.join('\n')).toMatchInlineSnapshot(
       `"ROOT/runs/mine/checkpoints/step-0000030.safetensors: the file is empty; an earlier checkpoint is used, if there is one"`,
     );
@@ -118,6 +119,7 @@ describe('the configuration of a run', () => {
     ['data.imageSize', 16],
     ['objective.timeScale', 1],
     ['optimizer.learningRate', 0.5],
+    ['averages', []],
     ['training.batchSize', 5],
     ['training.seed', 1],
   ])('another %s is refused', async (key, value) => {
@@ -155,10 +157,14 @@ describe('the configuration of a run', () => {
     beforeEach(async () => {
       await bind(layerOf('data.background', 'drop'));
       const path = join(folder.path, 'config.json');
-      const { data, training, ...rest } = JSON.parse(await readFile(path, 'utf8'));
+      const { data, training, optimizer, averages, ...rest } = JSON.parse(await readFile(path, 'utf8'));
       const { balanceClasses: _, background: __, ...earlierData } = data;
       const { initFrom: ___, ...earlierTraining } = training;
-      await writeFile(path, JSON.stringify({ ...rest, data: earlierData, training: earlierTraining }));
+      const { kind: ____, ...settings } = optimizer;
+      const [{ decay: emaDecay, warmup: emaWarmup }] = averages;
+      const earlier = { data: earlierData, training: earlierTraining };
+      const earlierOptimizer = { ...settings, emaDecay, emaWarmup };
+      await writeFile(path, JSON.stringify({ ...rest, ...earlier, optimizer: earlierOptimizer }));
     });
 
     test('goes on without them', async () => {

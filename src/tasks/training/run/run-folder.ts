@@ -3,8 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError, ConfigError } from '../../../core/errors.ts';
-import { readSafetensors } from '../../../formats/file-node.ts';
-import type { SafetensorsFile } from '../../../formats/safetensors.ts';
+import { type OpenTensorFile, openTensorFile } from '../../../formats/file-node.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import type { HeldLock } from '../../../host/files/lock-file-node.ts';
 import { type FolderFailure, makeFolder } from '../../../host/files/make-folder-node.ts';
@@ -12,20 +11,22 @@ import { systemErrorCode } from '../../../host/files/write-error-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-layer.ts';
 import { withDataKind, withoutIdleOptions } from '../config/earlier-data.ts';
+import { withAverages } from '../config/earlier-ema.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 
 /** Sections of a configuration that decide what is computed; the others may change between sessions of a run. */
-const BINDING_SECTIONS = ['model', 'data', 'objective', 'optimizer'] as const;
+const BINDING_SECTIONS = ['model', 'data', 'objective', 'optimizer', 'averages'] as const;
 
 /** What runs did that were started before there were these options. */
 const EARLIER_DEFAULTS: ConfigLayer = {
   data: { balanceClasses: false, background: 'drop' },
+  optimizer: { kind: 'adamw' },
   training: { initFrom: null },
 };
 
 /** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
 export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
-  return withoutIdleOptions(withDataKind(overlay(EARLIER_DEFAULTS, config)));
+  return withAverages(withoutIdleOptions(withDataKind(overlay(EARLIER_DEFAULTS, config))));
 }
 
 /**
@@ -118,14 +119,14 @@ export class RunFolder {
   }
 
   /**
-   * The latest checkpoint that can be read; damaged ones are reported and passed over.
+   * The latest checkpoint that can be read, to be closed after use; damaged ones are reported and passed over.
    */
   async latestCheckpoint(
     onWarning: (message: string) => void,
-  ): Promise<(CheckpointFile & { readonly file: SafetensorsFile }) | undefined> {
+  ): Promise<(CheckpointFile & { readonly file: OpenTensorFile }) | undefined> {
     for (const checkpoint of (await this.listCheckpoints()).reverse()) {
       try {
-        return { ...checkpoint, file: await readSafetensors(checkpoint.path) };
+        return { ...checkpoint, file: await openTensorFile(checkpoint.path) };
       } catch (error) {
         if (!(error instanceof CheckpointError)) throw error;
         onWarning(`${error.where}: ${error.problem}; an earlier checkpoint is used, if there is one`);

@@ -29,6 +29,7 @@ test('the state is weights, gradients, two moments and the average in four bytes
   const count = countParameters(createModel(modelOfConfig(tinyConfig())).parameters());
   expect(memoryOf(training(4)).state).toBe(5 * 4 * count);
   expect(memoryOf(training(4, 2)).state).toBe(6 * 4 * count);
+  expect(memoryOf(training(4), { optimizer: { kind: 'sgd' }, averages: [] }).state).toBe(3 * 4 * count);
 });
 
 test('a step grows with its batch, however that is cut, and the state does not', () => {
@@ -41,8 +42,8 @@ test('a step grows with its batch, however that is cut, and the state does not',
 test('classes that no memory suffices for', () => {
   expect(refusal(8e9, { model: { numClasses: 1e9 } })).toMatchInlineSnapshot(`
     "ConfigError: training: it needs at least 1.34 TB of memory, there are 8.00 GB
-      weights, gradients, moments, average  1.34 TB
-      a step of 4 images                    12.3 kB
+      weights, gradients, optimizer, averages  1.34 TB
+      a step of 4 images                       12.3 kB
       fix: use fewer parameters: fewer classes or a smaller width"
   `);
 });
@@ -50,8 +51,8 @@ test('classes that no memory suffices for', () => {
 test('a batch that no memory suffices for', () => {
   expect(refusal(8e9, training(1e8))).toMatchInlineSnapshot(`
     "ConfigError: training: it needs at least 307 GB of memory, there are 8.00 GB
-      weights, gradients, moments, average  2.50 MB
-      a step of 100000000 images            307 GB
+      weights, gradients, optimizer, averages  2.50 MB
+      a step of 100000000 images               307 GB
       fix: use a smaller --global-batch-size, --image-size or model"
   `);
 });

@@ -9,22 +9,21 @@ import { memoryLimit } from '../../../host/machine/memory-node.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import type { TrainConfig } from '../config/train-config.ts';
+import { OPTIMIZER_SLOTS } from '../optim/optimizers.ts';
 import { gradientGraph } from '../step/loss-gradients.ts';
 
 /** In bytes. */
 export interface TrainingMemory {
-  /** Weights, gradients, moments and the average. */
+  /** Weights, gradients, averages and what the optimizer keeps. */
   readonly state: number;
   /** Pictures of a step, and what it computes of them. */
   readonly step: number;
 }
 
-/** Weights, their gradients, both moments and the average. */
-const COPIES_OF_PARAMETERS = 5;
 /** Pictures, noise, their mixture and the prediction. */
 const COPIES_OF_PICTURES = 4;
 
-type MemoryConfig = Pick<TrainConfig, 'objective' | 'training'>;
+type MemoryConfig = Pick<TrainConfig, 'objective' | 'optimizer' | 'averages' | 'training'>;
 
 /**
  * An estimate from below, which is all the lower where a step is computed on a GPU, in memory of its own, or where the
@@ -39,8 +38,8 @@ export function trainingMemory(
   const model = createModel(spec);
   const { inChannels, inputSize } = model.config;
   const { batchSize, shards } = config.training;
-  // Each further shard has gradients of its own.
-  const copies = COPIES_OF_PARAMETERS + shards - 1;
+  // Weights, gradients of each shard, and what the optimizer moves along.
+  const copies = 1 + shards + OPTIMIZER_SLOTS[config.optimizer.kind].length + config.averages.length;
   const state = copies * bytesOf(countParameters(model.parameters()));
   const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * inChannels * inputSize ** 2);
   // A graph that is far too large has tables that do not fit themselves.
@@ -63,7 +62,7 @@ export function expectEnoughMemory(
     where: 'training',
     problem: `it needs at least ${formatBytes(state + step)} of memory, there are ${formatBytes(limit)}`,
     facts: [
-      ['weights, gradients, moments, average', formatBytes(state)],
+      ['weights, gradients, optimizer, averages', formatBytes(state)],
       [`a step of ${config.training.batchSize} images`, formatBytes(step)],
     ],
     fix: `use ${state > step ? 'fewer parameters: fewer classes or a smaller width' : 'a smaller --global-batch-size, --image-size or model'}`,

@@ -60,7 +60,7 @@ export async function runTraining(options: RunOptions): Promise<RunResult> {
 
   const decisions = new RunDecisions(training.steps, options);
   const card = (at: number) => cardOf(options, spec, at);
-  const snapshot = (at: number) => ({ card: card(at), model, weights: state.weights('ema') });
+  const snapshot = (at: number) => ({ card: card(at), model, weights: state.preferredWeights() });
   const checkpoints = new CheckpointWriter({ config, folder, state, card, step, observer });
   const evaluator = new RunEvaluator({
     ...{ logging, folder, log, decisions, observer },
@@ -91,15 +91,21 @@ async function startState(
   model: Denoiser,
   { config, folder, observer }: RunOptions,
 ): Promise<{ readonly state: TrainState; readonly step: number }> {
-  const state = TrainState.initial(model, config.training.seed);
   const latest = await folder.latestCheckpoint((message) => observer.onWarning?.(message));
   if (latest !== undefined) {
-    state.restore(latest.file, latest.path, model);
-    observer.onResume?.(latest.step, latest.path);
-    return { state, step: latest.step };
+    const { file, path, step } = latest;
+    try {
+      const state = await TrainState.restored(file, path, model, config);
+      observer.onResume?.(step, path);
+      return { state, step };
+    } finally {
+      await file.close();
+    }
   }
-  const { initFrom } = config.training;
-  if (initFrom !== null) observer.onInitialWeights?.(await startFromCheckpoint(initFrom, model, state));
+  const { initFrom, seed } = config.training;
+  if (initFrom === null) return { state: TrainState.initial(model, seed, config), step: 0 };
+  const { initial, state } = await startFromCheckpoint(initFrom, model, seed, config);
+  observer.onInitialWeights?.(initial);
   return { state, step: 0 };
 }
 

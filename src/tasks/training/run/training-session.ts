@@ -16,7 +16,7 @@ import { countParameters } from '../../../networks/nn/module.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import { modelForData, modelOfConfig } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
-import { type InitialWeights, startFromCheckpoint } from './initial-weights.ts';
+import { findInitialWeights, type InitialWeights } from './initial-weights.ts';
 import { expectSameData, recordData } from './run-data.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
@@ -103,7 +103,7 @@ export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath
   if (latest !== undefined) return { kind: 'checkpoint', ...latest };
   const { initFrom } = config.training;
   if (initFrom === null) return { kind: 'random' };
-  return { kind: 'weights', ...(await startFromCheckpoint(initFrom, createModel(plan.spec))) };
+  return { kind: 'weights', ...(await findInitialWeights(initFrom, createModel(plan.spec))) };
 }
 
 /**

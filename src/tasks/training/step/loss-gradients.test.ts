@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { countingBackend } from '../../../../test/support/counting-backend.ts';
+import { tinyConfig } from '../../../../test/support/tiny-training.ts';
 import { hostTensor } from '../../../core/host-tensor.ts';
 import { normal, randomKey } from '../../../core/random.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
@@ -27,7 +28,7 @@ const batch = {
 const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
 
 async function gradientsWith(shards: number, session: CompileOptions = {}) {
-  const state = TrainState.initial(model, 0);
+  const state = TrainState.initial(model, 0, tinyConfig());
   // Zero-initialised layers would hide most gradients.
   state.buffers.parameters.forEach((value, i, all) => {
     if (value === 0) all[i] = 0.1 * Math.sin(i);
@@ -59,7 +60,7 @@ test('shards in threads give the bytes of shards one after the other', async () 
 
 test('where one shard cannot be compiled, the others are released', async () => {
   const { backend, open, asked } = await countingBackend(2);
-  const state = TrainState.initial(model, 0);
+  const state = TrainState.initial(model, 0, tinyConfig());
   const options = { batchSize: 4, shards: 2, backend, session: {} };
   await expect(
     LossGradients.compile(model, objective, state.layout, state.buffers.gradients, options),

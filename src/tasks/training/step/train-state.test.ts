@@ -1,59 +1,131 @@
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { randomWeights, tinySpec } from '../../../../test/support/tiny-checkpoint.ts';
+import { tinyConfig } from '../../../../test/support/tiny-training.ts';
+import type { HostTensor } from '../../../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../../../core/random.ts';
+import { sourceOf, type TensorSource } from '../../../core/tensor-source.ts';
 import {
   parseSafetensors,
   type SafetensorsFile,
   serialiseSafetensors,
 } from '../../../formats/safetensors.ts';
+import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import type { InitRule } from '../../../networks/nn/initialise.ts';
 import { presetSpec } from '../../../networks/presets.ts';
-import { createModel } from '../../../networks/registry.ts';
+import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import { matchWeights } from '../run/initial-weights.ts';
 import { TrainState } from './train-state.ts';
 
 const model = createModel(tinySpec());
 /** Its positions are frozen. */
-const dit = createModel(
-  presetSpec('DiT-S/4', { width: 24, depth: 1, heads: 2, inputSize: 16, numClasses: 3 }),
-);
+const ditSpec = presetSpec('DiT-S/4', { width: 24, depth: 1, heads: 2, inputSize: 16, numClasses: 3 });
+const dit = createModel(ditSpec);
+
+const config = tinyConfig({
+  averages: [
+    { name: 'ema', kind: 'exponential', decay: 0.9, warmup: false },
+    { name: 'slow', kind: 'power', relativeStd: 0.1 },
+  ],
+});
+const initial = (of: Denoiser, seed: number): TrainState => TrainState.initial(of, seed, config);
 
 /** As a file holds it. */
 function fileOf(state: TrainState): SafetensorsFile {
   return parseSafetensors(Buffer.concat(serialiseSafetensors(state.tensors(), {})), 'file');
 }
 
+const allBuffers = ({ buffers: { parameters, slots, averages } }: TrainState): Float32Array[] => [
+  parameters,
+  ...averages.values(),
+  ...slots.values(),
+];
+
 /** All buffers that a checkpoint holds, as one; arrays of this size are compared by their bytes. */
-function bytesOf({ buffers: { parameters, ema, expAvg, expAvgSq } }: TrainState): Buffer {
-  return Buffer.concat([parameters, ema, expAvg, expAvgSq].map(({ buffer }) => new Uint8Array(buffer)));
+function bytesOf(state: TrainState): Buffer {
+  return Buffer.concat(allBuffers(state).map(({ buffer }) => new Uint8Array(buffer)));
 }
 
-function scramble({ buffers }: TrainState): void {
-  for (const [i, name] of (['parameters', 'ema', 'expAvg', 'expAvgSq'] as const).entries()) {
-    buffers[name].set(normal(fold(randomKey(3), i), buffers[name].length));
+function scramble(state: TrainState): void {
+  for (const [i, buffer] of allBuffers(state).entries()) {
+    buffer.set(normal(fold(randomKey(3), i), buffer.length));
   }
 }
 
-test.each([
-  ['U-DiT', model],
-  ['DiT with frozen positions', dit],
-])('%s: what was saved is restored, to the bit', (_, trained) => {
-  const saved = TrainState.initial(trained, 1);
+/** A model that tells of which parameters initial values are drawn. */
+function counting(spec: ModelSpec): { readonly model: Denoiser; readonly drawn: string[] } {
+  const { initRule: rule } = createModel(spec);
+  const drawn: string[] = [];
+  const initRule: InitRule = (name, shape) => {
+    drawn.push(name);
+    return rule(name, shape);
+  };
+  return { model: Object.defineProperty(createModel(spec), 'initRule', { value: initRule }), drawn };
+}
+
+describe.each([
+  ['U-DiT', tinySpec()],
+  ['DiT with frozen positions', ditSpec],
+])('%s', (_, spec) => {
+  const trained = createModel(spec);
+  const saved = initial(trained, 1);
   scramble(saved);
-  const restored = TrainState.initial(trained, 2);
-  expect(bytesOf(restored).equals(bytesOf(saved))).toBe(false);
-  restored.restore(fileOf(saved), 'file', trained);
-  expect(bytesOf(restored).equals(bytesOf(saved))).toBe(true);
-  expect([...fileOf(restored).tensors.keys()]).toEqual([...fileOf(saved).tensors.keys()]);
+  const { tensors } = fileOf(saved);
+
+  test('what was saved is restored, to the bit', async () => {
+    const restored = await TrainState.restored(sourceOf(tensors), 'file', trained, config);
+    expect(bytesOf(restored).equals(bytesOf(saved))).toBe(true);
+    expect([...fileOf(restored).tensors]).toEqual([...tensors]);
+  });
+
+  test('restoring draws nothing, and has one tensor of the file in memory at a time', async () => {
+    const { model: counted, drawn } = counting(spec);
+    let [reading, most] = [0, 0];
+    const read: string[] = [];
+    const source: TensorSource = {
+      infos: tensors,
+      read: async (name) => {
+        most = Math.max(most, ++reading);
+        await nextTick();
+        read.push(name);
+        reading--;
+        return tensors.get(name)!;
+      },
+    };
+    await TrainState.restored(source, 'file', counted, config);
+    expect(drawn).toEqual([]);
+    expect(most).toBe(1);
+    // Frozen parameters are in each set of weights, and read once.
+    const frozen = [...trained.parameters()].filter((parameter) => parameter.frozen);
+    expect(new Set(read).size).toBe(read.length);
+    expect(read).toHaveLength(tensors.size - 2 * frozen.length);
+  });
+
+  test('a checkpoint is written from the buffers themselves', () => {
+    const buffers = new Set(allBuffers(saved).map(({ buffer }) => buffer));
+    const frozen = [...trained.parameters()].filter((parameter) => parameter.frozen).length;
+    const [, ...chunks] = serialiseSafetensors(saved.tensors(), {});
+    expect(chunks.filter(({ buffer }) => !buffers.has(buffer as ArrayBuffer))).toHaveLength(3 * frozen);
+  });
+});
+
+test('frozen positions are those of the checkpoint', async () => {
+  const { tensors } = fileOf(initial(dit, 1));
+  const positions = tensors.get('model.pos_embed') as HostTensor<'f32'>;
+  const other = { ...positions, data: positions.data.map((value) => value + 1) };
+  const source = sourceOf(new Map([...tensors, ['model.pos_embed', other]]));
+  const restored = await TrainState.restored(source, 'file', dit, config);
+  expect(restored.weights('ema').get('pos_embed')).toEqual(other);
 });
 
 test('initial values depend on the seed alone', () => {
-  const [one, again, other] = [1, 1, 2].map((seed) => bytesOf(TrainState.initial(model, seed)));
+  const [one, again, other] = [1, 1, 2].map((seed) => bytesOf(initial(model, seed)));
   expect(again!.equals(one!)).toBe(true);
   expect(other!.equals(one!)).toBe(false);
 });
 
 test('weights share memory with the state and hold frozen parameters too', () => {
-  const state = TrainState.initial(dit, 1);
+  const state = initial(dit, 1);
   const weights = state.weights('model');
   expect([...weights.keys()].sort()).toEqual([...dit.parameters()].map(({ name }) => name).sort());
   state.buffers.parameters.fill(7);
@@ -62,17 +134,19 @@ test('weights share memory with the state and hold frozen parameters too', () =>
 });
 
 describe('weights of another model', () => {
-  const other = createModel(tinySpec({ numClasses: 5, depth: [1, 1, 2, 1, 1] }));
+  const otherSpec = tinySpec({ numClasses: 5, depth: [1, 1, 2, 1, 1] });
+  const other = createModel(otherSpec);
   const given = randomWeights(tinySpec(), 4);
 
-  test('are taken over as far as there are any, as parameters and as average', () => {
-    const scratch = TrainState.initial(other, 1).weights('model');
-    const state = TrainState.initial(other, 1);
+  test('are taken over as far as there are any, as parameters and as averages; the rest alone is drawn', async () => {
+    const scratch = initial(other, 1).weights('model');
+    const { model: counted, drawn } = counting(otherSpec);
     const { taken, fresh } = matchWeights(other, given, 'file');
-    state.startFrom(new Map(taken.map((name) => [name, given.get(name)!])));
+    const state = await TrainState.startingFrom(sourceOf(given), taken, counted, 1, config);
     const isFresh = (name: string) => name.startsWith('latent.1.') || name.includes('embedding_table');
     expect(fresh).toEqual([...scratch.keys()].filter(isFresh));
-    for (const set of ['model', 'ema'] as const) {
+    expect(drawn).toEqual(fresh);
+    for (const set of ['model', 'ema', 'slow']) {
       for (const [name, { data }] of state.weights(set)) {
         expect(data).toEqual((isFresh(name) ? scratch : given).get(name)!.data);
       }
@@ -83,7 +157,7 @@ describe('weights of another model', () => {
     const larger = createModel(
       presetSpec('DiT-S/4', { width: 24, depth: 1, heads: 2, inputSize: 32, numClasses: 3 }),
     );
-    const { taken, fresh } = matchWeights(larger, TrainState.initial(dit, 2).weights('ema'), 'file');
+    const { taken, fresh } = matchWeights(larger, initial(dit, 2).weights('ema'), 'file');
     expect(fresh).toEqual([]);
     expect(taken).not.toContain('pos_embed');
     expect(taken).toContain('x_embedder.proj.weight');
@@ -95,18 +169,16 @@ describe('weights of another model', () => {
   });
 });
 
-describe('a checkpoint that does not fit', () => {
-  const restoring = (file: SafetensorsFile) => {
-    const state = TrainState.initial(model, 2);
-    const before = bytesOf(state);
-    const restore = () => state.restore(file, 'runs/a/checkpoints/step-0000010.safetensors', model);
-    return { restore, expectUnchanged: () => expect(bytesOf(state).equals(before)).toBe(true) };
+describe('a checkpoint that does not fit is not read', () => {
+  const restoring = ({ tensors }: SafetensorsFile) => {
+    const read = () => expect.fail('a tensor was read');
+    const where = 'runs/a/checkpoints/step-0000010.safetensors';
+    return TrainState.restored({ infos: tensors, read }, where, model, config);
   };
 
-  test('of another width', () => {
+  test('of another width', async () => {
     const wider = createModel(tinySpec({ width: 16 }));
-    const { restore, expectUnchanged } = restoring(fileOf(TrainState.initial(wider, 1)));
-    expect(restore).toThrowErrorMatchingInlineSnapshot(`
+    await expect(restoring(fileOf(initial(wider, 1)))).rejects.toThrowErrorMatchingInlineSnapshot(`
       [CheckpointError: CheckpointError: runs/a/checkpoints/step-0000010.safetensors (model): does not fit the model of this run: 11 keys match, 0 missing, 0 unexpected, 250 misshapen
         misshapen  x_embedder.proj.weight: file [16,3,3,3], model [8,3,3,3]
                    x_embedder.proj.bias: file [16], model [8]
@@ -117,18 +189,17 @@ describe('a checkpoint that does not fit', () => {
                    … and 244 more
         fix: the file is another size of this model: choose the preset and options it was trained with instead of the model of this run]
     `);
-    expectUnchanged();
   });
 
-  test('without the moments, as a model that is not for training', () => {
-    const { tensors, metadata } = fileOf(TrainState.initial(model, 1));
+  test('without the moments, as a model that is not for training', async () => {
+    const { tensors, metadata } = fileOf(initial(model, 1));
     const weights = [...tensors].filter(([name]) => !name.startsWith('optimizer.'));
-    const { restore, expectUnchanged } = restoring({ tensors: new Map(weights), metadata });
-    expect(restore).toThrowErrorMatchingInlineSnapshot(`
-      [CheckpointError: CheckpointError: runs/a/checkpoints/step-0000010.safetensors (expAvg): does not fit the model of this run: 0 keys match, 261 missing, 0 unexpected, 0 misshapen
+    await expect(
+      restoring({ tensors: new Map(weights), metadata }),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [CheckpointError: CheckpointError: runs/a/checkpoints/step-0000010.safetensors (optimizer.exp_avg): does not fit the model of this run: 0 keys match, 261 missing, 0 unexpected, 0 misshapen
         missing  x_embedder.proj.weight   x_embedder.proj.bias   t_embedder_1.mlp.0.weight   t_embedder_1.mlp.0.bias   t_embedder_1.mlp.2.weight   t_embedder_1.mlp.2.bias   … and 255 more
         fix: the file belongs to another kind of model: choose the --model it was trained as]
     `);
-    expectUnchanged();
   });
 });

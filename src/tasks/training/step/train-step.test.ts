@@ -18,7 +18,7 @@ const config = tinyConfig(
 );
 const objective = createObjective(config.objective);
 const model = createModel(modelForData(config, dataset, objective));
-const state = TrainState.initial(model, 0);
+const state = TrainState.initial(model, 0, config);
 
 let trainStep: TrainStep;
 let feeds: LossFeeds;
@@ -43,9 +43,9 @@ test('the result says how large gradient and learning rate were', async () => {
 });
 
 test('a loss that is not finite changes nothing', async () => {
-  const { parameters, expAvg, expAvgSq, ema } = state.buffers;
-  const bytes = () =>
-    Buffer.concat([parameters, expAvg, expAvgSq, ema].map(({ buffer }) => Buffer.from(buffer)));
+  const { parameters, slots, averages } = state.buffers;
+  const all = [parameters, ...slots.values(), ...averages.values()];
+  const bytes = () => Buffer.concat(all.map(({ buffer }) => Buffer.from(buffer)));
   const before = Buffer.from(bytes());
   const noise = { ...feeds.noise, data: feeds.noise.data.map(() => Number.NaN) };
   const { loss } = await trainStep.run(4, { ...feeds, noise });

@@ -1,4 +1,4 @@
-/** @file One optimizer update: loss and gradients of a batch, then AdamW over flat buffers. */
+/** @file One update: loss and gradients of a batch, then the optimizer over flat buffers. */
 
 import type { TensorMap } from '../../../core/host-tensor.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
@@ -6,9 +6,12 @@ import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts
 import type { CompileOptions } from '../../../engine/compile/training.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
-import type { OptimizerConfig, TrainConfig } from '../config/train-config.ts';
-import { adamWStep, clippingScale, gradientNorm } from '../optim/adamw.ts';
-import { emaDecayAt, learningRateAt } from '../optim/schedules.ts';
+import type { TrainConfig } from '../config/train-config.ts';
+import { averageDecayAt } from '../optim/averages.ts';
+import { clippingScale, gradientNorm } from '../optim/clipping.ts';
+import type { Optimizer } from '../optim/optimizer.ts';
+import { createOptimizer } from '../optim/optimizers.ts';
+import { learningRateAt } from '../optim/schedules.ts';
 import { type BatchLoss, LossGradients } from './loss-gradients.ts';
 import type { LossFeeds } from './loss-graph.ts';
 import type { TrainState } from './train-state.ts';
@@ -23,19 +26,21 @@ export function isFiniteStep({ loss, gradientNorm }: Pick<StepResult, 'loss' | '
   return Number.isFinite(loss) && Number.isFinite(gradientNorm);
 }
 
-type StepConfig = Pick<TrainConfig, 'optimizer' | 'training'>;
+type StepConfig = Pick<TrainConfig, 'optimizer' | 'averages' | 'training'>;
 
 /** A compiled training step bound to the state it updates. */
 export class TrainStep {
   private readonly lossGradients: LossGradients;
   private readonly state: TrainState;
   private readonly config: StepConfig;
+  private readonly optimizer: Optimizer;
   private readonly parameters: TensorMap;
 
   private constructor(lossGradients: LossGradients, state: TrainState, config: StepConfig) {
     this.lossGradients = lossGradients;
     this.state = state;
     this.config = config;
+    this.optimizer = createOptimizer(config.optimizer, config.averages.length);
     this.parameters = state.weights('model');
   }
 
@@ -64,16 +69,17 @@ export class TrainStep {
     const schedule = { ...optimizer, kind: optimizer.schedule, totalSteps: training.steps };
     const learningRate = learningRateAt(step, schedule);
     const result = { ...batchLoss, gradientNorm: norm, learningRate };
-    if (isFiniteStep(result)) this.update(step, learningRate, norm, optimizer);
+    if (isFiniteStep(result)) this.update(step, learningRate, norm);
     return result;
   }
 
-  private update(step: number, learningRate: number, norm: number, optimizer: OptimizerConfig): void {
-    adamWStep(this.state.buffers, step, {
-      ...optimizer,
+  private update(step: number, learningRate: number, norm: number): void {
+    const { optimizer, averages } = this.config;
+    this.optimizer.update(this.state.buffers, {
+      step,
       learningRate,
       gradientScale: clippingScale(norm, optimizer.clipNorm),
-      emaDecay: emaDecayAt(step, optimizer.emaDecay, optimizer.emaWarmup),
+      averageDecays: averages.map((average) => averageDecayAt(step, average)),
     });
   }
 
