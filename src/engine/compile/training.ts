@@ -7,14 +7,24 @@ import { loadWhole } from './missing-kernels.ts';
 
 export type CompileOptions = Omit<SessionOptions, 'purpose'>;
 
+/** A graph that has been lowered for a backend. Its sessions are made of the same bytes. */
+export interface FedProgram {
+  load(): Promise<Session>;
+}
+
 /** Parameters stay inputs: for a graph that computes with many sets of them. */
-export async function compileFed(graph: Graph, backend: Backend, options: SessionOptions): Promise<Session> {
+export async function lowerFed(graph: Graph, backend: Backend, options: SessionOptions): Promise<FedProgram> {
   backend.start?.(options.threads);
   const features = await backend.features();
   const simplified = simplify(graph);
-  return loadWhole(simplified, backend, () =>
-    backend.createSession(lowerGraph(simplified, { features }), options),
-  );
+  const model = lowerGraph(simplified, { features });
+  return { load: () => loadWhole(simplified, backend, () => backend.createSession(model, options)) };
+}
+
+/** One session of {@link lowerFed}. */
+export async function compileFed(graph: Graph, backend: Backend, options: SessionOptions): Promise<Session> {
+  const program = await lowerFed(graph, backend, options);
+  return program.load();
 }
 
 /** The same for training, where parameters change at every step. */

@@ -6,6 +6,7 @@ import { normal, randomKey } from '../../../core/random.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import type { CompileOptions } from '../../../engine/compile/training.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
+import type { Backend, LoadableModel } from '../../../engine/runtime/session.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import { createModel } from '../../../networks/registry.ts';
 import { LossGradients } from './loss-gradients.ts';
@@ -66,4 +67,27 @@ test('where one shard cannot be compiled, the others are released', async () => 
     LossGradients.compile(model, objective, state.layout, state.buffers.gradients, options),
   ).rejects.toThrow('model 2 is refused');
   expect([asked(), open()]).toEqual([2, 0]);
+});
+
+test('the graph is lowered once, whatever the number of shards', async () => {
+  const models: LoadableModel[] = [];
+  const backend: Backend = {
+    ...cpuBackend,
+    createSession: (loaded, options) => {
+      models.push(loaded);
+      return cpuBackend.createSession(loaded, options);
+    },
+  };
+  const state = TrainState.initial(model, 0, tinyConfig());
+  const options = { batchSize: 4, shards: 4, backend, session: {} };
+  const compiled = await LossGradients.compile(
+    model,
+    objective,
+    state.layout,
+    state.buffers.gradients,
+    options,
+  );
+  await compiled.release();
+  expect(models).toHaveLength(4);
+  expect(new Set(models).size).toBe(1);
 });

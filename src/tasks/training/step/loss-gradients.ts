@@ -6,7 +6,7 @@
 import type { HostTensor, TensorMap } from '../../../core/host-tensor.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
-import { type CompileOptions, compileTraining } from '../../../engine/compile/training.ts';
+import { type CompileOptions, lowerFed } from '../../../engine/compile/training.ts';
 import { type Graph, graphOf } from '../../../engine/graph/graph.ts';
 import { mean } from '../../../engine/graph/operators.ts';
 import { gradients } from '../../../engine/graph/vjp.ts';
@@ -60,11 +60,12 @@ export class LossGradients {
     { batchSize, shards: count, backend, session }: LossGradientsOptions,
   ): Promise<LossGradients> {
     const graph = gradientGraph(model, objective, batchSize / count);
+    const program = await lowerFed(graph, backend, { ...session, purpose: 'training' });
     return releasing(async ({ open }) => {
       const shards = Array.from({ length: count }, async (_, i): Promise<Shard> => {
         const buffer = i === 0 ? target : new Float32Array(layout.size);
         return {
-          session: await open(compileTraining(graph, backend, session)),
+          session: await open(program.load()),
           gradients: buffer,
           fetches: layout.views(buffer, (name) => GRADIENT_PREFIX + name),
         };

@@ -28,7 +28,7 @@ test.each(['qkv', 'kv'] as const)(
     const samples = tinySamples(4);
     const objective = createObjective(config.objective);
     const model = createModel(modelForData(config, samples, objective));
-    const state = TrainState.initial(model, 0);
+    const state = TrainState.initial(model, 0, config);
     const before = new Map(
       [...state.weights('model')].map(([name, { data }]) => [name, Array.from(data, Number)]),
     );
