@@ -2,8 +2,7 @@
 
 import { ConfigError } from '../../core/errors.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
-import { readSafetensors } from '../../formats/file-node.ts';
-import { openSavedModel } from '../../models/open-model.ts';
+import { openCheckpoint } from '../../models/bundled-node.ts';
 import { classSheets } from '../sampling/class-sheet-node.ts';
 import type { RunObserver } from '../training/run/run-observer.ts';
 import { planTraining, trainInFolder } from '../training/run/training-session.ts';
@@ -40,7 +39,7 @@ export async function completeCell(
   );
   options.signal.throwIfAborted();
   onEvaluation();
-  const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+  const saved = await openCheckpoint(checkpoint);
   const metrics = await evaluateModel(saved, plan.data, evaluation, options);
   await writeMetrics(cell, evaluation, metrics);
   return metrics;

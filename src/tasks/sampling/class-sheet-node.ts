@@ -5,8 +5,7 @@ import { writePng } from '../../data/images/png-node.ts';
 import { joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
-import { readSafetensors } from '../../formats/file-node.ts';
-import { openSavedModel } from '../../models/open-model.ts';
+import { openCheckpoint } from '../../models/bundled-node.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
 import { createPipeline } from './pipeline.ts';
 import { sheetFile } from './sinks/sheet-file-node.ts';
@@ -48,7 +47,7 @@ export async function drawCheckpointSheet(
   path: string,
   computing: SheetComputing,
 ): Promise<void> {
-  const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+  const saved = await openCheckpoint(checkpoint);
   await drawClassSheet(saved, path, { ...computing, seed: 0 });
 }
 
