@@ -209,7 +209,7 @@ describe('a run', () => {
     // A new block begins as the identity, so that the deeper model computes what the other one does.
     const deeper = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
     expect(deeper.err.split('\n')[0]).toBe(
-      'beginning with 21 tensors of ROOT/my runs/whole/checkpoints/step-0000020.safetensors (ema); not in it, so as in a run from scratch: blocks.1',
+      'beginning with 22 tensors of ROOT/my runs/whole/checkpoints/step-0000020.safetensors (ema); not in it, so as in a run from scratch: blocks.1',
     );
     expect(await heldOut('deeper', 0)).toBeCloseTo(await heldOut('whole', 20), 5);
     expect(await heldOut('deeper', 20)).toBeLessThan(await heldOut('deeper', 0));
@@ -224,7 +224,7 @@ describe('a run', () => {
     });
 
     const dry = await train('dry', '--init-from', pathIn('whole'), '--dry-run');
-    expect(dry.out).toContain('start       with 21 tensors of ROOT/my runs/whole/');
+    expect(dry.out).toContain('start       with 22 tensors of ROOT/my runs/whole/');
     const tooWide = await train(
       'dry',
       '--init-from',
@@ -239,7 +239,7 @@ describe('a run', () => {
     const nothing = await train('nothing', '--init-from', pathIn('missing'));
     expect(nothing).toMatchObject({ code: 1, err: expect.stringContaining('my runs/missing') });
     const corrected = await train('nothing', '--init-from', pathIn('whole'));
-    expect(corrected).toMatchObject({ code: 0, err: expect.stringMatching(/^beginning with 21 tensors/) });
+    expect(corrected).toMatchObject({ code: 0, err: expect.stringMatching(/^beginning with 22 tensors/) });
     const changed = await train('nothing', '--init-from', pathIn('deeper'));
     expect(changed).toMatchObject({ code: 2, err: expect.stringContaining('training.initFrom') });
 

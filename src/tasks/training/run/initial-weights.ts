@@ -1,5 +1,6 @@
 /** @file Weights that a run starts from instead of random ones: those of a checkpoint of any origin. */
 
+import { sameShape } from '../../../core/shape.ts';
 import type { TensorInfo, TensorSource } from '../../../core/tensor-source.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
 import { type ExpectedParameter, fitParameters, isTableOfOtherClasses } from '../../../formats/fit.ts';
@@ -78,7 +79,8 @@ interface MatchedWeights {
 
 /**
  * The weights of another model are taken over as far as this one has them; the rest keeps its initial values: layers that
- * are new, and class tables of another number of classes. Frozen parameters are this model's own.
+ * are new, and class tables of another number of classes. Frozen parameters are part of the weights that they were trained
+ * with; at another size they are this model's own.
  *
  * @throws CheckpointError if other weights do not fit the model
  */
@@ -94,11 +96,14 @@ export function matchWeights(
     return info === undefined || isTableOfOtherClasses(name, info.shape, shape);
   };
   const taken = trained.filter((parameter) => !isFresh(parameter));
+  const frozen = parameters.filter(
+    (one) => one.frozen && sameShape(given.get(one.name)?.shape ?? [], one.shape),
+  );
   const passedOver = new Set(parameters.filter((one) => one.frozen || isFresh(one)).map(({ name }) => name));
   const rest = new Map([...given].filter(([name]) => !passedOver.has(name)));
   fitParameters(taken, rest, { where, model: 'the model of this run' });
   return {
-    taken: taken.map(({ name }) => name),
+    taken: [...taken, ...frozen].map(({ name }) => name),
     fresh: trained.filter(isFresh).map(({ name }) => name),
   };
 }

@@ -153,7 +153,18 @@ describe('weights of another model', () => {
     }
   });
 
-  test('leave frozen positions as they are', () => {
+  test('bring the frozen positions that they were trained with', async () => {
+    const weights = new Map(initial(dit, 2).weights('ema'));
+    const own = weights.get('pos_embed') as HostTensor<'f32'>;
+    const positions = { ...own, data: own.data.map((value) => value + 1) };
+    weights.set('pos_embed', positions);
+    const { taken } = matchWeights(dit, weights, 'file');
+    const state = await TrainState.startingFrom(sourceOf(weights), taken, dit, 1, config);
+    for (const set of ['model', 'ema'] as const)
+      expect(state.weights(set).get('pos_embed')).toEqual(positions);
+  });
+
+  test('leave frozen positions of another size as they are', () => {
     const larger = createModel(
       presetSpec('DiT-S/4', { width: 24, depth: 1, heads: 2, inputSize: 32, numClasses: 3 }),
     );

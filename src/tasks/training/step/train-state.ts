@@ -49,7 +49,7 @@ export class TrainState {
   /**
    * Begins with these weights, as parameters and as averages; the model's other parameters are initialised.
    *
-   * @param taken - names of trained parameters that `weights` has in the right shapes
+   * @param taken - names of parameters that `weights` has in the right shapes
    */
   static async startingFrom(
     weights: TensorSource,
@@ -61,8 +61,13 @@ export class TrainState {
     const { layout, buffers } = zeros(model, config);
     const given = new Set(taken);
     const others = [...model.parameters()].filter(({ name }) => !given.has(name));
-    const frozen = drawInto(buffers, others, model, seed);
-    for (const name of taken) layout.put(buffers.parameters, name, await weights.read(name));
+    const frozen = new Map(drawInto(buffers, others, model, seed));
+    const trained = new Set(layout.names);
+    for (const name of taken) {
+      const value = await weights.read(name);
+      if (trained.has(name)) layout.put(buffers.parameters, name, value);
+      else frozen.set(name, value);
+    }
     for (const average of buffers.averages.values()) average.set(buffers.parameters);
     return new TrainState(layout, buffers, frozen);
   }
