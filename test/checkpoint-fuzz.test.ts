@@ -22,7 +22,7 @@ import { type ByteSource, bytesInMemory } from '../src/formats/byte-source.ts';
 import { openTensors } from '../src/formats/open.ts';
 import { serialiseSafetensors } from '../src/formats/safetensors.ts';
 import type { TensorFile } from '../src/formats/tensor-file.ts';
-import { loadModel } from '../src/models/open-model.ts';
+import { loadNetwork } from '../src/models/open-model.ts';
 import { cardMetadata } from '../src/models/saved-model.ts';
 import { presetSpec } from '../src/networks/presets.ts';
 import { bytesAllocatedIn } from './support/allocations.ts';
@@ -99,7 +99,7 @@ async function readSoundly(file: TensorFile, fileBytes: number): Promise<string>
 
 async function opensAsModel(file: TensorFile): Promise<boolean> {
   try {
-    const { model, weights: opened } = await loadModel(file, 'x');
+    const { model, weights: opened } = await loadNetwork(file, 'x');
     for (const { name, shape } of model.parameters()) {
       const { dtype, data } = opened.get(name)!;
       expect([dtype, data.length]).toEqual(['f32', sizeOf(shape)]);

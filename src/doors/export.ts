@@ -5,6 +5,7 @@ export { type Agreement, type CheckOptions, checkExport } from '../tasks/export/
 export {
   type Drawing,
   type ExportedModel,
+  type ExportedNetwork,
   type ExportedPart,
   exportOnnx,
   exportWeights,

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { CheckpointError } from '../core/errors.ts';
 import { readTensors } from '../core/tensor-source.ts';
 import { openTensorFile } from '../formats/file-node.ts';
+import type { Role } from '../networks/family.ts';
 import { findCheckpointFile } from './locate-node.ts';
-import { type FoundModel, findModel, type ModelRequest } from './open-model.ts';
-import type { SavedModel, WeightSet, WeightSource } from './saved-model.ts';
+import { type FoundNetwork, findNetwork, type NetworkRequest } from './open-model.ts';
+import type { SavedNetwork, WeightSet, WeightSource } from './saved-model.ts';
 import { ownSets } from './weight-sets.ts';
 
 /** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
@@ -34,9 +35,11 @@ export async function locateCheckpoint(
 }
 
 /** A checkpoint whose weights are read when they are needed. To be closed when no more are. */
-export interface OpenCheckpoint extends FoundModel {
+export interface OpenNetwork<R extends Role> extends FoundNetwork<R> {
   close(): Promise<void>;
 }
+
+export type OpenCheckpoint = OpenNetwork<'denoiser'>;
 
 /**
  * The model in a checkpoint of any origin, with the weights asked for; by default the moving average where there is one.
@@ -44,10 +47,13 @@ export interface OpenCheckpoint extends FoundModel {
  * @throws CheckpointError if it cannot be read, does not fit its model, or has other weights only
  * @throws ConfigError if `request` tells it what it says itself
  */
-export async function findCheckpoint(path: string, request: ModelRequest = {}): Promise<OpenCheckpoint> {
+export async function findCheckpoint<R extends Role = 'denoiser'>(
+  path: string,
+  request: NetworkRequest<R> = {},
+): Promise<OpenNetwork<R>> {
   const file = await openTensorFile(path);
   try {
-    const found = findModel(file, path, request);
+    const found = findNetwork<R>(file, path, request);
     if (request.weights !== undefined && found.source !== request.weights) {
       throw otherWeights(path, ownSets([...file.infos.keys()], file.metadata), found.source, request.weights);
     }
@@ -59,8 +65,11 @@ export async function findCheckpoint(path: string, request: ModelRequest = {}): 
 }
 
 /** The same with all weights in memory. */
-export async function openCheckpoint(path: string, request: ModelRequest = {}): Promise<SavedModel> {
-  const { close, ...found } = await findCheckpoint(path, request);
+export async function openCheckpoint<R extends Role = 'denoiser'>(
+  path: string,
+  request: NetworkRequest<R> = {},
+): Promise<SavedNetwork<R>> {
+  const { close, ...found } = await findCheckpoint<R>(path, request);
   try {
     return { ...found, weights: await readTensors(found.weights) };
   } finally {

@@ -1,13 +1,14 @@
 /** @file Opens a model that is in memory or behind a `Blob`: the portable half of `openModel`. */
 import { type ByteSource, bytesInMemory, bytesOfBlob } from '../formats/byte-source.ts';
 import { openTensors } from '../formats/open.ts';
-import { loadModel, type ModelRequest } from './open-model.ts';
-import type { SavedModel } from './saved-model.ts';
+import type { Role } from '../networks/family.ts';
+import { loadNetwork, type NetworkRequest } from './open-model.ts';
+import type { SavedNetwork } from './saved-model.ts';
 
 /** A whole checkpoint file: safetensors or PyTorch's. A browser's `File` is a `Blob`. */
 export type ModelBytes = Uint8Array | ArrayBuffer | Blob | ByteSource;
 
-export interface OpenModelOptions extends ModelRequest {
+export interface OpenModelOptions<R extends Role = Role> extends NetworkRequest<R> {
   /** Name of the file in error messages. Default: `model`. */
   readonly name?: string | undefined;
 }
@@ -22,11 +23,11 @@ export interface OpenModelOptions extends ModelRequest {
  * @throws CheckpointError if the bytes are damaged, or hold no model that is known
  * @throws ConfigError if an option contradicts the file
  */
-export async function openModel(
+export async function openModel<R extends Role = 'denoiser'>(
   bytes: ModelBytes,
-  { name = 'model', ...request }: OpenModelOptions = {},
-): Promise<SavedModel> {
-  return loadModel(await openTensors(sourceOf(bytes), name), name, request);
+  { name = 'model', ...request }: OpenModelOptions<R> = {},
+): Promise<SavedNetwork<R>> {
+  return loadNetwork<R>(await openTensors(sourceOf(bytes), name), name, request);
 }
 
 function sourceOf(bytes: ModelBytes): ByteSource {

@@ -11,7 +11,7 @@ import type { SafetensorsFile } from '../formats/safetensors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import { presetSpec } from '../networks/presets.ts';
 import { createModel, type ModelSpec } from '../networks/registry.ts';
-import { findModel, loadModel, type ModelRequest, openSavedModel } from './open-model.ts';
+import { findModel, loadNetwork, type ModelRequest, openSavedModel } from './open-model.ts';
 import { cardMetadata, slotPrefix, weightsPrefix } from './saved-model.ts';
 
 const card = tinyCard();
@@ -110,7 +110,7 @@ const messageOf = (file: TensorFile, request: ModelRequest = {}): string => {
 
 describe('a checkpoint of another program', () => {
   test('a bare state dict is recognised, and what was assumed is told', async () => {
-    const saved = await loadModel(fileOf(publishedWeights), 'x.pt');
+    const saved = await loadNetwork(fileOf(publishedWeights), 'x.pt');
     expect(saved.card).toMatchObject({ name: 'U-DiT', spec: published, objective: { kind: 'gaussian' } });
     expect(saved.source).toBe('unnamed');
     expect(saved.findings).toMatchInlineSnapshot(`
@@ -130,7 +130,7 @@ describe('a checkpoint of another program', () => {
 
   test('a file in the form of PyTorch, from its bytes to its weights', async () => {
     const file = await openTensors(bytesInMemory(torchStateDict(publishedWeights)), 'x.pt');
-    expect(digestOf((await loadModel(file, 'x.pt')).weights)).toEqual(digestOf(publishedWeights));
+    expect(digestOf((await loadNetwork(file, 'x.pt')).weights)).toEqual(digestOf(publishedWeights));
   });
 
   test('the average is preferred, under any prefix', async () => {
@@ -141,19 +141,19 @@ describe('a checkpoint of another program', () => {
       ['ema.', ''],
     ] as const) {
       const file = fileOf([...prefixed(last, publishedWeights), ...prefixed(average, publishedAverage)]);
-      const saved = await loadModel(file, 'x.pt');
+      const saved = await loadNetwork(file, 'x.pt');
       expect([saved.source, digestOf(saved.weights)]).toEqual(['ema', digestOf(publishedAverage)]);
       expect(saved.findings[0]![1]).toMatch(
         /^ema, preferred to (model|state_dict|model.module|those without)/,
       );
-      const others = await loadModel(file, 'x.pt', { weights: 'model' });
+      const others = await loadNetwork(file, 'x.pt', { weights: 'model' });
       expect([others.source, digestOf(others.weights)]).toEqual(['model', digestOf(publishedWeights)]);
     }
   });
 
   test('one set of weights below a prefix, beside tensors of something else', async () => {
     const file = fileOf([...prefixed('module.', publishedWeights), ['loss', tensorOf('f32', [], [1])]]);
-    const saved = await loadModel(file, 'x.pt');
+    const saved = await loadNetwork(file, 'x.pt');
     expect([saved.source, digestOf(saved.weights)]).toEqual(['unnamed', digestOf(publishedWeights)]);
   });
 
@@ -371,6 +371,6 @@ describe('refusals', () => {
       [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight is of i64, but weights are floats
         fix: save the weights as float32, float16 or bfloat16]
     `);
-    await expect(loadModel(fileOf(damaged.tensors), 'x.pt')).rejects.toThrow('2 of');
+    await expect(loadNetwork(fileOf(damaged.tensors), 'x.pt')).rejects.toThrow('2 of');
   });
 });

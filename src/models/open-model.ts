@@ -15,10 +15,21 @@ import {
 import { fitParameters } from '../formats/fit.ts';
 import type { SafetensorsFile } from '../formats/safetensors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
-import type { Denoiser } from '../networks/denoisers/denoiser.ts';
-import { createModel, type ModelSpec } from '../networks/registry.ts';
+import { FAMILIES, type ModelSpec } from '../networks/families.ts';
+import type { Families, NetworkSpec, Role } from '../networks/family.ts';
+import type { Network } from '../networks/nn/network.ts';
 import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
-import { FORMAT, readCard, type SavedModel, type WeightSet } from './saved-model.ts';
+import {
+  type CardOfRole,
+  FORMAT,
+  type NetworkCard,
+  type NetworkOfRole,
+  otherRole,
+  readCard,
+  type SavedModel,
+  type SavedNetwork,
+  type WeightSet,
+} from './saved-model.ts';
 import {
   describeSparseAttention,
   type SparseAttentionRequest,
@@ -31,20 +42,33 @@ export interface ModelRequest extends PublishedRequest, SparseAttentionRequest {
   readonly weights?: WeightSet | undefined;
 }
 
+export interface NetworkRequest<R extends Role = Role> extends ModelRequest {
+  /** What the network must be for. Default: a denoiser. */
+  readonly role?: R | undefined;
+  /** Families of one's own that its network may be of, beside those of this project. */
+  readonly families?: Families | undefined;
+}
+
 /** A model in a file, whose weights can be read one by one. */
-export interface FoundModel extends Omit<SavedModel, 'weights'> {
+export interface FoundNetwork<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {
   /** By checkpoint key, as float32. Reading one throws a CheckpointError where it holds no finite floats. */
   readonly weights: TensorSource;
 }
 
+export type FoundModel = FoundNetwork<'denoiser'>;
+
 /**
- * The model that a file holds. Nothing but the names and shapes of its tensors is looked at.
+ * The network that a file holds. Nothing but the names and shapes of its tensors is looked at.
  *
  * @param where what the user calls the file
  * @throws CheckpointError if its tensors are those of no model, or of another one than it or `request` says
- * @throws ConfigError if `request` cannot be, or tells a file what it says itself
+ * @throws ConfigError if `request` cannot be, tells a file what it says itself, or needs another role
  */
-export function findModel(file: TensorFile, where: string, request: ModelRequest = {}): FoundModel {
+export function findNetwork<R extends Role = 'denoiser'>(
+  file: TensorFile,
+  where: string,
+  request: NetworkRequest<R> = {},
+): FoundNetwork<R> {
   const { names, ...found } = locate(file, where, request);
   const weights = renamedSource(file, names);
   return {
@@ -56,13 +80,18 @@ export function findModel(file: TensorFile, where: string, request: ModelRequest
   };
 }
 
+/** The same for a denoiser. */
+export function findModel(file: TensorFile, where: string, request: ModelRequest = {}): FoundModel {
+  return findNetwork(file, where, { ...request, role: 'denoiser' });
+}
+
 /** The same, with its weights in memory. */
-export async function loadModel(
+export async function loadNetwork<R extends Role = 'denoiser'>(
   file: TensorFile,
   where: string,
-  request: ModelRequest = {},
-): Promise<SavedModel> {
-  const found = findModel(file, where, request);
+  request: NetworkRequest<R> = {},
+): Promise<SavedNetwork<R>> {
+  const found = findNetwork(file, where, request);
   return { ...found, weights: await readTensors(found.weights) };
 }
 
@@ -73,19 +102,19 @@ export function openSavedModel(
   weights?: WeightSet,
 ): SavedModel {
   const file = { ...sourceOf(tensors), format: 'safetensors', metadata };
-  const { names, ...found } = locate(file, where, { weights });
+  const { names, ...found } = locate<'denoiser'>(file, where, { weights });
   const values = [...names].map(
     ([name, inFile]) => [name, usableWeight(inFile, tensors.get(inFile)!, where)] as const,
   );
   return { ...found, weights: new Map(values) };
 }
 
-interface Located extends Omit<SavedModel, 'weights'> {
+interface Located<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {
   /** Names of all parameters, in their order, with those of their tensors in the file. */
   readonly names: ReadonlyMap<string, string>;
 }
 
-function locate(file: TensorFile, where: string, request: ModelRequest): Located {
+function locate<R extends Role>(file: TensorFile, where: string, request: NetworkRequest<R>): Located<R> {
   const isOwn = file.metadata.format === FORMAT;
   const allNames = [...file.infos.keys()];
   const { weights } = request;
@@ -94,29 +123,54 @@ function locate(file: TensorFile, where: string, request: ModelRequest): Located
     : chooseWeights(allNames, weights ?? 'ema');
   if (chosen === undefined) throw noModel(file, where);
   const infos = new Map([...chosen.names].map(([name, inFile]) => [name, file.infos.get(inFile)!]));
+  const families: Families = { ...FAMILIES, ...request.families };
   const { findings, advice, ...described } = isOwn
-    ? describeOwn(file, infos, where, request)
-    : describePublished(infos, file.metadata, where, request);
-  const card = { ...described.card, spec: withSparseAttention(described.card.spec, request) };
-  const model = build(card.spec, where, request);
+    ? describeOwn(file, infos, where, { ...request, families })
+    : describeForeign(infos, file.metadata, where, request);
+  const isDenoiser = described.card.role === undefined || described.card.role === 'denoiser';
+  const spec = isDenoiser
+    ? withSparseAttention(described.card.spec as ModelSpec, request)
+    : described.card.spec;
+  const card = { ...described.card, spec };
+  const model = build(spec, families, where, request);
   const expected = [...model.parameters()];
   fitParameters(expected, infos, { where, model: card.name, advice });
   return {
-    card,
-    model,
+    card: card as CardOfRole[R],
+    model: model as NetworkOfRole[R],
     source: chosen.source,
-    findings: [...describeChoice(chosen), ...findings, ...describeSparseAttention(card.spec)],
+    findings: [
+      ...describeChoice(chosen),
+      ...findings,
+      ...(isDenoiser ? describeSparseAttention(spec as ModelSpec) : []),
+    ],
     names: new Map(expected.map(({ name }) => [name, chosen.names.get(name)!])),
   };
+}
+
+interface NetworkDescription extends Omit<ModelDescription, 'card'> {
+  readonly card: NetworkCard;
+}
+
+/** Files that say nothing of themselves are recognised as denoisers only. */
+function describeForeign(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  metadata: Readonly<Record<string, string>>,
+  where: string,
+  request: NetworkRequest,
+): NetworkDescription {
+  const described = describePublished(tensors, metadata, where, request);
+  if (request.role === undefined || request.role === 'denoiser') return described;
+  throw otherRole(where, 'denoiser', request.role);
 }
 
 function describeOwn(
   file: TensorFile,
   tensors: ReadonlyMap<string, TensorInfo>,
   where: string,
-  { preset, numClasses }: ModelRequest,
-): ModelDescription {
-  const card = readCard(file, where);
+  { preset, numClasses, role, families }: NetworkRequest & { readonly families: Families },
+): NetworkDescription {
+  const card = readCard(file, where, { families, ...(role === undefined ? {} : { role }) });
   const flags = { '--model': preset, '--num-classes': numClasses };
   const [given] = Object.entries(flags).find(([, value]) => value !== undefined) ?? [];
   if (given !== undefined) {
@@ -131,9 +185,9 @@ function describeOwn(
 }
 
 /** What a file says is wrong is its own fault; what the user says of it is a question of flags. */
-function build(spec: ModelSpec, where: string, request: ModelRequest): Denoiser {
+function build(spec: NetworkSpec, families: Families, where: string, request: ModelRequest): Network {
   try {
-    return createModel(spec);
+    return families[spec.family]!.build(spec.config);
   } catch (cause) {
     const { preset, imageSize, numClasses, tokens, downFactor } = request;
     const isAsked = [preset, imageSize, numClasses, tokens, downFactor].some((flag) => flag !== undefined);
@@ -148,8 +202,9 @@ function build(spec: ModelSpec, where: string, request: ModelRequest): Denoiser 
 }
 
 /** A number is quickly written, and a model of that many blocks is not quickly built. */
-function checkDepth({ config }: ModelSpec, tensorCount: number, where: string): void {
-  const blocks = [config.depth].flat().reduce((sum, count) => sum + count, 0);
+function checkDepth({ config }: NetworkSpec, tensorCount: number, where: string): void {
+  const { depth = [] } = config as { readonly depth?: number | readonly number[] };
+  const blocks = [depth].flat().reduce((sum, count) => sum + count, 0);
   if (blocks <= tensorCount) return;
   throw new CheckpointError({
     where,

@@ -1,8 +1,9 @@
 /** @file Opens the model that a name, a path or a URL means. */
 import { fileURLToPath } from 'node:url';
+import type { Role } from '../networks/family.ts';
 import { locateCheckpoint, openCheckpoint } from './bundled-node.ts';
-import type { ModelRequest } from './open-model.ts';
-import type { SavedModel } from './saved-model.ts';
+import type { NetworkRequest } from './open-model.ts';
+import type { SavedNetwork } from './saved-model.ts';
 
 /**
  * A model with its weights in memory.
@@ -14,7 +15,10 @@ import type { SavedModel } from './saved-model.ts';
  * @throws CheckpointError if there is none, it is damaged, or it holds no model that is known
  * @throws ConfigError if an option contradicts the file
  */
-export async function openModel(where: string | URL, request: ModelRequest = {}): Promise<SavedModel> {
+export async function openModel<R extends Role = 'denoiser'>(
+  where: string | URL,
+  request: NetworkRequest<R> = {},
+): Promise<SavedNetwork<R>> {
   const path = await locateCheckpoint(where instanceof URL ? fileURLToPath(where) : where);
-  return openCheckpoint(path, request);
+  return openCheckpoint<R>(path, request);
 }

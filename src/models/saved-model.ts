@@ -3,12 +3,16 @@
  * what the keys cannot say as metadata. A training checkpoint is the same file with more tensors in it.
  */
 import * as v from 'valibot';
-import { CheckpointError } from '../core/errors.ts';
+import { CheckpointError, ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
+import { type ImageSpace, usualSpace } from '../core/image-space.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
+import type { Autoencoder } from '../networks/autoencoders/autoencoder.ts';
 import type { Denoiser } from '../networks/denoisers/denoiser.ts';
-import { modelSpecSchema } from '../networks/options.ts';
+import { FAMILIES } from '../networks/families.ts';
+import { type Families, type NetworkSpec, ROLES, type Role, specSchema } from '../networks/family.ts';
+import type { FeatureNetwork } from '../networks/features/feature-network.ts';
 import type { ModelSpec } from '../networks/registry.ts';
 
 /** How a model is guided when nothing else is asked for, where that differs from the defaults of its kind. */
@@ -18,26 +22,65 @@ export interface SuggestedGuidance {
   readonly cfgInterval?: readonly [lo: number, hi: number];
 }
 
-/** What a checkpoint says about itself. */
-export interface ModelCard {
+/** What a file says of any network in it. */
+interface CardBase {
   /** As the user named it: a preset such as `U-DiT-XS`. */
   readonly name: string;
-  readonly spec: ModelSpec;
-  readonly objective: ObjectiveSpec;
-  readonly classNames: readonly string[];
+  readonly spec: NetworkSpec;
   /** Optimizer updates so far; 0 where nobody knows. */
   readonly step: number;
   /** Training images seen so far; 0 where nobody knows. */
   readonly nimg: number;
   /** The version of udit that wrote it. */
   readonly version?: string;
-  /** What was found to suit this model. */
-  readonly guidance?: SuggestedGuidance;
 }
 
-export interface SavedModel {
-  readonly card: ModelCard;
-  readonly model: Denoiser;
+/** What a checkpoint of a denoiser says about itself. */
+export interface ModelCard extends CardBase {
+  /** Files that name no role are of denoisers. */
+  readonly role?: 'denoiser';
+  readonly spec: ModelSpec;
+  readonly objective: ObjectiveSpec;
+  readonly classNames: readonly string[];
+  /** What was found to suit this model. */
+  readonly guidance?: SuggestedGuidance;
+  /** What its images are; see {@link spaceOf}. */
+  readonly space?: ImageSpace;
+}
+
+export interface AutoencoderCard extends CardBase {
+  readonly role: 'autoencoder';
+  /** What its latents are. */
+  readonly space: ImageSpace;
+}
+
+export interface FeatureCard extends CardBase {
+  readonly role: 'features';
+}
+
+export interface CardOfRole {
+  readonly denoiser: ModelCard;
+  readonly autoencoder: AutoencoderCard;
+  readonly features: FeatureCard;
+}
+
+export type NetworkCard = CardOfRole[Role];
+
+export interface NetworkOfRole {
+  readonly denoiser: Denoiser;
+  readonly autoencoder: Autoencoder;
+  readonly features: FeatureNetwork;
+}
+
+/** What a denoiser's images are: as its file says, else as the number of channels suggests. */
+export function spaceOf({ space, spec }: Pick<ModelCard, 'space' | 'spec'>): ImageSpace {
+  return space ?? usualSpace(spec.config.inChannels);
+}
+
+/** A network of a role, with its weights and what is known of it. */
+export interface SavedNetwork<R extends Role = Role> {
+  readonly card: CardOfRole[R];
+  readonly model: NetworkOfRole[R];
   /** Values of all parameters by checkpoint key. */
   readonly weights: TensorMap;
   /** Which of a checkpoint's sets these are. */
@@ -45,6 +88,8 @@ export interface SavedModel {
   /** What was found out or assumed of a file that does not say it, as labelled lines. */
   readonly findings: readonly (readonly [label: string, text: string])[];
 }
+
+export type SavedModel = SavedNetwork<'denoiser'>;
 
 /** Weights under training are `model`; others are averages of them, by their names, and `ema` is the usual one. */
 export type WeightSet = string;
@@ -64,19 +109,24 @@ export const OPTIMIZER_GROUP = 'optimizer';
 
 type Metadata = Readonly<Record<string, string>>;
 
-export function cardMetadata(card: ModelCard): Record<string, string> {
-  const { name, spec, objective, classNames, step, nimg, version, guidance } = card;
+export function cardMetadata(card: NetworkCard): Record<string, string> {
+  const { name, spec, step, nimg, version } = card;
   return {
     format: FORMAT,
     name,
     spec: JSON.stringify(spec),
-    objective: JSON.stringify(objective),
-    class_names: JSON.stringify(classNames),
+    ...roleMetadata(card),
     step: String(step),
     nimg: String(nimg),
     ...(version === undefined ? {} : { version }),
-    ...(guidance === undefined ? {} : { guidance: JSON.stringify(guidance) }),
+    ...('guidance' in card && card.guidance ? { guidance: JSON.stringify(card.guidance) } : {}),
+    ...('space' in card && card.space ? { space: JSON.stringify(card.space) } : {}),
   };
+}
+
+function roleMetadata(card: NetworkCard): Record<string, string> {
+  if (card.role === 'autoencoder' || card.role === 'features') return { role: card.role };
+  return { objective: JSON.stringify(card.objective), class_names: JSON.stringify(card.classNames) };
 }
 
 const countText = v.pipe(v.string(), v.regex(/^\d+$/), v.transform(Number), v.safeInteger());
@@ -87,19 +137,53 @@ const guidanceSchema = v.strictObject({
   cfgInterval: v.exactOptional(v.tuple([v.number(), v.number()])),
 });
 
-const cardSchema = v.object({
-  name: v.string(),
-  spec: jsonText(modelSpecSchema),
-  objective: jsonText(objectiveSchema),
-  class_names: jsonText(v.array(v.string())),
-  step: countText,
-  nimg: countText,
-  version: v.exactOptional(v.string()),
-  guidance: v.exactOptional(jsonText(guidanceSchema)),
-});
+const spaceSchema: v.GenericSchema<unknown, ImageSpace> = v.variant('kind', [
+  v.strictObject({ kind: v.literal('pixels') }),
+  v.strictObject({
+    kind: v.literal('latents'),
+    autoencoder: v.string(),
+    factor: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+    scale: v.number(),
+    shift: v.number(),
+  }),
+]);
 
-/** @throws CheckpointError if the file was not written by udit */
-export function readCard({ metadata }: { readonly metadata: Metadata }, where: string): ModelCard {
+function cardSchema(role: Role, families: Families) {
+  const base = {
+    name: v.string(),
+    spec: jsonText(specSchema(families)),
+    step: countText,
+    nimg: countText,
+    version: v.exactOptional(v.string()),
+  };
+  const space = jsonText(spaceSchema);
+  if (role === 'autoencoder') return v.object({ ...base, role: v.literal(role), space });
+  if (role === 'features') return v.object({ ...base, role: v.literal(role) });
+  return v.object({
+    ...base,
+    objective: jsonText(objectiveSchema),
+    class_names: jsonText(v.array(v.string())),
+    guidance: v.exactOptional(jsonText(guidanceSchema)),
+    space: v.exactOptional(space),
+  });
+}
+
+const NOUNS: Readonly<Record<Role, string>> = {
+  denoiser: 'a denoiser',
+  autoencoder: 'an autoencoder',
+  features: 'a feature network',
+};
+
+/**
+ * @param families - that its network may be of; by default those of this project
+ * @throws CheckpointError if the file was not written by udit
+ * @throws ConfigError if it is of another role
+ */
+export function readCard<R extends Role = 'denoiser'>(
+  { metadata }: { readonly metadata: Metadata },
+  where: string,
+  { role = 'denoiser' as R, families = FAMILIES }: { readonly role?: R; readonly families?: Families } = {},
+): CardOfRole[R] {
   if (metadata.format !== FORMAT) {
     throw new CheckpointError({
       where,
@@ -107,17 +191,29 @@ export function readCard({ metadata }: { readonly metadata: Metadata }, where: s
       fix: 'use a checkpoint written by udit train',
     });
   }
-  const parsed = v.safeParse(cardSchema, metadata);
-  if (!parsed.success) {
-    const [issue] = parsed.issues;
+  const found = ROLES.find((each) => each === (metadata.role ?? 'denoiser'));
+  if (found !== undefined && found !== role) throw otherRole(where, found, role);
+  const parsed = v.safeParse(cardSchema(role, families), metadata);
+  if (found === undefined || !parsed.success) {
+    const [issue] = parsed.issues ?? [];
+    const what =
+      issue === undefined ? `role ${metadata.role}` : `${v.getDotPath(issue as never)}: ${issue.message}`;
     throw new CheckpointError({
       where,
-      problem: `its metadata does not describe a model: ${v.getDotPath(issue)}: ${issue.message}`,
+      problem: `its metadata does not describe a model: ${what}`,
       fix: 'the file is damaged, or of a newer udit: write it again, or update udit',
     });
   }
-  const { class_names: classNames, ...card } = parsed.output;
-  return { ...card, classNames };
+  const { class_names: classNames, ...card } = parsed.output as Record<string, unknown>;
+  return { ...card, ...(classNames === undefined ? {} : { classNames }) } as unknown as CardOfRole[R];
+}
+
+export function otherRole(where: string, found: Role, needed: Role): ConfigError {
+  return new ConfigError({
+    where,
+    problem: `this file is ${NOUNS[found]}; ${NOUNS[needed]} is needed`,
+    fix: `give a file of ${NOUNS[needed]}`,
+  });
 }
 
 /** The tensors under one prefix, or what is known of them, without it. */

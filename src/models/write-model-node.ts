@@ -1,7 +1,7 @@
 /** @file Writes a model with one set of weights as a file that udit, PyTorch and others read. */
 import { writeSafetensors } from '../formats/file-node.ts';
 import type { SafetensorsOptions } from '../formats/safetensors.ts';
-import { cardMetadata, type SavedModel } from './saved-model.ts';
+import { cardMetadata, type SavedNetwork } from './saved-model.ts';
 
 /**
  * One safetensors file of the published models' names and layouts; what they cannot say is in its metadata (family, preset,
@@ -11,7 +11,7 @@ import { cardMetadata, type SavedModel } from './saved-model.ts';
  */
 export async function writeModel(
   path: string,
-  { card, weights, source }: Pick<SavedModel, 'card' | 'weights' | 'source'>,
+  { card, weights, source }: Pick<SavedNetwork, 'card' | 'weights' | 'source'>,
   options?: SafetensorsOptions,
 ): Promise<void> {
   await writeSafetensors(path, weights, { ...cardMetadata(card), weights: source }, options);

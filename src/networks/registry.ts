@@ -1,27 +1,8 @@
-/** @file The model families. A new family is one entry in each of the two tables below. */
+/** @file Builds the networks of the table of families. */
 import type { Denoiser } from './denoisers/denoiser.ts';
-import { DiT, type DiTConfig } from './denoisers/dit.ts';
-import { DiTLlama } from './denoisers/dit-llama.ts';
-import { UDiT, type UDiTConfig } from './denoisers/udit.ts';
+import { FAMILIES, type ModelSpec } from './families.ts';
 
-interface FamilyConfigs {
-  'U-DiT': UDiTConfig;
-  DiT: DiTConfig;
-  'DiT-LLaMA': DiTConfig;
-}
-
-export type Family = keyof FamilyConfigs;
-
-/** What a checkpoint or a run records to build its model again. */
-export type ModelSpec = {
-  [F in Family]: { readonly family: F; readonly config: FamilyConfigs[F] };
-}[Family];
-
-const BUILDERS: { readonly [F in Family]: (config: FamilyConfigs[F]) => Denoiser } = {
-  'U-DiT': (config) => new UDiT(config),
-  DiT: (config) => new DiT(config),
-  'DiT-LLaMA': (config) => new DiTLlama(config),
-};
+export type { Family, ModelSpec } from './families.ts';
 
 /**
  * Builds a model; no weights are allocated.
@@ -29,5 +10,5 @@ const BUILDERS: { readonly [F in Family]: (config: FamilyConfigs[F]) => Denoiser
  * @throws ConfigError if the configuration cannot work
  */
 export function createModel({ family, config }: ModelSpec): Denoiser {
-  return (BUILDERS[family] as (config: ModelSpec['config']) => Denoiser)(config);
+  return (FAMILIES[family].build as (config: ModelSpec['config']) => Denoiser)(config);
 }

@@ -15,16 +15,18 @@ import { sizeOf } from '../../core/shape.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import { compileInference } from '../../engine/compile/inference.ts';
-import type { Graph } from '../../engine/graph/graph.ts';
+import { type Graph, leavesOf } from '../../engine/graph/graph.ts';
 import type { Backend, Session } from '../../engine/runtime/session.ts';
+import { Denoiser } from '../../networks/denoisers/denoiser.ts';
+import type { Role } from '../../networks/family.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
 import { imageShapeOf, type TraceAt } from '../../networks/trace.ts';
 import { imageKey, imageNoise } from '../sampling/image-noise.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { guidedSteps } from '../sampling/settings.ts';
 import { buildStepGraph } from '../sampling/step-graph.ts';
-import { denoiserGraph, STEP_INPUT } from './export-graph.ts';
-import type { Drawing, ExportedModel, ExportedPart, OnnxExport } from './onnx-export.ts';
+import { STEP_INPUT } from './export-graph.ts';
+import type { Drawing, ExportedModel, ExportedNetwork, ExportedPart, OnnxExport } from './onnx-export.ts';
 
 // N batch · C H W image or latent · S steps
 
@@ -63,6 +65,7 @@ export interface LiveError {
 /** What float32 may do. One run rounds; a sampler feeds what was rounded to the network again and again. */
 const F32_TOLERANCE: Readonly<Record<ExportedPart, number>> = {
   denoiser: 2e-5,
+  network: 2e-5,
   'guided-step': 2e-5,
   sampler: 1e-3,
 };
@@ -74,6 +77,7 @@ const F32_TOLERANCE: Readonly<Record<ExportedPart, number>> = {
  */
 const LIVE_FACTOR: Readonly<Record<ExportedPart, number>> = {
   denoiser: 1.1,
+  network: 1.1,
   'guided-step': 1.1,
   sampler: 2.5,
 };
@@ -88,7 +92,7 @@ const SEED = 0;
  * @throws NumericsError if the file is further from the live model in float32 than its precision explains
  */
 export async function checkExport(
-  saved: ExportedModel,
+  saved: ExportedNetwork,
   exported: OnnxExport,
   session: Session,
   options: CheckOptions,
@@ -100,8 +104,7 @@ export async function checkExport(
   for (const [i, count] of batchSizes.entries()) {
     const onProgress = (runsDone: number) =>
       options.onProgress?.((i + runsDone / runCount) / batchSizes.length, `batch of ${count}`);
-    const inputs = drawInputs(saved, count, traceAt);
-    const runs = batchRuns({ saved, traceAt, session, inputs, options }, exported);
+    const runs = batchRuns({ saved, traceAt, session, count, options }, exported);
     const expected = await runs.live('f32', onProgress);
     options.signal?.throwIfAborted();
     addAll(ofFile, await runs.file(), expected);
@@ -125,11 +128,12 @@ function addAll(difference: Difference, actual: readonly TensorMap[], expected: 
   for (const [i, values] of expected.entries()) difference.add(actual[i]!, values);
 }
 
-interface Batch {
-  readonly saved: ExportedModel;
+interface Batch<R extends Role = Role> {
+  readonly saved: ExportedNetwork<R>;
   readonly traceAt: TraceAt;
   readonly session: Session;
-  readonly inputs: BatchInputs;
+  /** Images. */
+  readonly count: number;
   readonly options: CheckOptions;
 }
 
@@ -139,9 +143,10 @@ interface BatchRuns {
   live(precision: Precision, onProgress: (done: number) => void): Promise<readonly TensorMap[]>;
 }
 
-function batchRuns(batch: Batch, { what, drawing }: OnnxExport): BatchRuns {
-  if (drawing === undefined) return denoiserRuns(batch);
-  return what === 'sampler' ? samplerRuns(batch, drawing) : stepRuns(batch, drawing);
+function batchRuns(batch: Batch, { what, network, drawing }: OnnxExport): BatchRuns {
+  if (network !== undefined) return networkRuns(batch, network(batch.count));
+  const ofDenoiser = batch as Batch<'denoiser'>;
+  return what === 'sampler' ? samplerRuns(ofDenoiser, drawing!) : stepRuns(ofDenoiser, drawing!);
 }
 
 interface BatchInputs {
@@ -151,7 +156,13 @@ interface BatchInputs {
   readonly imageShape: readonly number[];
 }
 
-function drawInputs({ model: { config } }: ExportedModel, count: number, { size }: TraceAt): BatchInputs {
+function drawInputs({
+  saved: {
+    model: { config },
+  },
+  count,
+  traceAt: { size },
+}: Batch<'denoiser'>): BatchInputs {
   const labels = randomIntegers(fold(randomKey(SEED), 'labels', count), count, config.numClasses);
   return {
     labels: tensorOf('i64', [count], labels),
@@ -160,19 +171,30 @@ function drawInputs({ model: { config } }: ExportedModel, count: number, { size 
   };
 }
 
-function denoiserRuns(batch: Batch): BatchRuns {
-  const { saved, traceAt, session, inputs } = batch;
-  const { labels, keys, imageShape } = inputs;
-  const count = keys.length;
-  const feeds = new Map<string, HostTensor>([
-    ['x', imageNoise(keys, imageShape, 'start')],
-    ['t', networkTimes(saved, count)],
-    ['y', labels],
-  ]);
+function networkRuns(batch: Batch, graph: Graph): BatchRuns {
+  const { saved, session, count } = batch;
+  const isDenoiser = saved.model instanceof Denoiser;
+  const feeds = isDenoiser ? denoiserFeeds(batch as Batch<'denoiser'>) : noiseFor(graph, count);
   return {
     file: async () => [await session.run(feeds)],
-    live: (precision) => runLive(denoiserGraph(saved.model, count, traceAt), precision, batch, [feeds]),
+    live: (precision) => runLive(graph, precision, batch, [feeds]),
   };
+}
+
+function denoiserFeeds(batch: Batch<'denoiser'>): TensorMap {
+  const { labels, keys, imageShape } = drawInputs(batch);
+  return new Map<string, HostTensor>([
+    ['x', imageNoise(keys, imageShape, 'start')],
+    ['t', networkTimes(batch.saved, batch.count)],
+    ['y', labels],
+  ]);
+}
+
+/** Normal noise for every input. */
+function noiseFor(graph: Graph, count: number): TensorMap {
+  const keys = Array.from({ length: count }, (_, i) => imageKey(SEED, i));
+  const inputs = leavesOf(graph, 'input');
+  return new Map(inputs.map(({ params, shape }) => [params.name, imageNoise(keys, shape.slice(1), 'start')]));
 }
 
 /** Random times in the unit that the network takes. */
@@ -188,9 +210,9 @@ function networkTimes({ card }: ExportedModel, count: number): HostTensor<'f32'>
 }
 
 /** The first, a middle and the last step; each starts from noise. */
-function stepRuns(batch: Batch, { plan, settings }: Drawing): BatchRuns {
-  const { saved, traceAt, session, inputs } = batch;
-  const { labels, keys, imageShape } = inputs;
+function stepRuns(batch: Batch<'denoiser'>, { plan, settings }: Drawing): BatchRuns {
+  const { saved, traceAt, session } = batch;
+  const { labels, keys, imageShape } = drawInputs(batch);
   const last = plan.steps.length - 1;
   const isGuided = guidedSteps(plan, settings);
   const tried = [...new Set([0, last >> 1, last])];
@@ -227,11 +249,9 @@ function stepRuns(batch: Batch, { plan, settings }: Drawing): BatchRuns {
 }
 
 /** Whole images, as `udit sample` draws them. */
-function samplerRuns(
-  { saved, traceAt, session, inputs, options }: Batch,
-  { plan, settings }: Drawing,
-): BatchRuns {
-  const { labels, keys, imageShape } = inputs;
+function samplerRuns(batch: Batch<'denoiser'>, { plan, settings }: Drawing): BatchRuns {
+  const { saved, traceAt, session, options } = batch;
+  const { labels, keys, imageShape } = drawInputs(batch);
   const feeds = new Map<string, HostTensor>([
     ['noise', imageNoise(keys, imageShape, 'start')],
     ['labels', labels],

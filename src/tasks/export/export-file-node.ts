@@ -8,10 +8,10 @@ import type { Backend, LoadableModel } from '../../engine/runtime/session.ts';
 import { openTensorFile } from '../../formats/file-node.ts';
 import { serialiseSafetensors } from '../../formats/safetensors.ts';
 import { contentOf, type FileContent, writeFilesAtomic } from '../../host/files/atomic-write-node.ts';
-import { cardMetadata, type SavedModel } from '../../models/saved-model.ts';
+import { cardMetadata, type SavedNetwork } from '../../models/saved-model.ts';
 import { type Agreement, type CheckOptions, checkExport } from './export-check.ts';
 import {
-  type ExportedModel,
+  type ExportedNetwork,
   exportOnnx,
   exportWeights,
   type OnnxExport,
@@ -51,7 +51,7 @@ const MAX_EMBEDDED_BYTES = 1.5 * 2 ** 30;
  */
 export async function writeOnnxExport(
   path: string,
-  saved: ExportedModel,
+  saved: ExportedNetwork,
   options: ExportFileOptions,
 ): Promise<WrittenExport> {
   const [folder, name] = [dirname(path), basename(path)];
@@ -79,7 +79,7 @@ export async function writeOnnxExport(
 function filesInParts(
   name: string,
   dataFile: string,
-  { weights }: ExportedModel,
+  { weights }: ExportedNetwork,
   exported: OnnxExport,
   { backend }: CheckOptions,
 ): Map<string, FileContent> {
@@ -95,7 +95,7 @@ function filesInParts(
 
 async function checkFile(
   path: string,
-  saved: ExportedModel,
+  saved: ExportedNetwork,
   exported: OnnxExport,
   options: CheckOptions,
 ): Promise<Agreement> {
@@ -130,7 +130,7 @@ async function loadable(path: string, { optimise }: Backend): Promise<LoadableMo
  */
 export async function writeWeightsExport(
   path: string,
-  { card, weights, source }: SavedModel,
+  { card, weights, source }: SavedNetwork,
   metadata: Readonly<Record<string, string>>,
 ): Promise<number> {
   const content = contentOf(

@@ -2,12 +2,12 @@
 import { type HostTensor, hostTensor, tensorOf } from '../../core/host-tensor.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { SamplingPlan } from '../../diffusion/sampling-plan.ts';
-import { type Graph, graphOf } from '../../engine/graph/graph.ts';
+import type { Graph } from '../../engine/graph/graph.ts';
 import { add, constant, input, mul, reshape, sub, takeRows } from '../../engine/graph/operators.ts';
 import { bindInputs } from '../../engine/graph/rewrite.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
-import { imageShapeOf, type TraceAt, traceNetwork } from '../../networks/trace.ts';
+import { imageShapeOf, type TraceAt } from '../../networks/trace.ts';
 import type { SamplingSettings } from '../sampling/settings.ts';
 import { guidedSteps } from '../sampling/settings.ts';
 import { buildStepGraph } from '../sampling/step-graph.ts';
@@ -16,11 +16,6 @@ import { buildStepGraph } from '../sampling/step-graph.ts';
 
 /** The number of a step, an input of the exported graphs: 0 at the noise, S − 1 before the images. */
 export const STEP_INPUT = 'step';
-
-/** `x` [N,C,H,W], `t` float32 [N], `y` int64 [N] → `prediction` [N,C,H,W], twice the channels with learned variances. */
-export function denoiserGraph(model: Denoiser, batchSize: number, traceAt: TraceAt = {}): Graph {
-  return graphOf(traceNetwork(model, { ...traceAt, batch: batchSize }).outputs);
-}
 
 export interface NumberedStepOptions extends TraceAt {
   /** Is the noise of all steps fed at once, as `stepNoise` [S,N,C,H,W], instead of this step's as `noise`? */

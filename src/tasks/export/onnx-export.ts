@@ -1,5 +1,6 @@
 /** @file A saved model as standard ONNX: the network alone, one guided step of a sampler, or all of its steps. */
 
+import { ConfigError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
@@ -7,7 +8,7 @@ import { createObjective } from '../../diffusion/objectives.ts';
 import { planSampling } from '../../diffusion/samplers.ts';
 import type { SamplingPlan } from '../../diffusion/sampling-plan.ts';
 import { computeWeights, splitForInference, type WriteWeight } from '../../engine/compile/inference.ts';
-import type { Graph } from '../../engine/graph/graph.ts';
+import { type Graph, graphOf } from '../../engine/graph/graph.ts';
 import { TRACED_BATCH_SIZES, withDynamicBatch } from '../../engine/onnx/dynamic-batch.ts';
 import { embedValues } from '../../engine/onnx/embed-values.ts';
 import { lowerToParts } from '../../engine/onnx/lower.ts';
@@ -20,19 +21,27 @@ import {
   serialiseModel,
 } from '../../engine/onnx/model-writer.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
-import { cardMetadata, type SavedModel } from '../../models/saved-model.ts';
+import { cardMetadata, type SavedNetwork } from '../../models/saved-model.ts';
+import { Denoiser } from '../../networks/denoisers/denoiser.ts';
+import type { Role } from '../../networks/family.ts';
+import type { Network } from '../../networks/nn/network.ts';
 import type { PositionScaling } from '../../networks/nn/position-scaling.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
-import type { TraceAt } from '../../networks/trace.ts';
+import { type TraceAt, traceNetwork } from '../../networks/trace.ts';
 import { chooseSettings, type RequestedSettings, type SamplingSettings } from '../sampling/settings.ts';
 import { memoryOutput } from '../sampling/step-graph.ts';
-import { denoiserGraph, numberedStepGraph, STEP_INPUT } from './export-graph.ts';
+import { numberedStepGraph, STEP_INPUT } from './export-graph.ts';
 
-/** `denoiser`: the network. `guided-step`: network, guidance and a sampler's update. `sampler`: a loop over its steps. */
-export type ExportedPart = 'denoiser' | 'guided-step' | 'sampler';
+/**
+ * `denoiser`: the network. `guided-step`: network, guidance and a sampler's update. `sampler`: a loop over its steps. Of
+ * other networks than denoisers: `network`.
+ */
+export type ExportedPart = 'denoiser' | 'guided-step' | 'sampler' | 'network';
 
 export interface OnnxExportOptions {
   readonly what: ExportedPart;
+  /** Of a `network`: which of its outputs, as in `images` for the decoder of an autoencoder. Default: all. */
+  readonly outputs?: readonly string[] | undefined;
   /** How images are drawn; of no meaning for the denoiser. */
   readonly settings?: RequestedSettings;
   /** Of the images or latents. Default: the size that the model was trained at. */
@@ -54,7 +63,9 @@ export interface OnnxExport {
   readonly what: ExportedPart;
   readonly inputs: readonly ModelValue[];
   readonly outputs: readonly ModelValue[];
-  /** How it draws; undefined for the denoiser. */
+  /** The network alone, where it is exported so. */
+  readonly network: NetworkGraph | undefined;
+  /** How it draws; undefined for the network alone. */
   readonly drawing: Drawing | undefined;
   readonly batchSize: number | undefined;
   /** At which size it was traced, and how. */
@@ -72,10 +83,16 @@ export interface Drawing {
   readonly plan: SamplingPlan;
 }
 
-/** What is exported of a saved model. */
-export interface ExportedModel extends Pick<SavedModel, 'card' | 'model' | 'source'> {
+/** What is exported of a saved network. */
+export interface ExportedNetwork<R extends Role = Role>
+  extends Pick<SavedNetwork<R>, 'card' | 'model' | 'source'> {
   readonly weights: TensorMap | TensorSource;
 }
+
+export type ExportedModel = ExportedNetwork<'denoiser'>;
+
+/** A network on inputs of its own, for so many images. */
+export type NetworkGraph = (batchSize: number) => Graph;
 
 const FORMAT = 'udit-onnx-1';
 
@@ -88,14 +105,16 @@ const FORMAT = 'udit-onnx-1';
  *
  * @throws ConfigError if the settings do not fit the model or each other
  */
-export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxExportOptions): OnnxExport {
+export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: OnnxExportOptions): OnnxExport {
   const { what, batchSize, size, positionScaling, precision = 'f32', dataFile = 'model.onnx.data' } = options;
   const traceAt = { size, positionScaling };
-  const drawing = what === 'denoiser' ? undefined : planDrawing(saved, options.settings);
+  const model = saved.model;
+  const drawing = drawingOf(saved, options);
+  const network = drawing === undefined ? networkOf(model, options) : undefined;
   const build = (count: number): Graph =>
-    drawing === undefined
-      ? denoiserGraph(saved.model, count, traceAt)
-      : numberedStepGraph(saved.model, drawing.plan, drawing.settings, count, {
+    network !== undefined
+      ? network(count)
+      : numberedStepGraph(model as Denoiser, drawing!.plan, drawing!.settings, count, {
           allNoise: what === 'sampler',
           ...traceAt,
         });
@@ -110,20 +129,21 @@ export function exportOnnx(saved: Omit<ExportedModel, 'weights'>, options: OnnxE
     what === 'sampler' ? lowerSampler(graph, drawing!.plan, lowerOptions) : lowerToParts(graph, lowerOptions);
 
   const sizes = batchSize === undefined ? TRACED_BATCH_SIZES : [batchSize];
-  const graphs = sizes.map((size) => splitForInference(inPrecision(build(size), saved.model, precision)));
-  const models = graphs.map(({ rest }) => lower(rest));
-  if (batchSize === undefined) withDynamicBatch(models.map(({ proto }) => proto));
+  const graphs = sizes.map((size) => splitForInference(inPrecision(build(size), model, precision)));
+  const lowered = graphs.map(({ rest }) => lower(rest));
+  if (batchSize === undefined) withDynamicBatch(lowered.map(({ proto }) => proto));
   // What is folded depends on weights alone, so it is the same for all batch sizes.
-  const [{ folded }, model] = [graphs[0]!, models[0]!];
+  const [{ folded }, parts] = [graphs[0]!, lowered[0]!];
   return {
     what,
-    ...modelValues(model.proto),
+    ...modelValues(parts.proto),
+    network,
     drawing,
     batchSize,
     traceAt,
     precision,
     metadata,
-    model,
+    model: parts,
     folded,
   };
 }
@@ -150,6 +170,42 @@ export async function serialiseExport(
   return serialiseModel(embedValues(exported.model.proto, values));
 }
 
+/** @throws ConfigError where a part is asked for that a network of this role does not have */
+function drawingOf(
+  saved: Omit<ExportedNetwork, 'weights'>,
+  { what, settings }: OnnxExportOptions,
+): Drawing | undefined {
+  const isDenoiser = saved.model instanceof Denoiser;
+  if (isDenoiser && what !== 'network') {
+    return what === 'denoiser' ? undefined : planDrawing(saved as ExportedModel, settings);
+  }
+  if (!isDenoiser && what === 'network') return undefined;
+  throw new ConfigError({
+    where: 'exportOnnx',
+    problem: `what is "${what}", but this is ${isDenoiser ? 'a denoiser' : 'no denoiser'}`,
+    fix: isDenoiser ? 'use "denoiser", "guided-step" or "sampler"' : 'use "network"',
+  });
+}
+
+/** @throws ConfigError for an output that the network does not have */
+function networkOf(
+  model: Network,
+  { size, positionScaling, outputs: wanted }: OnnxExportOptions,
+): NetworkGraph {
+  return (batch) => {
+    const { outputs } = traceNetwork(model, { batch, size, positionScaling });
+    if (wanted === undefined) return graphOf(outputs);
+    const unknown = wanted.find((name) => !Object.hasOwn(outputs, name));
+    if (unknown === undefined)
+      return graphOf(Object.fromEntries(wanted.map((name) => [name, outputs[name]!])));
+    throw new ConfigError({
+      where: 'exportOnnx',
+      problem: `there is no output "${unknown}"`,
+      fix: `choose among ${Object.keys(outputs).join(', ')}`,
+    });
+  };
+}
+
 function planDrawing(
   { card, model }: Pick<ExportedModel, 'card' | 'model'>,
   requested: RequestedSettings | undefined,
@@ -168,7 +224,7 @@ function lowerSampler(step: Graph, { steps, memory }: SamplingPlan, options: Low
 
 /** Everything that a program needs to use the file without this project. */
 function describeExport(
-  { card, source }: Pick<ExportedModel, 'card' | 'source'>,
+  { card, source }: Pick<ExportedNetwork, 'card' | 'source'>,
   what: ExportedPart,
   drawing: Drawing | undefined,
   further: Readonly<Record<string, string>>,

@@ -6,14 +6,14 @@ import { type ImageSize, squareOf } from '../../core/image-size.ts';
 import { type Graph, graphOf } from '../../engine/graph/graph.ts';
 import { keptBytes, peakLiveBytes } from '../../engine/graph/liveness.ts';
 import { type MacCounts, macsOf, sumMacs } from '../../engine/graph/macs.ts';
-import { mean, square } from '../../engine/graph/operators.ts';
+import { add, mean, square } from '../../engine/graph/operators.ts';
 import { simplify } from '../../engine/graph/rewrite.ts';
+import type { Unlabelled } from '../../engine/graph/tensor.ts';
 import { gradients } from '../../engine/graph/vjp.ts';
-import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { countParameters } from '../../networks/nn/module.ts';
-import { isPartOf, type Stage } from '../../networks/nn/network.ts';
+import { isPartOf, type Network, type Stage } from '../../networks/nn/network.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
-import { traceNetwork } from '../../networks/trace.ts';
+import { type NetworkTrace, traceNetwork } from '../../networks/trace.ts';
 import { type AttentionCost, attentionCosts } from './attention-cost.ts';
 import { inferenceGraph, mergedParameters } from './network-cost.ts';
 
@@ -23,8 +23,8 @@ export interface StageCost extends Stage {
   readonly macs: MacCounts;
 }
 
-export interface Inspection {
-  readonly spec: ModelSpec;
+/** What a network of any role costs. */
+export interface NetworkInspection {
   /** At which everything is counted. */
   readonly size: ImageSize;
   readonly stages: readonly StageCost[];
@@ -46,6 +46,10 @@ export interface Inspection {
   readonly attention: readonly AttentionCost[];
 }
 
+export interface Inspection extends NetworkInspection {
+  readonly spec: ModelSpec;
+}
+
 /** Bytes of values in float32; parameters, inputs and results are not among them. */
 export interface ActivationMemory {
   readonly batch: number;
@@ -65,15 +69,19 @@ export interface InspectOptions {
 }
 
 /** @throws ConfigError if the configuration cannot work */
-export function inspectModel(spec: ModelSpec, { batch = 1, ...at }: InspectOptions = {}): Inspection {
-  const model = createModel(spec);
-  const { size = squareOf(model.config.inputSize) } = at;
-  const parameters = [...model.parameters()];
-  const work = macsOf([traceNetwork(model, { size }).outputs.prediction]);
-  const inference = inferenceGraph(model, { batch, size });
-  const stages = model.stages(size);
+export function inspectModel(spec: ModelSpec, options: InspectOptions = {}): Inspection {
+  return { spec, ...inspectNetwork(createModel(spec), options) };
+}
+
+export function inspectNetwork(
+  network: Network,
+  { batch = 1, size = squareOf(network.config.inputSize) }: InspectOptions = {},
+): NetworkInspection {
+  const parameters = [...network.parameters()];
+  const work = macsOf(outputsOf(network, { size }));
+  const inference = inferenceGraph(network, { batch, size });
+  const stages = network.stages(size);
   return {
-    spec,
     size,
     stages: stages.map((stage) => ({
       ...stage,
@@ -87,21 +95,22 @@ export function inspectModel(spec: ModelSpec, { batch = 1, ...at }: InspectOptio
     },
     macs: {
       merged: sumMacs(work),
-      branches: sumMacs(macsOf([traceNetwork(model, { size, form: 'branches' }).outputs.prediction])),
+      branches: sumMacs(macsOf(outputsOf(network, { size, form: 'branches' }))),
     },
-    memory: activationMemory(model, { batch, size }, inference),
+    memory: activationMemory(network, { batch, size }, inference),
     attention: attentionCosts(stages, work),
   };
 }
 
-/** Which loss it is hardly matters: here the mean square of the prediction. */
+/** Which loss it is hardly matters: here the mean squares of what it gives. */
 function activationMemory(
-  model: Denoiser,
+  network: Network,
   at: { readonly batch: number; readonly size: ImageSize },
   inference: Graph,
 ): ActivationMemory {
-  const loss = mean(square(traceNetwork(model, at).outputs.prediction));
-  const trained = [...model.parameters()].filter(({ frozen }) => !frozen);
+  const [first, ...others] = outputsOf(network, at).map((output) => mean(square(output)));
+  const loss = others.reduce<Unlabelled>(add, first!);
+  const trained = [...network.parameters()].filter(({ frozen }) => !frozen);
   const derivatives = gradients(
     loss,
     trained.map(({ tensor }) => tensor),
@@ -114,4 +123,8 @@ function activationMemory(
     trainingPeak: peakLiveBytes(training),
     trainingKept: keptBytes(training, training.get('loss')!),
   };
+}
+
+function outputsOf(network: Network, at: NetworkTrace): Unlabelled[] {
+  return Object.values(traceNetwork(network, at).outputs);
 }

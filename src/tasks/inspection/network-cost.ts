@@ -3,8 +3,8 @@ import { sizeOf } from '../../core/shape.ts';
 import { type Graph, graphOf, leavesOf } from '../../engine/graph/graph.ts';
 import { macsOf, sumMacs, totalMacs } from '../../engine/graph/macs.ts';
 import { simplify, splitFoldable } from '../../engine/graph/rewrite.ts';
-import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { countParameters } from '../../networks/nn/module.ts';
+import type { Network } from '../../networks/nn/network.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
 import { type NetworkTrace, traceNetwork } from '../../networks/trace.ts';
 
@@ -27,8 +27,8 @@ export function networkCost(spec: ModelSpec): NetworkCost {
 }
 
 /** The forward pass with everything folded that depends on weights alone. */
-export function inferenceGraph(model: Denoiser, at: NetworkTrace = {}): Graph {
-  return splitFoldable(simplify(graphOf(traceNetwork(model, at).outputs))).rest;
+export function inferenceGraph(network: Network, at: NetworkTrace = {}): Graph {
+  return splitFoldable(simplify(graphOf(traceNetwork(network, at).outputs))).rest;
 }
 
 /** What is left for drawing once kernels are merged and positions that are not used are gone. */

@@ -1,7 +1,6 @@
 /** @file The model section of a configuration: a preset, and the options in which this run differs from it. */
 import * as v from 'valibot';
-import { MODEL_OPTIONS } from '../../../networks/options.ts';
-import type { Family } from '../../../networks/registry.ts';
+import { FAMILIES, type Family } from '../../../networks/families.ts';
 
 type ExactOptional<Entries extends v.ObjectEntries> = {
   readonly [K in keyof Entries]: v.ExactOptionalSchema<Entries[K], undefined>;
@@ -17,8 +16,6 @@ function changesTo<Entries extends v.ObjectEntries>(options: Entries) {
 }
 
 /** By family. */
-export const MODEL_SCHEMAS = {
-  'U-DiT': changesTo(MODEL_OPTIONS['U-DiT']),
-  DiT: changesTo(MODEL_OPTIONS.DiT),
-  'DiT-LLaMA': changesTo(MODEL_OPTIONS['DiT-LLaMA']),
-} satisfies Record<Family, unknown>;
+export const MODEL_SCHEMAS = Object.fromEntries(
+  Object.entries(FAMILIES).map(([family, { options }]) => [family, changesTo(options)]),
+) as { readonly [F in Family]: ReturnType<typeof changesTo<(typeof FAMILIES)[F]['options']>> };
