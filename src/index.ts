@@ -29,7 +29,17 @@ export { openTensors } from './formats/open.ts';
 export { parseSafetensors, type SafetensorsFile } from './formats/safetensors.ts';
 export type { TensorFile } from './formats/tensor-file.ts';
 export { type ModelBytes, type OpenModelOptions, openModel } from './models/open-bytes.ts';
-export type { ModelCard, SavedModel, WeightSet, WeightSource } from './models/saved-model.ts';
+export {
+  type AutoencoderCard,
+  type FeatureCard,
+  type ModelCard,
+  type NetworkCard,
+  type SavedModel,
+  type SavedNetwork,
+  spaceOf,
+  type WeightSet,
+  type WeightSource,
+} from './models/saved-model.ts';
 export type { DenoiserConfig } from './networks/denoisers/denoiser.ts';
 export type { DiTConfig } from './networks/denoisers/dit.ts';
 export type { UDiTConfig } from './networks/denoisers/udit.ts';

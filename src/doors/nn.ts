@@ -1,6 +1,9 @@
 /** @file `udit/nn`: modules, layers and initial values, to write networks of one's own with. */
 
+export { Autoencoder, type AutoencoderConfig } from '../networks/autoencoders/autoencoder.ts';
 export { type Condition, Denoiser, type DenoiserConfig } from '../networks/denoisers/denoiser.ts';
+export type { Families, NetworkFamily, NetworkSpec, Recognised, Role } from '../networks/family.ts';
+export { FeatureNetwork } from '../networks/features/feature-network.ts';
 export * from '../networks/nn/conditioning.ts';
 export * from '../networks/nn/initialise.ts';
 export * from '../networks/nn/layers.ts';
