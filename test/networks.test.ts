@@ -23,7 +23,11 @@ import type { Network } from '../src/networks/nn/network.ts';
 import { traceNetwork } from '../src/networks/trace.ts';
 import { writeOnnxExport } from '../src/tasks/export/export-file-node.ts';
 import { inspectNetwork } from '../src/tasks/inspection/inspect.ts';
-import { adamWStep, createOptimizerState } from '../src/tasks/training/optim/adamw.ts';
+import {
+  createOptimizer,
+  OPTIMIZER_DEFAULTS,
+  type OptimizerConfig,
+} from '../src/tasks/training/optim/optimizers.ts';
 import { ParameterLayout } from '../src/tasks/training/optim/parameter-buffers.ts';
 import { expectClose } from './support/closeness.ts';
 import { SMALL_FAMILIES, SmallAutoencoder, SmallClassifier } from './support/small-networks.ts';
@@ -35,6 +39,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
+const ADAMW = {
+  ...{ kind: 'adamw', learningRate: 0.01, schedule: 'constant', warmupSteps: 0, clipNorm: null },
+  ...OPTIMIZER_DEFAULTS.adamw,
+} as OptimizerConfig;
 const BATCH = 2;
 const SIZE = { height: 8, width: 8 };
 const draw = (name: string, shape: readonly number[]) =>
@@ -117,7 +125,14 @@ describe.each(Object.entries(CASES))('%s', (role, { network, card, loss }) => {
     const layout = new ParameterLayout(parameters);
     const buffer = new Float32Array(layout.size);
     layout.fill(buffer, initial);
-    const state = createOptimizerState(buffer);
+    const optimizer = createOptimizer(ADAMW, 0);
+    const state = {
+      layout,
+      parameters: buffer,
+      gradients: new Float32Array(layout.size),
+      slots: new Map(optimizer.slots.map((name) => [name, new Float32Array(layout.size)])),
+      averages: new Map(),
+    };
     const [weights, slots] = [layout.views(state.parameters), layout.views(state.gradients)];
     const session = await compileTraining(graph, cpuBackend);
     const losses: number[] = [];
@@ -125,10 +140,7 @@ describe.each(Object.entries(CASES))('%s', (role, { network, card, loss }) => {
       const results = await session.run(new Map([...weights, ...feeds]));
       losses.push(Number(results.get('loss')!.data[0]));
       for (const [name, slot] of slots) slot.data.set(results.get(`d ${name}`)!.data as Float32Array);
-      adamWStep(state, step, {
-        ...{ learningRate: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 },
-        ...{ gradientScale: 1, emaDecay: 0.9 },
-      });
+      optimizer.update(state, { step, learningRate: 0.01, gradientScale: 1, averageDecays: [] });
     }
     await session.release();
     expect(losses.at(-1)!).toBeLessThan(0.98 * losses[0]!);
