@@ -4,6 +4,7 @@ import { randomWeights, tinyCard, tinySpec } from '../../test/support/tiny-check
 import { torchStateDict } from '../../test/support/torch-writer.ts';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
+import { sizeOf } from '../core/shape.ts';
 import { sourceOf } from '../core/tensor-source.ts';
 import { bytesInMemory } from '../formats/byte-source.ts';
 import { openTensors } from '../formats/open.ts';
@@ -149,6 +150,101 @@ describe('a checkpoint of another program', () => {
       const others = await loadNetwork(file, 'x.pt', { weights: 'model' });
       expect([others.source, digestOf(others.weights)]).toEqual(['model', digestOf(publishedWeights)]);
     }
+  });
+
+  test.each([
+    'EMA.',
+    'ema-0.9999.',
+    'state_dict_ema.',
+    'callbacks.EMAWeightAveraging.averaged.',
+    "callbacks.EMACallback{'decay': 0.9999}.ema.",
+    'ema_state_dict._orig_mod.',
+    'averages.0.moving_average.',
+    'swa_model.module.',
+  ])('an average under the name %s', async (prefix) => {
+    const file = fileOf([...prefixed('schema.', publishedWeights), ...prefixed(prefix, publishedAverage)]);
+    const saved = await loadNetwork(file, 'x.pt');
+    expect([saved.source, digestOf(saved.weights)]).toEqual(['ema', digestOf(publishedAverage)]);
+  });
+
+  test('of two averages the first is taken, and the other by its name', async () => {
+    const sets = [
+      ...prefixed('model.', publishedWeights),
+      ...prefixed('model_ema1.', publishedAverage),
+      ...prefixed('model_ema2.', publishedWeights),
+    ];
+    const saved = findModel(fileOf(sets), 'x.pt');
+    expect(saved.findings[0]).toEqual([
+      'weights',
+      'ema (model_ema1), preferred to model, model_ema2; --weights takes another by its name',
+    ]);
+    const other = await loadNetwork(fileOf(sets), 'x.pt', { weights: 'model_ema2' });
+    expect([other.source, digestOf(other.weights)]).toEqual(['model_ema2', digestOf(publishedWeights)]);
+  });
+
+  test('wrappers anywhere in a name', async () => {
+    const wrapped = [...publishedWeights].map(([name, tensor]): [string, HostTensor] => {
+      const [first, ...rest] = name.split('.');
+      return [['_fsdp_wrapped_module', first, '_orig_mod', ...rest].join('.'), tensor];
+    });
+    const saved = await loadNetwork(fileOf(wrapped), 'x.pt');
+    expect([saved.source, digestOf(saved.weights)]).toEqual(['unnamed', digestOf(publishedWeights)]);
+  });
+
+  test('weights and wrapped weights in one file stay apart', () => {
+    const file = fileOf([...publishedWeights, ...prefixed('module.', publishedAverage)]);
+    expect(findModel(file, 'x.pt').findings[0]).toEqual(['weights', 'model, preferred to module']);
+  });
+
+  test('an average whose names have lost their dots; what it leaves out is not trained', async () => {
+    const frozen = 'x_embedder.proj.bias';
+    const dotless = [...publishedAverage]
+      .filter(([name]) => name !== frozen)
+      .map(([name, tensor]): [string, HostTensor] => [`model_ema.${name.replaceAll('.', '')}`, tensor]);
+    const file = fileOf([
+      ...prefixed('model.diffusion_model.', publishedWeights),
+      ...dotless,
+      ['model_ema.decay', tensorOf('f32', [], [0.9999])],
+    ]);
+    const saved = await loadNetwork(file, 'x.pt');
+    const expected = new Map(publishedAverage).set(frozen, publishedWeights.get(frozen)!);
+    expect([saved.source, digestOf(saved.weights)]).toEqual(['ema', digestOf(expected)]);
+  });
+
+  test('counters and heads are mentioned; a tensor more within a part of the model may be of another one', () => {
+    const one = tensorOf('f32', [1], [1]);
+    const extra: [string, HostTensor][] = [
+      ['latent.0.attn1.total_ops', one],
+      ['projectors.0.weight', one],
+    ];
+    const file = { ...fileOf([...publishedWeights, ...extra]), passedOver: ['pathlib.PosixPath'] };
+    expect(findModel(file, 'x.pt').findings.slice(-2)).toEqual([
+      ['not used', 'latent.0.attn1.total_ops, projectors.0.weight'],
+      ['passed over', 'objects of pathlib.PosixPath'],
+    ]);
+    const norm = fileOf([...publishedWeights, ['latent.0.attn1.q_norm.weight', one]]);
+    expect(messageOf(norm)).toContain('unexpected  latent.0.attn1.q_norm.weight');
+  });
+
+  test('a tensor that cannot be read is an error where the model needs it', () => {
+    const name = 'x_embedder.proj.bias';
+    const rest = fileOf([...publishedWeights].filter(([other]) => other !== name));
+    const file = { ...rest, unreadable: new Map([[name, 'is sparse: store tensor.to_dense()']]) };
+    expect(messageOf(file)).toContain(
+      'the model needs the tensor x_embedder.proj.bias, which is sparse: store tensor.to_dense()',
+    );
+    expect(messageOf({ ...file, unreadable: new Map([['x', 'is sparse']]) })).toContain('1 missing');
+  });
+
+  test('integers that float32 holds are weights', async () => {
+    const [name, { shape }] = [...publishedWeights][0]!;
+    const zeros = new Map(publishedWeights).set(
+      name,
+      tensorOf('i64', shape, new Array(sizeOf(shape)).fill(-3)),
+    );
+    expect((await loadNetwork(fileOf([...zeros]), 'x.pt')).weights.get(name)).toEqual(
+      tensorOf('f32', shape, new Array(sizeOf(shape)).fill(-3)),
+    );
   });
 
   test('one set of weights below a prefix, beside tensors of something else', async () => {
@@ -316,9 +412,8 @@ describe('refusals', () => {
   test('one tensor too few, one too many', () => {
     const file = fileOf([...publishedWeights].slice(0, -1).concat([['extra', tensorOf('f32', [], [1])]]));
     expect(messageOf(file)).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: does not fit U-DiT: 260 keys match, 1 missing, 1 unexpected, 0 misshapen
-        missing     final_layer.adaLN_modulation.1.bias
-        unexpected  extra
+      "CheckpointError: x.pt: does not fit U-DiT: 260 keys match, 1 missing, 0 unexpected, 0 misshapen
+        missing  final_layer.adaLN_modulation.1.bias
         fix: choose the --model and options that the file was trained with instead of U-DiT"
     `);
   });
@@ -357,18 +452,12 @@ describe('refusals', () => {
       [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight: 2 of 216 values are not finite; the first is NaN at index 5
         fix: its training diverged, or the file is damaged: use an earlier checkpoint]
     `);
-    const counts = new Map(average).set(
-      first,
-      tensorOf(
-        'i64',
-        shape,
-        data.map(() => 1),
-      ),
-    );
+    const large = new Array(sizeOf(shape)).fill(2 ** 24 + 1);
+    const counts = new Map(average).set(first, tensorOf('i64', shape, large));
     expect(() =>
       openSavedModel({ ...damaged, tensors: counts }, 'w.safetensors'),
     ).toThrowErrorMatchingInlineSnapshot(`
-      [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight is of i64, but weights are floats
+      [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight of i64 holds 16777217 at index 0, which float32 does not
         fix: save the weights as float32, float16 or bfloat16]
     `);
     await expect(loadNetwork(fileOf(damaged.tensors), 'x.pt')).rejects.toThrow('2 of');

@@ -12,12 +12,13 @@ import {
   type TensorInfo,
   type TensorSource,
 } from '../core/tensor-source.ts';
-import { fitParameters } from '../formats/fit.ts';
+import { fitParameters, unneeded } from '../formats/fit.ts';
 import type { SafetensorsFile } from '../formats/safetensors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import { FAMILIES, type ModelSpec } from '../networks/families.ts';
 import type { Families, NetworkSpec, Role } from '../networks/family.ts';
 import type { Network } from '../networks/nn/network.ts';
+import { chooseForeignWeights } from './foreign-weights.ts';
 import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
 import {
   type CardOfRole,
@@ -35,7 +36,7 @@ import {
   type SparseAttentionRequest,
   withSparseAttention,
 } from './sparse-attention.ts';
-import { type ChosenWeights, chooseOwnWeights, chooseWeights } from './weight-sets.ts';
+import { type ChosenWeights, chooseOwnWeights } from './weight-sets.ts';
 
 export interface ModelRequest extends PublishedRequest, SparseAttentionRequest {
   /** Preferred where there are several: `model`, `ema`, or the name of another average. Default: an average. */
@@ -116,13 +117,19 @@ interface Located<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {
 
 function locate<R extends Role>(file: TensorFile, where: string, request: NetworkRequest<R>): Located<R> {
   const isOwn = file.metadata.format === FORMAT;
-  const allNames = [...file.infos.keys()];
+  const { unreadable = new Map<string, string>() } = file;
+  const allNames = [...file.infos.keys(), ...unreadable.keys()];
   const { weights } = request;
   const chosen = isOwn
     ? chooseOwnWeights(allNames, weights, file.metadata)
-    : chooseWeights(allNames, weights ?? 'ema');
+    : chooseForeignWeights(allNames, weights ?? 'ema');
   if (chosen === undefined) throw noModel(file, where);
-  const infos = new Map([...chosen.names].map(([name, inFile]) => [name, file.infos.get(inFile)!]));
+  const infos = new Map(
+    [...chosen.names].flatMap(([name, inFile]) => {
+      const info = file.infos.get(inFile);
+      return info === undefined ? [] : [[name, info]];
+    }),
+  );
   const families: Families = { ...FAMILIES, ...request.families };
   const { findings, advice, ...described } = isOwn
     ? describeOwn(file, infos, where, { ...request, families })
@@ -134,7 +141,14 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
   const card = { ...described.card, spec };
   const model = build(spec, families, where, request);
   const expected = [...model.parameters()];
-  fitParameters(expected, infos, { where, model: card.name, advice });
+  for (const { name } of expected) {
+    const inFile = chosen.names.get(name);
+    const reason = inFile === undefined ? undefined : unreadable.get(inFile);
+    if (reason !== undefined) throw needed(inFile!, reason, where);
+  }
+  const extra = unneeded(expected, infos);
+  const rest = new Map([...infos].filter(([name]) => !extra.includes(name)));
+  fitParameters(expected, rest, { where, model: card.name, advice });
   return {
     card: card as CardOfRole[R],
     model: model as NetworkOfRole[R],
@@ -142,6 +156,7 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
     findings: [
       ...describeChoice(chosen),
       ...findings,
+      ...describeRest(extra, file.passedOver ?? []),
       ...(isDenoiser ? describeSparseAttention(spec as ModelSpec) : []),
     ],
     names: new Map(expected.map(({ name }) => [name, chosen.names.get(name)!])),
@@ -223,23 +238,56 @@ function noModel({ format, infos }: TensorFile, where: string): CheckpointError 
   });
 }
 
-function describeChoice({ source, others }: ChosenWeights): SavedModel['findings'] {
+/** A tensor that the model needs, and that cannot be read. */
+function needed(name: string, reason: string, where: string): CheckpointError {
+  return new CheckpointError({
+    where,
+    problem: `the model needs the tensor ${name}, which ${reason}`,
+    fix: 'load the file in PyTorch and save its weights as float32, float16 or bfloat16',
+  });
+}
+
+function describeChoice({ source, prefix, others }: ChosenWeights): SavedModel['findings'] {
   if (others.length === 0) return [];
-  const rest = others.map((prefix) => prefix.replace(/\.$/, '') || 'those without a name').join(', ');
-  return [['weights', `${source}, preferred to ${rest}`]];
+  const label = (begin: string): string => begin.replace(/\.$/, '') || 'those without a name';
+  const isOneOfTwo = others.length === 1 || prefix === undefined;
+  const chosen = isOneOfTwo ? source : `${source} (${label(prefix)})`;
+  const more = isOneOfTwo ? '' : '; --weights takes another by its name';
+  return [['weights', `${chosen}, preferred to ${others.map(label).join(', ')}${more}`]];
+}
+
+const LONGEST_LIST = 6;
+
+function describeRest(
+  extra: readonly string[],
+  passedOver: readonly string[],
+): [label: string, text: string][] {
+  const listed = (names: readonly string[]): string => {
+    const rest = names.length - LONGEST_LIST;
+    return names.slice(0, LONGEST_LIST).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+  };
+  return [
+    ...(extra.length === 0 ? [] : ([['not used', listed(extra)]] as [string, string][])),
+    ...(passedOver.length === 0
+      ? []
+      : ([['passed over', `objects of ${listed(passedOver)}`]] as [string, string][])),
+  ];
 }
 
 /** As float32, all of it finite. */
 function usableWeight(name: string, tensor: HostTensor, where: string): HostTensor<'f32'> {
   const { dtype, shape, data } = tensor;
-  if (dtype !== 'f32' && dtype !== 'f64') {
+  const values = data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number>, Number);
+  // Integers are weights too where float32 holds them; float64 is rounded, as PyTorch does.
+  const rounded =
+    dtype === 'f64' || dtype === 'f32' ? -1 : values.findIndex((value, i) => value !== Number(data[i]));
+  if (rounded >= 0) {
     throw new CheckpointError({
       where,
-      problem: `tensor ${name} is of ${dtype}, but weights are floats`,
+      problem: `tensor ${name} of ${dtype} holds ${data[rounded]} at index ${rounded}, which float32 does not`,
       fix: 'save the weights as float32, float16 or bfloat16',
     });
   }
-  const values = dtype === 'f32' ? (data as Float32Array) : new Float32Array(data as Float64Array);
   let unusable = 0;
   // By index: there may be hundreds of millions.
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) unusable++;
