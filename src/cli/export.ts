@@ -147,7 +147,7 @@ async function exportModel(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Written> {
-  const traceAt = traceAtOf(saved.model, flags);
+  const traceAt = traceAtOf(saved, flags);
   if (flags.batchSize !== undefined) {
     expectBatchFits(flags.batchSize, (images) => workerBytes(saved.model, images, { size: traceAt.size }));
   }

@@ -1,9 +1,9 @@
 /** @file Flags for what a checkpoint does not say itself: which weights of it are meant, and which model they are of. */
 import { type Command, Option } from 'commander';
 import { type ImageSize, isSquare } from '../core/image-size.ts';
-import { sizeInSpace, usualSpace } from '../core/image-space.ts';
+import { sizeInSpace } from '../core/image-space.ts';
 import type { ModelRequest } from '../models/open-model.ts';
-import type { WeightSet } from '../models/saved-model.ts';
+import { type ModelCard, spaceOf, type WeightSet } from '../models/saved-model.ts';
 import type { Denoiser } from '../networks/denoisers/denoiser.ts';
 import type { DiTConfig } from '../networks/denoisers/dit.ts';
 import { POSITION_SCALINGS, type PositionScaling } from '../networks/nn/position-scaling.ts';
@@ -59,10 +59,10 @@ export function withSizeFlags(command: Command): Command {
 
 /** The same in the values that a model has for its images. */
 export function traceAtOf(
-  { config }: Pick<Denoiser, 'config'>,
+  { card, model }: { readonly card: Pick<ModelCard, 'space'>; readonly model: Pick<Denoiser, 'config'> },
   { imageSize: pixels, positionScaling }: SizeFlags,
 ): TraceAt {
-  const size = pixels && sizeInSpace(usualSpace(config.inChannels), pixels);
+  const size = pixels && sizeInSpace(spaceOf(card, model.config), pixels);
   return { size, positionScaling };
 }
 

@@ -126,7 +126,7 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   expectImagesFit('--count', imageCount);
   const { card, model } = saved;
   const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
-  const traceAt = traceAtOf(model, flags);
+  const traceAt = traceAtOf(saved, flags);
   const backend = await openDevice(flags.device);
   if (!isGpu(backend.name)) {
     const largest = Math.min(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { tinyCard } from '../../test/support/tiny-checkpoint.ts';
 import { tensorOf } from '../core/host-tensor.ts';
-import { cardMetadata, readCard, tensorGroup } from './saved-model.ts';
+import { cardMetadata, readCard, spaceOf, tensorGroup } from './saved-model.ts';
 
 const card = tinyCard();
 const metadata = cardMetadata(card);
@@ -58,4 +58,14 @@ describe('metadata that is refused', () => {
   ])('%s: %s', (key, value) => {
     expect(reading({ [key]: value })).toThrow(`its metadata does not describe a model: ${key}`);
   });
+});
+
+test('a card says what its images are; without it the channels suggest it', () => {
+  const space = { kind: 'latents', autoencoder: 'mine', factor: 4, scale: 1, shift: 0 } as const;
+  const card = tinyCard({ space });
+  const read = readCard({ metadata: cardMetadata(card) }, 'x');
+  expect(read).toEqual(card);
+  expect(spaceOf(read, { inputSize: 8, inChannels: 3 })).toEqual(space);
+  expect(spaceOf(tinyCard(), { inputSize: 8, inChannels: 3 })).toEqual({ kind: 'pixels' });
+  expect(spaceOf(tinyCard(), { inputSize: 8, inChannels: 4 })).toMatchObject({ kind: 'latents', factor: 8 });
 });

@@ -13,6 +13,7 @@ import type { Denoiser } from '../networks/denoisers/denoiser.ts';
 import { FAMILIES } from '../networks/families.ts';
 import { type Families, type NetworkSpec, ROLES, type Role, specSchema } from '../networks/family.ts';
 import type { FeatureNetwork } from '../networks/features/feature-network.ts';
+import type { NetworkConfig } from '../networks/nn/network.ts';
 import type { ModelSpec } from '../networks/registry.ts';
 
 /** How a model is guided when nothing else is asked for, where that differs from the defaults of its kind. */
@@ -73,8 +74,8 @@ export interface NetworkOfRole {
 }
 
 /** What a denoiser's images are: as its file says, else as the number of channels suggests. */
-export function spaceOf({ space, spec }: Pick<ModelCard, 'space' | 'spec'>): ImageSpace {
-  return space ?? usualSpace(spec.config.inChannels);
+export function spaceOf({ space }: Pick<ModelCard, 'space'>, { inChannels }: NetworkConfig): ImageSpace {
+  return space ?? usualSpace(inChannels);
 }
 
 /** A network of a role, with its weights and what is known of it. */

@@ -1,9 +1,10 @@
 /** @file From labels and a seed to pictures: a sampler, and where it draws latents an autoencoder behind it. */
 import { ConfigError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
-import { type ImageSpace, usualSpace } from '../../core/image-space.ts';
+import type { ImageSpace } from '../../core/image-space.ts';
 import type { Shape } from '../../core/shape.ts';
 import { toPixels } from '../../data/images/pixels.ts';
+import { spaceOf } from '../../models/saved-model.ts';
 import {
   createSampler,
   type ImageSampler,
@@ -62,7 +63,7 @@ export async function createPipeline(
   saved: SampledModel,
   { autoencoder, ...options }: PipelineOptions,
 ): Promise<Pipeline> {
-  const drawn = usualSpace(saved.model.config.inChannels);
+  const drawn = spaceOf(saved.card, saved.model.config);
   if (autoencoder !== undefined && drawn.kind === 'pixels') {
     throw new ConfigError({
       where: 'createPipeline',

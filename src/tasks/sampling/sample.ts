@@ -118,7 +118,7 @@ export interface ImageSampler extends DrawingCost {
 /** What the sampler needs of a saved model. */
 export type SampledModel = Pick<SavedModel, 'model'> & {
   readonly weights: TensorMap | TensorSource;
-  readonly card: Pick<SavedModel['card'], 'objective' | 'guidance'>;
+  readonly card: Pick<SavedModel['card'], 'objective' | 'guidance' | 'space'>;
 };
 
 /** Beside the settings. */
