@@ -1,6 +1,7 @@
 /** @file Configurations on the command line: a JSON file, and single keys as `--set key=value`. */
 import { readFile } from 'node:fs/promises';
 import { ConfigError } from '../core/errors.ts';
+import { parseJson } from '../host/files/read-json-node.ts';
 import { type ConfigLayer, isLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { withEarlierDefaults } from '../tasks/training/run/run-folder.ts';
 
@@ -23,7 +24,7 @@ export async function readJsonObject(path: string): Promise<ConfigLayer> {
   });
   let config: unknown;
   try {
-    config = JSON.parse(text);
+    config = parseJson(text);
   } catch (cause) {
     throw new ConfigError({ where: path, problem: `is not valid JSON: ${(cause as Error).message}`, cause });
   }

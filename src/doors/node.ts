@@ -9,13 +9,8 @@ export { encodePng, writePng, writeSheet } from '../data/images/png-node.ts';
 export { DiskCache, type DiskCacheOptions } from '../engine/compile/disk-cache-node.ts';
 export { cpuBackend } from '../engine/runtime/cpu-node.ts';
 export { DEVICES, type DeviceRequest, openDevice } from '../engine/runtime/devices-node.ts';
-export {
-  type OpenTensorFile,
-  openTensorFile,
-  openTorchFile,
-  readSafetensors,
-  writeSafetensors,
-} from '../formats/file-node.ts';
+export { openTensorFile, openTorchFile, readSafetensors, writeSafetensors } from '../formats/file-node.ts';
+export type { OpenTensorFile } from '../formats/tensor-file.ts';
 export { cacheFolder } from '../host/files/cache-folder-node.ts';
 export { BUNDLED_CHECKPOINT as bundledModel } from '../models/bundled-node.ts';
 export { compileCache } from '../models/compile-cache-node.ts';

@@ -11,13 +11,14 @@ import { readFully } from '../host/files/transfer-node.ts';
 import { systemErrorCode } from '../host/files/write-error-node.ts';
 import type { ByteSource } from './byte-source.ts';
 import { openTensors } from './open.ts';
+import { isInParts, openParts } from './parts-node.ts';
 import {
   parseSafetensors,
   type SafetensorsFile,
   type SafetensorsOptions,
   serialiseSafetensors,
 } from './safetensors.ts';
-import type { TensorFile } from './tensor-file.ts';
+import type { OpenTensorFile } from './tensor-file.ts';
 import { openTorch, type TorchFile } from './torch-file.ts';
 
 /**
@@ -44,17 +45,17 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   }
 }
 
-/** To be closed when no more is to be read. */
-export interface OpenTensorFile extends TensorFile {
-  close(): Promise<void>;
-}
-
 /**
- * A checkpoint of any format that {@link openTensors} knows, of any size: each tensor is read when it is asked for.
+ * A checkpoint of any format that {@link openTensors} knows, of any size: each tensor is read when it is asked for. An
+ * index, or one of several parts, stands for all of them.
  *
  * @throws CheckpointError when the file is missing, unreadable, damaged or of another format
  */
 export async function openTensorFile(path: string): Promise<OpenTensorFile> {
+  return isInParts(path) ? openParts(path, openPart) : openPart(path);
+}
+
+function openPart(path: string): Promise<OpenTensorFile> {
   return openWith(openTensors, path);
 }
 
@@ -156,5 +157,5 @@ async function readError(path: string, cause: unknown): Promise<CheckpointError>
 /** Names of the checkpoints in a folder; none when it cannot be listed. */
 async function checkpointNames(folder: string): Promise<string[]> {
   const names = await readdir(folder).catch((): string[] => []);
-  return names.filter((name) => /^[^.].*\.(safetensors|pt)$/.test(name));
+  return names.filter((name) => /^[^.].*\.(safetensors|pt|pth|ckpt|bin)$/.test(name));
 }

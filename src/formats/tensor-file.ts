@@ -13,6 +13,11 @@ export interface TensorFile extends TensorSource {
   readonly passedOver?: readonly string[];
 }
 
+/** To be closed when no more is to be read. */
+export interface OpenTensorFile extends TensorFile {
+  close(): Promise<void>;
+}
+
 /** Weights hardly compress, and are seldom stored once for several names. */
 const MAX_EXPANSION = 16;
 const FREE_EXPANSION_BYTES = 2 ** 26;

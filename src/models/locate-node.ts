@@ -2,11 +2,12 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CheckpointError } from '../core/errors.ts';
+import { findWeights } from '../formats/parts-node.ts';
 import { locatePublished } from './hub/fetch-weights-node.ts';
 import { listCheckpoints } from './run-checkpoints-node.ts';
 
 /**
- * @param argument - a run folder, its `checkpoints` folder, a file, or the name of fetched weights
+ * @param argument - a run folder, its `checkpoints` folder, a folder with weights as models are published, a file, or the name of fetched weights
  * @throws CheckpointError if there is none in the folder
  */
 export async function findCheckpointFile(argument: string): Promise<string> {
@@ -18,6 +19,8 @@ export async function findCheckpointFile(argument: string): Promise<string> {
     const latest = (await listCheckpoints(folder)).at(-1);
     if (latest !== undefined) return latest.path;
   }
+  const published = await findWeights(argument);
+  if (published !== undefined) return published;
   throw new CheckpointError({
     where: argument,
     problem: 'there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for',

@@ -247,6 +247,26 @@ describe('a checkpoint of another program', () => {
     );
   });
 
+  test('label tables without a null label: of one row, of a round number, and as the user or the script says', () => {
+    const labels = (file: TensorFile, request: ModelRequest = {}) => {
+      const { numClasses, classDropoutProb } = findModel(file, 'x.pt', request).card.spec.config;
+      return [numClasses, classDropoutProb];
+    };
+    const rows = (numClasses: number) => shapesOf(presetSpec('DiT-S/8', { numClasses, classDropoutProb: 0 }));
+    expect(labels(rows(1))).toEqual([1, 0]);
+    expect(labels(rows(1000))).toEqual([1000, 0]);
+    expect(labels(rows(1000), { numClasses: 999 })).toEqual([999, 0.1]);
+    expect(labels(rows(10))).toEqual([9, 0.1]);
+    expect(labels(rows(10), { numClasses: 10 })).toEqual([10, 0]);
+    expect(labels({ ...rows(10), metadata: { 'args.num_classes': '10' } })).toEqual([10, 0]);
+    expect(labels({ ...rows(10), metadata: { 'args.num_classes': '9' } })).toEqual([9, 0.1]);
+  });
+
+  test('without channels for a variance the network is a flow', () => {
+    const { objective } = findModel(shapesOf(presetSpec('DiT-S/8', { learnSigma: false })), 'x.pt').card;
+    expect(objective).toEqual({ kind: 'flow', timeScale: 1 });
+  });
+
   test('one set of weights below a prefix, beside tensors of something else', async () => {
     const file = fileOf([...prefixed('module.', publishedWeights), ['loss', tensorOf('f32', [], [1])]]);
     const saved = await loadNetwork(file, 'x.pt');

@@ -6,6 +6,7 @@ import type { TensorInfo } from '../core/tensor-source.ts';
 import { REFERENCE_GAUSSIAN_OPTIONS } from '../diffusion/gaussian/gaussian.ts';
 import { PRESETS, presetSpec } from '../networks/presets.ts';
 import { type RecognisedModel, recogniseModel } from '../networks/recognise.ts';
+import { labelsOf } from '../networks/recognise-shapes.ts';
 import type { ModelSpec } from '../networks/registry.ts';
 import type { ModelCard, SavedModel } from './saved-model.ts';
 
@@ -46,7 +47,7 @@ export function describePublished(
   const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
   const inputSize = shownSize(spec, recognised) ?? (imageSize && inputSizeOf(imageSize, spec));
   const changes = {
-    ...(request.numClasses === undefined ? {} : { numClasses: request.numClasses }),
+    ...labelsIn(tensors, metadata, request),
     ...(inputSize === undefined ? {} : { inputSize }),
   };
   const changed = { ...spec, config: { ...spec.config, ...changes } } as ModelSpec;
@@ -62,6 +63,20 @@ export function describePublished(
     ],
     advice: adviceFrom(request, recognised),
   };
+}
+
+/** The number of classes, where the user or the training script says it, and whether its table has a null label. */
+function labelsIn(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  metadata: Readonly<Record<string, string>>,
+  { numClasses, preset }: PublishedRequest,
+): Partial<ReturnType<typeof labelsOf>> {
+  const rows = [...tensors].find(([name]) => name.endsWith('.embedding_table.weight'))?.[1].shape[0];
+  if (rows === undefined) return numClasses === undefined ? {} : { numClasses };
+  if (numClasses !== undefined) return labelsOf(rows, numClasses);
+  const argument = Number(metadata['args.num_classes']);
+  const isTrue = rows === argument || rows === argument + 1;
+  return preset === undefined && isTrue ? labelsOf(rows, argument) : {};
 }
 
 const PUBLISHED_CARD = { classNames: [], step: 0, nimg: 0 };
@@ -104,9 +119,13 @@ function inputSizeOf(imageSize: number, { config }: ModelSpec): number {
   return sizeInSpace(usualSpace(config.inChannels), squareOf(imageSize)).height;
 }
 
-/** As all released checkpoints of these families were trained; SiT is told from DiT by --model alone. */
-function objectiveOf({ config }: ModelSpec): ModelCard['objective'] {
-  if ('discardSigma' in config && config.discardSigma) return { kind: 'flow', timeScale: 1 };
+/**
+ * As all released checkpoints of these families were trained. With channels for a variance, SiT is told from DiT by
+ * --model alone; without them it is SiT's network, for DiT learns a variance.
+ */
+function objectiveOf({ family, config }: ModelSpec): ModelCard['objective'] {
+  const isFlow = 'discardSigma' in config && config.discardSigma;
+  if (isFlow || (family === 'DiT' && !config.learnSigma)) return { kind: 'flow', timeScale: 1 };
   return { kind: 'gaussian', ...(config.learnSigma ? {} : { variance: 'fixed-large' }) };
 }
 

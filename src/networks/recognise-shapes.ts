@@ -11,8 +11,23 @@ import { DIT_LLAMA_PRESETS, DIT_PRESETS, UDIT_PRESETS } from './published-sizes.
 
 type Presets = Readonly<Record<string, { readonly width: number; readonly heads: number }>>;
 
-/** Every label table of a published model ends in a row for the null label. */
-const LABELS = { nullRows: 1, classDropoutProb: 0.1 };
+/** Numbers of classes of well-known data sets. */
+const USUAL_CLASSES = [100, 1000];
+
+/**
+ * A label table ends in a row for the null label, if the class was hidden at times in training. One row is a model
+ * without classes, and a round number of rows is taken for a table without that row.
+ */
+export function labelsOf(
+  rows: number,
+  numClasses?: number,
+): Pick<DenoiserConfig, 'numClasses' | 'classDropoutProb'> {
+  const isWhole = numClasses === undefined ? rows === 1 || USUAL_CLASSES.includes(rows) : rows === numClasses;
+  return isWhole
+    ? { numClasses: rows, classDropoutProb: 0 }
+    : { numClasses: numClasses ?? rows - 1, classDropoutProb: 0.1 };
+}
+
 /** 256×256 images through an autoencoder that divides sides by 8. */
 const USUAL_SIDE = 32;
 
@@ -129,9 +144,7 @@ function dataOptions(
   outChannels: number,
   rows: number,
 ): DenoiserConfig {
-  const { nullRows, classDropoutProb } = LABELS;
-  const learnSigma = outChannels === 2 * inChannels;
-  return { inputSize, inChannels, numClasses: rows - nullRows, learnSigma, classDropoutProb };
+  return { inputSize, inChannels, ...labelsOf(rows), learnSigma: outChannels === 2 * inChannels };
 }
 
 /** Heads leave no trace in the shapes of a projection; the published sizes have one number of them per width. */

@@ -39,6 +39,7 @@ function complete(family: Family, recognised: Recognised<ModelSpec['config']>): 
   }
   const assumed = {
     ...Object.fromEntries(assumedData.map((option) => [option, data[option as keyof typeof data]])),
+    ...(data.classDropoutProb === 0 && data.numClasses !== 1 ? { classDropoutProb: 0 } : {}),
     ...(preset === undefined ? usual : {}),
   };
   return { name: preset?.[0] ?? family, spec: { family, config } as ModelSpec, assumed };

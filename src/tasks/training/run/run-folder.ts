@@ -3,10 +3,12 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError, ConfigError } from '../../../core/errors.ts';
-import { type OpenTensorFile, openTensorFile } from '../../../formats/file-node.ts';
+import { openTensorFile } from '../../../formats/file-node.ts';
+import type { OpenTensorFile } from '../../../formats/tensor-file.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import type { HeldLock } from '../../../host/files/lock-file-node.ts';
 import { type FolderFailure, makeFolder } from '../../../host/files/make-folder-node.ts';
+import { parseJson } from '../../../host/files/read-json-node.ts';
 import { systemErrorCode } from '../../../host/files/write-error-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-layer.ts';
@@ -175,7 +177,7 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
   }
   let config: unknown;
   try {
-    config = JSON.parse(text);
+    config = parseJson(text);
   } catch (cause) {
     throw failure('is not valid JSON', cause);
   }
