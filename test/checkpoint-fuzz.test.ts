@@ -51,10 +51,15 @@ const ARCHIVES: Readonly<Record<string, Uint8Array>> = {
     ]),
   ),
   exotic: fixture('checkpoints/exotic.pt'),
+  'objects of protocol 0': fixture('torch/protocols/new-0.pt'),
+  'objects of protocol 5': fixture('torch/protocols/new-5.pt'),
   model: torchStateDict(weights),
 };
 const WITHOUT_CHECKSUMS: Readonly<Record<string, Uint8Array>> = {
   'exotic before 1.6': fixture('checkpoints/exotic_legacy.pt'),
+  'objects of protocol 0 before 1.6': fixture('torch/protocols/old-0.pt'),
+  'objects of protocol 1 before 1.6': fixture('torch/protocols/old-1.pt'),
+  'objects of protocol 4 before 1.6': fixture('torch/protocols/old-4.pt'),
   safetensors: fixture('safetensors/dtypes.safetensors'),
   'a checkpoint of udit': own,
 };

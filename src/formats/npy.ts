@@ -33,6 +33,9 @@ const MAGIC = '\x93NUMPY';
 /** NumPy aligns the values to this, so that the file can be mapped into memory. */
 const ALIGNMENT = 64;
 
+/** A sound array whose elements are of a type that is not read: objects, text, records, … */
+export class UnsupportedElements extends DataError {}
+
 interface Header {
   readonly descriptor: Descriptor;
   readonly isFortranOrder: boolean;
@@ -111,7 +114,7 @@ function parseDictionary(text: string, where: string): Omit<Header, 'dataBegin'>
   }
   const name = descriptor.slice(1, -1);
   if (!Object.hasOwn(ELEMENT_BYTES, name)) {
-    throw new DataError({
+    throw new UnsupportedElements({
       where,
       problem: `arrays of element type ${descriptor} are not supported`,
       fix: `convert it with astype to one of ${Object.keys(ELEMENT_BYTES).join(' ')}`,

@@ -113,14 +113,6 @@ describe('malformed files', () => {
     `);
   });
 
-  test('an archive with something else in it', () => {
-    const archive = zipSync({ 'readme.txt': strToU8('hello') });
-    expect(messageOf(() => parseNpz(archive, 'x.npz'))).toMatchInlineSnapshot(`
-      "DataError: x.npz: readme.txt: not an .npy array: it does not begin with \\x93NUMPY
-        fix: give a file that NumPy wrote"
-    `);
-  });
-
   test('a header that is cut off before its size', () => {
     expect(npy(sound.subarray(0, 9))).toMatchInlineSnapshot(`
       "DataError: x.npy: the header is cut off after 9 bytes
@@ -172,5 +164,33 @@ describe('malformed files', () => {
       "DataError: x.npy: arrays of element type [('x', '<f4')] are not supported
         fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i4 <i8"
     `);
+  });
+});
+
+describe('arrays beside others', () => {
+  const npyOf = (text: string): Uint8Array =>
+    Uint8Array.from(`\x93NUMPY\x01\x00${String.fromCharCode(text.length)}\x00${text}`, (char) =>
+      char.charCodeAt(0),
+    );
+  const object = npyOf("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }");
+  const text = npyOf("{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }");
+  const archive = zipSync({
+    'object.npy': object,
+    'text.npy': text,
+    'good.npy': fixture('version2.npy'),
+    'notes.txt': new Uint8Array(3),
+  });
+
+  test('all are read whose elements can be', () => {
+    expect([...parseNpz(archive, 'x.npz').keys()]).toEqual(['good']);
+    expect([...parseNpz(archive, 'x.npz', ['good']).keys()]).toEqual(['good']);
+  });
+
+  test('others are errors where they are asked for', () => {
+    expect(() => parseNpz(archive, 'x.npz', ['text'])).toThrow("x.npz: text: arrays of element type '<U3'");
+    expect(() => parseNpz(archive, 'x.npz', ['notes.txt'])).toThrow('it does not begin with');
+    expect(() => parseNpz(archive, 'x.npz', ['none'])).toThrow(
+      'there is no array none in it, but object.npy',
+    );
   });
 });

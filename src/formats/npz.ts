@@ -2,7 +2,7 @@
 import { unzipSync } from 'fflate';
 import { DataError } from '../core/errors.ts';
 import type { HostTensor } from '../core/host-tensor.ts';
-import { parseNpy } from './npy.ts';
+import { parseNpy, UnsupportedElements } from './npy.ts';
 
 /** What `np.savez` calls an array that is given no name; sample archives of the ADM and DiT code hold just this one. */
 export const UNNAMED_ARRAY = 'arr_0';
@@ -11,9 +11,14 @@ export const UNNAMED_ARRAY = 'arr_0';
  * Reads an `.npz` file, stored or deflated, in the order of the archive.
  *
  * @param where what the user calls the file
- * @throws DataError when the archive or an array in it is damaged or not supported
+ * @param wanted - the arrays that must be read; by default every array of a supported element type is
+ * @throws DataError when the archive or an array in it is damaged, or one that is wanted is missing or not supported
  */
-export function parseNpz(bytes: Uint8Array, where: string): Map<string, HostTensor> {
+export function parseNpz(
+  bytes: Uint8Array,
+  where: string,
+  wanted?: readonly string[],
+): Map<string, HostTensor> {
   let files: Record<string, Uint8Array>;
   try {
     files = unzipSync(bytes);
@@ -25,10 +30,22 @@ export function parseNpz(bytes: Uint8Array, where: string): Map<string, HostTens
       cause,
     });
   }
-  return new Map(
-    Object.entries(files).map(([file, content]) => {
-      const name = file.replace(/\.npy$/, '');
-      return [name, parseNpy(content, `${where}: ${name}`)];
-    }),
-  );
+  const arrays = new Map<string, HostTensor>();
+  for (const [file, content] of Object.entries(files)) {
+    const name = file.replace(/\.npy$/, '');
+    const isAsked = wanted?.includes(name) ?? file.endsWith('.npy');
+    if (!isAsked) continue;
+    try {
+      arrays.set(name, parseNpy(content, `${where}: ${name}`));
+    } catch (error) {
+      if (wanted !== undefined || !(error instanceof UnsupportedElements)) throw error;
+    }
+  }
+  const missing = wanted?.find((name) => !arrays.has(name));
+  if (missing === undefined) return arrays;
+  throw new DataError({
+    where,
+    problem: `there is no array ${missing} in it, but ${Object.keys(files).join(', ') || 'none at all'}`,
+    fix: 'give an archive that has it',
+  });
 }
