@@ -321,7 +321,7 @@ describe('nothing is written', () => {
 
   test('for a sampler that chooses its steps on the way', async () => {
     expect(await refusal('m.onnx', '--sampler', 'dopri5')).toMatchInlineSnapshot(`
-      "ConfigError: sampler dopri5: it chooses its steps on the way, and here they must be known beforehand
+      "ConfigError: sampler dopri5: its steps are adaptive, but here they must be known beforehand
         fix: use euler, midpoint, heun, heun3, rk4, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
       "
     `);
@@ -329,7 +329,7 @@ describe('nothing is written', () => {
 
   test('for a sampler of another objective', async () => {
     expect(await refusal('m.onnx', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
-      "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
+      "ConfigError: sampler ddpm: the model has a flow objective, which this sampler does not support
         fix: use euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
       "
     `);

@@ -176,7 +176,7 @@ test('frequencies at another size than that of the training are an error', async
 test('flags of the spectrum without it are an error', async () => {
   const { code, err } = await inspect('U-DiT-S', '--pictures', '3');
   expect(code).toBe(2);
-  expect(err).toContain('--pictures belongs to --spectrum, which is not asked for');
+  expect(err).toContain('--pictures belongs to --spectrum, which is not given');
 });
 
 test('the spectrum of a run is measured, told and drawn', async () => {
@@ -208,7 +208,7 @@ describe('refuses', () => {
     expect(await inspect('DiT-S/2', '--spectrum', 'spectrum.svg')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: --spectrum: DiT-S/2 has no weights, and it is what training made of them that is measured
+        "err": "ConfigError: --spectrum: DiT-S/2 has no weights, but the features of trained weights are measured
         fix: give a run folder or a checkpoint, or no model for the bundled one
       ",
         "out": "",

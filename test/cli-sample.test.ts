@@ -346,7 +346,7 @@ describe('sampling', () => {
     expect(await udit('sample', run, ...flags, ...previews)).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: --previews: dopri5 chooses its steps on the way, and a column is a step
+        "err": "ConfigError: --previews: dopri5 has adaptive steps, but each column of the previews is one of the given steps
         fix: leave --previews out, or use a sampler with given steps such as heun
       ",
         "out": "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
@@ -498,7 +498,7 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: sampler ddpm: it does not draw from a flow objective, which the model has
+        "err": "ConfigError: sampler ddpm: the model has a flow objective, which this sampler does not support
         fix: use euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
       ",
         "out": "",

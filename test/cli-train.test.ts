@@ -170,7 +170,7 @@ describe('a run', () => {
     const fast = (await openModel(pathIn('sgd'))).weights.get('x_embedder.proj.weight')!;
     expect(fast.data).toEqual(tensors.get('fast.x_embedder.proj.weight')!.data);
     await expect(sourceOf('ema')).rejects.toThrow(
-      'it has weights model, fast, wide, --weights ema was asked for',
+      'it has weights model, fast, wide, but --weights ema is requested',
     );
   });
 
@@ -416,10 +416,10 @@ describe('the pictures of a run', () => {
     const { code, err } = await moved('others', folder);
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/my runs/others: the data are not those that this run was started with: 3 fewer and 1 new of 16
+      "ConfigError: ROOT/my runs/others: the run was started with other data: 3 fewer and 1 new of 16
         missing  cat/1.png, cat/4.png, dog/2.png
         new      dog/two.png
-        fix: bring them back, or go on in another run: --init-from "ROOT/my runs/others" --name NEW
+        fix: restore them, or start another run: --init-from "ROOT/my runs/others" --name NEW
       "
     `);
     expect(await readFile(pathIn('others', 'config.json'), 'utf8')).toBe(config);
@@ -435,10 +435,10 @@ describe('the pictures of a run', () => {
     const { err, code } = await moved('unlisted', folder);
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/my runs/unlisted: the data are not those that this run was started with: the classes are others
+      "ConfigError: ROOT/my runs/unlisted: the run was started with other data: the classes are others
         before  cat, dog
         now     cat, dog, fish
-        fix: bring them back, or go on in another run: --init-from "ROOT/my runs/unlisted" --name NEW
+        fix: restore them, or start another run: --init-from "ROOT/my runs/unlisted" --name NEW
       "
     `);
     await rm(join(root, folder, 'fish'), { recursive: true });

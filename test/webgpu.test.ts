@@ -107,7 +107,7 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
     const wide = withScope('network', () => exp(cast(input('x', [3]), 'f64')));
     const y = sin(cast(wide, 'f32'));
     await expect(compileTraining(graphOf({ y }), webgpuBackend)).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: runtime webgpu: it has no kernels for 3 of the operations that this graph needs
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime webgpu: it has no kernels for 3 of the operations in this graph
         cast  f64[3] of f32[3], as in network
         exp   f64[3] of f64[3], as in network
         cast  f32[3] of f64[3]
@@ -119,7 +119,7 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
     await expect(
       compileTraining(graphOf({ y: sin(input('x', [3])) }), webgpuBackend, { workers: 2 }),
     ).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: runtime webgpu: 2 workers are asked for, and it has one: the thread that calls it
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime webgpu: 2 workers are requested, but it has one: the calling thread
         fix: use 1 worker]
     `);
   });

@@ -65,7 +65,7 @@ describe('exit codes and what is printed', () => {
     }
     expect(report(error)).toMatchObject({
       code: EXIT_CODES.usage,
-      err: expect.stringMatching(/^ConfigError: memory: an array that is asked for cannot be made/),
+      err: expect.stringMatching(/^ConfigError: memory: a requested array cannot be allocated/),
     });
   });
 

@@ -63,8 +63,8 @@ export function reportFailure(error: unknown, terminal: Terminal, { verbose }: {
   if (isTooLarge(error)) {
     const tooLarge = new ConfigError({
       where: 'memory',
-      problem: `an array that is asked for cannot be made (${error.message})`,
-      fix: 'use smaller numbers for what is asked for: batches, images, classes, widths',
+      problem: `a requested array cannot be allocated (${error.message})`,
+      fix: 'use smaller numbers of batches, images or classes, or smaller widths',
       cause: error,
     });
     return reportFailure(tooLarge, terminal, { verbose });

@@ -84,7 +84,7 @@ async function inspect(
   if (spectrumFile === undefined && (pictures ?? seed) !== undefined) {
     throw new ConfigError({
       where: 'udit inspect',
-      problem: `${pictures === undefined ? '--seed' : '--pictures'} belongs to --spectrum, which is not asked for`,
+      problem: `${pictures === undefined ? '--seed' : '--pictures'} belongs to --spectrum, which is not given`,
       fix: 'add --spectrum <file>, or leave it out',
     });
   }

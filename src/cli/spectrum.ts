@@ -51,7 +51,7 @@ export async function spectrumOf(
   if (Object.hasOwn(PRESETS, argument) || argument.endsWith('.json')) {
     throw new ConfigError({
       where: '--spectrum',
-      problem: `${argument} has no weights, and it is what training made of them that is measured`,
+      problem: `${argument} has no weights, but the features of trained weights are measured`,
       fix: 'give a run folder or a checkpoint, or no model for the bundled one',
     });
   }

@@ -14,7 +14,7 @@ test('pictures have as many pixels as their space has values, or its factor time
 
 test('latents have whole sides', () => {
   expect(() => sizeInSpace(usualSpace(4), parseImageSize('384x260'))).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: --image-size: 384x260 is not a multiple of 8, by which latents are smaller than pictures
+    [ConfigError: ConfigError: --image-size: 384x260 is not a multiple of 8, the factor between pictures and latents
       fix: use 384x264]
   `);
 });

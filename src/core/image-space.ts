@@ -40,7 +40,7 @@ export function sizeInSpace(space: ImageSpace, pixels: ImageSize, where = '--ima
   const next = (side: number) => Math.ceil(side / factor) * factor;
   throw new ConfigError({
     where,
-    problem: `${formatImageSize(pixels)} is not a multiple of ${factor}, by which latents are smaller than pictures`,
+    problem: `${formatImageSize(pixels)} is not a multiple of ${factor}, the factor between pictures and latents`,
     fix: `use ${formatImageSize({ height: next(height), width: next(width) })}`,
   });
 }

@@ -430,8 +430,8 @@ describe('dopri5', () => {
   test('refuses steps, tolerances that are none, and to be planned step by step', () => {
     const plan = (options: SamplingOptions) => () => planAnySampling(flowObjective(), 'dopri5', options);
     expect(plan({ steps: 3 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: sampler dopri5: it chooses its steps on the way (given: steps 3)
-        fix: leave the steps out; smaller tolerances make more of them]
+      [ConfigError: ConfigError: sampler dopri5: its steps are adaptive, so their number cannot be given (given: steps 3)
+        fix: leave the steps out; smaller tolerances give more steps]
     `);
     expect(plan({ rtol: 0 })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampler dopri5: rtol is 0: it must be above 0
@@ -442,7 +442,7 @@ describe('dopri5', () => {
         fix: leave shift out, or use euler, midpoint, heun, heun3, rk4, dpm++2m or dpm++2m-sde]
     `);
     expect(() => planSampling(flowObjective(), 'dopri5', {})).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: sampler dopri5: it chooses its steps on the way, and here they must be known beforehand
+      [ConfigError: ConfigError: sampler dopri5: its steps are adaptive, but here they must be known beforehand
         fix: use euler, midpoint, heun, heun3, rk4, sde-euler, sde-heun, dpm++2m or dpm++2m-sde]
     `);
   });
@@ -516,11 +516,11 @@ describe('plans', () => {
   test('refuse what does not fit', () => {
     const [gaussian, flow] = [gaussianObjective(), flowObjective()];
     expect(() => planSampling(flow, 'ddim', { steps: 10 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: sampler ddim: it does not draw from a flow objective, which the model has
+      [ConfigError: ConfigError: sampler ddim: the model has a flow objective, which this sampler does not support
         fix: use euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m or dpm++2m-sde]
     `);
     expect(() => planSampling(gaussian, 'heun', { steps: 10 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: sampler heun: it does not draw from a gaussian objective, which the model has
+      [ConfigError: ConfigError: sampler heun: the model has a gaussian objective, which this sampler does not support
         fix: use ddpm, ddim, dpm++2m or dpm++2m-sde]
     `);
     expect(() => planSampling(gaussian, 'ddpm', { steps: 10, eta: 1 })).toThrowErrorMatchingInlineSnapshot(`
@@ -539,8 +539,8 @@ describe('plans', () => {
       expect(() => planSampling(gaussian, 'ddim', { steps })).toThrow(/step 0 of 1000 alone/);
     }
     expect(() => planSampling(gaussian, 'ddpm', { steps: 1 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: sampler ddpm: "1" keeps step 0 of 1000 alone, which knows images with hardly any noise
-        fix: take 2 steps or more, or 1 step of dpm++2m, which is the noisiest one]
+      [ConfigError: ConfigError: sampler ddpm: "1" keeps step 0 of 1000 alone, which sees images with hardly any noise
+        fix: use 2 steps or more, or 1 step of dpm++2m, which begins at pure noise]
     `);
     expect(() => planSampling(flow, 'euler', { steps: 'ddim10' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling a flow: steps is ddim10: a positive integer is needed

@@ -133,7 +133,7 @@ export function planSampling(
   if ('steps' in plan) return plan;
   throw new ConfigError({
     where: `sampler ${name}`,
-    problem: 'it chooses its steps on the way, and here they must be known beforehand',
+    problem: 'its steps are adaptive, but here they must be known beforehand',
     fix: `use ${namesOf((other) => 'plan' in (other[objective.kind] ?? {}))}`,
   });
 }
@@ -155,7 +155,7 @@ export function planAnySampling(
   if (plan !== undefined) return plan;
   throw new ConfigError({
     where: `sampler ${name}`,
-    problem: `it does not draw from a ${objective.kind} objective, which the model has`,
+    problem: `the model has a ${objective.kind} objective, which this sampler does not support`,
     fix: `use ${namesOf((other) => other[objective.kind] !== undefined)}`,
   });
 }
@@ -180,8 +180,8 @@ function planWith<O extends GaussianObjective | FlowObjective>(
   if (options.steps === undefined) return sampler.planAdaptive(objective, options);
   throw new ConfigError({
     where: `sampler ${name}`,
-    problem: `it chooses its steps on the way (given: steps ${options.steps})`,
-    fix: 'leave the steps out; smaller tolerances make more of them',
+    problem: `its steps are adaptive, so their number cannot be given (given: steps ${options.steps})`,
+    fix: 'leave the steps out; smaller tolerances give more steps',
   });
 }
 

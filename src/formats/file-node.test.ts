@@ -174,7 +174,7 @@ describe('openTensorFile', () => {
       skip('there is no mkfifo here');
     }
     expect(await messageOf(openTensorFile(path))).toMatchInlineSnapshot(`
-      "CheckpointError: FOLDER/pipe: this is a pipe or a device, not a file that can be read at any place
+      "CheckpointError: FOLDER/pipe: this is a pipe or a device, not a file with random access
         fix: copy it to a file first"
     `);
   });

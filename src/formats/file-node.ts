@@ -116,7 +116,7 @@ async function readRange(file: FileHandle, begin: number, end: number, path: str
 function notAFile(path: string): CheckpointError {
   return new CheckpointError({
     where: path,
-    problem: 'this is a pipe or a device, not a file that can be read at any place',
+    problem: 'this is a pipe or a device, not a file with random access',
     fix: 'copy it to a file first',
   });
 }

@@ -333,7 +333,7 @@ describe('refusals', () => {
   test('a tensor of one element that says it is many', async () => {
     const file = archiveOf({ a: { key: '0', length: 1, shape: [2 ** 30], strides: [0] } });
     expect(await messageOf(openBytes(file))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: its tensors would take 4294967296 bytes in memory, of at most 67115056 for a file of 387
+      "CheckpointError: x.pt: its tensors would take 4294967296 bytes in memory, the limit is 67115056 for a file of 387
         fix: where you trust the file, load it in PyTorch and save it again with each tensor cloned"
     `);
   });
@@ -358,7 +358,7 @@ describe('refusals', () => {
 
   test('a zip archive of something else', async () => {
     expect(await messageOf(openBytes(fixture('npz/stored.npz')))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: a zip archive without a data.pkl, so not of torch.save; it has 9 files such as u8.npy
+      "CheckpointError: x.pt: a zip archive without a data.pkl, so torch.save did not write it; it has 9 files such as u8.npy
         fix: give a .pt file, or a .safetensors file"
     `);
   });

@@ -221,7 +221,7 @@ describe('malformed files', () => {
 
   test('random bytes', () => {
     expect(message(new Uint8Array(64).fill(0xa5))).toMatchInlineSnapshot(`
-      "CheckpointError: run/x.safetensors: not a safetensors file: its first 8 bytes give a header of 11936128518282652000 bytes, of at most 100000000
+      "CheckpointError: run/x.safetensors: not a safetensors file: its first 8 bytes give a header of 11936128518282652000 bytes, the limit is 100000000
         fix: give a .safetensors file"
     `);
   });
@@ -329,7 +329,7 @@ describe('malformed files', () => {
 
   test('an integer that no signed one of 64 bits holds', () => {
     expect(message(fileOf({ w: entry('U64', [1], 0, 8) }, 8, 0xff))).toMatchInlineSnapshot(`
-      "CheckpointError: run/x.safetensors: w: it holds 18446744073709551615 at index 0, beyond the integers of 64 bits with a sign
+      "CheckpointError: run/x.safetensors: w: it holds 18446744073709551615 at index 0, beyond the range of signed 64-bit integers
         fix: save it as another element type"
     `);
   });

@@ -320,7 +320,7 @@ function notSafetensors(start: Uint8Array, headerBytes: number, where: string): 
   }
   return new CheckpointError({
     where,
-    problem: `not a safetensors file: its first 8 bytes give a header of ${headerBytes} bytes, of at most ${MAX_HEADER_BYTES}`,
+    problem: `not a safetensors file: its first 8 bytes give a header of ${headerBytes} bytes, the limit is ${MAX_HEADER_BYTES}`,
     fix: 'give a .safetensors file',
   });
 }

@@ -100,7 +100,7 @@ function signed(values: BigInt64Array<ArrayBuffer>, where: string): BigInt64Arra
   if (beyond < 0) return values;
   throw new CheckpointError({
     where,
-    problem: `it holds ${BigInt.asUintN(64, values[beyond]!)} at index ${beyond}, beyond the integers of 64 bits with a sign`,
+    problem: `it holds ${BigInt.asUintN(64, values[beyond]!)} at index ${beyond}, beyond the range of signed 64-bit integers`,
     fix: 'save it as another element type',
   });
 }

@@ -32,7 +32,7 @@ export function checkExpansion(what: string, contentBytes: number, fileBytes: nu
   if (contentBytes <= allowed) return;
   throw new CheckpointError({
     where,
-    problem: `${what} would take ${contentBytes} bytes in memory, of at most ${allowed} for a file of ${fileBytes}`,
+    problem: `${what} would take ${contentBytes} bytes in memory, the limit is ${allowed} for a file of ${fileBytes}`,
     fix: 'where you trust the file, load it in PyTorch and save it again with each tensor cloned',
   });
 }

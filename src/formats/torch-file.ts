@@ -77,7 +77,7 @@ async function openArchive(source: ByteSource, where: string): Promise<TorchFile
   const pickleName = `${folder}data.pkl`;
   const { size } = archive.entries.get(pickleName)!;
   if (size > MAX_PICKLE_BYTES) {
-    throw damaged(where, `${pickleName} takes ${size} bytes, of at most ${MAX_PICKLE_BYTES}`);
+    throw damaged(where, `${pickleName} takes ${size} bytes, the limit is ${MAX_PICKLE_BYTES}`);
   }
   const objects = new TorchObjects(where);
   const pickle = unpickle(await archive.read(pickleName), objects, where);
@@ -100,7 +100,7 @@ async function findFolder(archive: ZipArchive, where: string): Promise<string> {
   if (folder === undefined) {
     throw new CheckpointError({
       where,
-      problem: `a zip archive without a data.pkl, so not of torch.save; it has ${names.length} files${names.length === 0 ? '' : ` such as ${names[0]}`}`,
+      problem: `a zip archive without a data.pkl, so torch.save did not write it; it has ${names.length} files${names.length === 0 ? '' : ` such as ${names[0]}`}`,
       fix: 'give a .pt file, or a .safetensors file',
     });
   }

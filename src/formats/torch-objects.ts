@@ -224,7 +224,7 @@ export class TorchObjects implements PickleHost {
     if (elementType === undefined) {
       throw new CheckpointError({
         where: this.where,
-        problem: `it has a storage of ${shortened(storageType)}, whose elements nobody knows the size of`,
+        problem: `it has a storage of ${shortened(storageType)}, whose element size is unknown`,
         fix: 'load it in PyTorch and save its weights alone',
       });
     }

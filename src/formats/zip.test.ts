@@ -148,13 +148,13 @@ describe('a damaged directory', () => {
   test('an encrypted entry', async () => {
     expect(await readingProblem(changed(first(DIRECTORY.flags), 1, { bits: 16 }))).toMatchInlineSnapshot(`
       "CheckpointError: x.pt: a/first is encrypted
-        fix: unpack and pack it without"
+        fix: unpack it, then pack it without encryption"
     `);
   });
 
   test('another compression', async () => {
     expect(await readingProblem(changed(first(DIRECTORY.method), 93, { bits: 16 }))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: a/first is compressed by method 93: 0 (stored) and 8 (deflated) are read
+      "CheckpointError: x.pt: a/first is compressed by method 93: only 0 (stored) and 8 (deflated) are supported
         fix: unpack and pack it again by one of them"
     `);
   });
@@ -192,7 +192,7 @@ describe('a damaged directory', () => {
       return bytes;
     };
     expect(await messageOf(ZipArchive.open(source, 'x.pt'))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: its zip directory takes 536870912 bytes, of at most 16777216
+      "CheckpointError: x.pt: its zip directory takes 536870912 bytes, the limit is 16777216
         fix: the file is damaged: copy or write it again"
     `);
   });
@@ -211,7 +211,7 @@ describe('a damaged directory', () => {
     const archive = pack({ bomb: new Uint8Array(1000) }, 6);
     const bytes = changed((b) => recordOf(b, 'bomb') + DIRECTORY.size, 0xfffffff0, { archive });
     expect(await openingProblem(bytes)).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: its zip archive would take 4294967280 bytes in memory, of at most 67110720 for a file of 116
+      "CheckpointError: x.pt: its zip archive would take 4294967280 bytes in memory, the limit is 67110720 for a file of 116
         fix: where you trust the file, load it in PyTorch and save it again with each tensor cloned"
     `);
   });

@@ -70,7 +70,10 @@ export class ZipArchive {
   static async open(source: ByteSource, where: string): Promise<ZipArchive> {
     const { begin, end, count } = await findDirectory(source, where);
     if (end - begin > MAX_DIRECTORY_BYTES) {
-      throw damaged(where, `its zip directory takes ${end - begin} bytes, of at most ${MAX_DIRECTORY_BYTES}`);
+      throw damaged(
+        where,
+        `its zip directory takes ${end - begin} bytes, the limit is ${MAX_DIRECTORY_BYTES}`,
+      );
     }
     const entries = parseDirectory(await source.read(begin, end), begin, count, where);
     const unpackedBytes = entries.reduce((sum, { size }) => sum + size, 0);
@@ -111,13 +114,13 @@ export class ZipArchive {
       throw new CheckpointError({
         where,
         problem: `${name} is encrypted`,
-        fix: 'unpack and pack it without',
+        fix: 'unpack it, then pack it without encryption',
       });
     }
     if (method !== METHODS.stored && method !== METHODS.deflated) {
       throw new CheckpointError({
         where,
-        problem: `${name} is compressed by method ${method}: 0 (stored) and 8 (deflated) are read`,
+        problem: `${name} is compressed by method ${method}: only 0 (stored) and 8 (deflated) are supported`,
         fix: 'unpack and pack it again by one of them',
       });
     }

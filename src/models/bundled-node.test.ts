@@ -87,7 +87,7 @@ describe('which weights are opened', () => {
     await writeSafetensors(path, randomWeights(tinySpec(), 2), metadata);
     expect((await openCheckpoint(path)).source).toBe('ema');
     expect(await messageOf(openCheckpoint(path, { weights: 'model' }))).toMatchInlineSnapshot(`
-      "CheckpointError: ROOT/average.safetensors: it has ema weights only, --weights model was asked for
+      "CheckpointError: ROOT/average.safetensors: it has ema weights only, but --weights model is requested
         fix: use --weights ema"
     `);
   });

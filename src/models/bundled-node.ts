@@ -87,7 +87,7 @@ function otherWeights(
   const held = sets.length > 1 ? `weights ${sets.join(', ')}` : `${source} weights only`;
   return new CheckpointError({
     where: path,
-    problem: `it has ${isNamed ? held : 'one set of weights, without a name'}, --weights ${wanted} was asked for`,
+    problem: `it has ${isNamed ? held : 'one set of weights, without a name'}, but --weights ${wanted} is requested`,
     fix: isNamed ? `use --weights ${source}` : 'leave --weights out',
   });
 }

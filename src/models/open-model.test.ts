@@ -356,7 +356,7 @@ describe('token downsampling that was not trained', () => {
   test('a factor for nothing', () => {
     expect(() => findModel(file, 'dit.pt', { downFactor: 4 })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --down-factor: a factor of 4 is given, but no tokens are downsampled
-        fix: say which: --tokens kv (ToDo) or --tokens qkv]
+        fix: add --tokens kv (ToDo) or --tokens qkv]
     `);
   });
 
@@ -373,11 +373,11 @@ describe('token downsampling that was not trained', () => {
     const { tensors, metadata } = checkpoint;
     const own = { ...sourceOf(tensors), format: 'safetensors', metadata };
     expect(() => findModel(own, 'file', { tokens: 'kv' })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: --tokens: kv is asked for, but U-DiT learned its own token downsampling (qkv)
+      [ConfigError: ConfigError: --tokens: kv is requested, but U-DiT has learned its own token downsampling (qkv)
         fix: leave --tokens out; it is for DiT, SiT and their LLaMA variants]
     `);
     expect(() => findModel(own, 'file', { downFactor: 4 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: --down-factor: 4 is asked for, but U-DiT learned its own token downsampling (qkv)
+      [ConfigError: ConfigError: --down-factor: 4 is requested, but U-DiT has learned its own token downsampling (qkv)
         fix: leave --down-factor out; it is for DiT, SiT and their LLaMA variants]
     `);
   });
@@ -395,7 +395,7 @@ describe('refusals', () => {
   test('a model that is not known', () => {
     const file = fileOf([['x_embedder.proj.weight', tensorOf('f32', [1], [1])]]);
     expect(messageOf(file)).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: its 1 tensors are those of no model that is known
+      "CheckpointError: x.pt: its 1 tensors fit no known model
         tensors  x_embedder.proj.weight …
         fix: name its model with --model, as in --model DiT-XL/2"
     `);
@@ -443,14 +443,14 @@ describe('refusals', () => {
       name.endsWith('logit_scale') ? [name, tensorOf('f32', [3, 1, 1], [1, 1, 1])] : [name, tensor],
     );
     expect(messageOf(fileOf(odd))).toMatchInlineSnapshot(`
-      "CheckpointError: x.pt: no model can be as it says or shows: U-DiT: width 8 with 3 heads gives 2.6666666666666665 channels per head
+      "CheckpointError: x.pt: its metadata or its shapes describe an impossible model: U-DiT: width 8 with 3 heads gives 2.6666666666666665 channels per head
         fix: name its model with --model, if the file is not damaged"
     `);
   });
 
   test('a size that latents cannot have', () => {
     expect(messageOf(fileOf(publishedWeights), { imageSize: 100 })).toMatchInlineSnapshot(`
-      "ConfigError: --image-size: 100 is not a multiple of 8, by which latents are smaller than pictures
+      "ConfigError: --image-size: 100 is not a multiple of 8, the factor between pictures and latents
         fix: use 104"
     `);
   });
@@ -458,7 +458,7 @@ describe('refusals', () => {
   test('telling a file what it says itself', () => {
     const own: TensorFile = { ...fileOf(checkpoint.tensors), metadata: checkpoint.metadata };
     expect(messageOf(own, { numClasses: 3 })).toMatchInlineSnapshot(`
-      "ConfigError: --num-classes: x.pt says itself what its model is: U-DiT-XS
+      "ConfigError: --num-classes: x.pt names its own model: U-DiT-XS
         fix: leave --num-classes out"
     `);
   });

@@ -191,7 +191,7 @@ function describeOwn(
   if (given !== undefined) {
     throw new ConfigError({
       where: given,
-      problem: `${where} says itself what its model is: ${card.name}`,
+      problem: `${where} names its own model: ${card.name}`,
       fix: `leave ${given} out`,
     });
   }
@@ -209,7 +209,7 @@ function build(spec: NetworkSpec, families: Families, where: string, request: Mo
     if (isAsked || !(cause instanceof ConfigError)) throw cause;
     throw new CheckpointError({
       where,
-      problem: `no model can be as it says or shows: ${cause.where}: ${cause.problem}`,
+      problem: `its metadata or its shapes describe an impossible model: ${cause.where}: ${cause.problem}`,
       fix: 'name its model with --model, if the file is not damaged',
       cause,
     });

@@ -103,7 +103,7 @@ function unknown(tensors: ReadonlyMap<string, TensorInfo>, where: string): never
   const names = [...tensors.keys()];
   throw new CheckpointError({
     where,
-    problem: `its ${names.length} tensors are those of no model that is known`,
+    problem: `its ${names.length} tensors fit no known model`,
     facts: [['tensors', `${names.slice(0, 3).join('   ')} …`]],
     fix: 'name its model with --model, as in --model DiT-XL/2',
   });

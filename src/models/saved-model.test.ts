@@ -32,7 +32,7 @@ describe('metadata that is refused', () => {
 
   test('of another program', () => {
     expect(reading({ format: 'pt' })).toThrowErrorMatchingInlineSnapshot(`
-      [CheckpointError: CheckpointError: w.safetensors: its metadata says format pt, not udit-1: it does not tell which model it belongs to
+      [CheckpointError: CheckpointError: w.safetensors: its metadata says format pt, not udit-1: the file does not name its model
         fix: use a checkpoint written by udit train]
     `);
     expect(reading({ format: undefined })).toThrow('its metadata says format (none)');

@@ -188,7 +188,7 @@ export function readCard<R extends Role = 'denoiser'>(
   if (metadata.format !== FORMAT) {
     throw new CheckpointError({
       where,
-      problem: `its metadata says format ${metadata.format ?? '(none)'}, not ${FORMAT}: it does not tell which model it belongs to`,
+      problem: `its metadata says format ${metadata.format ?? '(none)'}, not ${FORMAT}: the file does not name its model`,
       fix: 'use a checkpoint written by udit train',
     });
   }

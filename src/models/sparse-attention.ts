@@ -23,7 +23,7 @@ export function withSparseAttention(
   if (spec.family === 'U-DiT') {
     throw new ConfigError({
       where: flag,
-      problem: `${tokens ?? downFactor} is asked for, but U-DiT learned its own token downsampling (${spec.config.tokens})`,
+      problem: `${tokens ?? downFactor} is requested, but U-DiT has learned its own token downsampling (${spec.config.tokens})`,
       fix: `leave ${flag} out; it is for DiT, SiT and their LLaMA variants`,
     });
   }
@@ -32,7 +32,7 @@ export function withSparseAttention(
     throw new ConfigError({
       where: '--down-factor',
       problem: `a factor of ${downFactor} is given, but no tokens are downsampled`,
-      fix: 'say which: --tokens kv (ToDo) or --tokens qkv',
+      fix: 'add --tokens kv (ToDo) or --tokens qkv',
     });
   }
   return { ...spec, config };

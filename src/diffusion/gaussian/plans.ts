@@ -115,8 +115,8 @@ function respaced(
   if (kept.networkSteps.at(-1) !== 0 || diffusion.options.steps === 1) return kept;
   throw new ConfigError({
     where: `sampler ${sampler}`,
-    problem: `"${steps}" keeps step 0 of ${diffusion.options.steps} alone, which knows images with hardly any noise`,
-    fix: 'take 2 steps or more, or 1 step of dpm++2m, which is the noisiest one',
+    problem: `"${steps}" keeps step 0 of ${diffusion.options.steps} alone, which sees images with hardly any noise`,
+    fix: 'use 2 steps or more, or 1 step of dpm++2m, which begins at pure noise',
   });
 }
 

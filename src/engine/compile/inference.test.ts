@@ -228,7 +228,7 @@ describe('the cache', () => {
     await expect(
       wasmBackend.createSession({ path: 'model.onnx', isOptimised: false }, { purpose: 'inference' }),
     ).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: it reads no files, and model.onnx is one
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: it reads no files, but model.onnx is a file
         fix: pass the bytes of the model and of its data]
     `);
   });

@@ -32,7 +32,7 @@ const graph = graphOf({ y: tanh(exp(hidden)), z: erf(neg(x)) });
 
 test('operations without a kernel are named once each, with the place of the first', async () => {
   await expect(compileTraining(graph, without('Erf', 'Tanh'))).rejects.toThrowErrorMatchingInlineSnapshot(`
-    [RuntimeUnavailableError: RuntimeUnavailableError: runtime cpu: it has no kernels for 2 of the operations that this graph needs
+    [RuntimeUnavailableError: RuntimeUnavailableError: runtime cpu: it has no kernels for 2 of the operations in this graph
       erf   f32[2,3] of f32[2,3], as in encoder.0
       tanh  f32[2,3] of f32[2,3]
       fix: run it on the CPU]
@@ -43,7 +43,7 @@ test('so they are at inference', async () => {
   await expect(
     compileInference(graph, new Map(), without('Exp')),
   ).rejects.toThrowErrorMatchingInlineSnapshot(`
-    [RuntimeUnavailableError: RuntimeUnavailableError: runtime cpu: it has no kernels for 1 of the operations that this graph needs
+    [RuntimeUnavailableError: RuntimeUnavailableError: runtime cpu: it has no kernels for 1 of the operations in this graph
       exp  f32[2,3] of f32[2,3]
       fix: run it on the CPU]
   `);

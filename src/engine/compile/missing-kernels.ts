@@ -31,7 +31,7 @@ export async function loadWhole(
     if (missing.length === 0) throw cause;
     throw new RuntimeUnavailableError({
       where: `runtime ${backend.name}`,
-      problem: `it has no kernels for ${missing.length} of the operations that this graph needs`,
+      problem: `it has no kernels for ${missing.length} of the operations in this graph`,
       facts: missing.map((tensor) => [tensor.op, describeOperation(tensor)] as const),
       fix: 'run it on the CPU',
       cause,

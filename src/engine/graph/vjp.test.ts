@@ -243,7 +243,7 @@ describe('gradients', () => {
     const turned = (angle: Tensor) => sum(rotary(x, cos(angle), sin(angle), 1));
     expect(() => gradients(turned(angles), [x, angles])).toThrowErrorMatchingInlineSnapshot(`
       [ShapeError: ShapeError: gradients: rotary: no gradient for operand 1, which depends on a target
-        fix: wrap it in stopGradient, if that is meant]
+        fix: if this is intended, wrap it in stopGradient]
     `);
     expect(gradients(turned(stopGradient(angles)), [x])).toHaveLength(1);
   });

@@ -295,7 +295,7 @@ function expectNone({ op, inputs }: Tensor, i: number): void {
   throw new ShapeError({
     where: `gradients: ${op}`,
     problem: `no gradient for operand ${i}, which depends on a target`,
-    fix: 'wrap it in stopGradient, if that is meant',
+    fix: 'if this is intended, wrap it in stopGradient',
   });
 }
 

@@ -70,7 +70,7 @@ describe('what is missing is named, with the step that adds it', () => {
     const library = 'libonnxruntime_providers_shared.so';
     const printed = notLoaded(library, `/bin/${library}`);
     expect(unavailable('cuda', { problem: noSharedLibrary, printed }, host)).toMatchInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: device cuda: ONNX Runtime's part for CUDA is not installed: libonnxruntime_providers_shared.so is missing
+      [RuntimeUnavailableError: RuntimeUnavailableError: device cuda: ONNX Runtime's CUDA library is not installed: libonnxruntime_providers_shared.so is missing
         fix: run node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12]
     `);
   });
@@ -87,7 +87,7 @@ describe('what is missing is named, with the step that adds it', () => {
     const problem = 'CUDA failure 100: no CUDA-capable device is detected ; GPU=-1\nmore';
     expect(unavailable('cuda', { problem, printed: '' }, host)).toMatchInlineSnapshot(`
       [RuntimeUnavailableError: RuntimeUnavailableError: device cuda: no session can be made: CUDA failure 100: no CUDA-capable device is detected ; GPU=-1
-        fix: see that nvidia-smi lists a GPU and a driver for CUDA 12]
+        fix: check that nvidia-smi lists a GPU and a driver for CUDA 12]
     `);
   });
 
@@ -104,7 +104,7 @@ describe('what is missing is named, with the step that adds it', () => {
 
   test('WebGPU, without a driver on Linux', () => {
     expect(unavailable('webgpu', { problem: noAdapter, printed: '' }, host)).toMatchInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: device webgpu: no GPU is found that a driver offers
+      [RuntimeUnavailableError: RuntimeUnavailableError: device webgpu: no driver offers a GPU
         fix: install a Vulkan driver: NVIDIA's has one, for others it is mesa-vulkan-drivers on Debian]
     `);
   });
@@ -112,7 +112,7 @@ describe('what is missing is named, with the step that adds it', () => {
   test('WebGPU, without a driver elsewhere', () => {
     const windows = { ...host, platform: 'win32' };
     expect(unavailable('webgpu', { problem: noAdapter, printed: '' }, windows)).toMatchInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: device webgpu: no GPU is found that a driver offers
+      [RuntimeUnavailableError: RuntimeUnavailableError: device webgpu: no driver offers a GPU
         fix: install the GPU's driver]
     `);
   });
@@ -126,9 +126,9 @@ describe('what is missing is named, with the step that adds it', () => {
   });
 
   test('WebGPU, for a reason unknown here', () => {
-    const problem = 'its driver ended the process that tried it (SIGSEGV)';
+    const problem = 'its driver ended the process that tested it (SIGSEGV)';
     expect(unavailable('webgpu', { problem, printed: '' }, host)).toMatchInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: device webgpu: no session can be made: its driver ended the process that tried it (SIGSEGV)
+      [RuntimeUnavailableError: RuntimeUnavailableError: device webgpu: no session can be made: its driver ended the process that tested it (SIGSEGV)
         fix: use --device cpu]
     `);
   });

@@ -105,7 +105,7 @@ export async function probeDevice(name: BackendName, side: number): Promise<Prob
   } catch (error) {
     const { signal, stderr = '' } = error as { readonly signal?: string; readonly stderr?: string };
     return {
-      problem: `its driver ended the process that tried it (${signal ?? 'failure'})`,
+      problem: `its driver ended the process that tested it (${signal ?? 'failure'})`,
       printed: stderr,
     };
   }
@@ -161,7 +161,7 @@ function cudaAdvice(problem: string, printed: string, { platform, arch, installe
   const missing = /(lib[\w.-]+): cannot open shared object file/.exec(printed)?.[1];
   if (missing?.startsWith('libonnxruntime_')) {
     return {
-      problem: `ONNX Runtime's part for CUDA is not installed: ${missing} is missing`,
+      problem: `ONNX Runtime's CUDA library is not installed: ${missing} is missing`,
       fix: `run node ${installer} --onnxruntime-node-install=cuda12`,
     };
   }
@@ -173,7 +173,7 @@ function cudaAdvice(problem: string, printed: string, { platform, arch, installe
   }
   return {
     problem: `no session can be made: ${firstLine(problem)}`,
-    fix: 'see that nvidia-smi lists a GPU and a driver for CUDA 12',
+    fix: 'check that nvidia-smi lists a GPU and a driver for CUDA 12',
   };
 }
 
@@ -186,7 +186,7 @@ function webgpuAdvice(problem: string, { platform, arch }: Host): Advice {
   }
   if (problem.includes('Failed to get a WebGPU adapter')) {
     return {
-      problem: 'no GPU is found that a driver offers',
+      problem: 'no driver offers a GPU',
       fix:
         platform === 'linux'
           ? "install a Vulkan driver: NVIDIA's has one, for others it is mesa-vulkan-drivers on Debian"

@@ -65,7 +65,7 @@ export function expectOneWorker(name: BackendName, workers: number): void {
   if (workers === 1) return;
   throw new RuntimeUnavailableError({
     where: `runtime ${name}`,
-    problem: `${workers} workers are asked for, and it has one: the thread that calls it`,
+    problem: `${workers} workers are requested, but it has one: the calling thread`,
     fix: 'use 1 worker',
   });
 }

@@ -123,7 +123,7 @@ test('WebAssembly has one worker', async () => {
   await expect(
     compileTraining(doubling, wasmBackend, { workers: 2 }),
   ).rejects.toThrowErrorMatchingInlineSnapshot(`
-    [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: 2 workers are asked for, and it has one: the thread that calls it
+    [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: 2 workers are requested, but it has one: the calling thread
       fix: use 1 worker]
   `);
 });

@@ -31,8 +31,8 @@ describe('threads of WebAssembly', () => {
     await load(backend);
     expect(starts).toEqual([3, 3, 3]);
     await expect(load(backend, 4)).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: 4 threads are asked for, and it has had 3 since its first model
-        fix: ask for 4 threads with the first model]
+      [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: 4 threads are requested, but it has had 3 since its first model
+        fix: request 4 threads with the first model]
     `);
   });
 

@@ -27,8 +27,8 @@ export function webBackend(name: BackendName, ort: OrtModule, { hasThreads }: We
     if (wanted <= started) return;
     throw new RuntimeUnavailableError({
       where: `runtime ${name}`,
-      problem: `${wanted} threads are asked for, and it has had ${started} since its first model`,
-      fix: `ask for ${wanted} threads with the first model`,
+      problem: `${wanted} threads are requested, but it has had ${started} since its first model`,
+      fix: `request ${wanted} threads with the first model`,
     });
   };
   return {
@@ -40,7 +40,7 @@ export function webBackend(name: BackendName, ort: OrtModule, { hasThreads }: We
       if ('path' in model) {
         throw new RuntimeUnavailableError({
           where: `runtime ${name}`,
-          problem: `it reads no files, and ${model.path} is one`,
+          problem: `it reads no files, but ${model.path} is a file`,
           fix: 'pass the bytes of the model and of its data',
         });
       }

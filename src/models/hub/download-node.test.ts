@@ -243,7 +243,7 @@ describe('servers that are busy', () => {
     const server = await serve(cut(100));
     expect(await failure(server, {}, { retries: 2 })).toMatchInlineSnapshot(`
       "DownloadError: SERVER/model: the connection broke (UND_ERR_SOCKET), 3 times in a row; 300 bytes of 1.00 kB are kept
-        fix: run the same command later: it goes on from there"
+        fix: run the same command later: it continues from there"
     `);
     expect((await readFile(part)).equals(CONTENT.subarray(0, 300))).toBe(true);
   });
@@ -369,7 +369,7 @@ describe('lies about the length', () => {
   test('a server that says nothing', async () => {
     const silent = raw('HTTP/1.1 200 OK\r\n\r\n', CONTENT);
     expect(await failure(await serve(silent))).toMatchInlineSnapshot(`
-      "DownloadError: SERVER/model: the server does not say how long the file is, so nothing tells whether it came whole
+      "DownloadError: SERVER/model: the server does not give the length of the file, so a complete download cannot be recognised
         fix: give another server with --mirror"
     `);
     expect((await tryDownload(await serve(silent), { sha256: HASH })).result.bytes).toBe(1000);
@@ -377,7 +377,7 @@ describe('lies about the length', () => {
     const cut = raw('HTTP/1.1 200 OK\r\n\r\n', CONTENT.subarray(0, 999));
     expect(await failure(await serve(cut), { bytes: 1000 }, { retries: 0 })).toMatchInlineSnapshot(`
       "DownloadError: SERVER2/model: the connection ended after 999 of 1000 bytes; 999 bytes of 1.00 kB are kept
-        fix: run the same command later: it goes on from there"
+        fix: run the same command later: it continues from there"
     `);
   });
 });

@@ -208,7 +208,7 @@ function expectSameFile(request: DownloadRequest, { totalBytes, announcedSha256 
   if (totalBytes === undefined && bytes === undefined && sha256 === undefined) {
     throw new DownloadError({
       where: source.url,
-      problem: 'the server does not say how long the file is, so nothing tells whether it came whole',
+      problem: 'the server does not give the length of the file, so a complete download cannot be recognised',
       fix: 'give another server with --mirror',
     });
   }
@@ -256,7 +256,7 @@ function gaveUpError(
   return new DownloadError({
     where: url,
     problem: `${message}${times}${patience}; ${describeKept(part)}`,
-    fix: part.bytes === 0 ? 'try again later' : 'run the same command later: it goes on from there',
+    fix: part.bytes === 0 ? 'try again later' : 'run the same command later: it continues from there',
     cause,
   });
 }

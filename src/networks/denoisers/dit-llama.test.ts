@@ -84,7 +84,7 @@ test('tokens learn where they are from rotations alone', () => {
 describe('errors', () => {
   test('a head that cannot be rotated', () => {
     expect(() => new DiTLlama({ ...TINY, heads: 8 })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: DiT-LLaMA: width 48 with 8 heads gives 6 channels per head, of which rotary positions need a multiple of 4
+      [ConfigError: ConfigError: DiT-LLaMA: width 48 with 8 heads gives 6 channels per head; rotary positions need a multiple of 4
         fix: use a width that is a multiple of 32, such as 64]
     `);
   });

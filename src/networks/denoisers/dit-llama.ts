@@ -88,7 +88,7 @@ function checkHeads({ width, heads }: DiTConfig): void {
   if (width % unit === 0) return;
   throw new ConfigError({
     where: 'DiT-LLaMA',
-    problem: `width ${width} with ${heads} heads gives ${width / heads} channels per head, of which rotary positions need a multiple of 4`,
+    problem: `width ${width} with ${heads} heads gives ${width / heads} channels per head; rotary positions need a multiple of 4`,
     fix: `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`,
   });
 }

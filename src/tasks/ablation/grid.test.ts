@@ -173,7 +173,7 @@ describe('refuses', () => {
         fix: give each a name of its own"
     `);
     expect(failure({ seeds: [1, 2, 1] })).toMatchInlineSnapshot(`
-      "ConfigError: grid.json: seeds: seed 1 is there twice, and would train the same again
+      "ConfigError: grid.json: seeds: seed 1 is given twice, and would repeat the same training
         fix: give each seed once"
     `);
   });
@@ -210,15 +210,15 @@ describe('refuses', () => {
 
   test('what is decided elsewhere', () => {
     expect(failure({ variants: [{ name: 'a', set: { 'training.seed': 3 } }] })).toMatchInlineSnapshot(`
-      "ConfigError: grid.json: training.seed is set to 3, but cells have theirs from seeds
+      "ConfigError: grid.json: training.seed is set to 3, but cells get it from seeds
         fix: leave it out, and change seeds"
     `);
     expect(failure({ base: { training: { steps: 3 } } })).toMatchInlineSnapshot(`
-      "ConfigError: grid.json: training.steps is set to 3, but cells have theirs from budget
+      "ConfigError: grid.json: training.steps is set to 3, but cells get it from budget
         fix: leave it out, and change budget"
     `);
     expect(failure({ axes: { 'model.tokens': ['qkv', 'kv'] } })).toMatchInlineSnapshot(`
-      "ConfigError: grid.json: model.tokens is an axis, and variant "full" sets it to "none"
+      "ConfigError: grid.json: model.tokens is an axis, but variant "full" also sets it to "none"
         fix: set it in one of them only"
     `);
   });

@@ -60,7 +60,7 @@ function multiplyOut(
   if (shared !== undefined) {
     throw new ConfigError({
       where,
-      problem: `${shared[0]} is an axis, and variant "${name}" sets it to ${JSON.stringify(set[shared[0]])}`,
+      problem: `${shared[0]} is an axis, but variant "${name}" also sets it to ${JSON.stringify(set[shared[0]])}`,
       fix: 'set it in one of them only',
     });
   }
@@ -117,7 +117,7 @@ function expectDistinctSeeds(seeds: readonly number[], where: string): void {
   if (again === undefined) return;
   throw new ConfigError({
     where: `${where}: seeds`,
-    problem: `seed ${again} is there twice, and would train the same again`,
+    problem: `seed ${again} is given twice, and would repeat the same training`,
     fix: 'give each seed once',
   });
 }
@@ -129,7 +129,7 @@ function expectUndecided(layer: ConfigLayer, where: string): void {
     if (!isLayer(values) || values[name] === undefined) continue;
     throw new ConfigError({
       where,
-      problem: `${key} is set to ${JSON.stringify(values[name])}, but cells have theirs from ${part}`,
+      problem: `${key} is set to ${JSON.stringify(values[name])}, but cells get it from ${part}`,
       fix: `leave it out, and change ${part}`,
     });
   }

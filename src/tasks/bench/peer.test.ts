@@ -80,7 +80,7 @@ test('a mode that computes something else is not timed', async () => {
   const [compiled] = (await find(['compile'])).rivals as [Rival];
   const starting = compiled.start(contest(), { workers: 1, threads: 1 }, ended.signal);
   await expect(starting).rejects.toThrowErrorMatchingInlineSnapshot(
-    `[RuntimeUnavailableError: RuntimeUnavailableError: bench PyTorch 9.0 compile: it is not timed, since it does not compute what the originals do: forward, rel L2: 0.3 (limit 2e-05)]`,
+    `[RuntimeUnavailableError: RuntimeUnavailableError: bench PyTorch 9.0 compile: it is not timed, since its results differ from those of the originals: forward, rel L2: 0.3 (limit 2e-05)]`,
   );
 });
 

@@ -208,7 +208,7 @@ function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival 
         if (agrees) return;
         throw new RuntimeUnavailableError({
           where: `bench ${name}`,
-          problem: `it is not timed, since it does not compute what the originals do: ${worst}`,
+          problem: `it is not timed, since its results differ from those of the originals: ${worst}`,
         });
       }
     },

@@ -46,7 +46,7 @@ describe('names that differ little', () => {
     expect(() => chooseClasses('RED FOX', classes)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --classes: "RED FOX" fits 2 names
         classes  0 Red fox, 1 red FOX
-        fix: write the whole name as it is, or the number]
+        fix: write the whole name exactly, or the number]
     `);
     expect(() => chooseClasses('red_fox', classes)).toThrow('"red_fox" fits 3 names');
   });
@@ -81,7 +81,7 @@ describe('errors', () => {
     expect(() => chooseClasses('s', EMOJI)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --classes: "s" is the beginning of 2 names
         classes  0 Smileys & Emotion, 2 Symbols
-        fix: write the whole name as it is, or the number]
+        fix: write the whole name exactly, or the number]
     `);
   });
 
@@ -105,7 +105,7 @@ describe('errors', () => {
     expect(() => chooseClasses('dog', { numClasses: 20, classNames })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: --classes: "dog" is the beginning of 20 names
         classes  0 Dog 0, 1 Dog 1, 2 Dog 2, 3 Dog 3, 4 Dog 4, 5 Dog 5, 6 Dog 6, 7 Dog 7, 8 Dog 8, 9 Dog 9, 10 Dog 10, 11 Dog 11 … and 8 more
-        fix: write the whole name as it is, or the number]
+        fix: write the whole name exactly, or the number]
     `);
   });
 

@@ -100,7 +100,7 @@ function ambiguousClass(
     where: '--classes',
     problem: `"${text}" ${relation} ${labels.length} names`,
     facts: [['classes', listed(labels, classNames)]],
-    fix: 'write the whole name as it is, or the number',
+    fix: 'write the whole name exactly, or the number',
   });
 }
 

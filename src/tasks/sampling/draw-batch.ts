@@ -120,7 +120,7 @@ export async function compileAdaptive(
   if (cfgInterval !== undefined && (cfgInterval[0] > to || cfgInterval[1] < from)) {
     throw new ConfigError({
       where: 'cfg interval',
-      problem: `it goes from ${cfgInterval.join(' to ')}, the way from ${from} to ${to}`,
+      problem: `it goes from ${cfgInterval.join(' to ')}, but the model's times go from ${from} to ${to}`,
       fix: 'widen the interval, or use cfg scale 1',
     });
   }

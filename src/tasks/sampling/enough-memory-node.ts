@@ -19,7 +19,7 @@ export function expectImagesFit(where: string, imageCount: number, keptBytes = 0
   throw new ConfigError({
     where,
     problem: `${imageCount.toLocaleString('en')} images at once need ${needed} of memory, which suffices for ${most.toLocaleString('en')}`,
-    fix: 'ask for fewer, and for others with another seed',
+    fix: 'draw fewer at once, and more with another seed',
   });
 }
 

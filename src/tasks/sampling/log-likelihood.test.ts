@@ -97,13 +97,13 @@ test('what it cannot do is said', async () => {
   const options = { backend: cpuBackend };
   const gaussian = { ...saved, card: { objective: { kind: 'gaussian' } } } as const;
   await expect(logLikelihood(gaussian, images, labels, options)).rejects.toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: logLikelihood: the model is of a gaussian objective, which has no ODE here
+    [ConfigError: ConfigError: logLikelihood: the model is of a gaussian objective, for which udit has no ODE
       fix: use its loss's variational bound, or a model trained with objective.kind=flow]
   `);
   await expect(
     logLikelihood(saved, images, tensorOf('i64', [3], [0, 1, 2]), options),
   ).rejects.toThrowErrorMatchingInlineSnapshot(`
-    [ShapeError: ShapeError: logLikelihood: the images are [2,3,8,8], of 3 labels and this model [3,3,8,8] is expected
+    [ShapeError: ShapeError: logLikelihood: the images are [2,3,8,8], 3 labels of this model need [3,3,8,8]
       fix: give images of the model and a label for each]
   `);
 });

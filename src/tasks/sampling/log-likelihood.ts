@@ -78,7 +78,7 @@ export async function logLikelihood(
   if (objective.kind !== 'flow') {
     throw new ConfigError({
       where: 'logLikelihood',
-      problem: `the model is of a ${objective.kind} objective, which has no ODE here`,
+      problem: `the model is of a ${objective.kind} objective, for which udit has no ODE`,
       fix: "use its loss's variational bound, or a model trained with objective.kind=flow",
     });
   }
@@ -140,7 +140,7 @@ function expectImages(
   if (count > 0 && sameShape(images.shape, expected)) return count;
   throw new ShapeError({
     where: 'logLikelihood',
-    problem: `the images are ${formatShape(images.shape)}, of ${count} labels and this model ${formatShape(expected)} is expected`,
+    problem: `the images are ${formatShape(images.shape)}, ${count} labels of this model need ${formatShape(expected)}`,
     fix: 'give images of the model and a label for each',
   });
 }

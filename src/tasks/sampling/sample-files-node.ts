@@ -196,7 +196,7 @@ function expectStepCount({ sampler: { stepCount, settings } }: Pipeline): number
   if (stepCount !== undefined) return stepCount;
   throw new ConfigError({
     where: '--previews',
-    problem: `${settings.sampler} chooses its steps on the way, and a column is a step`,
+    problem: `${settings.sampler} has adaptive steps, but each column of the previews is one of the given steps`,
     fix: 'leave --previews out, or use a sampler with given steps such as heun',
   });
 }

@@ -528,7 +528,7 @@ describe('errors', () => {
 
   test('workers of WebAssembly', async () => {
     await expect(createSampler(flow, { backend: wasmBackend, workers: 2 })).rejects.toThrow(
-      'runtime wasm: 2 workers are asked for',
+      'runtime wasm: 2 workers are requested',
     );
   });
 

@@ -126,7 +126,7 @@ test('guidance needs a null label', () => {
   expect(() =>
     chooseSettings('flow', { ...PIXELS, classDropoutProb: 0 }, { cfgScale: 2 }),
   ).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: sampling: cfg scale 2 needs a model that was trained without its class at times; this one has class dropout 0
+    [ConfigError: ConfigError: sampling: cfg scale 2 needs a model that was trained with class dropout; this one has class dropout 0
       fix: use cfg scale 1]
   `);
 });
@@ -193,7 +193,7 @@ test('an interval the wrong way round', () => {
 
 test('an interval of no guidance', () => {
   expect(() => expectUsableInterval([0.2, 0.7], 1)).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: cfg interval: at 0.2 to 0.7 guidance is asked for, but cfg scale 1 guides nothing
+    [ConfigError: ConfigError: cfg interval: guidance is requested from 0.2 to 0.7, but cfg scale 1 is no guidance
       fix: raise the cfg scale, or leave the interval out]
   `);
 });

@@ -67,7 +67,7 @@ export function chooseSettings(
   if (cfgScale !== 1 && !hasNullLabel) {
     throw new ConfigError({
       where: 'sampling',
-      problem: `cfg scale ${cfgScale} needs a model that was trained without its class at times; this one has class dropout 0`,
+      problem: `cfg scale ${cfgScale} needs a model that was trained with class dropout; this one has class dropout 0`,
       fix: 'use cfg scale 1',
     });
   }
@@ -100,7 +100,7 @@ export function expectUsableInterval([lo, hi]: GuidanceInterval, cfgScale: numbe
   if (cfgScale === 1) {
     throw new ConfigError({
       where: INTERVAL,
-      problem: `at ${lo} to ${hi} guidance is asked for, but cfg scale 1 guides nothing`,
+      problem: `guidance is requested from ${lo} to ${hi}, but cfg scale 1 is no guidance`,
       fix: 'raise the cfg scale, or leave the interval out',
     });
   }

@@ -148,10 +148,10 @@ describe('after a kill', () => {
         ({ message }: Error) => message.replaceAll(root, 'ROOT'),
       );
     expect(await messageOf({ seed: 5 })).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/other.npz: its 7 pictures were begun with seed 4, and now seed is 5
-        fix: repeat what was asked for then, or delete ROOT/other.npz.part and ROOT/other.npz.journal to begin anew"
+      "ConfigError: ROOT/other.npz: its 7 pictures were started with seed 4, but seed is now 5
+        fix: repeat the command with its first settings, or delete ROOT/other.npz.part and ROOT/other.npz.journal to begin anew"
     `);
-    expect(await messageOf({ seed: 4, clip: true })).toContain('with clip none, and now clip is true');
+    expect(await messageOf({ seed: 4, clip: true })).toContain('with clip none, but clip is now true');
     expect([await readFile(`${path}.part`), await readFile(`${path}.journal`)]).toEqual(before);
   });
 });

@@ -248,8 +248,8 @@ function expectSameFacts(path: string, begun: object, asked: object, total: numb
     if (was === is) continue;
     throw new ConfigError({
       where: path,
-      problem: `its ${total} pictures were begun with ${key} ${was}, and now ${key} is ${is}`,
-      fix: `repeat what was asked for then, or delete ${partPath(path)} and ${journalPath(path)} to begin anew`,
+      problem: `its ${total} pictures were started with ${key} ${was}, but ${key} is now ${is}`,
+      fix: `repeat the command with its first settings, or delete ${partPath(path)} and ${journalPath(path)} to begin anew`,
     });
   }
 }

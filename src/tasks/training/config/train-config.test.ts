@@ -85,7 +85,7 @@ describe('unknown keys name the nearest', () => {
     expect(() =>
       resolveTrainConfig([{ model: { preset: 'U-DiT-S' }, objective: { path: 'gvp' } }]),
     ).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: configuration: objective.path is of objective.kind flow, here it is gaussian
+      [ConfigError: ConfigError: configuration: objective.path belongs to objective.kind flow, but the kind is gaussian
         fix: add --set objective.kind=flow, or leave objective.path out]
     `);
   });
@@ -170,7 +170,7 @@ test('values of the wrong kind', () => {
       fix: use white, black, drop or a colour such as #ff8800
     ConfigError: configuration: data.background: 0 is not valid
       fix: use white, black, drop or a colour such as #ff8800
-    ConfigError: configuration: data.background is of data.kind folder, here it is emoji
+    ConfigError: configuration: data.background belongs to data.kind folder, but the kind is emoji
       fix: add --set data.kind=folder, or leave data.background out
     ConfigError: configuration: optimizer.beta1: 2 is not valid
       fix: use 1 or less
@@ -201,7 +201,7 @@ describe('data', () => {
         fix: add --set data.path=…]
     `);
     expect(() => dataOf({ kind: 'emoji', path: 'x' })).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: configuration: data.path is of data.kind folder, here it is emoji
+      [ConfigError: ConfigError: configuration: data.path belongs to data.kind folder, but the kind is emoji
         fix: add --set data.kind=folder, or leave data.path out]
     `);
     expect(() => dataOf({ kind: 'folders' })).toThrowErrorMatchingInlineSnapshot(`

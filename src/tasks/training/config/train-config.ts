@@ -76,7 +76,7 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
   if (shards > MOST_WORKERS) {
     throw new ConfigError({
       where: 'configuration: training.shards',
-      problem: `${shards} parts of a batch cannot be worked on side by side, at most ${MOST_WORKERS} can`,
+      problem: `${shards} shards are too many: at most ${MOST_WORKERS} can run side by side`,
       fix: 'use as many as there are cores',
     });
   }
@@ -108,7 +108,7 @@ function configError(issue: v.BaseIssue<unknown>, config: ConfigLayer, schema: C
       const section = path[0]!;
       return new ConfigError({
         where: 'configuration',
-        problem: `${key} is of ${section}.kind ${kind}, here it is ${kindOf(section, config)}`,
+        problem: `${key} belongs to ${section}.kind ${kind}, but the kind is ${kindOf(section, config)}`,
         fix: `add --set ${section}.kind=${kind}, or leave ${key} out`,
       });
     }

@@ -50,7 +50,7 @@ test('refuses what is not there', async () => {
       fix: give the folder of a run that has trained, such as runs/u-dit-xs-emoji"
   `);
   expect(await failure(readCurve(join(run, 'no-nimg.jsonl'), 'heldOutLoss', 'nimg'))).toMatchInlineSnapshot(`
-    "DataError: RUN/no-nimg.jsonl: no record says how many pictures were seen (nimg)
+    "DataError: RUN/no-nimg.jsonl: no record has the number of pictures seen (nimg)
       fix: draw it over steps, with --x step"
   `);
 });

@@ -41,7 +41,7 @@ function picturesPerStep(path: string, records: readonly StatsRecord[]): number 
   if (record !== undefined) return (record.nimg as number) / record.step;
   throw new DataError({
     where: path,
-    problem: 'no record says how many pictures were seen (nimg)',
+    problem: 'no record has the number of pictures seen (nimg)',
     fix: 'draw it over steps, with --x step',
   });
 }

@@ -130,9 +130,9 @@ function otherData(
 ): ConfigError {
   return new ConfigError({
     where: runPath,
-    problem: `the data are not those that this run was started with: ${problem}`,
+    problem: `the run was started with other data: ${problem}`,
     facts,
-    fix: `bring them back, or go on in another run: --init-from ${quoted(runPath)} --name NEW`,
+    fix: `restore them, or start another run: --init-from ${quoted(runPath)} --name NEW`,
   });
 }
 
