@@ -48,6 +48,24 @@ export class PickleGlobal extends PickleObject {
   }
 }
 
+/**
+ * Bytes as protocols before 3 write them: characters that stand for one byte each. They are decoded when they are asked
+ * for: a few bytes of a file may name the same text again and again.
+ */
+export class PickleBytes extends PickleObject {
+  protected readonly kind = 'bytes';
+  readonly text: string;
+
+  constructor(text: string) {
+    super();
+    this.text = text;
+  }
+
+  get bytes(): Uint8Array {
+    return Uint8Array.from(this.text, (character) => character.charCodeAt(0));
+  }
+}
+
 /** An object of any class: what it holds by name, and nothing of what it does. */
 export class PickleRecord extends PickleObject {
   protected readonly kind = 'record';

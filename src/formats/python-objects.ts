@@ -1,5 +1,5 @@
 /** @file What stands for the containers of Python in a pickle, and for all else that no tensor is made of. */
-import { PickleGlobal, PickleRecord, type PickleValue } from './pickle.ts';
+import { PickleBytes, PickleGlobal, PickleRecord, type PickleValue } from './pickle.ts';
 
 type PickleFunction = (args: readonly PickleValue[]) => PickleValue;
 
@@ -40,8 +40,7 @@ export const PYTHON_FUNCTIONS: Readonly<Record<string, PickleFunction>> = {
   'collections.defaultdict': () => new Map(),
   'argparse.Namespace': () => new PickleRecord('argparse.Namespace'),
   'types.SimpleNamespace': () => new PickleRecord('types.SimpleNamespace'),
-  // Bytes in protocols before 3 are text to be encoded. As text they are no larger than in the file.
-  '_codecs.encode': ([text = null]) => text,
+  '_codecs.encode': ([text = null]) => (typeof text === 'string' ? new PickleBytes(text) : text),
   // Objects in protocols before 2: their class, the built-in class below it, and what that holds.
   'copyreg._reconstructor': ([type = null, , state = null]) =>
     new PickleRecord(nameOf(type), state instanceof Map ? state : undefined),

@@ -12,7 +12,7 @@ import { cast } from '../../src/engine/graph/operators.ts';
 import type { Backend } from '../../src/engine/runtime/session.ts';
 import { openTorchFile } from '../../src/formats/file-node.ts';
 import { floatsToHalves, halvesToFloats } from '../../src/formats/half.ts';
-import { PickleRecord, type PickleValue } from '../../src/formats/pickle.ts';
+import { PickleBytes, PickleRecord, type PickleValue } from '../../src/formats/pickle.ts';
 import type { TorchFile } from '../../src/formats/torch-file.ts';
 import { TorchTensor } from '../../src/formats/torch-objects.ts';
 import { createModel } from '../../src/networks/registry.ts';
@@ -176,6 +176,7 @@ function plain(value: PickleValue): unknown {
     return Object.fromEntries([...value].map(([key, item]) => [String(key), plain(item)]));
   if (value instanceof PickleRecord) return plain(value.attributes);
   if (value instanceof Uint8Array) return [...value];
+  if (value instanceof PickleBytes) return [...value.bytes];
   return Array.isArray(value) ? value.map(plain) : value;
 }
 
