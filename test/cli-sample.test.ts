@@ -654,7 +654,7 @@ test('an archive is gone on with after a kill, to the same bytes', async () => {
 
   const other = await udit(...command, out, '--cfg-scale', '2');
   expect(other.code).toBe(2);
-  expect(other.err).toContain('were begun with cfgScale 3, and now cfgScale is 2');
+  expect(other.err).toContain('were started with cfgScale 3, but cfgScale is now 2');
 
   const { code, err } = await udit(...command, out);
   expect(code).toBe(0);

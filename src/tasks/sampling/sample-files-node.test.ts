@@ -29,6 +29,8 @@ beforeAll(async () => {
     steps: 2,
     cfgScale: 1,
     batchSize: 4,
+    // More would draw the second batch before the first is written.
+    workers: 1,
   });
 });
 afterAll(async () => {
@@ -207,9 +209,9 @@ describe('an archive after a kill', () => {
     const killed = drawToFolder(request('changed', { npz: true, pipeline: killedAt(4, []) }));
     await expect(killed).rejects.toThrow('killed');
     const other = drawToFolder(request('changed', { npz: true, seed: 8 }));
-    await expect(other).rejects.toThrow('were begun with seed 7, and now seed is 8');
+    await expect(other).rejects.toThrow('were started with seed 7, but seed is now 8');
     const weights = drawToFolder(request('changed', { npz: true, origin: { step: 20 } }));
-    await expect(weights).rejects.toThrow('were begun with step none, and now step is 20');
+    await expect(weights).rejects.toThrow('were started with step none, but step is now 20');
   });
 
   test('of another process is left alone', async () => {

@@ -45,12 +45,14 @@ export class RunLog {
   /** The log of a run that goes on after `step`; 0 is a new one. */
   static async open(folder: RunFolder, step: number): Promise<RunLog> {
     const stats = await StatsLog.open(folder.stats, step);
-    const before = heldOutRecordedAt(step, await readStats(folder.stats));
-    return new RunLog(
-      stats,
-      new TensorBoardLog(folder.path, step === 0 ? {} : { resumedAfterStep: step }),
-      before,
-    );
+    try {
+      const before = heldOutRecordedAt(step, await readStats(folder.stats));
+      const session = step === 0 ? {} : { resumedAfterStep: step };
+      return new RunLog(stats, new TensorBoardLog(folder.path, session), before);
+    } catch (error) {
+      stats.close();
+      throw error;
+    }
   }
 
   step(step: number, nimg: number, measurements: Readonly<Record<string, number>>): void {

@@ -40,10 +40,15 @@ export class TensorBoardLog {
   ) {
     this.#clockSeconds = clockSeconds;
     this.#file = new AppendFile(join(folder, nextFileName(folder, clockSeconds())));
-    this.#writeEvent(0, (event) =>
-      event.tag(EVENT.fileVersion, WireType.LengthDelimited).string('brain.Event:2'),
-    );
-    if (resumedAfterStep !== undefined) this.#writeSessionStart(resumedAfterStep + 1);
+    try {
+      this.#writeEvent(0, (event) =>
+        event.tag(EVENT.fileVersion, WireType.LengthDelimited).string('brain.Event:2'),
+      );
+      if (resumedAfterStep !== undefined) this.#writeSessionStart(resumedAfterStep + 1);
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
   }
 
   /** Adds one point to each of the curves named by `values`. */
