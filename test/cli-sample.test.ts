@@ -1,12 +1,9 @@
-/** @file `udit sample` from the command line to the files, on a tiny model; and the help of every command. */
-import { spawn } from 'node:child_process';
+/** @file `udit sample` from the command line to the files, on a tiny model. */
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { buildProgram } from '../src/cli/program.ts';
 import { tensorOf } from '../src/core/host-tensor.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { writeSafetensors } from '../src/formats/file-node.ts';
@@ -16,8 +13,6 @@ import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
 import { createSampler } from '../src/tasks/sampling/sample.ts';
 import { expectClose } from './support/closeness.ts';
-import { commandProblem } from './support/command-check.ts';
-import { recordingTerminal } from './support/recording-terminal.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 import { torchStateDict } from './support/torch-writer.ts';
@@ -608,103 +603,5 @@ describe('bad input ends with a message and the right exit code', () => {
 
   test('a stack trace is shown with --verbose only', async () => {
     expect((await sample('none', '--classes', 'newts', '--verbose')).err).toContain('    at ');
-  });
-});
-
-test('Ctrl-C ends the process at once, with whole files only', async () => {
-  const out = join(root, 'interrupted');
-  const bin = fileURLToPath(new URL('../bin/udit.js', import.meta.url));
-  const args = ['sample', run, '--count', '5000', '--steps', '50', '--batch-size', '1', '--threads', '1'];
-  const child = spawn(process.execPath, [bin, ...args, '--out', out], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let printed = '';
-  child.stderr.on('data', (chunk) => {
-    printed += chunk;
-  });
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  await expect.poll(() => readdir(out).catch(() => []), { timeout: 45_000 }).not.toEqual([]);
-  child.kill('SIGINT');
-  expect(await ended).toBe(130);
-  expect(printed).toContain('stopped by Ctrl-C\n');
-  const names = await readdir(out);
-  expect(names.filter((name) => !/^red-fox-0-\d+\.png$/.test(name))).toEqual([]);
-  for (const name of names) await pixelsOf('interrupted', name);
-});
-
-/** A module that kills its process when the journal of an archive has got its third record. */
-const KILLED_AT_THIRD_RECORD = `data:text/javascript,${encodeURIComponent(`
-  import fs from 'node:fs';
-  import { syncBuiltinESMExports } from 'node:module';
-  const append = fs.appendFileSync;
-  let records = 0;
-  fs.appendFileSync = (...args) => {
-    append(...args);
-    if (++records === 3) process.kill(process.pid, 'SIGKILL');
-  };
-  syncBuiltinESMExports();
-`)}`;
-
-test('an archive is gone on with after a kill, to the same bytes', async () => {
-  const flags = ['--classes', 'owl,newt', '--count', '50', '--steps', '2', '--no-png', '--npz'];
-  const command = ['sample', run, ...flags, '--workers', '1', '--threads', '1', '--out'];
-  const [out, archive] = [join(root, 'killed'), 'samples_100x8x8x3.npz'];
-  const bin = fileURLToPath(new URL('../bin/udit.js', import.meta.url));
-  const args = ['--import', KILLED_AT_THIRD_RECORD, bin, ...command, out];
-  const child = spawn(process.execPath, args, { stdio: 'ignore' });
-  expect(await new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)))).toBe('SIGKILL');
-
-  const other = await udit(...command, out, '--cfg-scale', '2');
-  expect(other.code).toBe(2);
-  expect(other.err).toContain('were started with cfgScale 3, but cfgScale is now 2');
-
-  const { code, err } = await udit(...command, out);
-  expect(code).toBe(0);
-  expect(err).toMatch(/^note: \d+ of 100 are in the archive already: going on after them\n/);
-  expect(await readdir(out)).toEqual([archive]);
-  await udit(...command, join(root, 'undisturbed'));
-  const bytes = await readFile(join(root, 'undisturbed', archive));
-  expect((await readFile(join(out, archive))).equals(bytes)).toBe(true);
-});
-
-describe('help', () => {
-  test('without arguments there is a welcome with commands that exist', async () => {
-    const { code, out, err } = await udit();
-    expect({ code, err }).toEqual({ code: 0, err: '' });
-    await expect(out).toMatchFileSnapshot('help/welcome.txt');
-    const commands = [...out.matchAll(/npx udit \w.*?(?= {2})/g)].map(([command]) => command);
-    expect(commands).toHaveLength(3);
-    expect(commands.map(commandProblem)).toEqual([undefined, undefined, undefined]);
-  });
-
-  test('of the program', async () => {
-    const { code, out } = await udit('--help');
-    expect(code).toBe(0);
-    await expect(out).toMatchFileSnapshot('help/udit.txt');
-  });
-
-  test.each(buildProgram(recordingTerminal()).commands.map((command) => command.name()))(
-    'of udit %s',
-    async (name) => {
-      const { code, out } = await udit(name, '--help');
-      expect(code).toBe(0);
-      await expect(out).toMatchFileSnapshot(`help/udit-${name}.txt`);
-    },
-  );
-
-  test('the version is the package’s', async () => {
-    const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
-    expect(await udit('--version')).toEqual({ code: 0, out: `${manifest.version}\n`, err: '' });
-  });
-
-  test('a command that does not exist', async () => {
-    expect(await udit('sampel')).toMatchInlineSnapshot(`
-      {
-        "code": 2,
-        "err": "error: unknown command 'sampel'
-      (Did you mean sample?)
-      (add --help for all options)
-      ",
-        "out": "",
-      }
-    `);
   });
 });
