@@ -25,6 +25,7 @@ export { SAMPLERS, type SamplerName } from './diffusion/samplers.ts';
 export type { CompileCache } from './engine/compile/cache.ts';
 export type { Backend, BackendName } from './engine/runtime/session.ts';
 export { type ByteSource, bytesInMemory, bytesOfBlob } from './formats/byte-source.ts';
+export { parseNpz } from './formats/npz.ts';
 export { openTensors } from './formats/open.ts';
 export { parseSafetensors, type SafetensorsFile } from './formats/safetensors.ts';
 export type { TensorFile } from './formats/tensor-file.ts';

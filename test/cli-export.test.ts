@@ -10,7 +10,7 @@ import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import type { Backend, Session } from '../src/engine/runtime/session.ts';
 import { readSafetensors } from '../src/formats/file-node.ts';
 import { sha256OfFile } from '../src/host/files/digest-node.ts';
-import { openSavedModel } from '../src/models/open-model.ts';
+import { openModel } from '../src/models/open-node.ts';
 import { writeOnnxExport } from '../src/tasks/export/export-file-node.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
@@ -265,13 +265,13 @@ describe('weights', () => {
     expect([...file.tensors.keys()]).toEqual([...expected.keys()]);
     for (const [name, { data }] of expected) expect(file.tensors.get(name)!.data, name).toEqual(data);
     expect(file.metadata).toMatchObject({ weights: 'ema', checkpoint: 'tiny.safetensors' });
-    expect(openSavedModel(file, path).source).toBe('ema');
+    expect((await openModel(path)).source).toBe('ema');
   });
 });
 
 describe('nothing is written', () => {
   test('if the file does not compute what the model computes', async () => {
-    const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+    const saved = await openModel(checkpoint);
     const path = join(out, 'model.onnx');
     await writeFile(path, 'what was there before');
     const written = writeOnnxExport(path, saved, { what: 'denoiser', backend: misreadingFiles });

@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
-import { readSafetensors } from '../src/formats/file-node.ts';
 import { parseNpy } from '../src/formats/npy.ts';
-import { openSavedModel } from '../src/models/open-model.ts';
+import { openModel } from '../src/models/open-node.ts';
 import { imageKey, imageNoise } from '../src/tasks/sampling/image-noise.ts';
 import { createSampler } from '../src/tasks/sampling/sample.ts';
 import { expectClose } from './support/closeness.ts';
@@ -68,7 +67,7 @@ feeds = {'noise': noise, 'labels': np.array([2, 0, 1]), 'cfgScale': np.array(2, 
 session = onnxruntime.InferenceSession('sampler.onnx', providers=['CPUExecutionProvider'])
 np.save('images.npy', session.run(None, feeds)[0])
 `);
-    const saved = openSavedModel(await readSafetensors(checkpoint), checkpoint);
+    const saved = await openModel(checkpoint);
     const sampler = await createSampler(saved, {
       backend: cpuBackend,
       precision,

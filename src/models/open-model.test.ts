@@ -12,7 +12,7 @@ import type { SafetensorsFile } from '../formats/safetensors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import { presetSpec } from '../networks/presets.ts';
 import { createModel, type ModelSpec } from '../networks/registry.ts';
-import { findModel, loadNetwork, type ModelRequest, openSavedModel } from './open-model.ts';
+import { findModel, loadNetwork, type ModelRequest } from './open-model.ts';
 import { cardMetadata, slotPrefix, weightsPrefix } from './saved-model.ts';
 
 const card = tinyCard();
@@ -32,25 +32,29 @@ const checkpoint: SafetensorsFile = {
 };
 const first = [...weights.keys()][0]!;
 
+/** The model of a whole file in memory. */
+const opened = ({ tensors, metadata }: SafetensorsFile, where: string, set?: string) =>
+  loadNetwork({ ...sourceOf(tensors), format: 'safetensors', metadata }, where, { weights: set });
+
 describe('a checkpoint of udit', () => {
-  test('the average is preferred, the last weights can be asked for', () => {
-    const saved = openSavedModel(checkpoint, 'file');
+  test('the average is preferred, the last weights can be asked for', async () => {
+    const saved = await opened(checkpoint, 'file');
     expect([saved.source, saved.findings]).toEqual(['ema', []]);
     expect(saved.weights.get(first)!.data).toBe(average.get(first)!.data);
     expect([...saved.weights.keys()]).toEqual([...saved.model.parameters()].map(({ name }) => name));
-    expect(openSavedModel(checkpoint, 'file', 'model').weights.get(first)).toEqual(weights.get(first));
+    expect((await opened(checkpoint, 'file', 'model')).weights.get(first)).toEqual(weights.get(first));
   });
 
-  test('a file of bare keys holds one set, which it may name', () => {
+  test('a file of bare keys holds one set, which it may name', async () => {
     const bare = { metadata: cardMetadata(card), tensors: new Map(weights) };
-    expect(openSavedModel(bare, 'file').source).toBe('model');
+    expect((await opened(bare, 'file')).source).toBe('model');
     const named = { ...bare, metadata: { ...bare.metadata, weights: 'ema' } };
-    expect(openSavedModel(named, 'file', 'model').source).toBe('ema');
+    expect((await opened(named, 'file', 'model')).source).toBe('ema');
   });
 
-  test('tensors of another model', () => {
+  test('tensors of another model', async () => {
     const wider = { ...checkpoint, metadata: cardMetadata({ ...card, spec: tinySpec({ numClasses: 7 }) }) };
-    expect(() => openSavedModel(wider, 'w.safetensors')).toThrowErrorMatchingInlineSnapshot(`
+    await expect(opened(wider, 'w.safetensors')).rejects.toThrowErrorMatchingInlineSnapshot(`
       [CheckpointError: CheckpointError: w.safetensors: does not fit U-DiT-XS: 258 keys match, 0 missing, 0 unexpected, 3 misshapen
         misshapen  y_embedder_1.embedding_table.weight: file [4,8], model [8,8]
                    y_embedder_2.embedding_table.weight: file [4,16], model [8,16]
@@ -59,19 +63,19 @@ describe('a checkpoint of udit', () => {
     `);
   });
 
-  test('more blocks than tensors, which would take long to build', () => {
+  test('more blocks than tensors, which would take long to build', async () => {
     const spec = tinySpec({ depth: [1, 1, 2 ** 50, 1, 1] });
     const deep = { ...checkpoint, metadata: cardMetadata({ ...card, spec }) };
-    expect(() => openSavedModel(deep, 'w.safetensors')).toThrowErrorMatchingInlineSnapshot(`
+    await expect(opened(deep, 'w.safetensors')).rejects.toThrowErrorMatchingInlineSnapshot(`
       [CheckpointError: CheckpointError: w.safetensors: its metadata says 1125899906842628 blocks, but it has 261 tensors
         fix: the file is damaged: copy or write it again]
     `);
   });
 
-  test('a large input that it only claims to have costs nothing', () => {
+  test('a large input that it only claims to have costs nothing', async () => {
     const spec = tinySpec({ inputSize: 2 ** 20 });
     const large = { ...checkpoint, metadata: cardMetadata({ ...card, spec }) };
-    expect(openSavedModel(large, 'w.safetensors').model.config.inputSize).toBe(2 ** 20);
+    expect((await opened(large, 'w.safetensors')).model.config.inputSize).toBe(2 ** 20);
   });
 });
 
@@ -468,15 +472,15 @@ describe('refusals', () => {
     data.set([Number.NaN, Number.POSITIVE_INFINITY], 5);
     const { shape } = weights.get(first)!;
     const damaged = { ...checkpoint, tensors: new Map(average).set(first, hostTensor('f32', shape, data)) };
-    expect(() => openSavedModel(damaged, 'w.safetensors')).toThrowErrorMatchingInlineSnapshot(`
+    await expect(opened(damaged, 'w.safetensors')).rejects.toThrowErrorMatchingInlineSnapshot(`
       [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight: 2 of 216 values are not finite; the first is NaN at index 5
         fix: its training diverged, or the file is damaged: use an earlier checkpoint]
     `);
     const large = new Array(sizeOf(shape)).fill(2 ** 24 + 1);
     const counts = new Map(average).set(first, tensorOf('i64', shape, large));
-    expect(() =>
-      openSavedModel({ ...damaged, tensors: counts }, 'w.safetensors'),
-    ).toThrowErrorMatchingInlineSnapshot(`
+    await expect(
+      opened({ ...damaged, tensors: counts }, 'w.safetensors'),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
       [CheckpointError: CheckpointError: w.safetensors: tensor x_embedder.proj.weight of i64 holds 16777217 at index 0, which float32 does not
         fix: save the weights as float32, float16 or bfloat16]
     `);

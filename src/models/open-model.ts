@@ -5,15 +5,8 @@
 
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
-import {
-  readTensors,
-  renamedSource,
-  sourceOf,
-  type TensorInfo,
-  type TensorSource,
-} from '../core/tensor-source.ts';
+import { readTensors, renamedSource, type TensorInfo, type TensorSource } from '../core/tensor-source.ts';
 import { fitParameters, unneeded } from '../formats/fit.ts';
-import type { SafetensorsFile } from '../formats/safetensors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import { FAMILIES, type ModelSpec } from '../networks/families.ts';
 import type { Families, NetworkSpec, Role } from '../networks/family.ts';
@@ -94,20 +87,6 @@ export async function loadNetwork<R extends Role = 'denoiser'>(
 ): Promise<SavedNetwork<R>> {
   const found = findNetwork(file, where, request);
   return { ...found, weights: await readTensors(found.weights) };
-}
-
-/** The same for a file that is in memory; float32 tensors are not copied. */
-export function openSavedModel(
-  { tensors, metadata }: SafetensorsFile,
-  where: string,
-  weights?: WeightSet,
-): SavedModel {
-  const file = { ...sourceOf(tensors), format: 'safetensors', metadata };
-  const { names, ...found } = locate<'denoiser'>(file, where, { weights });
-  const values = [...names].map(
-    ([name, inFile]) => [name, usableWeight(inFile, tensors.get(inFile)!, where)] as const,
-  );
-  return { ...found, weights: new Map(values) };
 }
 
 interface Located<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {
