@@ -108,3 +108,19 @@ function normalDistribution(x: number): number {
   for (let i = 1; i < intervals; i++) sum += (i % 2 === 1 ? 4 : 2) * density(i * width);
   return 0.5 + (sum * width) / 3;
 }
+
+test('own-network.ts trains a network that is in no table, and samples it', async () => {
+  const printed = await example('own-network.ts', 'own-network.png');
+  expect(printed).toMatch(/^step 100 {2}loss /);
+  const sheet = sharp(join(folder, 'own-network.png'));
+  const { width, height } = await sheet.metadata();
+  // The last picture of each row, without its frame.
+  const rows = [0.25, 0.75].map(async (row) => {
+    const region = { left: width - 60, top: Math.round(row * height) - 20, width: 40, height: 40 };
+    const { channels } = await sharp(await sheet.clone().extract(region).png().toBuffer()).stats();
+    return channels.map(({ mean }) => mean);
+  });
+  const [first, second] = (await Promise.all(rows)) as [number[], number[]];
+  expect(first[0]).toBeGreaterThan(2 * first[2]!); // red
+  expect(second[2]).toBeGreaterThan(2 * second[0]!); // blue
+});
