@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 240_000,
     hookTimeout: 240_000,
     pool: 'forks',
+    // Vitest leaves a core idle by default, which on two cores is half of them.
+    maxWorkers: '100%',
   },
 });
