@@ -2,21 +2,34 @@
 import { ConfigError } from './errors.ts';
 import { formatImageSize, type ImageSize } from './image-size.ts';
 
-export type ImageSpace =
-  | { readonly kind: 'pixels' }
-  | {
-      readonly kind: 'latents';
-      /** Name of the autoencoder; empty where a file does not tell. */
-      readonly autoencoder: string;
-      /** Sides of a picture / sides of its latent. */
-      readonly factor: number;
-      /** A stored latent is (the autoencoder's − shift) · scale. */
-      readonly scale: number;
-      readonly shift: number;
-    };
+export type ImageSpace = { readonly kind: 'pixels' } | LatentSpace;
 
-/** The autoencoder of Stable Diffusion, which all published models of this kind were trained with. */
-const USUAL_LATENTS = { kind: 'latents', autoencoder: '', factor: 8, scale: 0.18215, shift: 0 } as const;
+export interface LatentSpace {
+  readonly kind: 'latents';
+  /** Name of the autoencoder; empty where a file does not tell. */
+  readonly autoencoder: string;
+  /** Sides of a picture / sides of its latent. */
+  readonly factor: number;
+  /** A model's latent is (the autoencoder's − shift) · scale: a number for all channels, or one for each. */
+  readonly scale: number | readonly number[];
+  readonly shift: number | readonly number[];
+  /** Black and white as the autoencoder was given them. Default: as it was trained. */
+  readonly pictureRange?: readonly [black: number, white: number];
+}
+
+/** Latents of Stable Diffusion's autoencoder, on which all published models of this kind were trained. */
+export const USUAL_LATENTS = {
+  kind: 'latents',
+  autoencoder: '',
+  factor: 8,
+  scale: 0.18215,
+  shift: 0,
+} as const;
+
+/** The scale or shift of each channel. */
+export function perChannel(value: number | readonly number[], channels: number): readonly number[] {
+  return typeof value === 'number' ? new Array<number>(channels).fill(value) : value;
+}
 
 const PIXEL_CHANNELS = 3;
 

@@ -60,8 +60,10 @@ describe('metadata that is refused', () => {
   });
 });
 
-test('a card says what its images are; without it the channels suggest it', () => {
-  const space = { kind: 'latents', autoencoder: 'mine', factor: 4, scale: 1, shift: 0 } as const;
+test.each([
+  { kind: 'latents', autoencoder: 'mine', factor: 4, scale: 1, shift: 0 },
+  { kind: 'latents', autoencoder: '', factor: 8, scale: [1, 2], shift: [0, 3], pictureRange: [0, 1] },
+] as const)('a card says what its images are; without it the channels suggest it', (space) => {
   const card = tinyCard({ space });
   const read = readCard({ metadata: cardMetadata(card) }, 'x');
   expect(read).toEqual(card);

@@ -144,8 +144,9 @@ const spaceSchema: v.GenericSchema<unknown, ImageSpace> = v.variant('kind', [
     kind: v.literal('latents'),
     autoencoder: v.string(),
     factor: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
-    scale: v.number(),
-    shift: v.number(),
+    scale: v.union([v.number(), v.array(v.number())]),
+    shift: v.union([v.number(), v.array(v.number())]),
+    pictureRange: v.exactOptional(v.tuple([v.number(), v.number()])),
   }),
 ]);
 
