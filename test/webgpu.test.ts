@@ -18,8 +18,8 @@ import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
 import { traceNetwork } from '../src/networks/trace.ts';
 import { createSampler } from '../src/tasks/sampling/sample.ts';
+import { denoising } from '../src/tasks/training/step/denoising.ts';
 import { LossGradients } from '../src/tasks/training/step/loss-gradients.ts';
-import { drawRandomness } from '../src/tasks/training/step/loss-graph.ts';
 import { TrainState } from '../src/tasks/training/step/train-state.ts';
 import { expectClose } from './support/closeness.ts';
 import { randomWeights, tinySpec } from './support/tiny-checkpoint.ts';
@@ -70,19 +70,19 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
 
   test('gradients of a DiT are those of the CPU', async () => {
     const model = createModel(dit);
-    const objective = createObjective({ kind: 'gaussian' });
+    const learning = denoising(model, createObjective({ kind: 'gaussian' }));
     const batch = {
       x: hostTensor('f32', [2, 4, 8, 8], normal(randomKey(1), 2 * 4 * 64)),
       y: tensorOf('i64', [2], [1, 2]),
     };
-    const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
+    const feeds = learning.feedsOf(randomKey(2), 1, batch);
     const gradientsOn = async (backend: Backend) => {
       const state = TrainState.initial(model, 0, tinyConfig());
       const parameters = randomWeights(dit, 1);
       state.layout.fill(state.buffers.parameters, parameters);
       const { gradients } = state.buffers;
       const options = { batchSize: 2, shards: 1, backend, session: {} };
-      const compiled = await LossGradients.compile(model, objective, state.layout, gradients, options);
+      const compiled = await LossGradients.compile(learning, state.layout, gradients, options);
       await compiled.run(state.weights('model'), feeds);
       await compiled.release();
       return gradients;

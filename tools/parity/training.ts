@@ -5,7 +5,8 @@ import { gaussianObjective } from '../../src/diffusion/gaussian/objective.ts';
 import type { Backend } from '../../src/engine/runtime/session.ts';
 import { createModel } from '../../src/networks/registry.ts';
 import type { TrainConfig } from '../../src/tasks/training/config/train-config.ts';
-import type { LossFeeds } from '../../src/tasks/training/step/loss-graph.ts';
+import { denoising } from '../../src/tasks/training/step/denoising.ts';
+import { type LossFeeds, perSampleFeeds } from '../../src/tasks/training/step/learning.ts';
 import { TrainState } from '../../src/tasks/training/step/train-state.ts';
 import { TrainStep } from '../../src/tasks/training/step/train-step.ts';
 import { type Comparison, compareNumbers } from './comparison.ts';
@@ -139,7 +140,7 @@ async function startRun(
   const objective = gaussianObjective({
     variance: model.config.learnSigma ? 'learned-range' : 'fixed-large',
   });
-  const trainStep = await TrainStep.compile(model, objective, state, config, backend);
+  const trainStep = await TrainStep.compile(denoising(model, objective), state, config, backend);
   return { state, trainStep };
 }
 
@@ -148,10 +149,7 @@ function feedsOf(batches: TensorMap, index: number): LossFeeds {
   const entry = (name: string): HostTensor =>
     entryOf(requireTensor(batches, name, 'batches.safetensors'), index);
   const drops = entry('drop_ids');
-  return {
-    batch: { x: entry('x') as HostTensor<'f32'>, y: entry('y') as HostTensor<'i64'> },
-    noise: entry('noise') as HostTensor<'f32'>,
-    t: entry('t'),
-    dropped: tensorOf('bool', drops.shape, Array.from(drops.data, Number)),
-  };
+  const feeds = perSampleFeeds({ x0: entry('x'), y: entry('y'), noise: entry('noise'), t: entry('t') });
+  const dropped = tensorOf('bool', drops.shape, Array.from(drops.data, Number));
+  return feeds.set('dropped', { tensor: dropped, sampleAxis: 1 });
 }

@@ -8,7 +8,7 @@ import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { createModel } from '../../networks/registry.ts';
 import { chooseSettings } from '../../tasks/sampling/settings.ts';
 import { buildStepGraph } from '../../tasks/sampling/step-graph.ts';
-import { buildLoss } from '../../tasks/training/step/loss-graph.ts';
+import { denoising } from '../../tasks/training/step/denoising.ts';
 import { splitForInference } from '../compile/inference.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
 import { cos, input, mean, sin } from '../graph/operators.ts';
@@ -54,7 +54,7 @@ describe.each(DISTINCT_PRESETS)('%s for a GPU is standard ONNX of opset 21', (na
   });
 
   test('in a step of training', () => {
-    const { perSample } = buildLoss(model, objective, 2, { training: true });
+    const { perSample } = denoising(model, objective).buildLoss(2, { training: true });
     const targets = [...model.parameters()].filter(({ frozen }) => !frozen).map(({ tensor }) => tensor);
     const named = gradients(mean(perSample), targets).map((dx, i) => [`dx${i}`, dx] as const);
     expect(needsOf(simplify(graphOf(Object.fromEntries(named))))).toEqual(NEEDS_OF_STANDARD_ONNX);

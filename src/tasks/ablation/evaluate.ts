@@ -14,6 +14,7 @@ import { drawInProportion, shown } from '../sampling/draw.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawsPixels } from '../sampling/settings.ts';
 import { HeldOutLoss } from '../training/run/held-out-loss.ts';
+import { measuredDenoising } from '../training/step/denoising.ts';
 import type { EvaluationSettings } from './grid-schema.ts';
 import type { MetricName } from './metrics.ts';
 
@@ -59,7 +60,8 @@ async function heldOutMean(
   { backend, threads, signal }: EvaluationOptions,
 ): Promise<number> {
   signal.throwIfAborted();
-  const loss = await HeldOutLoss.compile(model, measured, samples, HELD_OUT_BATCH, backend, { threads });
+  const measuring = measuredDenoising(model, measured);
+  const loss = await HeldOutLoss.compile(measuring, samples, HELD_OUT_BATCH, backend, { threads });
   try {
     return await loss.measure(weights, passes, signal);
   } finally {

@@ -21,7 +21,7 @@ import { createModel } from '../../networks/registry.ts';
 import { imageShapeOf, traceNetwork } from '../../networks/trace.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { resolveTrainConfig } from '../training/config/train-config.ts';
-import { drawRandomness } from '../training/step/loss-graph.ts';
+import { denoising } from '../training/step/denoising.ts';
 import { TrainState } from '../training/step/train-state.ts';
 import { TrainStep } from '../training/step/train-step.ts';
 import type { Task, Workload } from './plan.ts';
@@ -128,21 +128,21 @@ async function trainWork(model: Denoiser, setting: Setting): Promise<Work> {
   const config = resolveTrainConfig([
     { model: { preset }, training: { steps: 1_000_000, batchSize, shards } },
   ]);
-  const objective = createObjective(config.objective);
+  const learning = denoising(model, createObjective(config.objective));
   const state = TrainState.initial(model, 0, config);
   const weights = nonzeroWeights(model);
   state.layout.fill(state.buffers.parameters, weights);
   for (const average of state.buffers.averages.values()) state.layout.fill(average, weights);
   const options = { ...compileOptions(setting), ...(shards > 1 ? { workers: 1 } : {}) }; // for each shard
   const { loaded: step, loadSeconds } = await timedLoad(() =>
-    TrainStep.compile(model, objective, state, config, backend, options),
+    TrainStep.compile(learning, state, config, backend, options),
   );
   const images = drawImages(model, batchSize);
   let count = 0;
   return {
     run: () => {
       count += 1;
-      return step.run(count, drawRandomness(KEY, count, images, model, objective));
+      return step.run(count, learning.feedsOf(KEY, count, images));
     },
     loadSeconds,
     facts: {},

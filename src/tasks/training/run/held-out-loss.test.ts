@@ -8,6 +8,7 @@ import { initialise, normalWith } from '../../../networks/nn/initialise.ts';
 import { createModel } from '../../../networks/registry.ts';
 import { layerOf } from '../config/config-layer.ts';
 import { modelForData } from '../config/model-for-data.ts';
+import { measuredDenoising } from '../step/denoising.ts';
 import { HeldOutLoss } from './held-out-loss.ts';
 
 const compiled: HeldOutLoss[] = [];
@@ -28,9 +29,8 @@ const weightsOf = (kind: string, seed: number): TensorMap =>
 
 async function compile(kind: string, batchSize: number, data = dataset): Promise<HeldOutLoss> {
   const objective = createObjective(configOf(kind).objective);
-  const loss = await HeldOutLoss.compile(modelOf(kind), objective, data, batchSize, cpuBackend, {
-    threads: 1,
-  });
+  const measuring = measuredDenoising(modelOf(kind), objective);
+  const loss = await HeldOutLoss.compile(measuring, data, batchSize, cpuBackend, { threads: 1 });
   compiled.push(loss);
   return loss;
 }

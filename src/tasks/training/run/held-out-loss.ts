@@ -1,42 +1,35 @@
-/** @file The loss on pictures that training never sees, at fixed times and with fixed noise: comparable over a run. */
+/** @file The loss on pictures that training never sees, with fixed randomness: comparable over a run. */
 import { setImmediate as nextTick } from 'node:timers/promises';
-import { hostTensor, type TensorMap, tensorOf, toNumbers } from '../../../core/host-tensor.ts';
-import { fold, normal, randomKey } from '../../../core/random.ts';
+import type { TensorMap } from '../../../core/host-tensor.ts';
 import { loadBatch, type Samples } from '../../../data/datasets/samples.ts';
-import type { MeasuredObjective } from '../../../diffusion/objective.ts';
 import { type CompileOptions, compileTraining } from '../../../engine/compile/training.ts';
 import { graphOf } from '../../../engine/graph/graph.ts';
 import type { Backend, Session } from '../../../engine/runtime/session.ts';
-import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
-import { buildLoss, feedsOf } from '../step/loss-graph.ts';
-
-/** The same for every run, so that losses of different seeds compare. */
-const KEY = fold(randomKey(0), 'held-out loss');
+import { type Measuring, tensorsOf } from '../step/learning.ts';
 
 export class HeldOutLoss {
   private readonly session: Session;
   private readonly samples: Samples;
-  private readonly objective: MeasuredObjective;
+  private readonly measuring: Measuring;
   private readonly batchSize: number;
 
-  private constructor(session: Session, samples: Samples, objective: MeasuredObjective, batchSize: number) {
+  private constructor(session: Session, samples: Samples, measuring: Measuring, batchSize: number) {
     this.session = session;
     this.samples = samples;
-    this.objective = objective;
+    this.measuring = measuring;
     this.batchSize = batchSize;
   }
 
   static async compile(
-    model: Denoiser,
-    objective: MeasuredObjective,
+    measuring: Measuring,
     samples: Samples,
     batchSize: number,
     backend: Backend,
     options: CompileOptions = {},
   ): Promise<HeldOutLoss> {
-    const { perSample } = buildLoss(model, objective, batchSize, { training: false });
+    const { perSample } = measuring.buildLoss(batchSize, { training: false });
     const session = await compileTraining(graphOf({ loss: perSample }), backend, options);
-    return new HeldOutLoss(session, samples, objective, batchSize);
+    return new HeldOutLoss(session, samples, measuring, batchSize);
   }
 
   /**
@@ -48,9 +41,7 @@ export class HeldOutLoss {
   async measure(weights: TensorMap, passes = 1, signal?: AbortSignal): Promise<number> {
     const { samples, batchSize } = this;
     const turns = samples.length * passes;
-    // Consecutive pictures are of one class; a stride through the times lets every class meet the whole range.
-    const times = toNumbers(this.objective.evaluationTimes(turns));
-    const stride = coprimeNear(turns * 0.618, turns);
+    const feedsOf = this.measuring.measurement(turns);
     let sum = 0;
     for (let start = 0; start < turns; start += batchSize) {
       await nextTick(); // or a running session blocks the signals of the process
@@ -63,14 +54,7 @@ export class HeldOutLoss {
         turn.map((index) => index % samples.length),
         null,
       );
-      const noise = noiseOf(turn, batch.x.data.length / batchSize);
-      const t = tensorOf(
-        this.objective.timeType,
-        [batchSize],
-        Array.from(turn, (index) => times[(index * stride) % turns]!),
-      );
-      const feeds = feedsOf({ batch, noise: hostTensor('f32', batch.x.shape, noise), t });
-      const results = await this.session.run(new Map([...weights, ...feeds]));
+      const results = await this.session.run(new Map([...weights, ...tensorsOf(feedsOf(turn, batch))]));
       const losses = results.get('loss')!.data as Float32Array;
       for (let i = 0; i < count; i++) sum += losses[i]!;
     }
@@ -80,21 +64,4 @@ export class HeldOutLoss {
   release(): Promise<void> {
     return this.session.release();
   }
-}
-
-/** Each picture has noise of its own in each of its turns, however batches are cut. */
-function noiseOf(turns: Int32Array, valuesPerImage: number): Float32Array {
-  const noise = new Float32Array(turns.length * valuesPerImage);
-  turns.forEach((index, i) => {
-    noise.set(normal(fold(KEY, 'noise', index), valuesPerImage), i * valuesPerImage);
-  });
-  return noise;
-}
-
-/** The first number from `target` on that shares no factor with `length`. */
-function coprimeNear(target: number, length: number): number {
-  const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
-  let candidate = Math.max(1, Math.round(target));
-  while (gcd(candidate, length) !== 1) candidate++;
-  return candidate;
 }

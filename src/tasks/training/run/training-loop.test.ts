@@ -3,6 +3,7 @@ import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { createModel } from '../../../networks/registry.ts';
 import { modelForData } from '../config/model-for-data.ts';
+import { denoising } from '../step/denoising.ts';
 import type { StepResult } from '../step/train-step.ts';
 import { RunDecisions, type StopLimits } from './decisions.ts';
 import { type LoopListener, TrainingLoop } from './training-loop.ts';
@@ -10,7 +11,7 @@ import { type LoopListener, TrainingLoop } from './training-loop.ts';
 const training = tinySamples(6);
 const config = tinyConfig({ training: { steps: 4 } });
 const objective = createObjective(config.objective);
-const model = createModel(modelForData(config, training, objective));
+const learning = denoising(createModel(modelForData(config, training, objective)), objective);
 const good: StepResult = { loss: 1, terms: {}, gradientNorm: 2, learningRate: 0.1 };
 
 /** What is heard of a session that begins after `step`, where step 3 gives `third`. */
@@ -23,7 +24,7 @@ async function session(step: number, limits: StopLimits = {}, third: StepResult 
     onEnd: async (at) => void heard.push(`${name} ends at ${at}`),
   });
   const loop = new TrainingLoop({
-    ...{ config, training, model, objective, trainStep, step },
+    ...{ config, training, learning, trainStep, step },
     decisions: new RunDecisions(config.training.steps, limits),
     lastCheckpoint: () => 'run/checkpoints/step-0000002.safetensors',
   });

@@ -4,11 +4,8 @@ import { fold, type RandomKey, randomKey } from '../../../core/random.ts';
 import { BatchLoader } from '../../../data/datasets/batch-loader.ts';
 import type { Samples } from '../../../data/datasets/samples.ts';
 import { ClassBalancedOrder, ShuffledOrder, type TrainingOrder } from '../../../data/datasets/shuffle.ts';
-import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
-import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
-import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import type { TrainConfig } from '../config/train-config.ts';
-import { drawRandomness } from '../step/loss-graph.ts';
+import type { Learning } from '../step/learning.ts';
 import type { StepResult, TrainStep } from '../step/train-step.ts';
 import { expectFiniteStep, type RunDecisions } from './decisions.ts';
 
@@ -33,8 +30,7 @@ export interface LoopListener {
 export interface LoopParts {
   readonly config: TrainConfig;
   readonly training: Samples;
-  readonly model: Denoiser;
-  readonly objective: FlowObjective | GaussianObjective;
+  readonly learning: Pick<Learning, 'feedsOf'>;
   readonly trainStep: Pick<TrainStep, 'run'>;
   /** Steps made by earlier sessions. */
   readonly step: number;
@@ -85,12 +81,12 @@ export class TrainingLoop {
   }
 
   private async makeStep(): Promise<StepReport> {
-    const { config, training, model, objective, trainStep, decisions, lastCheckpoint } = this.parts;
+    const { config, training, learning, trainStep, decisions, lastCheckpoint } = this.parts;
     const { batchSize } = config.training;
     this.timer.start();
     const batch = await this.batches.at(this.step * batchSize);
     const step = this.step + 1;
-    const result = await trainStep.run(step, drawRandomness(this.key, step, batch, model, objective));
+    const result = await trainStep.run(step, learning.feedsOf(this.key, step, batch));
     const pictures = Array.from(batch.indices, (index) => training.sampleNames[index]!);
     expectFiniteStep(step, result, pictures, lastCheckpoint());
     this.step = step;

@@ -10,6 +10,7 @@ import { countParameters } from '../../../networks/nn/module.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { OPTIMIZER_SLOTS } from '../optim/optimizers.ts';
+import { denoising } from '../step/denoising.ts';
 import { gradientGraph } from '../step/loss-gradients.ts';
 
 /** In bytes. */
@@ -44,7 +45,7 @@ export function trainingMemory(
   const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * inChannels * inputSize ** 2);
   // A graph that is far too large has tables that do not fit themselves.
   if (isGpu(device) || state + pictures > limit) return { state, step: pictures };
-  const graph = gradientGraph(model, createObjective(config.objective), batchSize / shards);
+  const graph = gradientGraph(denoising(model, createObjective(config.objective)), batchSize / shards);
   return { state, step: shards * peakLiveBytes(graph) };
 }
 

@@ -9,6 +9,7 @@ import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import { modelForData } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
+import { denoising } from '../step/denoising.ts';
 import { TrainState } from '../step/train-state.ts';
 import { TrainStep } from '../step/train-step.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
@@ -48,12 +49,13 @@ export async function runTraining(options: RunOptions): Promise<RunResult> {
   const objective = createObjective(config.objective);
   const spec = modelForData(config, data.training, objective);
   const model = createModel(spec);
+  const learning = denoising(model, objective);
   const { state, step } = await startState(model, options);
   const measures = logging.evaluateEvery !== null && data.heldOut.length > 0;
   const { trainStep, heldOutLoss, log } = await releasing(async ({ open }) => ({
-    trainStep: await open(TrainStep.compile(model, objective, state, config, backend, session)),
+    trainStep: await open(TrainStep.compile(learning, state, config, backend, session)),
     heldOutLoss: measures
-      ? await open(HeldOutLoss.compile(model, objective, data.heldOut, training.batchSize, backend, session))
+      ? await open(HeldOutLoss.compile(learning, data.heldOut, training.batchSize, backend, session))
       : undefined,
     log: await RunLog.open(folder, step),
   }));
@@ -67,7 +69,7 @@ export async function runTraining(options: RunOptions): Promise<RunResult> {
     ...{ snapshot, heldOutLoss, drawSamples },
   });
   const loop = new TrainingLoop({
-    ...{ config, training: data.training, model, objective, trainStep, step, decisions },
+    ...{ config, training: data.training, learning, trainStep, step, decisions },
     lastCheckpoint: () => checkpoints.last,
   });
   try {

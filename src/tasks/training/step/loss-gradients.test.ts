@@ -9,8 +9,8 @@ import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import type { Backend, LoadableModel } from '../../../engine/runtime/session.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import { createModel } from '../../../networks/registry.ts';
+import { denoising } from './denoising.ts';
 import { LossGradients } from './loss-gradients.ts';
-import { drawRandomness } from './loss-graph.ts';
 import { TrainState } from './train-state.ts';
 
 const spec = presetSpec('U-DiT-XS', {
@@ -21,12 +21,12 @@ const spec = presetSpec('U-DiT-XS', {
   downFactor: 1,
 });
 const model = createModel(spec);
-const objective = createObjective({ kind: 'flow' });
+const learning = denoising(model, createObjective({ kind: 'flow' }));
 const batch = {
   x: hostTensor('f32', [4, 3, 8, 8], normal(randomKey(1), 4 * 3 * 64)),
   y: hostTensor('i64', [4], BigInt64Array.of(0n, 3n, 8n, 1n)),
 };
-const feeds = drawRandomness(randomKey(2), 1, batch, model, objective);
+const feeds = learning.feedsOf(randomKey(2), 1, batch);
 
 async function gradientsWith(shards: number, session: CompileOptions = {}) {
   const state = TrainState.initial(model, 0, tinyConfig());
@@ -36,7 +36,7 @@ async function gradientsWith(shards: number, session: CompileOptions = {}) {
   });
   const { gradients } = state.buffers;
   const options = { batchSize: 4, shards, backend: cpuBackend, session };
-  const lossGradients = await LossGradients.compile(model, objective, state.layout, gradients, options);
+  const lossGradients = await LossGradients.compile(learning, state.layout, gradients, options);
   const { loss } = await lossGradients.run(state.weights('model'), feeds);
   await lossGradients.release();
   return { loss, gradients };
@@ -64,7 +64,7 @@ test('where one shard cannot be compiled, the others are released', async () => 
   const state = TrainState.initial(model, 0, tinyConfig());
   const options = { batchSize: 4, shards: 2, backend, session: {} };
   await expect(
-    LossGradients.compile(model, objective, state.layout, state.buffers.gradients, options),
+    LossGradients.compile(learning, state.layout, state.buffers.gradients, options),
   ).rejects.toThrow('model 2 is refused');
   expect([asked(), open()]).toEqual([2, 0]);
 });
@@ -80,13 +80,7 @@ test('the graph is lowered once, whatever the number of shards', async () => {
   };
   const state = TrainState.initial(model, 0, tinyConfig());
   const options = { batchSize: 4, shards: 4, backend, session: {} };
-  const compiled = await LossGradients.compile(
-    model,
-    objective,
-    state.layout,
-    state.buffers.gradients,
-    options,
-  );
+  const compiled = await LossGradients.compile(learning, state.layout, state.buffers.gradients, options);
   await compiled.release();
   expect(models).toHaveLength(4);
   expect(new Set(models).size).toBe(1);

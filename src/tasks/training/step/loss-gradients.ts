@@ -4,17 +4,14 @@
  */
 
 import type { HostTensor, TensorMap } from '../../../core/host-tensor.ts';
-import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
-import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
 import { type CompileOptions, lowerFed } from '../../../engine/compile/training.ts';
 import { type Graph, graphOf } from '../../../engine/graph/graph.ts';
 import { mean } from '../../../engine/graph/operators.ts';
 import { gradients } from '../../../engine/graph/vjp.ts';
 import type { Backend, Session } from '../../../engine/runtime/session.ts';
 import { releasing } from '../../../engine/runtime/session-scope.ts';
-import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import type { ParameterLayout } from '../optim/parameter-buffers.ts';
-import { buildLoss, feedsOf, type LossFeeds, shardOf } from './loss-graph.ts';
+import { type Learning, type LossFeeds, shardOf, tensorsOf } from './learning.ts';
 
 const GRADIENT_PREFIX = 'gradient.';
 const TERM_PREFIX = 'term.';
@@ -53,13 +50,12 @@ export class LossGradients {
    * @param target - flat buffer that {@link run} leaves the gradients in
    */
   static async compile(
-    model: Denoiser,
-    objective: FlowObjective | GaussianObjective,
+    learning: Learning,
     layout: ParameterLayout,
     target: Float32Array,
     { batchSize, shards: count, backend, session }: LossGradientsOptions,
   ): Promise<LossGradients> {
-    const graph = gradientGraph(model, objective, batchSize / count);
+    const graph = gradientGraph(learning, batchSize / count);
     const program = await lowerFed(graph, backend, { ...session, purpose: 'training' });
     return releasing(async ({ open }) => {
       const shards = Array.from({ length: count }, async (_, i): Promise<Shard> => {
@@ -78,7 +74,7 @@ export class LossGradients {
     const count = this.shards.length;
     const results = await Promise.all(
       this.shards.map(({ session, fetches }, i) =>
-        session.run(new Map([...parameters, ...feedsOf(shardOf(feeds, i, count))]), fetches),
+        session.run(new Map([...parameters, ...tensorsOf(shardOf(feeds, i, count))]), fetches),
       ),
     );
     averageInto(this.shards.map((shard) => shard.gradients));
@@ -97,14 +93,10 @@ export class LossGradients {
 }
 
 /** Loss, its terms and the gradients of all trained parameters. */
-export function gradientGraph(
-  model: Denoiser,
-  objective: FlowObjective | GaussianObjective,
-  batchSize: number,
-): Graph {
-  const { perSample, terms } = buildLoss(model, objective, batchSize, { training: true });
+export function gradientGraph({ network, buildLoss }: Learning, batchSize: number): Graph {
+  const { perSample, terms } = buildLoss(batchSize, { training: true });
   const loss = mean(perSample);
-  const trained = [...model.parameters()].filter(({ frozen }) => !frozen);
+  const trained = [...network.parameters()].filter(({ frozen }) => !frozen);
   const parameterGradients = gradients(
     loss,
     trained.map(({ tensor }) => tensor),

@@ -7,7 +7,7 @@ import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import { createModel } from '../../../networks/registry.ts';
 import { modelForData } from '../config/model-for-data.ts';
-import { drawRandomness } from './loss-graph.ts';
+import { denoising } from './denoising.ts';
 import { TrainState } from './train-state.ts';
 import { TrainStep } from './train-step.ts';
 
@@ -28,15 +28,16 @@ test.each(['qkv', 'kv'] as const)(
     const samples = tinySamples(4);
     const objective = createObjective(config.objective);
     const model = createModel(modelForData(config, samples, objective));
+    const learning = denoising(model, objective);
     const state = TrainState.initial(model, 0, config);
     const before = new Map(
       [...state.weights('model')].map(([name, { data }]) => [name, Array.from(data, Number)]),
     );
 
-    const trainStep = await TrainStep.compile(model, objective, state, config, cpuBackend, { threads: 1 });
+    const trainStep = await TrainStep.compile(learning, state, config, cpuBackend, { threads: 1 });
     for (let step = 1; step <= STEPS; step++) {
       const batch = await loadBatch(samples, [0, 1, 2, 3], null);
-      await trainStep.run(step, drawRandomness(randomKey(4), step, batch, model, objective));
+      await trainStep.run(step, learning.feedsOf(randomKey(4), step, batch));
     }
     await trainStep.release();
 

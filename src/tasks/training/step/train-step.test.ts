@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.ts';
+import { type HostTensor, hostTensor } from '../../../core/host-tensor.ts';
 import { randomKey } from '../../../core/random.ts';
-import { loadBatch } from '../../../data/datasets/samples.ts';
+import { type Batch, loadBatch } from '../../../data/datasets/samples.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import { createModel } from '../../../networks/registry.ts';
 import { modelForData } from '../config/model-for-data.ts';
-import { drawRandomness, type LossFeeds } from './loss-graph.ts';
+import { denoising } from './denoising.ts';
+import { type LossFeeds, tensorsOf } from './learning.ts';
 import { TrainState } from './train-state.ts';
 import { TrainStep } from './train-step.ts';
 
@@ -18,13 +20,16 @@ const config = tinyConfig(
 );
 const objective = createObjective(config.objective);
 const model = createModel(modelForData(config, dataset, objective));
+const learning = denoising(model, objective);
 const state = TrainState.initial(model, 0, config);
 
 let trainStep: TrainStep;
+let batch: Batch;
 let feeds: LossFeeds;
 beforeAll(async () => {
-  trainStep = await TrainStep.compile(model, objective, state, config, cpuBackend, { threads: 1 });
-  feeds = drawRandomness(KEY, 1, await loadBatch(dataset, [0, 1, 2, 3], null), model, objective);
+  trainStep = await TrainStep.compile(learning, state, config, cpuBackend, { threads: 1 });
+  batch = await loadBatch(dataset, [0, 1, 2, 3], null);
+  feeds = learning.feedsOf(KEY, 1, batch);
 });
 afterAll(() => trainStep.release());
 
@@ -47,22 +52,23 @@ test('a loss that is not finite changes nothing', async () => {
   const all = [parameters, ...slots.values(), ...averages.values()];
   const bytes = () => Buffer.concat(all.map(({ buffer }) => Buffer.from(buffer)));
   const before = Buffer.from(bytes());
-  const noise = { ...feeds.noise, data: feeds.noise.data.map(() => Number.NaN) };
-  const { loss } = await trainStep.run(4, { ...feeds, noise });
+  const { tensor, sampleAxis } = feeds.get('noise')!;
+  const noise = hostTensor('f32', tensor.shape, new Float32Array(tensor.data.length).fill(Number.NaN));
+  const { loss } = await trainStep.run(4, new Map([...feeds, ['noise', { tensor: noise, sampleAxis }]]));
   expect(loss).toBeNaN();
   expect(bytes().equals(before)).toBe(true);
 });
 
 describe('what chance decides', () => {
-  const draw = (step: number) => drawRandomness(KEY, step, feeds.batch, model, objective);
+  const draw = (step: number) => tensorsOf(learning.feedsOf(KEY, step, batch));
 
   test('depends on key and step alone', () => {
     expect(draw(7)).toEqual(draw(7));
-    for (const part of ['noise', 't'] as const) expect(draw(8)[part]).not.toEqual(draw(7)[part]);
+    for (const part of ['noise', 't']) expect(draw(8).get(part)).not.toEqual(draw(7).get(part));
   });
 
   test('hides the class as often as the model says, for each embedder on its own', () => {
-    const drops = Array.from({ length: 1000 }, (_, step) => draw(step).dropped!);
+    const drops = Array.from({ length: 1000 }, (_, step) => draw(step).get('dropped') as HostTensor<'bool'>);
     expect(drops[0]!.shape).toEqual([model.labelEmbedders, 4]);
     const hidden = drops.reduce((sum, { data }) => sum + data.reduce((count, drop) => count + drop, 0), 0);
     // 12,000 draws: a standard deviation is 0.004.

@@ -1,19 +1,16 @@
 /** @file One update: loss and gradients of a batch, then the optimizer over flat buffers. */
 
 import type { TensorMap } from '../../../core/host-tensor.ts';
-import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
-import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
 import type { CompileOptions } from '../../../engine/compile/training.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
-import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { averageDecayAt } from '../optim/averages.ts';
 import { clippingScale, gradientNorm } from '../optim/clipping.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { createOptimizer } from '../optim/optimizers.ts';
 import { learningRateAt } from '../optim/schedules.ts';
+import type { Learning, LossFeeds } from './learning.ts';
 import { type BatchLoss, LossGradients } from './loss-gradients.ts';
-import type { LossFeeds } from './loss-graph.ts';
 import type { TrainState } from './train-state.ts';
 
 export interface StepResult extends BatchLoss {
@@ -45,8 +42,7 @@ export class TrainStep {
   }
 
   static async compile(
-    model: Denoiser,
-    objective: FlowObjective | GaussianObjective,
+    learning: Learning,
     state: TrainState,
     config: StepConfig,
     backend: Backend,
@@ -54,7 +50,7 @@ export class TrainStep {
   ): Promise<TrainStep> {
     const { layout, buffers } = state;
     const options = { ...config.training, backend, session };
-    const lossGradients = await LossGradients.compile(model, objective, layout, buffers.gradients, options);
+    const lossGradients = await LossGradients.compile(learning, layout, buffers.gradients, options);
     return new TrainStep(lossGradients, state, config);
   }
 
