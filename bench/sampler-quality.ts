@@ -112,7 +112,7 @@ async function main(): Promise<void> {
   await makeFolder(folder, { fix: 'make it by hand' });
   const resultsPath = join(folder, 'results.json');
   const saved = await openCheckpoint(BUNDLED_CHECKPOINT);
-  const truth = await readTruth(saved.model.config.inputSize);
+  const truth = await readTruth(saved.network.config.inputSize);
   const few = drawOf(truth.classCounts.map(() => DISTANCE_PER_CLASS));
   const many = drawInProportion(truth.classCounts, FRECHET_COUNT);
   const reference = await referencePictures(saved, few, join(folder, 'reference.safetensors'));

@@ -19,7 +19,7 @@ const model = createModel(presetSpec(preset));
 
 async function drawWith(count: number): Promise<void> {
   const weights = initialise(model, () => normalWith(0.02), randomKey(0));
-  const saved = { model, weights, card: { objective: { kind: 'flow' } } } as const;
+  const saved = { network: model, weights, card: { objective: { kind: 'flow' } } } as const;
   const options = { backend: cpuBackend, workers: count, batchSize: Number(batchSize), steps: 3 };
   const sampler = await createSampler(saved, options);
   const labels = new Array<number>(Number(batchSize) * count).fill(0);

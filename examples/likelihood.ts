@@ -9,7 +9,7 @@ import { bundledModel, cpuBackend, openImageFolder, openModel } from 'udit/node'
 const [folder = 'photos', checkpoint = bundledModel, steps = '25'] = process.argv.slice(2);
 
 const saved = await openModel(checkpoint);
-const samples = await openImageFolder(folder, { imageSize: saved.model.config.inputSize });
+const samples = await openImageFolder(folder, { imageSize: saved.network.config.inputSize });
 const pixels = samples.shape[0] * samples.shape[1] * samples.shape[2];
 
 // Pixels are 8-bit: with uniform noise of one grey level their density is one of real numbers.

@@ -15,7 +15,7 @@ const labels = saved.card.classNames.flatMap((_, label) => new Array<number>(Num
 const generated = await sampler.generate({ labels, seed: 0 });
 await sampler.release();
 
-const samples = await openImageFolder(folder, { imageSize: saved.model.config.inputSize });
+const samples = await openImageFolder(folder, { imageSize: saved.network.config.inputSize });
 const pixels = samples.shape[0] * samples.shape[1] * samples.shape[2];
 const values = new Float32Array(samples.length * pixels);
 for (let i = 0; i < samples.length; i++) {

@@ -52,7 +52,7 @@ for (let step = 1; step <= Number(steps); step++) {
 await session.release();
 
 const card = { objective: { kind: 'flow', timeScale: 1 } } as const;
-const sampler = await createSampler({ model, weights, card }, { backend: cpuBackend, cfgScale: 1 });
+const sampler = await createSampler({ network: model, weights, card }, { backend: cpuBackend, cfgScale: 1 });
 const images = await sampler.generate({ labels: [0, 0, 1, 1], seed: 0 });
 await sampler.release();
 await writeSheet(picture, toPixels(images), { columns: 2, rowLabels: ['red', 'blue'] });

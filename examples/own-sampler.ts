@@ -10,14 +10,14 @@ import { bundledModel, cpuBackend, openModel, writeSheet } from 'udit/node';
 
 const [checkpoint = bundledModel, picture = 'ralston.png', steps = '12'] = process.argv.slice(2);
 
-const { model, weights, card } = await openModel(checkpoint);
+const { network, weights, card } = await openModel(checkpoint);
 if (card.objective.kind !== 'flow') throw new Error('Ralston’s method needs a flow');
 const { timeScale = 1 } = card.objective;
 const labels = card.classNames.map((_, label) => label);
-const shape = [labels.length, ...imageShapeOf(model.config)];
+const shape = [labels.length, ...imageShapeOf(network.config)];
 
 // One session is one evaluation of the network; the loop around it is TypeScript.
-const { outputs } = traceNetwork(model, { batch: labels.length });
+const { outputs } = traceNetwork(network, { batch: labels.length });
 const session = await compileInference(graphOf(outputs), weights, cpuBackend);
 
 async function velocity(x: Float32Array, time: number): Promise<Float32Array> {

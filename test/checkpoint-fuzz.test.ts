@@ -104,8 +104,8 @@ async function readSoundly(file: TensorFile, fileBytes: number): Promise<string>
 
 async function opensAsModel(file: TensorFile): Promise<boolean> {
   try {
-    const { model, weights: opened } = await loadNetwork(file, 'x');
-    for (const { name, shape } of model.parameters()) {
+    const { network, weights: opened } = await loadNetwork(file, 'x');
+    for (const { name, shape } of network.parameters()) {
       const { dtype, data } = opened.get(name)!;
       expect([dtype, data.length]).toEqual(['f32', sizeOf(shape)]);
       expect((data as Float32Array).every(Number.isFinite)).toBe(true);

@@ -151,7 +151,7 @@ describe('weights of another program', () => {
     const model = createModel(presetSpec('U-DiT-S', { ...spec.config, inputSize: 8 }));
     const card = { objective: { kind: 'gaussian' } } as const;
     const sampler = await createSampler(
-      { model, weights, card },
+      { network: model, weights, card },
       { backend: cpuBackend, steps: 2, batchSize: 4 },
     );
     const expected = await sampler.generate({ labels, indices: [2, 3, 5, 0], seed: 5 });

@@ -153,7 +153,7 @@ describe.each(Object.entries(CASES))('%s', (role, { network, card, loss }) => {
   test('is opened as what it is, and as nothing else', async () => {
     opened = await openModel(path(), { role: role as keyof typeof CASES, families: SMALL_FAMILIES });
     expect(opened.card).toEqual(card);
-    expect(opened.model.constructor).toBe(network.constructor);
+    expect(opened.network.constructor).toBe(network.constructor);
     expect(opened.weights).toEqual(trained);
     expect(await openModel(path()).catch(String)).toMatch(
       role === 'features'
@@ -164,7 +164,7 @@ describe.each(Object.entries(CASES))('%s', (role, { network, card, loss }) => {
 
   test('computes natively and in WebAssembly what it is, at other sizes too', async () => {
     for (const size of [SIZE, { height: 16, width: 8 }]) {
-      const { inputs, outputs } = traceNetwork(opened.model as Network, { batch: BATCH, size });
+      const { inputs, outputs } = traceNetwork(opened.network as Network, { batch: BATCH, size });
       const given = new Map(Object.entries(inputs).map(([name, { shape }]) => [name, draw(name, shape)]));
       const exact = evaluate(graphOf(outputs), new Map([...opened.weights, ...given]));
       for (const backend of [cpuBackend, wasmBackend]) {
@@ -181,7 +181,7 @@ describe.each(Object.entries(CASES))('%s', (role, { network, card, loss }) => {
   });
 
   test('is inspected: its stages hold every parameter and all the work', () => {
-    const { stages, parameters: counted, macs, size } = inspectNetwork(opened.model as Network);
+    const { stages, parameters: counted, macs, size } = inspectNetwork(opened.network as Network);
     expect(size).toEqual(SIZE);
     expect(stages.reduce((sum, stage) => sum + stage.parameters, 0)).toBe(counted.all);
     for (const kind of ['linear', 'convolution'] as const) {
@@ -201,11 +201,11 @@ describe.each(Object.entries(CASES))('%s', (role, { network, card, loss }) => {
 });
 
 test('a decoder is exported alone', async () => {
-  const saved = { ...CASES.autoencoder, model: autoencoder, source: 'model' } as const;
+  const saved = { ...CASES.autoencoder, network: autoencoder, source: 'model' } as const;
   const weights = initialise(autoencoder, autoencoder.initRule, randomKey(4));
   const { exported } = await writeOnnxExport(
     join(root, 'decoder.onnx'),
-    { card: saved.card as never, model: autoencoder, source: 'model', weights },
+    { card: saved.card as never, network: autoencoder, source: 'model', weights },
     { what: 'network', outputs: ['images'], backend: cpuBackend, batchSize: 1 },
   );
   expect(exported.inputs.map(({ name }) => name)).toEqual(['z']);

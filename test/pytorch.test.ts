@@ -100,7 +100,7 @@ test.for(['f32', 'f16'] as const)('a model with %s weights', async (floats, { sk
   await zip.close();
   for (const name of ['zip.pt', 'legacy.pt']) {
     const saved = await openCheckpoint(join(folder, name), { imageSize: 128 });
-    expect(saved.model.config).toEqual({ ...spec.config });
+    expect(saved.network.config).toEqual({ ...spec.config });
     expectSame(saved.weights, weights);
   }
 });

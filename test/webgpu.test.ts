@@ -55,7 +55,7 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
 
   test('guided steps of a DiT draw what they draw on the CPU', async () => {
     const saved = {
-      model: createModel(dit),
+      network: createModel(dit),
       weights: randomWeights(dit, 1),
       card: { objective: { kind: 'gaussian' } },
     } as const;

@@ -149,7 +149,7 @@ async function exportModel(
 ): Promise<Written> {
   const traceAt = traceAtOf(saved, flags);
   if (flags.batchSize !== undefined) {
-    expectBatchFits(flags.batchSize, (images) => workerBytes(saved.model, images, { size: traceAt.size }));
+    expectBatchFits(flags.batchSize, (images) => workerBytes(saved.network, images, { size: traceAt.size }));
   }
   const progress = startProgress(terminal, { title: 'checking', total: 1 });
   try {

@@ -59,10 +59,10 @@ export function withSizeFlags(command: Command): Command {
 
 /** The same in the values that a model has for its images. */
 export function traceAtOf(
-  { card, model }: { readonly card: Pick<ModelCard, 'space'>; readonly model: Pick<Denoiser, 'config'> },
+  { card, network }: { readonly card: Pick<ModelCard, 'space'>; readonly network: Pick<Denoiser, 'config'> },
   { imageSize: pixels, positionScaling }: SizeFlags,
 ): TraceAt {
-  const size = pixels && sizeInSpace(spaceOf(card, model.config), pixels);
+  const size = pixels && sizeInSpace(spaceOf(card, network.config), pixels);
   return { size, positionScaling };
 }
 

@@ -94,15 +94,15 @@ function sizeOf({ imageShape }: ImageSampler): ImageSize {
 
 function atOtherSize({ saved, sampler }: DrawnSamples): string {
   const size = sizeOf(sampler);
-  return sameSize(size, squareOf(saved.model.config.inputSize)) ? '' : ` of ${formatImageSize(size)}`;
+  return sameSize(size, squareOf(saved.network.config.inputSize)) ? '' : ` of ${formatImageSize(size)}`;
 }
 
 function stepsOf({ stepCount }: ImageSampler): string {
   return stepCount === undefined ? 'steps chosen on the way' : plural(stepCount, 'step');
 }
 
-function nounOf({ model }: Pick<SavedModel, 'model'>): string {
-  return drawsPixels(model.config) ? 'image' : 'latent';
+function nounOf({ network }: Pick<SavedModel, 'network'>): string {
+  return drawsPixels(network.config) ? 'image' : 'latent';
 }
 
 function during(interval: GuidanceInterval | undefined): string {

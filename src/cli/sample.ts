@@ -113,25 +113,30 @@ export function registerSample(program: Command, terminal: Terminal): void {
 
 /** What is to be drawn, and what draws it; the weights are not needed any more. */
 async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, terminal: Terminal) {
-  if (flags.previews === true && !drawsPixels(saved.model.config)) {
+  if (flags.previews === true && !drawsPixels(saved.network.config)) {
     throw new ConfigError({
       where: '--previews',
-      problem: `${saved.card.name} draws latents of ${saved.model.config.inChannels} channels, which cannot be shown`,
+      problem: `${saved.card.name} draws latents of ${saved.network.config.inChannels} channels, which cannot be shown`,
       fix: 'leave --previews out',
     });
   }
-  const classes = { numClasses: saved.model.config.numClasses, classNames: saved.card.classNames };
+  const classes = { numClasses: saved.network.config.numClasses, classNames: saved.card.classNames };
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
   expectImagesFit('--count', imageCount);
-  const { card, model } = saved;
-  const settings = chooseSettings(card.objective.kind, model.config, requestedSettings(flags), card.guidance);
+  const { card, network } = saved;
+  const settings = chooseSettings(
+    card.objective.kind,
+    network.config,
+    requestedSettings(flags),
+    card.guidance,
+  );
   const traceAt = traceAtOf(saved, flags);
   const backend = await openDevice(flags.device);
   if (!isGpu(backend.name)) {
     const largest = Math.min(imageCount, flags.batchSize ?? DEFAULT_BATCH_SIZE);
     const load = { limited: settings.cfgInterval !== undefined, size: traceAt.size };
-    expectBatchFits(largest, (images) => workerBytes(model, images, load));
+    expectBatchFits(largest, (images) => workerBytes(network, images, load));
   }
   const pipeline = await createPipeline(saved, {
     ...settings,

@@ -82,7 +82,7 @@ async function measure(
 ): Promise<Spectrum> {
   const backend = await openDevice(device);
   const threads = backend.name === 'cpu' ? physicalCores() : 1;
-  const labels = Array.from({ length: pictures }, (_, i) => i % saved.model.config.numClasses);
+  const labels = Array.from({ length: pictures }, (_, i) => i % saved.network.config.numClasses);
   const options = { backend, cache: compileCache(notesOn(terminal)) };
   const drawing = startProgress(terminal, { title: 'drawing', total: pictures * SAMPLING.steps });
   const sampler = await createSampler(saved, { ...options, ...SAMPLING, images: pictures });

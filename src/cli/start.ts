@@ -161,9 +161,9 @@ async function train(
 
 /** `U-DiT-XS, 4.6 M parameters, 696,000 pictures seen` */
 async function describeModel(checkpoint: string): Promise<string> {
-  const { card, model, close } = await findCheckpoint(checkpoint);
+  const { card, network, close } = await findCheckpoint(checkpoint);
   await close();
-  const parameters = millions(countParameters(model.parameters()));
+  const parameters = millions(countParameters(network.parameters()));
   return `${card.name}, ${parameters} parameters, ${card.nimg.toLocaleString('en')} pictures seen`;
 }
 

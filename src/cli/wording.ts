@@ -11,7 +11,7 @@ const WEIGHTS_IN_WORDS = new Map([
 
 /** Which model of which file: one line, and below it what was found out about a file of another program. */
 export function modelLines(
-  { card, source, findings }: Omit<SavedModel, 'weights' | 'model'>,
+  { card, source, findings }: Pick<SavedModel, 'card' | 'source' | 'findings'>,
   path: string,
 ): string {
   const steps = card.step === 0 ? '' : `step ${card.step}, `;

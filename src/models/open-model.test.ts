@@ -41,7 +41,7 @@ describe('a checkpoint of udit', () => {
     const saved = await opened(checkpoint, 'file');
     expect([saved.source, saved.findings]).toEqual(['ema', []]);
     expect(saved.weights.get(first)!.data).toBe(average.get(first)!.data);
-    expect([...saved.weights.keys()]).toEqual([...saved.model.parameters()].map(({ name }) => name));
+    expect([...saved.weights.keys()]).toEqual([...saved.network.parameters()].map(({ name }) => name));
     expect((await opened(checkpoint, 'file', 'model')).weights.get(first)).toEqual(weights.get(first));
   });
 
@@ -75,7 +75,7 @@ describe('a checkpoint of udit', () => {
   test('a large input that it only claims to have costs nothing', async () => {
     const spec = tinySpec({ inputSize: 2 ** 20 });
     const large = { ...checkpoint, metadata: cardMetadata({ ...card, spec }) };
-    expect((await opened(large, 'w.safetensors')).model.config.inputSize).toBe(2 ** 20);
+    expect((await opened(large, 'w.safetensors')).network.config.inputSize).toBe(2 ** 20);
   });
 });
 
@@ -293,13 +293,13 @@ describe('a checkpoint of another program', () => {
 
   test('the size of images, as the user or the training script says it', () => {
     const sizeOf = (metadata: Record<string, string>, request: ModelRequest) =>
-      findModel(fileOf(publishedWeights, metadata), 'x.pt', request).model.config.inputSize;
+      findModel(fileOf(publishedWeights, metadata), 'x.pt', request).network.config.inputSize;
     expect(sizeOf({}, {})).toBe(32);
     expect(sizeOf({ 'args.image_size': '512' }, {})).toBe(64);
     expect(sizeOf({ 'args.image_size': '1e9' }, {})).toBe(32);
     expect(sizeOf({ 'args.image_size': '512' }, { imageSize: 128 })).toBe(16);
     const pixels = fileOf(randomWeights(tinySpec(), 1));
-    expect(findModel(pixels, 'x.pt', { imageSize: 64 }).model.config.inputSize).toBe(64);
+    expect(findModel(pixels, 'x.pt', { imageSize: 64 }).network.config.inputSize).toBe(64);
   });
 
   test('what the training script was told', () => {
@@ -314,7 +314,7 @@ describe('a checkpoint of another program', () => {
     const sit = { name: 'SiT-S/8', objective: { kind: 'flow', timeScale: 1 } };
     expect(findModel(file, 'x.pt', { preset: 'SiT-S/8', numClasses: 10 }).card).toMatchObject(sit);
     expect(findModel(trained, 'x.pt').card).toMatchObject(sit);
-    expect(findModel(trained, 'x.pt').model.config.numClasses).toBe(10);
+    expect(findModel(trained, 'x.pt').network.config.numClasses).toBe(10);
   });
 
   test('a variance that is not learned', () => {

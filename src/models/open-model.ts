@@ -118,8 +118,8 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
     ? withSparseAttention(described.card.spec as ModelSpec, request)
     : described.card.spec;
   const card = { ...described.card, spec };
-  const model = build(spec, families, where, request);
-  const expected = [...model.parameters()];
+  const network = build(spec, families, where, request);
+  const expected = [...network.parameters()];
   for (const { name } of expected) {
     const inFile = chosen.names.get(name);
     const reason = inFile === undefined ? undefined : unreadable.get(inFile);
@@ -130,7 +130,7 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
   fitParameters(expected, rest, { where, model: card.name, advice });
   return {
     card: card as CardOfRole[R],
-    model: model as NetworkOfRole[R],
+    network: network as NetworkOfRole[R],
     source: chosen.source,
     findings: [
       ...describeChoice(chosen),

@@ -81,7 +81,7 @@ export function spaceOf({ space }: Pick<ModelCard, 'space'>, { inChannels }: Net
 /** A network of a role, with its weights and what is known of it. */
 export interface SavedNetwork<R extends Role = Role> {
   readonly card: CardOfRole[R];
-  readonly model: NetworkOfRole[R];
+  readonly network: NetworkOfRole[R];
   /** Values of all parameters by checkpoint key. */
   readonly weights: TensorMap;
   /** Which of a checkpoint's sets these are. */

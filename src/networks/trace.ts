@@ -18,7 +18,7 @@ export interface NetworkTrace extends TraceAt {
  * A network on inputs of its own. Those of a denoiser are `x` [N, C, H, W], `t` [N] and `y` [N], and its output is the
  * `prediction`.
  *
- *     const { outputs } = traceNetwork(model, { size: { height: 48, width: 32 } });
+ *     const { outputs } = traceNetwork(network, { size: { height: 48, width: 32 } });
  *     formatGraph(graphOf(outputs));
  *
  * @throws ConfigError if the network cannot be traced at this size

@@ -15,7 +15,7 @@ const GIVEN: Readonly<Record<string, string>> = {
   saved: "const saved = await (await import('udit/node')).openModel(bundledModel);",
   bytes: "const bytes = await (await import('node:fs/promises')).readFile(bundledModel);",
   features: 'const features = [1, 2, 3, 5, 4, 6];',
-  model: 'const { model } = saved;',
+  network: 'const { network } = saved;',
   images: "const images = tensorOf('f32', [1, 3, 8, 8], new Array<number>(192).fill(0));",
 };
 
@@ -75,7 +75,7 @@ const wordsOf = (code: string): Set<string> => new Set(code.match(/\b[A-Za-z]\w*
 
 function withGiven(code: string): string {
   let whole = code;
-  for (const name of ['features', 'images', 'bytes', 'model', 'saved']) {
+  for (const name of ['features', 'images', 'bytes', 'network', 'saved']) {
     if (wordsOf(withoutTexts(whole)).has(name) && !declaredIn(whole).has(name))
       whole = `${GIVEN[name]}\n${whole}`;
   }

@@ -47,20 +47,20 @@ export async function evaluateModel(
   return {
     heldOutLoss: await heldOut(objective),
     // Latents have no grey levels, so there is no likelihood of them.
-    boundBits: drawsPixels(saved.model.config) ? await heldOut(variationalBound(objective)) : null,
+    boundBits: drawsPixels(saved.network.config) ? await heldOut(variationalBound(objective)) : null,
     frechet: await frechetOf(saved, data, settings, options),
   };
 }
 
 async function heldOutMean(
-  { model, weights }: SavedModel,
+  { network, weights }: SavedModel,
   measured: MeasuredObjective,
   samples: Samples,
   passes: number,
   { backend, threads, signal }: EvaluationOptions,
 ): Promise<number> {
   signal.throwIfAborted();
-  const measuring = measuredDenoising(model, measured);
+  const measuring = measuredDenoising(network, measured);
   const loss = await HeldOutLoss.compile(measuring, samples, HELD_OUT_BATCH, backend, { threads });
   try {
     return await loss.measure(weights, passes, signal);

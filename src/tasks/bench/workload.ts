@@ -105,7 +105,7 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
 async function sampleWork(model: Denoiser, setting: Setting): Promise<Work> {
   const { backend, cache, batch, workers, threads, precision, sampling } = setting;
   const { objective } = resolveTrainConfig([{ model: { preset: setting.model } }]);
-  const saved = { model, weights: nonzeroWeights(model), card: { objective } };
+  const saved = { network: model, weights: nonzeroWeights(model), card: { objective } };
   const { loaded: sampler, loadSeconds } = await timedLoad(() =>
     createSampler(saved, {
       ...sampling,

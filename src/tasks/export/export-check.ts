@@ -158,7 +158,7 @@ interface BatchInputs {
 
 function drawInputs({
   saved: {
-    model: { config },
+    network: { config },
   },
   count,
   traceAt: { size },
@@ -173,7 +173,7 @@ function drawInputs({
 
 function networkRuns(batch: Batch, graph: Graph): BatchRuns {
   const { saved, session, count } = batch;
-  const isDenoiser = saved.model instanceof Denoiser;
+  const isDenoiser = saved.network instanceof Denoiser;
   const feeds = isDenoiser ? denoiserFeeds(batch as Batch<'denoiser'>) : noiseFor(graph, count);
   return {
     file: async () => [await session.run(feeds)],
@@ -239,7 +239,7 @@ function stepRuns(batch: Batch<'denoiser'>, { plan, settings }: Drawing): BatchR
       const results: TensorMap[] = [];
       for (const { guided, steps } of kinds) {
         const live = { ...settings, cfgScale: guided ? settings.cfgScale : 1 };
-        const graph = buildStepGraph(saved.model, plan, live, keys.length, traceAt);
+        const graph = buildStepGraph(saved.network, plan, live, keys.length, traceAt);
         const feeds = steps.map((step) => new Map([...feedsOf(step), ...plan.steps[step]!]));
         results.push(...(await runLive(graph, precision, batch, feeds)));
       }
@@ -309,7 +309,7 @@ async function runLive(
   feeds: readonly TensorMap[],
 ): Promise<TensorMap[]> {
   const { backend, threads = 1, cache } = options;
-  const live = await compileInference(inPrecision(graph, saved.model, precision), saved.weights, backend, {
+  const live = await compileInference(inPrecision(graph, saved.network, precision), saved.weights, backend, {
     threads,
     cache,
   });

@@ -33,7 +33,7 @@ type TinyModel = ExportedModel & { readonly weights: TensorMap };
 
 function saved(spec: ModelSpec = tinySpec(), objective = tinyCard().objective, seed = 1): TinyModel {
   const card = tinyCard({ name: 'tiny', spec, objective });
-  return { card, model: createModel(spec), weights: randomWeights(spec, seed), source: 'ema' };
+  return { card, network: createModel(spec), weights: randomWeights(spec, seed), source: 'ema' };
 }
 
 async function exported(
@@ -182,7 +182,7 @@ test.each([
   ['U-DiT', saved()],
   ['DiT', saved(DIT, { kind: 'gaussian' })],
 ])('the denoiser of %s computes what float64 does with branches as trained', async (_, model) => {
-  const { inChannels } = model.model.config;
+  const { inChannels } = model.network.config;
   const feeds = new Map<string, HostTensor>([
     ['x', tensorOf('f32', [2, inChannels, 8, 8], normal(randomKey(3), 2 * inChannels * 64))],
     ['t', tensorOf('f32', [2], [20, 700])],
@@ -194,7 +194,7 @@ test.each([
 
   const condition = { t: input('t', [2]), y: input('y', [2], 'i64') };
   const x = input('x', [2, inChannels, 8, 8]);
-  const graph = graphOf({ prediction: model.model.apply(x, condition, { form: 'branches' }) });
+  const graph = graphOf({ prediction: model.network.apply(x, condition, { form: 'branches' }) });
   const expected = evaluate(graph, new Map([...feeds, ...model.weights])).get('prediction')!;
   expect(prediction!.shape).toEqual(expected.shape);
   expectClose(toNumbers(prediction!), expected.data, { relative: 2e-5 });

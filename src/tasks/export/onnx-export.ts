@@ -85,7 +85,7 @@ export interface Drawing {
 
 /** What is exported of a saved network. */
 export interface ExportedNetwork<R extends Role = Role>
-  extends Pick<SavedNetwork<R>, 'card' | 'model' | 'source'> {
+  extends Pick<SavedNetwork<R>, 'card' | 'network' | 'source'> {
   readonly weights: TensorMap | TensorSource;
 }
 
@@ -108,13 +108,13 @@ const FORMAT = 'udit-onnx-1';
 export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: OnnxExportOptions): OnnxExport {
   const { what, batchSize, size, positionScaling, precision = 'f32', dataFile = 'model.onnx.data' } = options;
   const traceAt = { size, positionScaling };
-  const model = saved.model;
+  const { network } = saved;
   const drawing = drawingOf(saved, options);
-  const network = drawing === undefined ? networkOf(model, options) : undefined;
+  const evaluation = drawing === undefined ? networkOf(network, options) : undefined;
   const build = (count: number): Graph =>
-    network !== undefined
-      ? network(count)
-      : numberedStepGraph(model as Denoiser, drawing!.plan, drawing!.settings, count, {
+    evaluation !== undefined
+      ? evaluation(count)
+      : numberedStepGraph(network as Denoiser, drawing!.plan, drawing!.settings, count, {
           allNoise: what === 'sampler',
           ...traceAt,
         });
@@ -129,7 +129,7 @@ export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: Onn
     what === 'sampler' ? lowerSampler(graph, drawing!.plan, lowerOptions) : lowerToParts(graph, lowerOptions);
 
   const sizes = batchSize === undefined ? TRACED_BATCH_SIZES : [batchSize];
-  const graphs = sizes.map((size) => splitForInference(inPrecision(build(size), model, precision)));
+  const graphs = sizes.map((size) => splitForInference(inPrecision(build(size), network, precision)));
   const lowered = graphs.map(({ rest }) => lower(rest));
   if (batchSize === undefined) withDynamicBatch(lowered.map(({ proto }) => proto));
   // What is folded depends on weights alone, so it is the same for all batch sizes.
@@ -137,7 +137,7 @@ export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: Onn
   return {
     what,
     ...modelValues(parts.proto),
-    network,
+    network: evaluation,
     drawing,
     batchSize,
     traceAt,
@@ -175,7 +175,7 @@ function drawingOf(
   saved: Omit<ExportedNetwork, 'weights'>,
   { what, settings }: OnnxExportOptions,
 ): Drawing | undefined {
-  const isDenoiser = saved.model instanceof Denoiser;
+  const isDenoiser = saved.network instanceof Denoiser;
   if (isDenoiser && what !== 'network') {
     return what === 'denoiser' ? undefined : planDrawing(saved as ExportedModel, settings);
   }
@@ -207,11 +207,11 @@ function networkOf(
 }
 
 function planDrawing(
-  { card, model }: Pick<ExportedModel, 'card' | 'model'>,
+  { card, network }: Pick<ExportedModel, 'card' | 'network'>,
   requested: RequestedSettings | undefined,
 ): Drawing {
   const objective = createObjective(card.objective);
-  const settings = chooseSettings(objective.kind, model.config, requested, card.guidance);
+  const settings = chooseSettings(objective.kind, network.config, requested, card.guidance);
   return { settings, plan: planSampling(objective, settings.sampler, settings) };
 }
 

@@ -17,7 +17,7 @@ const PREVIEW_STEPS = 20;
 const COLUMNS = 4;
 const MAX_CLASSES = 10;
 
-type DrawnModel = Pick<SavedModel, 'card' | 'model' | 'weights'>;
+type DrawnModel = Pick<SavedModel, 'card' | 'network' | 'weights'>;
 
 export interface SheetComputing {
   /** Default: the CPU. */

@@ -18,7 +18,7 @@ const spec = presetSpec('U-DiT-S', {
 });
 const model = createModel(spec);
 const saved = {
-  model,
+  network: model,
   weights: randomWeights(spec, 1),
   card: { objective: { kind: 'flow' } },
 } as const;

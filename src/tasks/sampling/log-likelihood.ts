@@ -88,7 +88,7 @@ export async function logLikelihood(
   const graph = graphOf({
     ...velocityAndDivergence(
       objective,
-      (noisy, t) => saved.model.apply(noisy, { t, y }, { form: 'merged', positionScaling }),
+      (noisy, t) => saved.network.apply(noisy, { t, y }, { form: 'merged', positionScaling }),
       x,
       input('time', []),
       probe,
@@ -130,13 +130,13 @@ export async function logLikelihood(
 }
 
 function expectImages(
-  { model }: SampledModel,
+  { network }: SampledModel,
   images: HostTensor<'f32'>,
   labels: HostTensor<'i64'>,
   size: ImageSize | undefined,
 ): number {
   const [count = 0] = labels.shape;
-  const expected = [count, ...imageShapeOf(model.config, size)];
+  const expected = [count, ...imageShapeOf(network.config, size)];
   if (count > 0 && sameShape(images.shape, expected)) return count;
   throw new ShapeError({
     where: 'logLikelihood',

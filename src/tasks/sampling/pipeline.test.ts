@@ -9,7 +9,7 @@ import { drawInto, pixelsOf, type Sink } from './sinks/sink.ts';
 
 const CLASSES = 3;
 const saved: SampledModel = {
-  model: new OnePicturePerClass(CLASSES),
+  network: new OnePicturePerClass(CLASSES),
   weights: pictureWeights(CLASSES),
   card: { objective: { kind: 'flow' } },
 };
@@ -55,7 +55,7 @@ test('what is there already is not drawn, and the rest is as it would be', async
 describe('latents', () => {
   const ofLatents: SampledModel = {
     ...saved,
-    model: new OnePicturePerClass(CLASSES, 0.1, 4),
+    network: new OnePicturePerClass(CLASSES, 0.1, 4),
     weights: pictureWeights(CLASSES, 4),
   };
   /** Takes three of the channels, and each value twice in both directions. */

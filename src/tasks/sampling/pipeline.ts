@@ -63,7 +63,7 @@ export async function createPipeline(
   saved: SampledModel,
   { autoencoder, ...options }: PipelineOptions,
 ): Promise<Pipeline> {
-  const drawn = spaceOf(saved.card, saved.model.config);
+  const drawn = spaceOf(saved.card, saved.network.config);
   if (autoencoder !== undefined && drawn.kind === 'pixels') {
     throw new ConfigError({
       where: 'createPipeline',

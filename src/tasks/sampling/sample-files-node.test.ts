@@ -19,7 +19,7 @@ let root: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'udit samples '));
   const saved = {
-    model: new OnePicturePerClass(3),
+    network: new OnePicturePerClass(3),
     weights: pictureWeights(3),
     card: { objective: { kind: 'flow' } as const },
   };

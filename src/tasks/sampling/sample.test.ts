@@ -23,14 +23,14 @@ import {
 
 const CLASSES = 3;
 const flow: SampledModel = {
-  model: new OnePicturePerClass(CLASSES),
+  network: new OnePicturePerClass(CLASSES),
   weights: pictureWeights(CLASSES),
   card: { objective: { kind: 'flow' } },
 };
 
 /** Random weights throughout: with the initial ones the model would predict zeros. */
-function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'model' | 'weights'> {
-  const model = new UDiT({
+function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'network' | 'weights'> {
+  const network = new UDiT({
     inputSize: 8,
     inChannels,
     numClasses: CLASSES,
@@ -48,7 +48,7 @@ function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'mo
     position: 'rope2d',
     ffn: 'rep',
   });
-  return { model, weights: initialise(model, () => normalWith(0.2), randomKey(1)) };
+  return { network, weights: initialise(network, () => normalWith(0.2), randomKey(1)) };
 }
 const flowUDiT: SampledModel = {
   ...randomUDiT(false),

@@ -116,7 +116,7 @@ export interface ImageSampler extends DrawingCost {
 }
 
 /** What the sampler needs of a saved model. */
-export type SampledModel = Pick<SavedModel, 'model'> & {
+export type SampledModel = Pick<SavedModel, 'network'> & {
   readonly weights: TensorMap | TensorSource;
   readonly card: Pick<SavedModel['card'], 'objective' | 'guidance' | 'space'>;
 };
@@ -163,22 +163,22 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     });
   }
   const objective = createObjective(saved.card.objective);
-  const settings = chooseSettings(objective.kind, saved.model.config, requested, saved.card.guidance);
+  const settings = chooseSettings(objective.kind, saved.network.config, requested, saved.card.guidance);
   const plan = planAnySampling(objective, settings.sampler, settings);
   const load = { limited: settings.cfgInterval !== undefined, size };
-  const bytesFor = (count: number) => workerBytes(saved.model, count, load);
+  const bytesFor = (count: number) => workerBytes(saved.network, count, load);
   const { batchSize, workers, threads } = chooseComputing(backend, asked, bytesFor);
   const traceAt = { size, positionScaling, ...(await groupingFor(backend)) };
   const compile = (guided: boolean): Promise<Session> => {
-    const graph = buildStepGraph(saved.model, plan, guided ? settings : UNGUIDED, batchSize, traceAt);
-    const program = inPrecision(graph, saved.model, precision);
+    const graph = buildStepGraph(saved.network, plan, guided ? settings : UNGUIDED, batchSize, traceAt);
+    const program = inPrecision(graph, saved.network, precision);
     return compileInference(program, saved.weights, backend, { workers, threads, cache });
   };
   const { sessions, draw, ...cost } = await ('steps' in plan
     ? compileSteps(plan, settings, compile)
     : compileAdaptive(plan, settings, compile));
-  const imageShape = imageShapeOf(saved.model.config, size);
-  const compiled: CompiledSampler = { model: saved.model.config, imageShape, draw, batchSize, workers };
+  const imageShape = imageShapeOf(saved.network.config, size);
+  const compiled: CompiledSampler = { model: saved.network.config, imageShape, draw, batchSize, workers };
   const runs = new RunsUnderWay('sampler');
   return {
     imageShape,

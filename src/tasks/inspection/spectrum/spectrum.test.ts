@@ -69,7 +69,7 @@ describe('a spectrum', () => {
   const measured = (objective: { readonly kind: 'flow' | 'gaussian' }) => {
     const spec =
       objective.kind === 'flow' ? uShaped : presetSpec('U-DiT-S', { ...SMALL, ...U_SHAPE, learnSigma: true });
-    const saved = { model: createModel(spec), weights: randomWeights(spec, 1), card: { objective } };
+    const saved = { network: createModel(spec), weights: randomWeights(spec, 1), card: { objective } };
     return measureSpectrum(saved, { images, labels: [0, 2] }, options);
   };
 

@@ -65,7 +65,7 @@ export async function measureSpectrum(
   { backend, threads = 1, cache, seed, times: timeCount, signal, onStep }: SpectrumOptions,
 ): Promise<Spectrum> {
   const objective = createObjective(saved.card.objective);
-  const { graph, stages } = buildSpectrum(saved.model, objective);
+  const { graph, stages } = buildSpectrum(saved.network, objective);
   const session = await compileInference(graph, saved.weights, backend, { threads, cache });
   const times = noisiestFirst(objective, timeCount);
   const sums = stages.map(({ octaves }) => times.map(() => octaves.map(() => 0)));

@@ -25,7 +25,7 @@ export interface HeldOutCourse {
  * when the run does, by throwing.
  */
 export type DrawSamples = (
-  model: Pick<SavedModel, 'card' | 'model' | 'weights'>,
+  model: Pick<SavedModel, 'card' | 'network' | 'weights'>,
   path: string,
 ) => Promise<Uint8Array>;
 
@@ -99,7 +99,7 @@ export interface EvaluatorParts {
   readonly decisions: RunDecisions;
   readonly observer: RunObserver;
   /** The model as it is now, with its averaged weights. */
-  readonly snapshot: (step: number) => Pick<SavedModel, 'card' | 'model' | 'weights'>;
+  readonly snapshot: (step: number) => Pick<SavedModel, 'card' | 'network' | 'weights'>;
   readonly heldOutLoss: HeldOutLoss | undefined;
   readonly drawSamples: DrawSamples | undefined;
 }

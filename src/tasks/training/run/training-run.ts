@@ -62,7 +62,7 @@ export async function runTraining(options: RunOptions): Promise<RunResult> {
 
   const decisions = new RunDecisions(training.steps, options);
   const card = (at: number) => cardOf(options, spec, at);
-  const snapshot = (at: number) => ({ card: card(at), model, weights: state.preferredWeights() });
+  const snapshot = (at: number) => ({ card: card(at), network: model, weights: state.preferredWeights() });
   const checkpoints = new CheckpointWriter({ config, folder, state, card, step, observer });
   const evaluator = new RunEvaluator({
     ...{ logging, folder, log, decisions, observer },
