@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { DataError } from '../core/errors.ts';
 import { compileCache } from './compile-cache-node.ts';
 
@@ -7,6 +7,16 @@ test('holds as much as it is told to, or is switched off', () => {
   expect(compileCache()!.maxBytes).toBe(10e9);
   expect(compileCache(ignored, '500M')!.maxBytes).toBe(500e6);
   expect(compileCache(ignored, 'off')).toBeUndefined();
+});
+
+afterEach(() => vi.unstubAllEnvs());
+
+test('is off, with a note, for a user without a home folder', () => {
+  for (const name of ['UDIT_CACHE', 'XDG_CACHE_HOME', 'LOCALAPPDATA', 'HOME', 'USERPROFILE'])
+    vi.stubEnv(name, '');
+  const notes: string[] = [];
+  expect(compileCache((note) => notes.push(note))).toBeUndefined();
+  expect(notes).toEqual(['the compiled model is not kept: cache: the user has no home folder for it']);
 });
 
 test('refuses what is no size', () => {

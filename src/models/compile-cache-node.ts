@@ -10,9 +10,9 @@ const DEFAULT_LIMIT = '10G';
 
 /**
  * The cache in the user's cache folder. `$UDIT_COMPILE_CACHE` says how much it may hold, such as `20G`; `off`: none.
- * Where it cannot be written, models are compiled all the same.
+ * Where it cannot be written, or a user without a home has none, models are compiled all the same.
  *
- * @param onNote - told once why a compiled model is not kept
+ * @param onNote - told once why compiled models are not kept, and each time that one was damaged
  * @throws ConfigError if it says something else
  */
 export function compileCache(
@@ -27,7 +27,16 @@ export function compileCache(
     const reason = error instanceof UditError ? `${error.where}: ${error.problem}` : String(error);
     onNote(`the compiled model is not kept: ${reason}`);
   };
-  return new DiskCache({ folder: join(cacheFolder(), 'compiled'), maxBytes: bytesOf(limit), onUnkept });
+  const maxBytes = bytesOf(limit);
+  let folder: string;
+  try {
+    folder = join(cacheFolder(), 'compiled');
+  } catch (error) {
+    onUnkept(error);
+    return undefined;
+  }
+  const onDamaged = () => onNote('a compiled model in the cache was damaged: compiled again');
+  return new DiskCache({ folder, maxBytes, onUnkept, onDamaged });
 }
 
 function bytesOf(limit: string): number {

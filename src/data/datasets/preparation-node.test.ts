@@ -37,6 +37,18 @@ describe('cachedOrPrepared', () => {
     expect(prepare).toHaveBeenCalledTimes(2);
   });
 
+  it('prepares, with a warning, for a user without a home folder', async () => {
+    for (const name of ['UDIT_CACHE', 'XDG_CACHE_HOME', 'LOCALAPPDATA', 'HOME', 'USERPROFILE'])
+      vi.stubEnv(name, '');
+    const warnings: string[] = [];
+    await cachedOrPrepared('thing', {}, { onWarning: (message) => warnings.push(message) }, prepare);
+    vi.unstubAllEnvs();
+    expect(prepare).toHaveBeenCalledOnce();
+    expect(warnings).toEqual([
+      'prepared pictures could not be kept: cache: the user has no home folder for it',
+    ]);
+  });
+
   it('keeps nothing without a folder', async () => {
     await open({ size: 1 }, null);
     await open({ size: 1 }, null);

@@ -27,7 +27,7 @@ export async function cachedOrPrepared<Manifest>(
   options: PreparationOptions,
   prepare: () => Promise<CachedPixels<Manifest>>,
 ): Promise<CachedPixels<Manifest>> {
-  const folder = options.cacheFolder === undefined ? cacheFolder() : options.cacheFolder;
+  const folder = options.cacheFolder === undefined ? usualFolder(options) : options.cacheFolder;
   if (folder === null) return prepare();
   const path = join(folder, `${name}-${cacheKey(identity)}.pixels`);
   const cached = await readPixelCache<Manifest>(path);
@@ -36,10 +36,23 @@ export async function cachedOrPrepared<Manifest>(
   try {
     await writePixelCache(path, prepared);
   } catch (error) {
-    if (!(error instanceof DataError)) throw error;
-    options.onWarning?.(`prepared pictures could not be kept: ${error.where}: ${error.problem}`);
+    warnUnkept(options, error);
   }
   return prepared;
+}
+
+function usualFolder(options: PreparationOptions): string | null {
+  try {
+    return cacheFolder();
+  } catch (error) {
+    warnUnkept(options, error);
+    return null;
+  }
+}
+
+function warnUnkept({ onWarning }: PreparationOptions, error: unknown): void {
+  if (!(error instanceof DataError)) throw error;
+  onWarning?.(`prepared pictures could not be kept: ${error.where}: ${error.problem}`);
 }
 
 /** Runs `task` for `0 … count-1`, a few at a time; the first failure stops the rest and is thrown. */

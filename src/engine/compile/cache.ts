@@ -9,7 +9,7 @@ export class UnkeptError extends Error {
 }
 
 export interface CompileCache {
-  /** The model that was kept under a key, if it is there and whole. */
+  /** The model that was kept under a key, if it is there with the bytes that were written. */
   find(key: string): Promise<ModelFile | undefined>;
   /**
    * Keeps a model. Two programs that keep the same one at the same time do not disturb each other.

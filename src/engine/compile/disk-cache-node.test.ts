@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ENTRY_FILE, type EntryFolder, UnkeptError } from './cache.ts';
 import { DiskCache } from './disk-cache-node.ts';
 
@@ -33,7 +33,7 @@ test('an entry is found again, by its key alone', async () => {
   expect(await readFile(kept.path, 'utf8')).toBe('model');
   const data = await readFile(join(dirname(kept.path), 'data'));
   expect([data.length, data[98], data[99]]).toEqual([100, 0, 1]);
-  expect((await readdir(dirname(kept.path))).sort()).toEqual(['data', ENTRY_FILE, 'sizes.json'].sort());
+  expect((await readdir(dirname(kept.path))).sort()).toEqual(['data', ENTRY_FILE, 'seal.json'].sort());
 });
 
 test('a removed entry is gone', async () => {
@@ -43,13 +43,30 @@ test('a removed entry is gone', async () => {
   expect(await cache.find('one')).toBeUndefined();
 });
 
-test('a cut-off file makes the entry none, and it is built again in its place', async () => {
-  const cache = cacheOf();
+test.each<[string, (entry: string) => Promise<void>]>([
+  ['a cut-off file', (entry) => truncate(join(entry, 'data'), 50)],
+  // What a power cut may leave of a file: its size, and zeros.
+  ['a file with another byte', (entry) => writeFile(join(entry, 'data'), Buffer.alloc(100))],
+  ['a missing file', (entry) => rm(join(entry, 'data'))],
+  ['a seal of other content', (entry) => writeFile(join(entry, 'seal.json'), '{"data": 100}')],
+])('%s makes the entry none, and it is built again in its place', async (_, damage) => {
+  const onDamaged = vi.fn();
+  const cache = new DiskCache({ folder, maxBytes: 1e6, onDamaged });
   const { path } = await cache.keep('one', builder('model'));
-  await truncate(join(dirname(path), 'data'), 50);
+  await damage(dirname(path));
   expect(await cache.find('one')).toBeUndefined();
+  expect(onDamaged).toHaveBeenCalledOnce();
   await cache.keep('one', builder('model'));
   expect(await cache.find('one')).toEqual({ path, isOptimised: true });
+  expect(onDamaged).toHaveBeenCalledOnce();
+});
+
+test('an entry of an earlier version is no entry, and goes when another comes', async () => {
+  const { path } = await cacheOf().keep('one', builder('model'));
+  await rename(join(dirname(path), 'seal.json'), join(dirname(path), 'sizes.json'));
+  expect(await cacheOf().find('one')).toBeUndefined();
+  await cacheOf().keep('two', builder('model'));
+  expect(await readdir(folder)).toHaveLength(1);
 });
 
 test('a build that fails leaves nothing', async () => {
@@ -74,7 +91,7 @@ test('beyond the limit, entries not used for longest go; the newest stays whatev
   const names = ['one', 'two', 'three'];
   for (const [i, name] of names.entries()) {
     const { path } = await cache.keep(name, builder(name));
-    await utimes(join(dirname(path), 'sizes.json'), 1000 + i, 1000 + i);
+    await utimes(join(dirname(path), 'seal.json'), 1000 + i, 1000 + i);
   }
   await cache.find('one'); // used now
   await cache.keep('four', builder('four'));
@@ -93,7 +110,7 @@ test('one entry that is too large does not take older ones with it', async () =>
   for (const [i, [name, length]] of Object.entries({ small: 100, large: 250 }).entries()) {
     const { path } = await cache.keep(name, builder(name, length));
     paths.push(path);
-    await utimes(join(dirname(path), 'sizes.json'), 1000 + i, 1000 + i);
+    await utimes(join(dirname(path), 'seal.json'), 1000 + i, 1000 + i);
   }
   await cache.keep('new', builder('new', 200));
   expect(await cache.find('large')).toBeUndefined();

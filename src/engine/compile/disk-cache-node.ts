@@ -1,6 +1,7 @@
 /**
  * @file Compiled models on disk, an entry a folder. An entry is built under a temporary name and renamed when it is
  * whole, so nobody ever sees a part of one, and programs that build the same entry at once do not disturb each other.
+ * All bytes of an entry are compared with their checksums before it is used: a power cut may leave zeros in their place.
  * Everything here may be deleted at any time.
  */
 import { createHash, randomUUID } from 'node:crypto';
@@ -8,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { crc32OfFile } from '../../host/files/digest-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { readJson } from '../../host/files/read-json-node.ts';
 import { writeFully } from '../../host/files/transfer-node.ts';
@@ -20,10 +22,12 @@ export interface DiskCacheOptions {
   /** Where entries take more than this, those not used for longest go; the newest stays, whatever its size. */
   readonly maxBytes: number;
   readonly onUnkept?: CompileCache['onUnkept'];
+  /** Told that a model was found damaged: it is no model any more. */
+  readonly onDamaged?: (() => void) | undefined;
 }
 
-/** The length of every other file of the entry; its time is that of the last use. */
-const SIZES_FILE = 'sizes.json';
+/** The length and checksum of every other file of the entry; its time is that of the last use. */
+const SEAL_FILE = 'seal.json';
 const BUILDING = '.building-';
 /** Even the largest model is built in minutes: what is older belongs to a program that has died. */
 const ABANDONED_AFTER_MS = 3_600_000;
@@ -33,19 +37,26 @@ export class DiskCache implements CompileCache {
   readonly maxBytes: number;
   private readonly machine = processorIdentity();
   readonly onUnkept: CompileCache['onUnkept'];
+  private readonly onDamaged: DiskCacheOptions['onDamaged'];
 
-  constructor({ folder, maxBytes, onUnkept }: DiskCacheOptions) {
+  constructor({ folder, maxBytes, onUnkept, onDamaged }: DiskCacheOptions) {
     this.folder = folder;
     this.maxBytes = maxBytes;
     this.onUnkept = onUnkept;
+    this.onDamaged = onDamaged;
   }
 
   async find(key: string): Promise<ModelFile | undefined> {
     const entry = this.entryPath(key);
-    if (!(await isWhole(entry))) return undefined;
+    const seal = await sealOf(entry);
+    if (seal === undefined) return undefined;
+    if (!(await isIntact(entry, seal))) {
+      this.onDamaged?.();
+      return undefined;
+    }
     const now = new Date();
     // Another program may have evicted it meanwhile, or own it: it can be used all the same, or is found missing later.
-    await utimes(join(entry, SIZES_FILE), now, now).catch(() => undefined);
+    await utimes(join(entry, SEAL_FILE), now, now).catch(() => undefined);
     return modelIn(entry);
   }
 
@@ -59,7 +70,7 @@ export class DiskCache implements CompileCache {
     }
     try {
       await build(entryFolder(building));
-      await seal(building);
+      await sealFiles(building);
       await this.publish(building, entry);
     } catch (error) {
       throw isForWantOfDisk(error) ? new UnkeptError(error) : error;
@@ -88,21 +99,26 @@ export class DiskCache implements CompileCache {
     try {
       await rename(building, entry);
     } catch {
-      if (await isWhole(entry)) return;
+      const seal = await sealOf(entry);
+      if (seal !== undefined && (await isIntact(entry, seal))) return;
       await rm(entry, { recursive: true, force: true });
       await rename(building, entry);
     }
   }
 
-  /** Removes what was left half-built, and entries beyond the limit. */
+  /** Removes what was left half-built, entries without a seal (of earlier versions), and those beyond the limit. */
   private async evict(newest: string): Promise<void> {
     const entries: { readonly path: string; readonly bytes: number; readonly lastUse: number }[] = [];
     for (const name of await readdir(this.folder)) {
       const path = join(this.folder, name);
       if (name.startsWith(BUILDING)) await removeIfAbandoned(path);
-      else if (path !== newest) entries.push({ path, ...(await usageOf(path)) });
+      else if (path !== newest) {
+        const usage = await usageOf(path);
+        if (usage === undefined) await rm(path, { recursive: true, force: true });
+        else entries.push({ path, ...usage });
+      }
     }
-    let total = (await usageOf(newest)).bytes;
+    let total = (await usageOf(newest))?.bytes ?? 0;
     for (const { path, bytes } of entries.sort((a, b) => b.lastUse - a.lastUse)) {
       if (total + bytes <= this.maxBytes) total += bytes;
       else await rm(path, { recursive: true, force: true });
@@ -134,38 +150,50 @@ function entryFolder(folder: string): EntryFolder {
   };
 }
 
-type Sizes = Readonly<Record<string, number>>;
+interface SealedFile {
+  readonly byteLength: number;
+  readonly crc32: number;
+}
 
-/** Brings an entry safely to the disk and notes how long its files are. */
-async function seal(folder: string): Promise<void> {
-  const sizes: Record<string, number> = {};
+/** Of each file by its name. */
+type Seal = Readonly<Record<string, SealedFile>>;
+
+/** Brings an entry safely to the disk and notes what its files hold. */
+async function sealFiles(folder: string): Promise<void> {
+  const seal: Record<string, SealedFile> = {};
   for (const name of await readdir(folder)) {
-    const file = await open(join(folder, name), 'r+');
-    sizes[name] = (await file.stat()).size;
+    const path = join(folder, name);
+    seal[name] = await crc32OfFile(path);
+    const file = await open(path, 'r+');
     await file.sync();
     await file.close();
   }
-  await writeFile(join(folder, SIZES_FILE), JSON.stringify(sizes), { flush: true });
+  await writeFile(join(folder, SEAL_FILE), JSON.stringify(seal), { flush: true });
 }
 
-async function sizesOf(entry: string): Promise<Sizes | undefined> {
-  return (await readJson(join(entry, SIZES_FILE)).catch(() => undefined)) as Sizes | undefined;
+/** Undefined where no entry is, or one of an earlier version. */
+async function sealOf(entry: string): Promise<Seal | undefined> {
+  return (await readJson(join(entry, SEAL_FILE)).catch(() => undefined)) as Seal | undefined;
 }
 
-async function isWhole(entry: string): Promise<boolean> {
-  const sizes = await sizesOf(entry);
-  if (sizes?.[ENTRY_FILE] === undefined) return false;
-  for (const [name, size] of Object.entries(sizes)) {
-    const info = await stat(join(entry, name)).catch(() => undefined);
-    if (info?.size !== size) return false;
+async function isIntact(entry: string, seal: Seal): Promise<boolean> {
+  if (seal[ENTRY_FILE] === undefined) return false;
+  for (const [name, { byteLength, crc32 }] of Object.entries(seal)) {
+    const path = join(entry, name);
+    const info = await stat(path).catch(() => undefined);
+    if (info?.size !== byteLength) return false;
+    const found = await crc32OfFile(path).catch(() => undefined);
+    if (found?.byteLength !== byteLength || found.crc32 !== crc32) return false;
   }
   return true;
 }
 
-async function usageOf(entry: string): Promise<{ bytes: number; lastUse: number }> {
-  const sizes = (await sizesOf(entry)) ?? {};
-  const info = await stat(join(entry, SIZES_FILE)).catch(() => undefined);
-  return { bytes: Object.values(sizes).reduce((sum, size) => sum + size, 0), lastUse: info?.mtimeMs ?? 0 };
+async function usageOf(entry: string): Promise<{ bytes: number; lastUse: number } | undefined> {
+  const seal = await sealOf(entry);
+  if (seal === undefined) return undefined;
+  const info = await stat(join(entry, SEAL_FILE)).catch(() => undefined);
+  const bytes = Object.values(seal).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return { bytes, lastUse: info?.mtimeMs ?? 0 };
 }
 
 async function removeIfAbandoned(folder: string): Promise<void> {

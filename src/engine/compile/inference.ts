@@ -62,7 +62,7 @@ export async function compileInference(
   try {
     return await load(kept);
   } catch (error) {
-    // Whole, but damaged in place. A lack of memory, or of threads, says nothing about the entry.
+    // As it was written, but not to be read. A lack of memory, or of threads, says nothing about the entry.
     if (!(error instanceof ModelRefusedError)) throw error;
     return load(await build({ isDamaged: true }));
   }

@@ -159,7 +159,7 @@ function hashSourceOf(
 export async function locatePublished(
   name: string,
   kind: PublishedFile['kind'],
-  cache = new WeightsCache(),
+  given?: WeightsCache,
 ): Promise<string | undefined> {
   const file = findPublished(name);
   if (file === undefined) return undefined;
@@ -170,6 +170,7 @@ export async function locatePublished(
       fix: 'choose another: udit fetch --list',
     });
   }
+  const cache = given ?? new WeightsCache();
   const found = await cache.find(file);
   if (found === undefined) throw notCachedError(file, cache);
   return found.path;
