@@ -4,7 +4,7 @@ import { type EmojiCatalogue, readEmojiCatalogue } from './emoji-catalogue-node.
 
 let catalogue: EmojiCatalogue;
 beforeAll(async () => {
-  catalogue = await readEmojiCatalogue();
+  catalogue = await readEmojiCatalogue('twemoji');
 });
 
 describe('the emoji catalogue', () => {
@@ -38,12 +38,22 @@ describe('the emoji catalogue', () => {
     expect(stemOf('keycap 1')).toBe('31-20e3');
   });
 
+  it('sorts the rendered pictures into the same groups', async () => {
+    const { classNames, emojis, sources } = await readEmojiCatalogue('fluent-3d');
+    const counts = classNames.map((_, label) => emojis.filter((emoji) => emoji.label === label).length);
+    expect(counts).toEqual([166, 361, 157, 128, 218, 85, 261, 223, 253]);
+    expect(new Set(emojis.map((emoji) => emoji.stem)).size).toBe(emojis.length);
+    expect(emojis.find((emoji) => emoji.title === 'copyright')?.stem).toBe('a9-fe0f');
+    expect(emojis.filter((emoji) => /1f3f[b-f]/.test(emoji.stem))).toEqual([]);
+    expect(sources[0]).toBe('@lobehub/fluent-emoji-3d@1.1.0');
+  });
+
   it('leaves skin-tone variants out', () => {
     expect(catalogue.emojis.filter((emoji) => /1f3f[b-f]/.test(emoji.stem))).toEqual([]);
   });
 
   it('names the versions of its sources', async () => {
     expect(catalogue.sources).toEqual(['@twemoji/svg@15.0.0', 'unicode-emoji-json@0.9.0']);
-    expect(await readFile(catalogue.emojis[0]!.svgPath, 'utf8')).toContain('<svg');
+    expect(await readFile(catalogue.emojis[0]!.path, 'utf8')).toContain('<svg');
   });
 });

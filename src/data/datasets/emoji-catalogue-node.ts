@@ -1,11 +1,12 @@
 /**
- * @file Which emoji there are: pictures of `@twemoji/svg` (CC-BY 4.0 artwork) sorted into the nine groups of
- * `unicode-emoji-json`. Both packages are found as Node resolves them, wherever they are installed.
+ * @file Which emoji there are: the pictures of an artwork sorted into the nine groups of `unicode-emoji-json`. Packages
+ * are found as Node resolves them, wherever they are installed.
  */
 
 import { readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
+import { ConfigError } from '../../core/errors.ts';
 import { readJson } from '../../host/files/read-json-node.ts';
 
 export interface Emoji {
@@ -15,7 +16,8 @@ export interface Emoji {
   readonly title: string;
   /** Index into the class names. */
   readonly label: number;
-  readonly svgPath: string;
+  /** Of its picture. */
+  readonly path: string;
 }
 
 export interface EmojiCatalogue {
@@ -27,6 +29,14 @@ export interface EmojiCatalogue {
   readonly sources: readonly string[];
 }
 
+/** Pictures of emoji: Twemoji (CC-BY 4.0) as SVG, and Microsoft's Fluent Emoji (MIT), rendered in 256×256 pixels. */
+export type Artwork = keyof typeof PACKAGES;
+
+const PACKAGES = {
+  twemoji: { name: '@twemoji/svg', folder: '.', extension: '.svg' },
+  'fluent-3d': { name: '@lobehub/fluent-emoji-3d', folder: 'assets', extension: '.webp' },
+} as const;
+
 interface EmojiGroup {
   readonly name: string;
   readonly emojis: readonly { readonly emoji: string; readonly name: string }[];
@@ -34,26 +44,41 @@ interface EmojiGroup {
 
 const require = createRequire(import.meta.url);
 
-export async function readEmojiCatalogue(): Promise<EmojiCatalogue> {
-  const artworkManifest = require.resolve('@twemoji/svg/package.json');
+/** @throws ConfigError if the package of the artwork is not installed */
+export async function readEmojiCatalogue(artwork: Artwork): Promise<EmojiCatalogue> {
+  const { name: packageName, folder, extension } = PACKAGES[artwork];
+  const artworkManifest = manifestOf(packageName);
   const namesManifest = require.resolve('unicode-emoji-json/package.json');
   const groups = (await readJson(require.resolve('unicode-emoji-json/data-by-group.json'))) as EmojiGroup[];
-  const artwork = await findArtwork(dirname(artworkManifest));
+  const pictures = await findPictures(join(dirname(artworkManifest), folder), extension);
   const emojis = groups.flatMap((group, label) =>
     group.emojis.flatMap(({ emoji, name }): Emoji[] => {
-      const svgPath = artwork.get(withoutVariationSelectors(codePointStem(emoji)));
-      return svgPath === undefined ? [] : [{ stem: basename(svgPath, '.svg'), title: name, label, svgPath }];
+      const path = pictures.get(withoutVariationSelectors(codePointStem(emoji)));
+      return path === undefined ? [] : [{ stem: basename(path, extension), title: name, label, path }];
     }),
   );
   const sources = await Promise.all([artworkManifest, namesManifest].map(packageVersion));
   return { classNames: groups.map((group) => group.name), emojis, sources };
 }
 
-/** SVG paths by stem. The files use the variation selector FE0F differently from Unicode's list, so it is ignored. */
-async function findArtwork(folder: string): Promise<ReadonlyMap<string, string>> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.svg'));
+function manifestOf(packageName: string): string {
+  try {
+    return require.resolve(`${packageName}/package.json`);
+  } catch (error) {
+    throw new ConfigError({
+      where: 'emoji',
+      problem: `the package of their pictures, ${packageName}, is not installed`,
+      fix: `npm install ${packageName}`,
+      cause: error,
+    });
+  }
+}
+
+/** Paths by {@link withoutVariationSelectors}. */
+async function findPictures(folder: string, extension: string): Promise<ReadonlyMap<string, string>> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith(extension));
   return new Map(
-    files.map((file) => [withoutVariationSelectors(basename(file, '.svg')), join(folder, file)]),
+    files.map((file) => [withoutVariationSelectors(basename(file, extension)), join(folder, file)]),
   );
 }
 
@@ -61,6 +86,7 @@ function codePointStem(emoji: string): string {
   return Array.from(emoji, (character) => character.codePointAt(0)!.toString(16)).join('-');
 }
 
+/** Files use the variation selector FE0F differently from Unicode's list, so it is ignored. */
 function withoutVariationSelectors(stem: string): string {
   return stem.replaceAll('-fe0f', '');
 }

@@ -127,3 +127,25 @@ describe('augmentation', () => {
     expect(a).toEqual(b);
   });
 });
+
+describe('rendered emoji', () => {
+  it('are laid on white, and shrunk from 256 pixels at most', async () => {
+    const rendered = await openEmoji({
+      artwork: 'fluent-3d',
+      imageSize: SIZE,
+      cacheFolder: folder,
+      augment: 'none',
+    });
+    expect(rendered).toMatchObject({ name: 'emoji-3d', length: 1852, shape: [3, SIZE, SIZE] });
+    const { x } = await loadBatch(rendered, [rendered.titles.indexOf('red circle')], null);
+    const pixel = (row: number, column: number) =>
+      [0, 1, 2].map((c) => 127.5 * x.data[(c * SIZE + row) * SIZE + column]! + 127.5);
+    expect(pixel(0, 0)).toEqual([255, 255, 255]);
+    const [red, green, blue] = pixel(SIZE / 2, SIZE / 2) as [number, number, number];
+    expect(red).toBeGreaterThan(200);
+    expect(Math.max(green, blue)).toBeLessThan(120);
+    await expect(openEmoji({ artwork: 'fluent-3d', imageSize: 257, cacheFolder: folder })).rejects.toThrow(
+      'the image size is 257',
+    );
+  });
+});

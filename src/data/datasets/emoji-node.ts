@@ -1,6 +1,6 @@
 /**
- * @file The embedded dataset: 1,870 emoji in nine classes, at any size, drawn on white. Artwork: Twemoji, CC-BY 4.0.
- * Rasterised once by sharp and kept in the cache folder.
+ * @file The embedded datasets: emoji in nine classes, drawn on white. 1,870 of Twemoji at any size, and 1,852 of Fluent
+ * Emoji, rendered in three dimensions, up to 256×256. Rasterised once by sharp and kept in the cache folder.
  */
 import sharp from 'sharp';
 import { ConfigError } from '../../core/errors.ts';
@@ -9,7 +9,7 @@ import type { RandomKey } from '../../core/random.ts';
 import { fillCanvas, isMirrored, placeRandomly } from '../images/augmentation.ts';
 import type { PixelImage } from '../images/pixel-image.ts';
 import { writeModelValues } from '../images/pixels.ts';
-import { type Emoji, type EmojiCatalogue, readEmojiCatalogue } from './emoji-catalogue-node.ts';
+import { type Artwork, type Emoji, type EmojiCatalogue, readEmojiCatalogue } from './emoji-catalogue-node.ts';
 import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
 import { checkReadBuffer, readImageSize, type Samples } from './samples.ts';
 
@@ -20,6 +20,8 @@ import { checkReadBuffer, readImageSize, type Samples } from './samples.ts';
 export type EmojiAugmentation = 'none' | 'flip' | 'emoji';
 
 export interface EmojiOptions extends PreparationOptions {
+  /** `twemoji` by default. */
+  readonly artwork?: Artwork;
   /** Height and width in pixels, which are equal. */
   readonly imageSize: number | string;
   /** `emoji` by default. */
@@ -39,40 +41,53 @@ const DIRECTED_CLASSES: ReadonlySet<string> = new Set(['Symbols', 'Flags']);
 /** Masters are drawn at twice the size for sharp shrinking, up to this size; beyond it a shrunk pixel no longer shows. */
 const LARGEST_DOUBLED_SIZE = 64;
 
-/** All masters of this size take 1.4 GiB. */
-const MAX_IMAGE_SIZE = 512;
+interface ArtworkTraits {
+  /** What users call these data; also the beginning of the name of their cached pixels. */
+  readonly name: string;
+  /** Side in pixels. */
+  readonly largest: number;
+  /** Resolution at which a drawing of lines has `size` pixels. */
+  density?(size: number): number;
+}
 
-/** Side of the artwork's view box, which is one unit per pixel at 72 dpi. */
-const ARTWORK_SIZE = 36;
-const ARTWORK_DPI = 72;
+const ARTWORKS: Readonly<Record<Artwork, ArtworkTraits>> = {
+  // All masters of 512 pixels take 1.4 GiB. The view box has 36 units, of one pixel each at 72 dpi.
+  twemoji: { name: 'emoji', largest: 512, density: (size) => (72 * size) / 36 },
+  'fluent-3d': { name: 'emoji-3d', largest: 256 },
+};
 
 /** Opens the emoji; takes a few seconds the first time a size is asked for. */
 export async function openEmoji(options: EmojiOptions): Promise<EmojiSamples> {
-  const { augment = 'emoji' } = options;
-  const imageSize = sideOf(options.imageSize);
-  const catalogue = await readEmojiCatalogue();
+  const { augment = 'emoji', artwork = 'twemoji' } = options;
+  const { name, largest } = ARTWORKS[artwork];
+  const imageSize = sideOf(options.imageSize, name, largest);
+  const catalogue = await readEmojiCatalogue(artwork);
   const masterSize = imageSize <= LARGEST_DOUBLED_SIZE ? 2 * imageSize : imageSize;
   const stems = catalogue.emojis.map((emoji) => emoji.stem);
   const { pixels } = await cachedOrPrepared(
-    `emoji-${masterSize}`,
+    `${name}-${masterSize}`,
     { masterSize, stems, sources: catalogue.sources, sharp: sharp.versions },
     options,
-    async () => ({ manifest: {}, pixels: await rasteriseAll(catalogue.emojis, masterSize, options) }),
+    async () => ({
+      manifest: {},
+      pixels: await rasteriseAll(catalogue.emojis, artwork, masterSize, options),
+    }),
   );
-  return emojiSamples(catalogue, pixels, masterSize, imageSize, augment);
+  return emojiSamples(name, catalogue, pixels, masterSize, imageSize, augment);
 }
 
-function sideOf(imageSize: number | string): number {
-  const size = readImageSize('emoji', imageSize, MAX_IMAGE_SIZE);
+function sideOf(imageSize: number | string, name: string, largest: number): number {
+  const size = readImageSize(name, imageSize, largest);
   if (isSquare(size)) return size.height;
   throw new ConfigError({
-    where: 'emoji',
+    where: name,
     problem: `they are square, but the image size is ${formatImageSize(size)}`,
     fix: `use ${Math.min(size.height, size.width)}, or a folder of pictures`,
   });
 }
 
 function emojiSamples(
+  name: string,
   { classNames, emojis }: EmojiCatalogue,
   pixels: Uint8Array,
   masterSize: number,
@@ -88,7 +103,7 @@ function emojiSamples(
   });
   const mayMirror = classNames.map((name) => augment === 'flip' || !DIRECTED_CLASSES.has(name));
   const samples: EmojiSamples = {
-    name: 'emoji',
+    name,
     classNames,
     shape: [CHANNELS, imageSize, imageSize],
     space: { kind: 'pixels' },
@@ -111,6 +126,7 @@ function emojiSamples(
 
 async function rasteriseAll(
   emojis: readonly Emoji[],
+  artwork: Artwork,
   size: number,
   options: PreparationOptions,
 ): Promise<Uint8Array> {
@@ -122,7 +138,7 @@ async function rasteriseAll(
   sharp.concurrency(1);
   try {
     await forEachConcurrently(emojis.length, async (index) => {
-      pixels.set(await rasterise(emojis[index]!.svgPath, size), index * bytesPerImage);
+      pixels.set(await rasterise(emojis[index]!.path, size, ARTWORKS[artwork]), index * bytesPerImage);
       options.onProgress?.(++done, emojis.length);
     });
   } finally {
@@ -132,8 +148,8 @@ async function rasteriseAll(
 }
 
 /** `size` × `size` RGB bytes on white. */
-function rasterise(svgPath: string, size: number): Promise<Uint8Array> {
-  return sharp(svgPath, { density: (ARTWORK_DPI * size) / ARTWORK_SIZE })
+function rasterise(path: string, size: number, { density }: ArtworkTraits): Promise<Uint8Array> {
+  return sharp(path, density === undefined ? {} : { density: density(size) })
     .resize(size, size)
     .flatten({ background: '#ffffff' })
     .raw()
