@@ -375,7 +375,7 @@ describe('pictures with transparency', () => {
   test('stay what they were for the configuration of such a run', async () => {
     const file = join(root, 'early config.json');
     await writeFile(file, await earlyConfig('dropped'));
-    const { out } = await train('other', '--config', file, ...TINY_UDIT_FLAGS, '--dry-run', '--json');
+    const { out } = await train('like early', '--config', file, ...TINY_UDIT_FLAGS, '--dry-run', '--json');
     expect(JSON.parse(out).config.data.background).toBe('drop');
   });
 });
@@ -519,7 +519,7 @@ describe('wrong usage ends with code 2', () => {
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
       "ConfigError: ROOT/my runs/bound: this run was started with model.width = 8, not 16
-        fix: leave the option out to continue the run, or start another with --name
+        fix: leave the option out, as in udit train --resume "ROOT/my runs/bound", or start another run with --name
       "
     `);
     expect((await readFile(checkpointOf('bound', 1))).equals(before)).toBe(true);

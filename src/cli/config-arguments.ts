@@ -1,14 +1,24 @@
 /** @file Configurations on the command line: a JSON file, and single keys as `--set key=value`. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
 import { parseJson } from '../host/files/read-json-node.ts';
 import { type ConfigLayer, isLayer, layerOf } from '../tasks/training/config/config-layer.ts';
-import { withEarlierDefaults } from '../tasks/training/run/run-folder.ts';
+import { withEarlierDefaults } from '../tasks/training/run/run-config.ts';
 
-/** @throws ConfigError if there is no JSON object in it */
+/**
+ * @param path - of a file, or of the folder of a run
+ * @throws ConfigError if there is no JSON object in it
+ */
 export async function readConfigFile(path: string): Promise<ConfigLayer> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory() === true;
   // A run's config.json can be given as it is, and a recipe with what it says about itself.
-  const { $schema: _, uditVersion, description: __, ...layer } = await readJsonObject(path);
+  const {
+    $schema: _,
+    uditVersion,
+    description: __,
+    ...layer
+  } = await readJsonObject(isFolder ? join(path, 'config.json') : path);
   return uditVersion === undefined ? layer : withEarlierDefaults(layer);
 }
 

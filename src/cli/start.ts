@@ -18,8 +18,9 @@ import {
   type SheetComputing,
 } from '../tasks/sampling/class-sheet-node.ts';
 import type { ConfigLayer } from '../tasks/training/config/config-layer.ts';
-import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
-import { defaultsOfRun, UNWRITABLE } from '../tasks/training/run/run-folder.ts';
+import type { TrainConfig } from '../tasks/training/config/train-config.ts';
+import { configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
+import { UNWRITABLE } from '../tasks/training/run/run-folder.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import { planTraining, trainInFolder } from '../tasks/training/run/training-session.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
@@ -86,7 +87,9 @@ export async function start(
   const runPath = join(flags.resultsDir, 'start');
   await expectHarmlessOutputs('--results-dir', [runPath]);
   const backend = await openDevice(flags.device);
-  const config = resolveTrainConfig([await defaultsOfRun(runPath), recipe]);
+  // A run that an earlier version has begun goes on in its own way.
+  const isNew = (await configOfRun(runPath)) === undefined;
+  const config = await configForRun(runPath, isNew ? [recipe] : []);
   await makeFolder(runPath, UNWRITABLE);
   const computing = { backend, threads: physicalCores(), signal };
   const bundledSheet = await bundledSheetPath(bundled, runPath);

@@ -3,7 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Background } from '../data/images/background.ts';
 import { AppendFile } from '../host/files/append-file-node.ts';
+import type { TrainConfig } from '../tasks/training/config/train-config.ts';
 import type { InitialWeights } from '../tasks/training/run/initial-weights.ts';
+import type { ChangedOption } from '../tasks/training/run/run-config.ts';
 import type { RunObserver } from '../tasks/training/run/run-observer.ts';
 import type { StepReport } from '../tasks/training/run/training-loop.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
@@ -46,6 +48,9 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
         say(
           `${pictures === 1 ? '1 picture has' : `${pictures} pictures have`} transparency: ${describeBackground(background)}`,
         ),
+      onChangedOptions: (changes, config) => {
+        for (const change of changes) say(describeChange(change, config));
+      },
       onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
       onInitialWeights: (initial) => say(`beginning with ${describeInitialWeights(initial)}`),
       onStep: (report) => {
@@ -69,6 +74,16 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
       file = undefined;
     },
   };
+}
+
+/** `training.steps is 30 from here on, 20 before; the learning rate stays 0.01` */
+function describeChange({ key, before, after }: ChangedOption, { optimizer }: TrainConfig): string {
+  const change = `${key} is ${JSON.stringify(after)} from here on, ${JSON.stringify(before)} before`;
+  if (key !== 'training.steps') return change;
+  const { schedule, learningRate } = optimizer;
+  return schedule === 'constant'
+    ? `${change}; the learning rate stays ${learningRate}`
+    : `${change}; the learning rate goes on as in a run of ${after} steps, whose cosine ends at 0 there`;
 }
 
 /** Progress of preparing a dataset; it shows only if there is something to prepare. */

@@ -1,19 +1,21 @@
 /** @file `udit train`: starts a run in its folder, or continues it there. */
 
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
-import type { Command } from 'commander';
+import { join, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
+import { ConfigError } from '../core/errors.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
-import { backgroundOf, type DataConfig, dataName } from '../data/datasets/data-config.ts';
+import { backgroundOf, type DataConfig } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
 import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
-import { defaultsOfRun } from '../tasks/training/run/run-folder.ts';
+import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
+import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import {
   planStart,
@@ -40,6 +42,8 @@ interface TrainFlags extends DeviceFlag {
   readonly config?: string;
   readonly resultsDir: string;
   readonly name?: string;
+  readonly resume?: string;
+  readonly extend?: true;
   readonly set: readonly string[];
   readonly threads?: number;
   readonly stopAfter?: number;
@@ -75,8 +79,10 @@ Examples:
   udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
                                                         fine-tune the weights of another run
   udit train --config my-run.json --dry-run             show the configuration, and stop
+  udit train --resume runs/pets --steps 20k --extend    train a finished run for longer
 
-Running the same command again continues the run. Ctrl-C stops it after writing a checkpoint.
+Running the same command again continues the run, and so does its name alone: options that are not given are those of
+the run. Ctrl-C stops it after writing a checkpoint.
 `;
 
 export function registerTrain(program: Command, terminal: Terminal): void {
@@ -106,6 +112,13 @@ export function registerTrain(program: Command, terminal: Terminal): void {
     .optionsGroup('Where it goes:')
     .option('--results-dir <folder>', 'folder of runs', 'runs')
     .option('--name <name>', 'name of this run (default: from model and data)')
+    .addOption(
+      new Option('--resume <run>', 'folder of the run to go on with; all options are its own').conflicts([
+        'name',
+        'resultsDir',
+      ]),
+    )
+    .option('--extend', 'with --steps: train a run for longer, its cosine drawn over all steps')
     .option('--log-every <n>', 'steps between lines of stats.jsonl', count)
     .option('--evaluate-every <n>', 'steps between held-out losses', count)
     .option('--sample-every <n>', 'steps between sample sheets', count)
@@ -152,6 +165,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       drawSamples: classSheets({ seed: config.training.seed, backend, threads, signal }),
       threads,
       signal,
+      extend: flags.extend,
       ...(flags.stopAfter === undefined ? {} : { stopAfterStep: flags.stopAfter }),
       ...(flags.maxMinutes === undefined ? {} : { stopAfterMs: flags.maxMinutes * 60_000 }),
     });
@@ -169,15 +183,40 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
 }
 
 async function runFromFlags(flags: TrainFlags): Promise<{ config: TrainConfig; runPath: string }> {
+  const layers = await layersOf(flags);
+  const runPath = await runPathOf(flags, layers);
+  const config = withAbsolutePaths(await configForRun(runPath, layers));
+  await changesToRun(runPath, config, flags);
+  return { config, runPath };
+}
+
+/** What the command line says of the configuration: a file, and flags over it. */
+async function layersOf(flags: TrainFlags): Promise<ConfigLayer[]> {
   const layers: ConfigLayer[] = [];
   if (flags.config !== undefined) layers.push(await readConfigFile(flags.config));
   for (const [flag, key] of Object.entries(KEY_OF_FLAG)) {
     if (flags[flag] !== undefined) layers.push(layerOf(key, flags[flag]));
   }
   for (const assignment of flags.set) layers.push(parseAssignment(assignment));
-  const resolved = (lowest: ConfigLayer) => withAbsolutePaths(resolveTrainConfig([lowest, ...layers]));
-  const runPath = join(flags.resultsDir, flags.name ?? defaultName(resolved({})));
-  return { config: resolved(await defaultsOfRun(runPath)), runPath };
+  return layers;
+}
+
+async function runPathOf(
+  { resume, name, resultsDir }: TrainFlags,
+  layers: readonly ConfigLayer[],
+): Promise<string> {
+  if (resume !== undefined) return expectRun(resume);
+  if (name !== undefined) return join(resultsDir, expectRunName(name));
+  return join(resultsDir, await defaultRunName(resolveTrainConfig(layers), resultsDir));
+}
+
+async function expectRun(runPath: string): Promise<string> {
+  if ((await configOfRun(runPath)) !== undefined) return runPath;
+  throw new ConfigError({
+    where: '--resume',
+    problem: `there is no run in ${runPath}: it has no config.json`,
+    fix: 'give the folder of a run, such as runs/u-dit-xs-emoji, or begin one with --name',
+  });
 }
 
 /** A run may be continued from another working directory. */
@@ -191,11 +230,6 @@ function withAbsolutePaths(config: TrainConfig): TrainConfig {
 
 function withAbsolutePath(data: DataConfig): DataConfig {
   return data.kind === 'folder' ? { ...data, path: resolve(data.path) } : data;
-}
-
-/** `u-dit-xs-emoji` */
-function defaultName({ model, data }: TrainConfig): string {
-  return `${model.preset}-${basename(dataName(data))}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
 }
 
 function describePlan(
@@ -255,6 +289,6 @@ function describeResult(runPath: string, { step, finished, checkpoint, heldOut }
   const lines = [`${finished ? 'finished' : 'stopped'} at step ${step}`];
   if (heldOut !== undefined) lines.push(`held-out loss  ${describeHeldOut(heldOut)}`);
   lines.push(`checkpoint     ${checkpoint}`, `draw from it   udit sample ${quoted(runPath)}`);
-  if (!finished) lines.push('go on          run the same command again');
+  if (!finished) lines.push(`go on          udit train --resume ${quoted(runPath)}`);
   return `${lines.join('\n')}\n`;
 }

@@ -10,7 +10,7 @@ import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { expectImagesFit } from '../sampling/enough-memory-node.ts';
 import { modelOfConfig } from '../training/config/model-for-data.ts';
-import { defaultsOfRun } from '../training/run/run-folder.ts';
+import { defaultsOfRun } from '../training/run/run-config.ts';
 import { expectEnoughMemory } from '../training/run/training-memory.ts';
 import { planTraining } from '../training/run/training-session.ts';
 import { type Cell, cellFolder, readMetrics } from './cell.ts';

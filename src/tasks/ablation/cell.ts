@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isLayer } from '../training/config/config-layer.ts';
 import type { TrainConfig } from '../training/config/train-config.ts';
-import { withEarlierDefaults } from '../training/run/run-folder.ts';
+import { withEarlierDefaults } from '../training/run/run-config.ts';
 import type { CellMetrics } from './evaluate.ts';
 import type { Variant } from './grid.ts';
 import type { EvaluationSettings } from './grid-schema.ts';

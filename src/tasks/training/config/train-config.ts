@@ -63,12 +63,19 @@ export type OptimizerConfig = TrainConfig['optimizer'];
  */
 export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset = 'U-DiT-XS'): TrainConfig {
   const { given, ema } = separateEma(layers.map(withDataKind));
-  const preset = String((isLayer(given.model) ? given.model.preset : undefined) ?? defaultPreset);
+  const preset = presetOf([given]) ?? defaultPreset;
   const schema = schemaOf(presetSpec(preset).family);
   const merged = withEma(withoutIdleOptions(overlay(recipeFor(preset, given), given)), ema);
   const result = v.safeParse(schema, merged);
   if (result.success) return expectDistinctAverages(expectWholeShards(result.output));
   throw configError(result.issues[0], merged, schema);
+}
+
+/** The preset that the uppermost of the layers names; undefined if none does. */
+export function presetOf(layers: readonly ConfigLayer[]): string | undefined {
+  const named = layers.map(({ model }) => (isLayer(model) ? model.preset : undefined));
+  const preset = named.findLast((name) => name !== undefined);
+  return preset === undefined ? undefined : String(preset);
 }
 
 function expectWholeShards(config: TrainConfig): TrainConfig {

@@ -13,7 +13,8 @@ import { openTensorFile } from '../../../formats/file-node.ts';
 import { writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import { findModel } from '../../../models/open-model.ts';
 import { isLayer } from '../config/config-layer.ts';
-import { configOfRun, type RunFolder } from './run-folder.ts';
+import { configOfRun } from './run-config.ts';
+import type { RunFolder } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 
 const recordSchema = v.object({

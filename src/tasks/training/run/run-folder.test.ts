@@ -1,13 +1,10 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { endedProcess } from '../../../../test/support/ended-process.ts';
-import { TINY_LAYERS, tinyConfig } from '../../../../test/support/tiny-training.ts';
 import { writeSafetensors } from '../../../formats/file-node.ts';
-import { type ConfigLayer, layerOf } from '../config/config-layer.ts';
-import { resolveTrainConfig } from '../config/train-config.ts';
-import { defaultsOfRun, RunFolder } from './run-folder.ts';
+import { RunFolder } from './run-folder.ts';
 
 let root: string;
 let folder: RunFolder;
@@ -95,119 +92,5 @@ describe('checkpoints', () => {
 
   test('there need not be any', async () => {
     expect(await folder.latestCheckpoint(() => expect.fail('a warning'))).toBeUndefined();
-  });
-});
-
-describe('the configuration of a run', () => {
-  const bind = (...changes: readonly ConfigLayer[]) => folder.bindConfig(tinyConfig(...changes), '1.2.3');
-
-  test('is written with the version', async () => {
-    await bind();
-    const written = JSON.parse(await readFile(join(folder.path, 'config.json'), 'utf8'));
-    expect(written).toEqual({ ...tinyConfig(), uditVersion: '1.2.3' });
-  });
-
-  test('what does not decide the result may change, and is written anew', async () => {
-    await bind();
-    await bind(layerOf('logging.ckptEvery', 7));
-    const written = JSON.parse(await readFile(join(folder.path, 'config.json'), 'utf8'));
-    expect(written.logging.ckptEvery).toBe(7);
-  });
-
-  test.each([
-    ['model.width', 16],
-    ['data.imageSize', 16],
-    ['objective.timeScale', 1],
-    ['optimizer.learningRate', 0.5],
-    ['averages', []],
-    ['training.batchSize', 5],
-    ['training.seed', 1],
-  ])('another %s is refused', async (key, value) => {
-    await bind();
-    expect(await messageOf(bind(layerOf(key, value)))).toContain(`this run was started with ${key} = `);
-    await bind();
-  });
-
-  test('the error names the key and both values', async () => {
-    await bind();
-    expect(await messageOf(bind(layerOf('model.depth', [1, 1, 2, 1, 1])))).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/runs/mine: this run was started with model.depth = [1,1,1,1,1], not [1,1,2,1,1]
-        fix: leave the option out to continue the run, or start another with --name"
-    `);
-    expect(await messageOf(bind(layerOf('model.numClasses', 9)))).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/runs/mine: this run was started with model.numClasses = (nothing), not 9
-        fix: leave the option out to continue the run, or start another with --name"
-    `);
-  });
-
-  test('more steps are another run with a cosine, which ends at zero, and the same one without', async () => {
-    await bind();
-    expect(await messageOf(bind(layerOf('training.steps', 40)))).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/runs/mine: this run was started with training.steps = 20, not 40
-        fix: leave the option out to continue the run, or start another with --name"
-    `);
-    const constant = await RunFolder.open(join(root, 'constant'));
-    for (const steps of [20, 40]) {
-      const layers = [layerOf('optimizer.schedule', 'constant'), layerOf('training.steps', steps)];
-      await constant.bindConfig(tinyConfig(...layers), '1.2.3');
-    }
-  });
-
-  describe('of a version that had fewer options', () => {
-    beforeEach(async () => {
-      await bind(layerOf('data.background', 'drop'));
-      const path = join(folder.path, 'config.json');
-      const { data, training, optimizer, averages, ...rest } = JSON.parse(await readFile(path, 'utf8'));
-      const { balanceClasses: _, background: __, ...earlierData } = data;
-      const { initFrom: ___, ...earlierTraining } = training;
-      const { kind: ____, ...settings } = optimizer;
-      const [{ decay: emaDecay, warmup: emaWarmup }] = averages;
-      const earlier = { data: earlierData, training: earlierTraining };
-      const earlierOptimizer = { ...settings, emaDecay, emaWarmup };
-      await writeFile(path, JSON.stringify({ ...rest, ...earlier, optimizer: earlierOptimizer }));
-    });
-
-    test('goes on without them', async () => {
-      // Twice: the first time writes the options into the file.
-      for (const time of [1, 2]) {
-        const config = resolveTrainConfig([await defaultsOfRun(folder.path), ...TINY_LAYERS]);
-        expect({ time, ...config.data }).toMatchObject({ time, balanceClasses: false, background: 'drop' });
-        await folder.bindConfig(config, '1.2.3');
-      }
-    });
-
-    test('does not take another value', async () => {
-      expect(await messageOf(bind(layerOf('data.balanceClasses', true)))).toContain(
-        'data.balanceClasses = false',
-      );
-      expect(await messageOf(bind(layerOf('data.background', 'white')))).toMatchInlineSnapshot(`
-        "ConfigError: ROOT/runs/mine: this run was started with data.background = "drop", not "white"
-          fix: leave the option out to continue the run, or start another with --name"
-      `);
-    });
-  });
-
-  test('is the default for options whose default has changed', async () => {
-    expect(await defaultsOfRun(join(root, 'none'))).toEqual({});
-    await bind();
-    expect(await defaultsOfRun(folder.path)).toEqual({ data: { background: 'white' } });
-  });
-
-  test.each([
-    ['{"model": ', 'is not valid JSON'],
-    ['null', 'is not the configuration of a run'],
-    ['{}', 'this run was started with model = (nothing)'],
-  ])('a damaged file: %s', async (text, problem) => {
-    await writeFile(join(folder.path, 'config.json'), text);
-    expect(await messageOf(bind())).toContain(problem);
-  });
-
-  test('a damaged file is not replaced', async () => {
-    await writeFile(join(folder.path, 'config.json'), '{"model": ');
-    expect(await messageOf(bind())).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/runs/mine/config.json: is not valid JSON
-        fix: restore it, or start another run with --name"
-    `);
-    expect(await readFile(join(folder.path, 'config.json'), 'utf8')).toBe('{"model": ');
   });
 });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { tinyConfig } from '../../../../test/support/tiny-training.ts';
+import { bindConfig } from './run-config.ts';
 import { RunFolder } from './run-folder.ts';
 import { runPartAt } from './run-parts.ts';
 
@@ -11,7 +12,7 @@ let run: RunFolder;
 beforeEach(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'udit run ')));
   run = await RunFolder.open(join(root, 'mine'));
-  await run.bindConfig(tinyConfig(), '1.2.3');
+  await bindConfig(run.path, tinyConfig(), '1.2.3');
 });
 afterEach(() => rm(root, { recursive: true }));
 

@@ -17,6 +17,7 @@ import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import { modelForData, modelOfConfig } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { findInitialWeights, type InitialWeights } from './initial-weights.ts';
+import { bindConfig, type ChangesAllowed } from './run-config.ts';
 import { expectSameData, recordData } from './run-data.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
@@ -24,7 +25,7 @@ import type { DrawSamples } from './run-recorder.ts';
 import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
 import { type RunResult, runTraining } from './training-run.ts';
 
-export interface SessionOptions {
+export interface SessionOptions extends ChangesAllowed {
   readonly config: TrainConfig;
   /** The run's own folder. */
   readonly runPath: string;
@@ -139,7 +140,8 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions, lock: Hel
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath, lock);
   await expectSameData(folder, plan.data, config.data, options.observer);
-  await folder.bindConfig(config, version);
+  const changes = await bindConfig(runPath, config, version, options);
+  if (changes.length > 0) options.observer.onChangedOptions?.(changes, config);
   await recordData(folder, plan.data);
   // Told only now that there is a folder to log it in.
   for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);

@@ -1,0 +1,185 @@
+/** @file The configuration of a run in its folder: what a session takes from it, and what it may change. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { ConfigError } from '../../../core/errors.ts';
+import { quoted } from '../../../core/printable.ts';
+import { writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
+import { parseJson } from '../../../host/files/read-json-node.ts';
+import { systemErrorCode } from '../../../host/files/write-error-node.ts';
+import { listCheckpoints } from '../../../models/run-checkpoints-node.ts';
+import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-layer.ts';
+import { withDataKind, withoutIdleOptions } from '../config/earlier-data.ts';
+import { withAverages } from '../config/earlier-ema.ts';
+import { presetOf, resolveTrainConfig, type TrainConfig } from '../config/train-config.ts';
+
+/** Data may lie elsewhere by now; `expectSameData` compares what they are. */
+const PLACE = 'data.path';
+const STEPS = 'training.steps';
+const INITIAL_WEIGHTS = 'training.initFrom';
+
+/** What runs did that were started before there were these options. */
+const EARLIER_DEFAULTS: ConfigLayer = {
+  data: { balanceClasses: false, background: 'drop' },
+  optimizer: { kind: 'adamw' },
+  training: { initFrom: null },
+};
+
+/** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
+export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
+  return withAverages(withoutIdleOptions(withDataKind(overlay(EARLIER_DEFAULTS, config))));
+}
+
+/**
+ * What is the default in this run's folder: an option whose default has changed keeps the value with which the run was
+ * started. The lowest layer of the run's configuration; an empty one where no run has been started.
+ */
+export async function defaultsOfRun(runPath: string): Promise<ConfigLayer> {
+  const data = (await configOfRun(runPath))?.data;
+  return isLayer(data) && data.kind === 'folder' ? layerOf('data.background', data.background) : {};
+}
+
+/** What the last session of a run was configured with; undefined if there was none. */
+export function configOfRun(runPath: string): Promise<ConfigLayer | undefined> {
+  return readConfig(configIn(runPath));
+}
+
+/**
+ * The configuration of a session: options that `layers` do not give are those of the run, where it has been started.
+ *
+ * @throws ConfigError for an option that cannot be, and for another model than the run's
+ */
+export async function configForRun(runPath: string, layers: readonly ConfigLayer[]): Promise<TrainConfig> {
+  const earlier = await configOfRun(runPath);
+  if (earlier === undefined) return resolveTrainConfig(layers);
+  const [before, after] = [presetOf([earlier]), presetOf(layers)];
+  // Options of another family would be unknown to the run's.
+  if (after !== undefined && after !== before)
+    throw otherRun(runPath, { key: 'model.preset', before, after });
+  return resolveTrainConfig([earlier, ...layers]);
+}
+
+/** An option that a session changes. */
+export interface ChangedOption {
+  readonly key: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+export interface ChangesAllowed {
+  /** A schedule may be drawn anew for another number of steps. Default: false. */
+  readonly extend?: boolean | undefined;
+}
+
+/**
+ * What a session with `config` changes about its run; nothing if it begins one.
+ *
+ * @throws ConfigError naming the first option that must stay, with both values
+ */
+export async function changesToRun(
+  runPath: string,
+  config: TrainConfig,
+  { extend = false }: ChangesAllowed = {},
+): Promise<ChangedOption[]> {
+  const earlier = await configOfRun(runPath);
+  if (earlier === undefined) return [];
+  const hasBegun = (await listCheckpoints(join(runPath, 'checkpoints'))).length > 0;
+  const changes = differences('', earlier, config);
+  const fixed = changes.find(({ key }) => isFixed(key, { config, hasBegun, extend }));
+  if (fixed === undefined) {
+    // A place that has changed is told with the data.
+    return hasBegun ? changes.filter(({ key, before }) => before !== undefined && key !== PLACE) : [];
+  }
+  throw fixed.key === STEPS ? otherSchedule(runPath, fixed) : otherRun(runPath, fixed);
+}
+
+/**
+ * Writes the configuration of a session into the folder of its run.
+ *
+ * @returns what it changes
+ * @throws ConfigError as {@link changesToRun} does
+ */
+export async function bindConfig(
+  runPath: string,
+  config: TrainConfig,
+  version: string,
+  allowed: ChangesAllowed = {},
+): Promise<ChangedOption[]> {
+  const changes = await changesToRun(runPath, config, allowed);
+  const text = `${JSON.stringify({ ...config, uditVersion: version }, null, 2)}\n`;
+  await writeFileAtomic(configIn(runPath), [new TextEncoder().encode(text)]);
+  return changes;
+}
+
+function configIn(runPath: string): string {
+  return join(runPath, 'config.json');
+}
+
+/** The configuration of an earlier session; undefined if there was none. */
+async function readConfig(path: string): Promise<ConfigLayer | undefined> {
+  const failure = (problem: string, cause?: unknown) =>
+    new ConfigError({ where: path, problem, fix: 'restore it, or start another run with --name', cause });
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    const code = systemErrorCode(cause);
+    // Where a file is in the place of the folder, making the folder says so.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw failure(`cannot be read (${code})`, cause);
+  }
+  let config: unknown;
+  try {
+    config = parseJson(text);
+  } catch (cause) {
+    throw failure('is not valid JSON', cause);
+  }
+  if (!isLayer(config)) throw failure('is not the configuration of a run');
+  const { uditVersion: _, ...options } = config;
+  return withEarlierDefaults(options);
+}
+
+interface Session extends Required<ChangesAllowed> {
+  readonly config: TrainConfig;
+  readonly hasBegun: boolean;
+}
+
+function isFixed(key: string, { config, hasBegun, extend }: Session): boolean {
+  const [section] = key.split('.');
+  if (key === PLACE || section === 'logging') return false;
+  // Weights that could not be read or did not fit have begun nothing: others may take their place.
+  if (key === INITIAL_WEIGHTS) return hasBegun;
+  // A constant learning rate may be trained for longer; a cosine is drawn for a number of steps.
+  if (key === STEPS) return config.optimizer.schedule === 'cosine' && !extend;
+  return true;
+}
+
+function otherRun(runPath: string, { key, before, after }: ChangedOption): ConfigError {
+  return new ConfigError({
+    where: runPath,
+    problem: `this run was started with ${key} = ${stated(before)}, not ${stated(after)}`,
+    fix: `leave the option out, as in udit train --resume ${quoted(runPath)}, or start another run with --name`,
+  });
+}
+
+function otherSchedule(runPath: string, { before, after }: ChangedOption): ConfigError {
+  return new ConfigError({
+    where: runPath,
+    problem: `this run was started with training.steps = ${stated(before)}, not ${stated(after)}, and its learning rate falls as a cosine over these steps`,
+    fix: `add --extend, which draws the cosine over ${stated(after)} steps from here on, or leave --steps out`,
+  });
+}
+
+function stated(value: unknown): string {
+  return value === undefined ? '(nothing)' : JSON.stringify(value);
+}
+
+/** The options in which two configurations differ; lists are compared as wholes. */
+function differences(key: string, before: unknown, after: unknown): ChangedOption[] {
+  if (isDeepStrictEqual(before, after)) return [];
+  if (!isLayer(before) || !isLayer(after)) return [{ key, before, after }];
+  const names = new Set([...Object.keys(after), ...Object.keys(before)]);
+  return [...names].flatMap((name) =>
+    differences(key === '' ? name : `${key}.${name}`, before[name], after[name]),
+  );
+}
