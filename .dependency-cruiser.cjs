@@ -59,6 +59,9 @@ const PORTABLE_PACKAGES = [
   'valibot',
 ];
 
+/** Read by every command, before its own modules. */
+const START = '(?:commands|failures|main|program|terminal)\\.ts$';
+
 const TESTS = '\\.test\\.ts$';
 
 function anyOf(names) {
@@ -172,6 +175,17 @@ module.exports = {
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/engine/runtime/native-library-node\\.ts$' },
       to: { path: packagePath(['onnxruntime-node']) },
+    },
+    {
+      name: 'commands-on-demand',
+      comment: 'A command starts as soon as its own modules are read: others are imported dynamically.',
+      severity: 'error',
+      from: { path: `^src/cli/${START}` },
+      to: {
+        path: '^src/',
+        pathNot: `^src/(?:core/|cli/${START})`,
+        dependencyTypesNot: ['dynamic-import'],
+      },
     },
     {
       name: 'no-test-code-in-sources',

@@ -1,6 +1,7 @@
 /** @file The welcome, the help of every command, and commands that there are not. */
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { COMMANDS } from '../src/cli/commands.ts';
 import { buildProgram } from '../src/cli/program.ts';
 import { commandProblem } from './support/command-check.ts';
 import { recordingTerminal } from './support/recording-terminal.ts';
@@ -23,14 +24,24 @@ test('of the program', async () => {
   await expect(out).toMatchFileSnapshot('help/udit.txt');
 });
 
-test.each(buildProgram(recordingTerminal()).commands.map((command) => command.name()))(
-  'of udit %s',
-  async (name) => {
-    const { code, out } = await udit(name, '--help');
-    expect(code).toBe(0);
-    await expect(out).toMatchFileSnapshot(`help/udit-${name}.txt`);
-  },
-);
+test.each(COMMANDS.map(({ name }) => name))('of udit %s', async (name) => {
+  const { code, out } = await udit(name, '--help');
+  expect(code).toBe(0);
+  await expect(out).toMatchFileSnapshot(`help/udit-${name}.txt`);
+});
+
+test('of the program needs no module of a command', async () => {
+  const [names, whole] = [
+    await buildProgram(recordingTerminal(), []),
+    await buildProgram(recordingTerminal()),
+  ];
+  expect(names.commands.map(({ options }) => options.length)).toEqual(COMMANDS.map(() => 0));
+  expect(names.helpInformation()).toBe(whole.helpInformation());
+});
+
+test('of a command that the program is asked for', async () => {
+  expect(await udit('help', 'plot')).toEqual(await udit('plot', '--help'));
+});
 
 test('the version is the package’s', async () => {
   const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));

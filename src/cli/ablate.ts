@@ -33,12 +33,8 @@ The folder holds table.md, results.json, metric-vs-macs and metric-vs-steps as .
 run per cell. Ctrl-C stops after writing a checkpoint; the same command continues.
 `;
 
-export function registerAblate(program: Command, terminal: Terminal): void {
-  program
-    .command('ablate')
-    .description(
-      'train the variants of a JSON grid with several seeds, and compare them in a table and plots',
-    )
+export function defineAblate(command: Command, terminal: Terminal): void {
+  command
     .argument('<grid>', 'JSON file: base, variants, axes, seeds, budget, evaluation')
     .option('--out <folder>', 'folder of all files (default: ablations/ and the name of the grid)')
     .addOption(deviceOption())

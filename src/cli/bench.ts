@@ -65,11 +65,9 @@ share of that of matrix products alone, in f32. The error of int8 is the relativ
 output to that in f32, forward only.
 `;
 
-export function registerBench(program: Command, terminal: Terminal): void {
+export function defineBench(command: Command, terminal: Terminal): void {
   const count = listOf(wholeNumber({ from: 1 }));
-  program
-    .command('bench')
-    .description('measure speed and memory here: forward, sampling and training, and loading for them')
+  command
     .optionsGroup('What to measure:')
     .addOption(
       new Option('--task <list>', `of ${TASKS.join()}`).argParser(listAmong(TASKS)).default(TASKS, 'all'),

@@ -58,10 +58,8 @@ Examples:
   udit export runs/mine --out mine.safetensors                weights under PyTorch's names
 `;
 
-export function registerExport(program: Command, terminal: Terminal): void {
-  const command = program
-    .command('export')
-    .description('write a checkpoint as standard ONNX, checked against the live model, or as plain weights')
+export function defineExport(command: Command, terminal: Terminal): void {
+  command
     .argument(
       '[run]',
       'run folder (its latest checkpoint), .safetensors or .pt file; by default the bundled model',

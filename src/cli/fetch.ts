@@ -32,10 +32,8 @@ platform's folder for caches. $UDIT_MIRROR is --mirror; $HF_ENDPOINT and $HF_TOK
 Hugging Face. To use a proxy set NODE_USE_ENV_PROXY=1 (Node 22.21, 24 and newer).
 `;
 
-export function registerFetch(program: Command, terminal: Terminal): void {
-  program
-    .command('fetch')
-    .description('download published weights by name, verified and once')
+export function defineFetch(command: Command, terminal: Terminal): void {
+  command
     .argument('[name]', 'name of the weights; without a name all are listed')
     .option('--list', 'list all published weights, with size, licence and whether they are in the cache')
     .option('--accept-license', 'accept the licence of these weights; remembered')

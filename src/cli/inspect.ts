@@ -16,7 +16,7 @@ import { imageSize, wholeNumber } from './flags.ts';
 import { describeInspection } from './inspect-report.ts';
 import { filesRead, modelFromArgument } from './model-argument.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
-import { describeSpectrum, spectrumOf } from './spectrum.ts';
+import type { spectrumOf } from './spectrum.ts';
 import type { Terminal } from './terminal.ts';
 
 interface InspectFlags extends DeviceFlag {
@@ -42,11 +42,9 @@ Examples:
   udit inspect --spectrum spectrum.svg           frequencies in the features of the bundled emoji model
 `;
 
-export function registerInspect(program: Command, terminal: Terminal): void {
+export function defineInspect(command: Command, terminal: Terminal): void {
   const count = wholeNumber({ from: 1 });
-  program
-    .command('inspect')
-    .description('stages, parameters, multiply-accumulates, memory and attention cost of a model')
+  command
     .argument(
       '[model]',
       'preset, .json configuration, run folder, checkpoint or fetched weights ' +
@@ -105,12 +103,13 @@ async function inspect(
     ],
   });
   const inspection = inspectModel(model.spec, { batch: flags.batchSize, size });
-  const spectrum =
+  const measured =
     spectrumFile === undefined
       ? undefined
-      : await spectrumOf(argument, { ...flags, file: spectrumFile }, terminal, signal);
+      : await describedSpectrum(argument, { ...flags, file: spectrumFile }, terminal, signal);
   const counterpart = counterpartOf(model.spec, inspection.macs.merged, size);
-  const inspected = { ...model, inspection, counterpart, ...(spectrum === undefined ? {} : { spectrum }) };
+  const spectrum = measured === undefined ? {} : { spectrum: measured.spectrum };
+  const inspected = { ...model, inspection, counterpart, ...spectrum };
   if (flags.svg !== undefined) {
     await writeFileAtomic(resolve(flags.svg), [new TextEncoder().encode(drawModel(model.name, inspection))]);
   }
@@ -118,5 +117,12 @@ async function inspect(
     flags.json === true ? `${JSON.stringify(inspected, null, 2)}\n` : describeInspection(inspected),
   );
   if (flags.svg !== undefined && flags.json !== true) terminal.out.write(`\ndrawn in ${flags.svg}\n`);
-  if (spectrum !== undefined && flags.json !== true) terminal.out.write(`\n${describeSpectrum(spectrum)}`);
+  if (measured !== undefined && flags.json !== true) terminal.out.write(`\n${measured.description}`);
+}
+
+/** The modules that sample and measure are read here, since the command starts sooner without them. */
+async function describedSpectrum(...given: Parameters<typeof spectrumOf>) {
+  const { describeSpectrum, spectrumOf } = await import('./spectrum.ts');
+  const spectrum = await spectrumOf(...given);
+  return { spectrum, description: describeSpectrum(spectrum) };
 }

@@ -36,10 +36,8 @@ const METRIC_LABELS: Readonly<Record<string, string>> = {
   imagesPerSecond: 'images per second',
 };
 
-export function registerPlot(program: Command, terminal: Terminal): void {
-  program
-    .command('plot')
-    .description('draw a measurement of one or several runs against steps')
+export function definePlot(command: Command, terminal: Terminal): void {
+  command
     .argument('<runs...>', 'run folders, or their stats.jsonl')
     .option('--metric <name>', 'heldOutLoss, loss or any other of stats.jsonl', 'heldOutLoss')
     .addOption(new Option('--x <axis>', 'steps, or pictures seen').choices(['step', 'nimg']).default('step'))

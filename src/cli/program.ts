@@ -1,17 +1,9 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
 import { version } from '../core/version-node.ts';
-import { registerAblate } from './ablate.ts';
-import { registerBench } from './bench.ts';
-import { registerExport } from './export.ts';
+import { COMMANDS } from './commands.ts';
 import { EXIT_CODES, reportFailure } from './failures.ts';
-import { registerFetch } from './fetch.ts';
-import { registerInspect } from './inspect.ts';
-import { registerPlot } from './plot.ts';
-import { registerSample } from './sample.ts';
-import { registerStart } from './start.ts';
 import type { Terminal } from './terminal.ts';
-import { registerTrain } from './train.ts';
 
 const WELCOME = `
 udit: U-shaped diffusion transformers in TypeScript
@@ -44,8 +36,15 @@ Exit codes: 0 done, 1 failure, 2 wrong usage, 141 nobody has read the results; s
 
 const HELP_WIDTH = 100;
 
-/** @returns the program; parsing runs the command that is asked for */
-export function buildProgram(terminal: Terminal): Command {
+/**
+ * The program; parsing runs the command that is asked for.
+ *
+ * @param needed - names of the commands that have arguments, options and an action; the others have names only
+ */
+export async function buildProgram(
+  terminal: Terminal,
+  needed: readonly string[] = COMMANDS.map(({ name }) => name),
+): Promise<Command> {
   const program = new Command('udit')
     .description('U-shaped diffusion transformers: train them and draw images with them.')
     .version(version)
@@ -57,18 +56,17 @@ export function buildProgram(terminal: Terminal): Command {
       getOutHelpWidth: () => terminal.out.columns ?? HELP_WIDTH,
       getErrHelpWidth: () => terminal.err.columns ?? HELP_WIDTH,
     })
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      subcommandTerm: (command) => `${command.name()} ${command.usage()}`,
+    })
     .showHelpAfterError('(add --help for all options)')
     .addHelpText('after', AFTER_HELP);
-  registerStart(program, terminal);
-  registerTrain(program, terminal);
-  registerAblate(program, terminal);
-  registerPlot(program, terminal);
-  registerSample(program, terminal);
-  registerFetch(program, terminal);
-  registerBench(program, terminal);
-  registerInspect(program, terminal);
-  registerExport(program, terminal);
+  for (const { name, arguments: usage, summary, load } of COMMANDS) {
+    const command = program.command(name).description(summary);
+    if (needed.includes(name)) (await load())(command, terminal);
+    else if (usage !== undefined) command.arguments(usage);
+  }
   return program;
 }
 
@@ -83,7 +81,8 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     terminal.out.write(WELCOME);
     return EXIT_CODES.ok;
   }
-  const program = buildProgram(terminal);
+  // The name of another command may be a value: then its module is read for nothing.
+  const program = await buildProgram(terminal, args);
   try {
     await program.parseAsync(args, { from: 'user' });
     return EXIT_CODES.ok;

@@ -63,10 +63,8 @@ Examples:
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
 
-export function registerSample(program: Command, terminal: Terminal): void {
-  const command = program
-    .command('sample')
-    .description('draw images from a checkpoint: PNG files, a labelled sheet, or an .npz archive')
+export function defineSample(command: Command, terminal: Terminal): void {
+  command
     .argument(
       '[run]',
       'run folder (its latest checkpoint), .safetensors or .pt file; by default the bundled model',

@@ -64,12 +64,8 @@ const INTRODUCTION: Introduction = {
   },
 };
 
-export function registerStart(program: Command, terminal: Terminal): void {
-  program
-    .command('start')
-    .description(
-      `show pictures of the bundled model, train a small U-DiT on emoji for ${DEFAULT_MINUTES} minutes, and compare both`,
-    )
+export function defineStart(command: Command, terminal: Terminal): void {
+  command
     .option('--minutes <x>', 'training time of this session', numberIn(0, 1e5), DEFAULT_MINUTES)
     .option('--results-dir <folder>', 'folder of runs', DEFAULT_FOLDER)
     .addOption(deviceOption())

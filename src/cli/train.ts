@@ -85,11 +85,9 @@ Running the same command again continues the run, and so does its name alone: op
 the run. Ctrl-C stops it after writing a checkpoint.
 `;
 
-export function registerTrain(program: Command, terminal: Terminal): void {
+export function defineTrain(command: Command, terminal: Terminal): void {
   const count = wholeNumber({ from: 1 });
-  program
-    .command('train')
-    .description('train a model; the same command again continues the run')
+  command
     .optionsGroup('What to train:')
     .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2 or SiT-LLaMA-S/2 (default: U-DiT-XS)')
     .option('--data-path <path>', '"emoji", or a folder with a folder of images per class (default: emoji)')

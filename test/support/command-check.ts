@@ -47,8 +47,9 @@ function missingFile(args: readonly string[]): string | undefined {
   return file === undefined ? undefined : `there is no file ${file}`;
 }
 
+const program = await buildProgram(recordingTerminal());
+
 function uditProblem([name, ...args]: readonly string[]): string | undefined {
-  const program = buildProgram(recordingTerminal());
   const command = program.commands.find((candidate) => candidate.name() === name);
   if (command === undefined) return `udit has no command ${name}`;
   try {
