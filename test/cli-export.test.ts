@@ -5,12 +5,18 @@ import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type HostTensor, tensorOf, toNumbers } from '../src/core/host-tensor.ts';
+import { randomKey } from '../src/core/random.ts';
 import { ModelProtoSchema } from '../src/engine/onnx/schema/onnx_pb.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import type { Backend, Session } from '../src/engine/runtime/session.ts';
-import { readSafetensors } from '../src/formats/file-node.ts';
+import { readSafetensors, writeSafetensors } from '../src/formats/file-node.ts';
 import { sha256OfFile } from '../src/host/files/digest-node.ts';
 import { openModel } from '../src/models/open-node.ts';
+import { cardMetadata } from '../src/models/saved-model.ts';
+import { ditInitRule } from '../src/networks/denoisers/dit.ts';
+import { initialise } from '../src/networks/nn/initialise.ts';
+import { presetSpec } from '../src/networks/presets.ts';
+import { createModel } from '../src/networks/registry.ts';
 import { writeOnnxExport } from '../src/tasks/export/export-file-node.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
@@ -269,6 +275,29 @@ describe('weights', () => {
   });
 });
 
+test('weights of DiT under the names of diffusers, and back', async () => {
+  const [given, renamed, back] = ['dit', 'renamed', 'back'].map((name) => join(out, `${name}.safetensors`));
+  const spec = presetSpec('DiT-S/8', { width: 16, heads: 1, depth: 2, numClasses: 3 });
+  const weights = initialise(createModel(spec), ditInitRule, randomKey(1));
+  await writeSafetensors(given!, weights, cardMetadata(tinyCard({ name: 'mine', spec })));
+  const exported = await runUdit(['export', given!, '--out', renamed!, '--names', 'diffusers'], root);
+  expect(exported.out).toMatchInlineSnapshot(`
+    "mine, step 20, last weights (ROOT/out/dit.safetensors)
+    ROOT/out/renamed.safetensors, 0.1 MB
+      44 tensors under the names of diffusers, read back and compared
+    "
+  `);
+  const { tensors, metadata } = await readSafetensors(renamed!);
+  expect(tensors.get('transformer_blocks.1.attn1.to_k.weight')!.data).toEqual(
+    weights.get('blocks.1.attn.qkv.weight')!.data.subarray(16 * 16, 2 * 16 * 16),
+  );
+  expect((await runUdit(['export', renamed!, '--out', back!], root)).code).toBe(0);
+  const original = await readSafetensors(back!);
+  expect([...original.tensors]).toEqual([...weights]);
+  expect(metadata.name).toBe('mine');
+  expect(JSON.parse(original.metadata.spec!)).toEqual(spec);
+});
+
 describe('nothing is written', () => {
   test('if the file does not compute what the model computes', async () => {
     const saved = await openModel(checkpoint);
@@ -331,6 +360,19 @@ describe('nothing is written', () => {
     expect(await refusal('m.onnx', '--sampler', 'ddpm')).toMatchInlineSnapshot(`
       "ConfigError: sampler ddpm: the model has a flow objective, which this sampler does not support
         fix: use euler, midpoint, heun, heun3, rk4, dopri5, sde-euler, sde-heun, dpm++2m or dpm++2m-sde
+      "
+    `);
+  });
+
+  test('with names of another program where there are none', async () => {
+    expect(await refusal('m.onnx', '--names', 'diffusers')).toMatchInlineSnapshot(`
+      "ConfigError: udit export: a model in ONNX has names of its own
+        fix: leave those flags out
+      "
+    `);
+    expect(await refusal('w.safetensors', '--names', 'diffusers')).toMatchInlineSnapshot(`
+      "ConfigError: names of diffusers: it has a network for DiT and SiT, none for U-DiT
+        fix: leave --names out
       "
     `);
   });

@@ -7,25 +7,31 @@ import type { Agreement } from '../tasks/export/export-check.ts';
 import type { WrittenExport } from '../tasks/export/export-file-node.ts';
 import { modelLines, shortest } from './wording.ts';
 
+/** Whose names tensors have. */
+export type TensorNames = 'original' | 'diffusers';
+
 export interface ExportReport {
-  readonly saved: Pick<FoundModel, 'card' | 'source' | 'findings' | 'weights'>;
+  readonly saved: Pick<FoundModel, 'card' | 'source' | 'findings'>;
   /** The file that it was made of. */
   readonly checkpoint: string;
   /** The written file, and the one beside it that holds its weights if there is one. */
   readonly paths: readonly string[];
   /** Of all files. */
   readonly bytes: number;
+  /** How many tensors were written, and under whose names; undefined for a model in ONNX. */
+  readonly tensors?: { readonly count: number; readonly names: TensorNames };
   /** What was written and how it was checked; undefined for weights alone. */
   readonly onnx?: Pick<WrittenExport, 'exported' | 'agreement'>;
 }
 
 /** A few lines: what the file takes and gives, and how well it agrees. */
-export function describeExport({ saved, checkpoint, paths, bytes, onnx }: ExportReport): string {
+export function describeExport({ saved, checkpoint, paths, bytes, tensors, onnx }: ExportReport): string {
   const lines = [`${paths.map(shortest).join(' and ')}, ${(bytes / 1e6).toFixed(1)} MB`];
-  if (onnx === undefined) {
-    const tensors = plural(saved.weights.infos.size, 'tensor');
-    lines.push(`  ${tensors} under PyTorch's names, read back and compared`);
-  } else {
+  if (tensors !== undefined) {
+    const whose = tensors.names === 'diffusers' ? 'the names of diffusers' : "PyTorch's names";
+    lines.push(`  ${plural(tensors.count, 'tensor')} under ${whose}, read back and compared`);
+  }
+  if (onnx !== undefined) {
     const { inputs, outputs, drawing } = onnx.exported;
     if (drawing !== undefined) {
       const { sampler, cfgScale } = drawing.settings;
@@ -55,7 +61,14 @@ function describeValue({ name, dtype, shape }: ModelValue): string {
 }
 
 /** The same for scripts, as one JSON object. */
-export function describeExportAsJson({ saved, checkpoint, paths, bytes, onnx }: ExportReport): string {
+export function describeExportAsJson({
+  saved,
+  checkpoint,
+  paths,
+  bytes,
+  tensors,
+  onnx,
+}: ExportReport): string {
   const result = {
     model: saved.card.name,
     checkpoint,
@@ -65,6 +78,7 @@ export function describeExportAsJson({ saved, checkpoint, paths, bytes, onnx }: 
     path: paths[0],
     dataPath: paths[1] ?? null,
     bytes,
+    ...(tensors === undefined ? {} : { tensors }),
     ...(onnx === undefined
       ? {}
       : {

@@ -11,6 +11,7 @@ import { makeFolder } from '../host/files/make-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
+import { underDiffusersNames } from '../models/diffusers-names.ts';
 import type { FoundModel } from '../models/open-model.ts';
 import { termsOf } from '../models/terms-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
@@ -18,7 +19,12 @@ import { dataPathOf, writeOnnxExport, writeWeightsExport } from '../tasks/export
 import type { ExportedPart } from '../tasks/export/onnx-export.ts';
 import { expectBatchFits } from '../tasks/sampling/enough-memory-node.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
-import { describeExport, describeExportAsJson, type ExportReport } from './export-report.ts';
+import {
+  describeExport,
+  describeExportAsJson,
+  type ExportReport,
+  type TensorNames,
+} from './export-report.ts';
 import { interruptible } from './failures.ts';
 import { threadCount, wholeNumber } from './flags.ts';
 import {
@@ -38,6 +44,7 @@ type Format = 'onnx' | 'safetensors';
 interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
   readonly what?: ExportedPart;
   readonly format?: Format;
+  readonly names?: TensorNames;
   readonly out: string;
   readonly batchSize?: number;
   readonly precision?: Precision;
@@ -48,6 +55,7 @@ interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
 
 const PARTS: readonly ExportedPart[] = ['sampler', 'guided-step', 'denoiser'];
 const FORMATS: readonly Format[] = ['onnx', 'safetensors'];
+const NAMES: readonly TensorNames[] = ['original', 'diffusers'];
 
 const EXAMPLES = `
 Examples:
@@ -56,6 +64,7 @@ Examples:
   udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
   udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, slightly less accurate
   udit export runs/mine --out mine.safetensors                weights under PyTorch's names
+  udit export dit.pt --names diffusers --out dit.safetensors  weights of DiT for diffusers
 `;
 
 export function defineExport(command: Command, terminal: Terminal): void {
@@ -73,6 +82,12 @@ export function defineExport(command: Command, terminal: Terminal): void {
       ).choices(PARTS),
     )
     .addOption(new Option('--format <name>', 'for names with another ending').choices(FORMATS))
+    .addOption(
+      new Option(
+        '--names <whose>',
+        'of the tensors in .safetensors; those of diffusers for DiT and SiT (default: original)',
+      ).choices(NAMES),
+    )
     .addOption(
       new Option(
         '--precision <name>',
@@ -118,7 +133,7 @@ async function runExport(
     const written =
       format === 'onnx'
         ? await exportModel(path, saved, flags, metadata, terminal, signal)
-        : await exportWeights(path, saved, metadata);
+        : await exportWeights(path, saved, flags, metadata);
     const report: ExportReport = { saved, checkpoint, ...written };
     terminal.out.write(flags.json === true ? describeExportAsJson(report) : describeExport(report));
   } finally {
@@ -126,15 +141,18 @@ async function runExport(
   }
 }
 
-type Written = Pick<ExportReport, 'paths' | 'bytes' | 'onnx'>;
+type Written = Pick<ExportReport, 'paths' | 'bytes' | 'tensors' | 'onnx'>;
 
 async function exportWeights(
   path: string,
   saved: FoundModel,
+  { names = 'original' }: ExportFlags,
   metadata: Record<string, string>,
 ): Promise<Written> {
-  const weights = await readTensors(saved.weights);
-  return { paths: [path], bytes: await writeWeightsExport(path, { ...saved, weights }, metadata) };
+  const original = await readTensors(saved.weights);
+  const weights = names === 'original' ? original : underDiffusersNames(saved.card.spec, original);
+  const bytes = await writeWeightsExport(path, { ...saved, weights }, metadata);
+  return { paths: [path], bytes, tensors: { count: weights.size, names } };
 }
 
 async function exportModel(
@@ -184,7 +202,7 @@ function formatOf(path: string): Format {
 
 /** Flags that change nothing in what is written are mistakes. */
 function expectMeaningful(flags: ExportFlags, format: Format): void {
-  const { what, batchSize, positionScaling, precision, externalData } = flags;
+  const { what, names, batchSize, positionScaling, precision, externalData } = flags;
   const settings = Object.values(requestedSettings(flags));
   const isOfModel = [what, batchSize, positionScaling, precision, externalData].some(
     (value) => value !== undefined,
@@ -193,9 +211,11 @@ function expectMeaningful(flags: ExportFlags, format: Format): void {
   const problem =
     format === 'safetensors' && (isOfModel || isOfDrawing)
       ? 'a file of weights says nothing of parts, batches, positions, precision or how images are drawn'
-      : what === 'denoiser' && isOfDrawing
-        ? 'the denoiser alone says nothing of how images are drawn'
-        : undefined;
+      : format === 'onnx' && names !== undefined
+        ? 'a model in ONNX has names of its own'
+        : what === 'denoiser' && isOfDrawing
+          ? 'the denoiser alone says nothing of how images are drawn'
+          : undefined;
   if (problem === undefined) return;
   throw new ConfigError({ where: 'udit export', problem, fix: 'leave those flags out' });
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type HostTensor, tensorOf } from './host-tensor.ts';
-import { readTensors, renamedSource, sourceOf } from './tensor-source.ts';
+import { readTensors, sourceOf } from './tensor-source.ts';
 
 const tensors = new Map<string, HostTensor>([
   ['b', tensorOf('f32', [2], [1, 2])],
@@ -13,10 +13,4 @@ test('tensors in memory are a source, in their order', async () => {
   expect(await source.read('a')).toBe(tensors.get('a'));
   expect(await readTensors(source)).toEqual(tensors);
   expect([...(await readTensors(source, ['a'])).keys()]).toEqual(['a']);
-});
-
-test('other names for some tensors', async () => {
-  const renamed = renamedSource(sourceOf(tensors), new Map([['x.a', 'a']]));
-  expect([...renamed.infos]).toEqual([['x.a', tensors.get('a')]]);
-  expect(await renamed.read('x.a')).toBe(tensors.get('a'));
 });

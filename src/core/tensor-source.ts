@@ -41,9 +41,3 @@ export async function readTensors(
   }
   return tensors;
 }
-
-/** The tensors of a source under other names: `names` maps each new name to that in the source. */
-export function renamedSource(source: TensorSource, names: ReadonlyMap<string, string>): TensorSource {
-  const infos = new Map([...names].map(([name, original]) => [name, source.infos.get(original)!]));
-  return { infos, read: (name) => source.read(names.get(name)!) };
-}

@@ -58,16 +58,11 @@ const COUNTERS = /(^|\.)(total_ops|total_params|num_batches_tracked)$/;
  * Tensors of a checkpoint that a model does without: counters, and whole parts of which it has nothing, such as a head
  * that was used in training only. A tensor more within a part of the model is none: it may be of another model.
  */
-export function unneeded(
-  expected: readonly ExpectedParameter[],
-  tensors: ReadonlyMap<string, unknown>,
-): string[] {
+export function unneeded(needed: readonly string[], names: Iterable<string>): string[] {
   const partOf = (name: string): string => name.split('.', 1)[0]!;
-  const names = new Set(expected.map(({ name }) => name));
-  const parts = new Set([...names].map(partOf));
-  return [...tensors.keys()].filter(
-    (name) => !names.has(name) && (COUNTERS.test(name) || !parts.has(partOf(name))),
-  );
+  const known = new Set(needed);
+  const parts = new Set(needed.map(partOf));
+  return [...names].filter((name) => !known.has(name) && (COUNTERS.test(name) || !parts.has(partOf(name))));
 }
 
 function findMisfits(expected: readonly ExpectedParameter[], tensors: ReadonlyMap<string, Shaped>): Misfits {

@@ -47,6 +47,13 @@ describe('where a checkpoint is', () => {
     expect(await locateCheckpoint(undefined, bundled)).toBe(bundled);
   });
 
+  test('a pipeline of diffusers has its weights in a folder of its parts', async () => {
+    const path = join(root, 'pipeline', 'transformer', 'diffusion_pytorch_model.safetensors');
+    await mkdir(join(path, '..'), { recursive: true });
+    await writeFile(path, '');
+    expect(await locateCheckpoint(join(root, 'pipeline'))).toBe(path);
+  });
+
   test('a folder without checkpoints', async () => {
     expect(await messageOf(locateCheckpoint(join(root, 'empty')))).toMatchInlineSnapshot(`
       "CheckpointError: ROOT/empty: there is no checkpoint in this folder: checkpoints/step-….safetensors is looked for

@@ -1,8 +1,10 @@
 /** @file The sets of weights in a file of another program, told apart by what their names begin with. */
+import { DIFFUSERS_PATCHES } from './diffusers-names.ts';
 import type { ChosenWeights } from './weight-sets.ts';
 
-/** Every family has it, and has it once: what comes before it in a file comes before all of a set. */
+/** Every network has one of them once: what comes before it in a file comes before all of a set. */
 const TELLTALE = 'x_embedder.proj.weight';
+const TELLTALES = [TELLTALE, DIFFUSERS_PATCHES];
 
 /** What PyTorch puts into names where a module is compiled, recomputed, sharded or copied over devices. */
 const WRAPPERS = new Set(['module', '_orig_mod', '_checkpoint_wrapped_module', '_fsdp_wrapped_module']);
@@ -44,9 +46,10 @@ function isAverage({ prefix }: NamedSet): boolean {
 
 function setsOf(allNames: readonly string[]): NamedSet[] {
   const names = unwrapped(allNames);
-  const prefixes = [...names.keys()]
-    .filter((name) => name === TELLTALE || name.endsWith(`.${TELLTALE}`))
-    .map((name) => name.slice(0, -TELLTALE.length));
+  const prefixes = [...names.keys()].flatMap((name) => {
+    const telltale = TELLTALES.find((end) => `.${name}`.endsWith(`.${end}`));
+    return telltale === undefined ? [] : [name.slice(0, -telltale.length)];
+  });
   const sets = prefixes.map((prefix) => {
     const inner = prefixes.filter((other) => other !== prefix && other.startsWith(prefix));
     const members = [...names].filter(

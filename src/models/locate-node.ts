@@ -19,7 +19,8 @@ export async function findCheckpointFile(argument: string): Promise<string> {
     const latest = (await listCheckpoints(folder)).at(-1);
     if (latest !== undefined) return latest.path;
   }
-  const published = await findWeights(argument);
+  // A pipeline of diffusers has its parts in folders of their own.
+  const published = (await findWeights(argument)) ?? (await findWeights(join(argument, 'transformer')));
   if (published !== undefined) return published;
   throw new CheckpointError({
     where: argument,

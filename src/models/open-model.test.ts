@@ -4,12 +4,14 @@ import { randomWeights, tinyCard, tinySpec } from '../../test/support/tiny-check
 import { torchStateDict } from '../../test/support/torch-writer.ts';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../core/host-tensor.ts';
+import { randomKey } from '../core/random.ts';
 import { sizeOf } from '../core/shape.ts';
 import { sourceOf } from '../core/tensor-source.ts';
 import { bytesInMemory } from '../formats/byte-source.ts';
 import { openTensors } from '../formats/open.ts';
 import type { SafetensorsFile } from '../formats/safetensors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
+import type { DiTConfig } from '../networks/denoisers/dit.ts';
 import { presetSpec } from '../networks/presets.ts';
 import { createModel, type ModelSpec } from '../networks/registry.ts';
 import { findModel, loadNetwork, type ModelRequest } from './open-model.ts';
@@ -266,10 +268,32 @@ describe('a checkpoint of another program', () => {
     expect(labels({ ...rows(10), metadata: { 'args.num_classes': '9' } })).toEqual([9, 0.1]);
   });
 
-  test('without channels for a variance the network is a flow', () => {
-    const { objective } = findModel(shapesOf(presetSpec('DiT-S/8', { learnSigma: false })), 'x.pt').card;
-    expect(objective).toEqual({ kind: 'flow', timeScale: 1 });
+  test.each([
+    ['DiT-S/8', 'SiT-S/8'],
+    ['DiT-LLaMA-B/4', 'SiT-LLaMA-B/4'],
+  ])('%s without channels for a variance is the flow %s', (preset, name) => {
+    const { card } = findModel(shapesOf(presetSpec(preset, { learnSigma: false })), 'x.pt');
+    expect(card).toMatchObject({ name, objective: { kind: 'flow', timeScale: 1 } });
   });
+
+  test.each(['DiT-S/8', 'DiT-LLaMA-B/4'])(
+    '%s without its table of positions, at any size',
+    async (preset) => {
+      const spec = presetSpec(preset, { width: 16, heads: 1, depth: 1, numClasses: 9, inputSize: 48 });
+      const positions = [1, (48 / (spec.config as DiTConfig).patchSize) ** 2, 16];
+      const all = randomWeights(spec, 5);
+      const file = fileOf([...all].filter(([name]) => name !== 'pos_embed'));
+      const saved = await loadNetwork(file, 'x.pt', { imageSize: 384 });
+      expect(saved.card.spec).toEqual(spec);
+      const { initRule } = saved.network;
+      const table = initRule('pos_embed', positions)(positions, randomKey(0));
+      expect(saved.weights).toEqual(new Map(all).set('pos_embed', hostTensor('f32', positions, table)));
+      expect(saved.findings.at(-1)).toEqual(['computed', 'pos_embed']);
+      const usual = findModel(file, 'x.pt');
+      expect(usual.network.config.inputSize).toBe(32);
+      expect(usual.findings[1]![1]).toContain('inputSize 32');
+    },
+  );
 
   test('one set of weights below a prefix, beside tensors of something else', async () => {
     const file = fileOf([...prefixed('module.', publishedWeights), ['loss', tensorOf('f32', [], [1])]]);
@@ -429,7 +453,7 @@ describe('refusals', () => {
       "CheckpointError: x.pt: does not fit DiT-S/8: 130 keys match, 0 missing, 0 unexpected, 2 misshapen
         misshapen  final_layer.linear.weight: file [256,384], model [512,384]
                    final_layer.linear.bias: file [256], model [512]
-        fix: leave --model out: options of the file differ from the preset, and are recognised without it"
+        fix: its tensors are those of SiT-S/8: leave --model out"
     `);
   });
 

@@ -5,12 +5,15 @@
 
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
-import { readTensors, renamedSource, type TensorInfo, type TensorSource } from '../core/tensor-source.ts';
+import { randomKey } from '../core/random.ts';
+import { readTensors, type TensorInfo, type TensorSource } from '../core/tensor-source.ts';
 import { fitParameters, unneeded } from '../formats/fit.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import { FAMILIES, type ModelSpec } from '../networks/families.ts';
 import type { Families, NetworkSpec, Role } from '../networks/family.ts';
+import type { Parameter } from '../networks/nn/module.ts';
 import type { Network } from '../networks/nn/network.ts';
+import { findDiffusersParameters } from './diffusers-names.ts';
 import { chooseForeignWeights } from './foreign-weights.ts';
 import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
 import {
@@ -29,6 +32,7 @@ import {
   type SparseAttentionRequest,
   withSparseAttention,
 } from './sparse-attention.ts';
+import { infoOf, readStored, type StoredParameters } from './stored-parameters.ts';
 import { type ChosenWeights, chooseOwnWeights } from './weight-sets.ts';
 
 export interface ModelRequest extends PublishedRequest, SparseAttentionRequest {
@@ -63,15 +67,27 @@ export function findNetwork<R extends Role = 'denoiser'>(
   where: string,
   request: NetworkRequest<R> = {},
 ): FoundNetwork<R> {
-  const { names, ...found } = locate(file, where, request);
-  const weights = renamedSource(file, names);
+  const { parameters, stored, inFile, ...found } = locate(file, where, request);
+  const read = async (name: string) => {
+    const original = inFile.get(name)!;
+    return usableWeight(original, await file.read(original), where);
+  };
   return {
     ...found,
     weights: {
-      infos: new Map([...weights.infos].map(([name, { shape }]) => [name, { dtype: 'f32', shape }])),
-      read: async (name) => usableWeight(names.get(name)!, await weights.read(name), where),
+      infos: new Map(parameters.map(({ name, shape }) => [name, { dtype: 'f32', shape }])),
+      read: async (name) => {
+        const tensors = stored.get(name);
+        return tensors === undefined ? computedValue(found.network, name) : readStored(tensors, read, where);
+      },
     },
   };
+}
+
+/** Of a parameter that the file lacks. */
+function computedValue(network: Network, wanted: string): HostTensor<'f32'> {
+  const { shape } = [...network.parameters()].find(({ name }) => name === wanted)!;
+  return hostTensor('f32', shape, network.initRule(wanted, shape)(shape, randomKey(0)));
 }
 
 /** The same for a denoiser. */
@@ -90,8 +106,12 @@ export async function loadNetwork<R extends Role = 'denoiser'>(
 }
 
 interface Located<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {
-  /** Names of all parameters, in their order, with those of their tensors in the file. */
-  readonly names: ReadonlyMap<string, string>;
+  /** All of the model, in their order. */
+  readonly parameters: readonly Parameter[];
+  /** Those that the file has. */
+  readonly stored: StoredParameters;
+  /** Names in the file by those in its set of weights. */
+  readonly inFile: ReadonlyMap<string, string>;
 }
 
 function locate<R extends Role>(file: TensorFile, where: string, request: NetworkRequest<R>): Located<R> {
@@ -103,9 +123,16 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
     ? chooseOwnWeights(allNames, weights, file.metadata)
     : chooseForeignWeights(allNames, weights ?? 'ema');
   if (chosen === undefined) throw noModel(file, where);
-  const infos = new Map(
+  const stored = storedIn(new Set(chosen.names.keys()), where);
+  const readable = new Map(
     [...chosen.names].flatMap(([name, inFile]) => {
       const info = file.infos.get(inFile);
+      return info === undefined ? [] : [[name, info]];
+    }),
+  );
+  const infos = new Map(
+    [...stored].flatMap(([name, tensors]) => {
+      const info = infoOf(tensors, readable, where);
       return info === undefined ? [] : [[name, info]];
     }),
   );
@@ -119,13 +146,17 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
     : described.card.spec;
   const card = { ...described.card, spec };
   const network = build(spec, families, where, request);
-  const expected = [...network.parameters()];
+  const parameters = [...network.parameters()];
+  const expected = parameters.filter(({ name, computed }) => stored.has(name) || !computed);
   for (const { name } of expected) {
-    const inFile = chosen.names.get(name);
-    const reason = inFile === undefined ? undefined : unreadable.get(inFile);
-    if (reason !== undefined) throw needed(inFile!, reason, where);
+    for (const tensor of stored.get(name)?.names ?? []) {
+      const inFile = chosen.names.get(tensor)!;
+      const reason = unreadable.get(inFile);
+      if (reason !== undefined) throw needed(inFile, reason, where);
+    }
   }
-  const extra = unneeded(expected, infos);
+  const used = expected.flatMap(({ name }) => stored.get(name)?.names ?? [name]);
+  const extra = unneeded(used, readable.keys());
   const rest = new Map([...infos].filter(([name]) => !extra.includes(name)));
   fitParameters(expected, rest, { where, model: card.name, advice });
   return {
@@ -135,11 +166,25 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
     findings: [
       ...describeChoice(chosen),
       ...findings,
+      ...describeStored(stored, parameters),
       ...describeRest(extra, file.passedOver ?? []),
       ...(isDenoiser ? describeSparseAttention(spec as ModelSpec) : []),
     ],
-    names: new Map(expected.map(({ name }) => [name, chosen.names.get(name)!])),
+    parameters,
+    stored,
+    inFile: chosen.names,
   };
+}
+
+/** What the tensors of a set stand for; those under the names of the original, for themselves. */
+function storedIn(names: ReadonlySet<string>, where: string): StoredParameters {
+  const ofDiffusers: StoredParameters = findDiffusersParameters(names, where) ?? new Map();
+  const used = new Set([...ofDiffusers.values()].flatMap((one) => one.names));
+  const rest = [...names].filter((name) => !used.has(name));
+  return new Map([
+    ...rest.map((name) => [name, { names: [name], areCopies: false }] as const),
+    ...ofDiffusers,
+  ]);
 }
 
 interface NetworkDescription extends Omit<ModelDescription, 'card'> {
@@ -233,6 +278,18 @@ function describeChoice({ source, prefix, others }: ChosenWeights): SavedModel['
   const chosen = isOneOfTwo ? source : `${source} (${label(prefix)})`;
   const more = isOneOfTwo ? '' : '; --weights takes another by its name';
   return [['weights', `${chosen}, preferred to ${others.map(label).join(', ')}${more}`]];
+}
+
+function describeStored(
+  stored: StoredParameters,
+  parameters: readonly Parameter[],
+): [label: string, text: string][] {
+  const computed = parameters.filter(({ name }) => !stored.has(name)).map(({ name }) => name);
+  const isRenamed = [...stored.values()].some(({ names }) => names.length > 1);
+  return [
+    ...(isRenamed ? [['names', 'those of diffusers; computed as the original network']] : []),
+    ...(computed.length > 0 ? [['computed', computed.join(', ')]] : []),
+  ] as [string, string][];
 }
 
 const LONGEST_LIST = 6;

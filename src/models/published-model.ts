@@ -41,7 +41,7 @@ export function describePublished(
   request: PublishedRequest,
 ): ModelDescription {
   const script = metadata['args.model'];
-  const recognised = asTrained(recogniseModel(tensors), script);
+  const recognised = asFlow(asTrained(recogniseModel(tensors), script));
   const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
   const argument = PUBLISHED_SIZES.find((size) => String(size) === metadata['args.image_size']);
   const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
@@ -99,6 +99,12 @@ function asTrained(
   return { ...recognised, name: script, spec };
 }
 
+/** Without channels for a variance, DiT's network is SiT's. */
+function asFlow(recognised: RecognisedModel | undefined): RecognisedModel | undefined {
+  if (recognised === undefined || objectiveOf(recognised.spec).kind !== 'flow') return recognised;
+  return { ...recognised, name: recognised.name.replace(/^DiT/, 'SiT') };
+}
+
 function unknown(tensors: ReadonlyMap<string, TensorInfo>, where: string): never {
   const names = [...tensors.keys()];
   throw new CheckpointError({
@@ -125,7 +131,7 @@ function inputSizeOf(imageSize: number, { config }: ModelSpec): number {
  */
 function objectiveOf({ family, config }: ModelSpec): ModelCard['objective'] {
   const isFlow = 'discardSigma' in config && config.discardSigma;
-  if (isFlow || (family === 'DiT' && !config.learnSigma)) return { kind: 'flow', timeScale: 1 };
+  if (isFlow || (family !== 'U-DiT' && !config.learnSigma)) return { kind: 'flow', timeScale: 1 };
   return { kind: 'gaussian', ...(config.learnSigma ? {} : { variance: 'fixed-large' }) };
 }
 

@@ -111,7 +111,10 @@ export function recogniseDiTLlama(
   return recognisePatches(DIT_LLAMA_PRESETS, ratioAt, shapeOf, names);
 }
 
-/** SiT has DiT's tensors: whether a variance is learned or discarded does not show, and is taken to be learned. */
+/**
+ * SiT has DiT's tensors: whether a variance is learned or discarded does not show, and is taken to be learned. A table of
+ * positions shows the size of the images; it can be computed, so a file may lack it.
+ */
 function recognisePatches(
   presets: Presets,
   mlpRatioAt: (width: number) => number,
@@ -122,9 +125,9 @@ function recognisePatches(
   const [rows] = shapeOf('y_embedder.embedding_table.weight') ?? [];
   const [, tokens] = shapeOf('pos_embed') ?? [];
   const [values] = shapeOf('final_layer.linear.weight') ?? [];
-  if (!width || !inChannels || !rows || !tokens || !values) return undefined;
+  if (!width || !inChannels || !rows || !values) return undefined;
   if (patchSize !== 2 && patchSize !== 4 && patchSize !== 8) return undefined;
-  const side = Math.sqrt(tokens) * patchSize;
+  const side = tokens === undefined ? USUAL_SIDE : Math.sqrt(tokens) * patchSize;
   const depth = countBlocks('blocks', names);
   return {
     data: dataOptions(side, inChannels, values / patchSize ** 2, rows),
@@ -134,7 +137,7 @@ function recognisePatches(
       discardSigma: false,
       ...FULL_ATTENTION,
     },
-    assumedData: [],
+    assumedData: tokens === undefined ? ['inputSize'] : [],
   };
 }
 

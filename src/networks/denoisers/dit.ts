@@ -271,7 +271,7 @@ export class DiT extends Denoiser {
   readonly config: DiTConfig;
   readonly labelEmbedders = 1;
   readonly initRule = ditInitRule;
-  /** Sine-cosine positions, (1, T, D): stored in checkpoints, never trained. */
+  /** Sine-cosine positions, (1, T, D): stored in most checkpoints, never trained. */
   readonly pos_embed: Parameter;
   readonly x_embedder: PatchEmbedder;
   readonly t_embedder: TimestepEmbedder;
@@ -315,7 +315,7 @@ export class DiT extends Denoiser {
 
 /** Sine-cosine positions of all tokens. */
 export function positionParameter({ inputSize, patchSize, width }: DiTConfig): Parameter {
-  return new Parameter([1, (inputSize / patchSize) ** 2, width], { frozen: true });
+  return new Parameter([1, (inputSize / patchSize) ** 2, width], { computed: true });
 }
 
 /** Tokens, condition and layout → tokens. */

@@ -6,17 +6,25 @@ import { type Shape, sizeOf } from '../../core/shape.ts';
 import { parameter } from '../../engine/graph/operators.ts';
 import { type Unlabelled, withScope } from '../../engine/graph/tensor.ts';
 
+export interface ParameterOptions {
+  /** Part of the checkpoint, but never updated. Default: false. */
+  readonly frozen?: boolean;
+  /** Frozen, at an initial value that follows from its shape: a checkpoint may lack it. Default: false. */
+  readonly computed?: boolean;
+}
+
 /** The place of one trained (or frozen) tensor in a model. */
 export class Parameter {
   readonly shape: Shape;
-  /** Part of the checkpoint, but never updated. */
   readonly frozen: boolean;
+  readonly computed: boolean;
   private leaf: Unlabelled | undefined;
   private path = '';
 
-  constructor(shape: Shape, { frozen = false }: { readonly frozen?: boolean } = {}) {
+  constructor(shape: Shape, { computed = false, frozen = computed }: ParameterOptions = {}) {
     this.shape = shape;
     this.frozen = frozen;
+    this.computed = computed;
   }
 
   /** Its checkpoint key, known once the whole model is built. */

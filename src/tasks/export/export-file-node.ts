@@ -123,7 +123,7 @@ async function loadable(path: string, { optimise }: Backend): Promise<LoadableMo
 }
 
 /**
- * Writes one set of weights under the original's bare keys, reads the file again and compares every value.
+ * Writes one set of weights under the names that it has, reads the file again and compares every value.
  *
  * @returns its length in bytes
  * @throws CheckpointError if it cannot be written

@@ -126,7 +126,7 @@ test('guidance needs a null label', () => {
   expect(() =>
     chooseSettings('flow', { ...PIXELS, classDropoutProb: 0 }, { cfgScale: 2 }),
   ).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: sampling: cfg scale 2 needs a model that was trained with class dropout; this one has class dropout 0
+    [ConfigError: ConfigError: sampling: cfg scale 2 needs a row for the null label, but the label table has rows for its classes only (9): class dropout was 0
       fix: use cfg scale 1]
   `);
 });

@@ -67,7 +67,7 @@ export function chooseSettings(
   if (cfgScale !== 1 && !hasNullLabel) {
     throw new ConfigError({
       where: 'sampling',
-      problem: `cfg scale ${cfgScale} needs a model that was trained with class dropout; this one has class dropout 0`,
+      problem: `cfg scale ${cfgScale} needs a row for the null label, but the label table has rows for its classes only (${model.numClasses}): class dropout was 0`,
       fix: 'use cfg scale 1',
     });
   }
