@@ -200,7 +200,14 @@ const windowCases: OpCase[] = WINDOWS.flatMap(([name, size, kernel, options]) =>
     (x, dy) => ops.conv2dWeightGradient(x!, dy!, kernel, options),
   ),
   unaryCase('maxPool2d', (x) => ops.maxPool2d(x, { kernel, ...options }), any(2, ...size, 2), name),
-  unaryCase('averagePool2d', (x) => ops.averagePool2d(x, { kernel, ...options }), any(2, ...size, 2), name),
+  ...[true, false].map((countsPadding) =>
+    unaryCase(
+      'averagePool2d',
+      (x) => ops.averagePool2d(x, { kernel, countsPadding, ...options }),
+      any(2, ...size, 2),
+      countsPadding ? name : `${name}, without padding`,
+    ),
+  ),
 ]);
 
 const attentionCases: OpCase[] = [

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
 import { randomKey } from '../../src/core/random.ts';
-import { type Shape, sizeOf } from '../../src/core/shape.ts';
+import { sizeOf } from '../../src/core/shape.ts';
 import type { TensorSource } from '../../src/core/tensor-source.ts';
 import { DiskCache } from '../../src/engine/compile/disk-cache-node.ts';
 import { compileInference } from '../../src/engine/compile/inference.ts';
@@ -18,6 +18,7 @@ import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
 import { createModel, type ModelSpec } from '../../src/networks/registry.ts';
 import { type Comparison, compareExactly, compareNumbers, compareTensors } from './comparison.ts';
 import { type Fixture, requireTensor } from './fixture.ts';
+import { formulaTensor } from './formula.ts';
 import type { Check, FixtureKind } from './kind.ts';
 import { presetOfReference } from './reference-config.ts';
 import { inputsFrom } from './run-graph.ts';
@@ -120,20 +121,4 @@ function formulaWeights(model: Denoiser): TensorSource {
       return formulaTensor(position, spread, shape);
     },
   };
-}
-
-/** `spread` · (hash of position and index, in [−½, ½)): formula v2 of the fixtures. */
-export function formulaTensor(position: number, spread: number, shape: Shape): HostTensor<'f32'> {
-  const start = Math.imul(position, 2246822519) + 12345;
-  const values = new Float32Array(sizeOf(shape));
-  for (let i = 0; i < values.length; i++) {
-    let w = Math.imul(i, 2654435761) + start;
-    w ^= w >>> 16;
-    w = Math.imul(w, 0x7feb352d);
-    w ^= w >>> 15;
-    w = Math.imul(w, 0x846ca68b);
-    w ^= w >>> 16;
-    values[i] = spread * ((w >>> 0) / 2 ** 32 - 0.5);
-  }
-  return hostTensor('f32', shape, values);
 }

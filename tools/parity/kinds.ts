@@ -1,15 +1,18 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
 import { checkpointFiles } from './checkpoint-files.ts';
 import { cost } from './cost.ts';
+import { dinov2 } from './dinov2.ts';
 import type { Fixture } from './fixture.ts';
 import { frechet } from './frechet.ts';
 import { fullSize } from './full-size.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
+import { inception } from './inception.ts';
 import { initialisation } from './initialisation.ts';
 import type { Check, FixtureKind } from './kind.ts';
 import { modelForward } from './model-forward.ts';
 import { positions } from './positions.ts';
+import { resizing } from './resizing.ts';
 import { samplingLoop } from './sampling-loop.ts';
 import { respacing, schedule } from './schedules.ts';
 import { training } from './training.ts';
@@ -32,6 +35,9 @@ const KINDS: readonly FixtureKind[] = [
   fullSize,
   checkpointFiles,
   frechet,
+  resizing,
+  inception,
+  dinov2,
   transportLosses,
   transportSampling,
   transportLikelihood,

@@ -249,9 +249,14 @@ function poolParams({ kernel, ...options }: PoolOptions): OpParams['maxPool2d'] 
 /** The largest pixel of each window of x [N, H, W, C] (PyTorch's `max_pool2d`). */
 export const maxPool2d = (x: Tensor, options: PoolOptions): Unlabelled =>
   node('maxPool2d', [x], poolParams(options));
-/** The mean over each window of x [N, H, W, C], padding counted as zeros (PyTorch's `avg_pool2d`). */
-export const averagePool2d = (x: Tensor, options: PoolOptions): Unlabelled =>
-  node('averagePool2d', [x], poolParams(options));
+/**
+ * The mean over each window of x [N, H, W, C] (PyTorch's `avg_pool2d`). Padding is counted as zeros unless
+ * `countsPadding` is false: then each mean is over the pixels of the image alone.
+ */
+export const averagePool2d = (
+  x: Tensor,
+  { countsPadding = true, ...options }: PoolOptions & { readonly countsPadding?: boolean },
+): Unlabelled => node('averagePool2d', [x], { ...poolParams(options), countsPadding });
 /** Every pixel of x [N, H, W, C] as a block of `factor` × `factor` pixels. */
 export const resizeNearest = (x: Tensor, factor: number | Pair): Unlabelled =>
   node('resizeNearest', [x], { factor: pairOf(factor) });

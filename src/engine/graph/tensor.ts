@@ -78,8 +78,8 @@ export interface OpParams {
   // windows and sizes of images N H W C
   /** The largest pixel in each window; padding is never chosen. */
   maxPool2d: PoolParams;
-  /** The mean over each window; padding counts as zeros. */
-  averagePool2d: PoolParams;
+  /** The mean over each window. Padding counts as zeros, or not at all. */
+  averagePool2d: AveragePoolParams;
   /** Every pixel as a block of factor[0] × factor[1] pixels. */
   resizeNearest: { readonly factor: Pair };
   // normalisation and attention
@@ -106,6 +106,9 @@ type NoParams = Readonly<Record<never, never>>;
 /** The kernel of a pooling operation and where it is put. */
 export interface PoolParams extends Window {
   readonly kernel: Pair;
+}
+export interface AveragePoolParams extends PoolParams {
+  readonly countsPadding: boolean;
 }
 export type GeluApproximation = 'none' | 'tanh';
 export type OpName = keyof OpParams;

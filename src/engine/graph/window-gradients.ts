@@ -11,7 +11,9 @@ import {
   averagePool2d,
   concat,
   constant,
+  constantOf,
   conv2d,
+  div,
   less,
   mul,
   pad,
@@ -24,7 +26,7 @@ import {
   where,
   zerosLike,
 } from './operators.ts';
-import type { PoolParams, Tensor } from './tensor.ts';
+import type { AveragePoolParams, PoolParams, Tensor } from './tensor.ts';
 import { type Pair, perAxis, type Window } from './window.ts';
 
 /** Height and width of an image. */
@@ -141,7 +143,27 @@ function withLowestAround(x: Tensor, before: Pair, after: Pair): Tensor {
 }
 
 /** Each pixel gets its part of the mean of every window that it lies in. */
-export function averagePool2dGradient(dy: Tensor, x: Tensor, { kernel, stride, before }: PoolParams): Tensor {
+export function averagePool2dGradient(dy: Tensor, x: Tensor, params: AveragePoolParams): Tensor {
+  const { kernel, countsPadding } = params;
+  if (countsPadding) return sharedMeanGradient(dy, x, params);
+  const pixels = pixelsPerWindow(sizeOfImage(x), sizeOfImage(dy), params);
+  return sharedMeanGradient(mul(dy, div(kernel[0] * kernel[1], pixels)), x, params);
+}
+
+/** How many pixels of the image lie in each window, [1, rows, columns, 1]. */
+function pixelsPerWindow(size: Pair, positions: Pair, { kernel, stride, before }: PoolParams): Tensor {
+  const along = (axis: 0 | 1) =>
+    Array.from({ length: positions[axis] }, (_, position) => {
+      const start = position * stride[axis] - before[axis];
+      return Math.min(start + kernel[axis], size[axis]) - Math.max(start, 0);
+    });
+  const columns = along(1);
+  const counts = along(0).flatMap((rows) => columns.map((column) => rows * column));
+  return constantOf([1, ...positions, 1], counts);
+}
+
+/** The gradient of means that are all divided by the size of the kernel. */
+function sharedMeanGradient(dy: Tensor, x: Tensor, { kernel, stride, before }: PoolParams): Tensor {
   const size = sizeOfImage(x);
   const liesInOne = [0, 1].every((axis) => kernel[axis] === stride[axis] && before[axis] === 0);
   if (liesInOne) {

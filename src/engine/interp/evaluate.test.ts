@@ -134,6 +134,14 @@ describe('literal values', () => {
     });
   });
 
+  it('a mean may leave padding out', () => {
+    const image = of([1, 2, 3, 1], [-1, -2, -3, -4, -5, -7]);
+    const options = { kernel: [2, 3], stride: [1, 2], padding: 1, countsPadding: false } as const;
+    expect(computed(ops.averagePool2d(image, options)).data).toEqual(
+      [-3 / 2, -5 / 2, -12 / 4, -17 / 4, -9 / 2, -12 / 2].map((x) => Number(x.toPrecision(7))),
+    );
+  });
+
   it('resizeNearest makes a block of every pixel', () => {
     const image = of([1, 1, 2, 2], [1, 2, 3, 4]);
     expect(computed(ops.resizeNearest(image, [2, 1]))).toEqual({

@@ -119,19 +119,22 @@ export const maxPool2d: EvaluateRule<'maxPool2d'> = (shape, { kernel, ...window 
   return y;
 };
 
-export const averagePool2d: EvaluateRule<'averagePool2d'> = (shape, { kernel, ...window }, x) => {
+export const averagePool2d: EvaluateRule<'averagePool2d'> = (
+  shape,
+  { kernel, countsPadding, ...window },
+  x,
+) => {
   const channels = shape[3]!;
   const y = new Float64Array(sizeOf(shape));
+  const pixels = new Float64Array(y.length / channels);
   for (const { inputPixel, outputPixel } of taps(x!.shape, shape, kernel, window)) {
+    accumulate(pixels, outputPixel, 1);
     for (let c = 0; c < channels; c++) {
-      accumulate(
-        y,
-        outputPixel * channels + c,
-        x!.data[inputPixel * channels + c]! / (kernel[0] * kernel[1]),
-      );
+      accumulate(y, outputPixel * channels + c, x!.data[inputPixel * channels + c]!);
     }
   }
-  return y;
+  const all = kernel[0] * kernel[1];
+  return y.map((sum, i) => sum / (countsPadding ? all : pixels[Math.floor(i / channels)]!));
 };
 
 export const resizeNearest: EvaluateRule<'resizeNearest'> = (shape, { factor }, x) =>

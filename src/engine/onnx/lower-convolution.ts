@@ -19,7 +19,8 @@ const POINTWISE_OPS: ReadonlySet<OpName> = new Set(['gelu', 'relu', 'linear']);
 
 /**
  * The nodes that are computed channels first at inference: every convolution, pooling and resizing, the pointwise linears
- * and activations that only read one of them, and those that only a depthwise convolution reads.
+ * and activations that only read one of them, those that only a depthwise convolution reads, and the channels of such
+ * nodes side by side.
  */
 export function channelsFirstChains(
   order: readonly Tensor[],
@@ -36,8 +37,13 @@ export function channelsFirstChains(
   for (const tensor of order) {
     const x = tensor.inputs[0];
     if (isPointwise(tensor) && x !== undefined && chain.has(x) && uses.get(x) === 1) chain.add(tensor);
+    if (joinsChannels(tensor) && tensor.inputs.every((part) => chain.has(part))) chain.add(tensor);
   }
   return chain;
+}
+
+function joinsChannels(tensor: Tensor): boolean {
+  return isOp(tensor, 'concat') && tensor.shape.length === 4 && tensor.params.axis === 3;
 }
 
 /** Lowers one node of a chain; its operand is brought into channels-first layout if it is not. */
@@ -52,6 +58,10 @@ function channelsFirst(lowering: Lowering, tensor: Tensor): string {
     return lowering.emit('Gelu', [image], { approximate: tensor.params.approximate });
   }
   if (isOp(tensor, 'relu')) return lowering.emit('Relu', [image]);
+  if (isOp(tensor, 'concat')) {
+    const parts = tensor.inputs.map((part) => lowering.channelsFirstName(part));
+    return lowering.emit('Concat', parts, { axis: 1 });
+  }
   if (isOp(tensor, 'maxPool2d')) return maxPool(lowering, image, tensor.params);
   if (isOp(tensor, 'averagePool2d')) return averagePool(lowering, image, tensor.params);
   if (isOp(tensor, 'resizeNearest')) return resize(lowering, image, tensor.params);

@@ -1,6 +1,6 @@
 /** @file Lowering of pooling and resizing, for which ONNX has operators on images with channels first only. */
 import { hostTensor } from '../../core/host-tensor.ts';
-import type { PoolParams, Tensor } from '../graph/tensor.ts';
+import type { AveragePoolParams, OpParams, PoolParams, Tensor } from '../graph/tensor.ts';
 import { type Pair, sameWindow, type Window } from '../graph/window.ts';
 import type { Lowering, NodeOf } from './lowering.ts';
 import type { Attributes } from './model-writer.ts';
@@ -22,8 +22,15 @@ type ImageRule<P> = (lowering: Lowering, image: string, params: P) => string;
 export const maxPool: ImageRule<PoolParams> = (lowering, image, { kernel, ...window }) =>
   lowering.emit('MaxPool', [image], windowAttributes(kernel, window));
 
-export const averagePool: ImageRule<PoolParams> = (lowering, image, { kernel, ...window }) =>
-  lowering.emit('AveragePool', [image], { ...windowAttributes(kernel, window), count_include_pad: 1 });
+export const averagePool: ImageRule<AveragePoolParams> = (
+  lowering,
+  image,
+  { kernel, countsPadding, ...window },
+) =>
+  lowering.emit('AveragePool', [image], {
+    ...windowAttributes(kernel, window),
+    count_include_pad: countsPadding ? 1 : 0,
+  });
 
 export const resize: ImageRule<{ readonly factor: Pair }> = (lowering, image, { factor }) => {
   const scales = lowering.writer.constant(hostTensor('f32', [4], Float32Array.of(1, 1, ...factor)));
@@ -36,8 +43,8 @@ export const resize: ImageRule<{ readonly factor: Pair }> = (lowering, image, { 
 
 /** The same with channels last, where nothing around it has them first. */
 export const lowerPool =
-  (rule: ImageRule<PoolParams>) =>
-  (lowering: Lowering, { inputs, params }: NodeOf<'maxPool2d' | 'averagePool2d'>): string => {
+  <O extends 'maxPool2d' | 'averagePool2d'>(rule: ImageRule<OpParams[O]>) =>
+  (lowering: Lowering, { inputs, params }: NodeOf<O>): string => {
     const image = rule(lowering, lowering.channelsFirstName(inputs[0]!), params);
     return lowering.emit('Transpose', [image], { perm: [0, 2, 3, 1] });
   };

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { graphOf } from '../graph/graph.ts';
 import {
   averagePool2d,
+  concat,
   conv2d,
   input,
   linear,
@@ -71,6 +72,21 @@ test('weights can be left to a data file, in which each begins with a page', () 
   expect(places).toEqual([
     ['first', { location: 'weights.data', offset: '0', length: '60000' }],
     ['second', { location: 'weights.data', offset: '61440', length: '80000' }],
+  ]);
+});
+
+test('with known weights, branches of convolutions are joined in their layout', () => {
+  const weight = (name: string, ...shape: number[]) => parameter(name, shape);
+  const x = conv2d(input('x', [1, 8, 8, 16]), weight('stem', 16, 16, 1, 1));
+  const branches = [
+    relu(conv2d(x, weight('a', 16, 16, 3, 3))),
+    maxPool2d(x, { kernel: 3, stride: 1, padding: 1 }),
+  ];
+  const y = conv2d(concat(branches, 3), weight('b', 16, 32, 1, 1));
+  const options = { features: PORTABLE, weights: { dataFile: 'weights.data' } };
+  const { node } = fromBinary(ModelProtoSchema, lowerGraph(graphOf({ y }), options).bytes).graph!;
+  expect(node.map(({ opType }) => opType)).toEqual([
+    ...['Transpose', 'Conv', 'Conv', 'Relu', 'MaxPool', 'Concat', 'Conv', 'Transpose', 'Identity'],
   ]);
 });
 

@@ -15,6 +15,7 @@ import { adaLNModulation, adaLNZero, LabelEmbedder, TimestepEmbedder } from '../
 import { Linear, type Sequential } from '../nn/layers.ts';
 import { Module, type Parameter } from '../nn/module.ts';
 import type { Stage, TraceOptions } from '../nn/network.ts';
+import { PatchEmbedder } from '../nn/patches.ts';
 import { rotaryTables } from '../nn/rotary.ts';
 import { type Condition, Denoiser } from './denoiser.ts';
 import {
@@ -23,7 +24,6 @@ import {
   type DiTConfig,
   ditInitRule,
   FinalLayer,
-  PatchEmbedder,
   patchStages,
   positionParameter,
   predictByPatches,

@@ -17,7 +17,6 @@ import {
   attention,
   chunk,
   constant,
-  linear,
   reshape,
   rotary,
   slice,
@@ -42,6 +41,7 @@ import {
 import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
 import type { Stage, TraceOptions } from '../nn/network.ts';
+import { PatchEmbedder } from '../nn/patches.ts';
 import { sinCosPositions } from '../nn/position.ts';
 import type { ScaledPositions } from '../nn/position-scaling.ts';
 import type { RotaryTables } from '../nn/rotary.ts';
@@ -118,43 +118,6 @@ export function tokenGrid({ patchSize }: DiTConfig, { height, width }: ImageSize
 }
 
 // Patches
-
-/** The projection of flattened patches; its weight is stored as that of the strided convolution it stands for. */
-class PatchProjection extends Module {
-  readonly weight: Parameter;
-  readonly bias: Parameter;
-
-  constructor(channels: number, width: number, patchSize: number) {
-    super();
-    this.weight = new Parameter([width, channels, patchSize, patchSize]);
-    this.bias = new Parameter([width]);
-  }
-
-  forward(patches: Tensor<'N T CPP'>): Unlabelled {
-    const matrix = reshape(this.weight.tensor, [this.weight.shape[0]!, patches.shape[2]!]);
-    return linear(patches, matrix, this.bias.tensor);
-  }
-}
-
-/** Images [N, C, H, W] → tokens [N, T, D]. */
-export class PatchEmbedder extends Module {
-  readonly proj: PatchProjection;
-  private readonly patchSize: number;
-
-  constructor({ inChannels, width, patchSize }: DiTConfig) {
-    super();
-    this.proj = new PatchProjection(inChannels, width, patchSize);
-    this.patchSize = patchSize;
-  }
-
-  forward(x: Tensor<'N C H W'>): Unlabelled {
-    const [n, channels, height, width] = x.shape as [number, number, number, number];
-    const p = this.patchSize;
-    const [h, w] = [height / p, width / p];
-    const split = transpose(reshape(x, [n, channels, h, p, w, p]), [0, 2, 4, 1, 3, 5]);
-    return this.proj.apply(reshape(split, [n, h * w, channels * p * p]));
-  }
-}
 
 /** Tokens [N, T, p·p·C] of a grid, channels innermost, → images [N, C, H, W]. */
 export function unpatchify(

@@ -4,13 +4,16 @@ import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../cor
 import { fold, normal, randomKey } from '../../core/random.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
-import { input } from '../../engine/graph/operators.ts';
+import { input, relu } from '../../engine/graph/operators.ts';
 import type { Tensor } from '../../engine/graph/tensor.ts';
 import { evaluate } from '../../engine/interp/evaluate.ts';
 import {
+  BatchNorm,
   Conv2d,
+  ConvNormRelu,
   DepthwiseConv2d,
   GroupNorm,
+  LayerNorm,
   Linear,
   Mlp,
   PointwiseConv2d,
@@ -42,6 +45,61 @@ test('Linear is x Wᵀ + b over the last axis', () => {
     ['l.bias', tensorOf('f32', [3], [0, 10, 100])],
   ]);
   expect(Array.from(valuesOf(layer.apply(input('x', [2, 2])), feeds))).toEqual([1, 12, 103, 3, 14, 107]);
+});
+
+test('a scale of the result may be given to Linear, which takes it on', () => {
+  const layer = new Linear(2, 2).bind('l');
+  const feeds = new Map<string, HostTensor>([
+    ['x', tensorOf('f32', [1, 2], [1, 2])],
+    ['scale', tensorOf('f32', [2], [10, -1])],
+    ['l.weight', tensorOf('f32', [2, 2], [1, 1, 2, 0])],
+    ['l.bias', tensorOf('f32', [2], [4, 5])],
+  ]);
+  const y = layer.apply(input('x', [1, 2]), input('scale', [2]));
+  expect(Array.from(valuesOf(y, feeds))).toEqual([70, -7]);
+});
+
+test('LayerNorm normalises, scales and shifts each token', () => {
+  const layer = new LayerNorm(2, { eps: 0 }).bind('l');
+  const feeds = new Map<string, HostTensor>([
+    ['x', tensorOf('f32', [2, 2], [1, 3, 8, 4])],
+    ['l.weight', tensorOf('f32', [2], [2, 3])],
+    ['l.bias', tensorOf('f32', [2], [10, 20])],
+  ]);
+  expect(Array.from(valuesOf(layer.apply(input('x', [2, 2])), feeds))).toEqual([8, 23, 12, 17]);
+});
+
+test('BatchNorm takes its mean and variance from training', () => {
+  const layer = new BatchNorm(2, { eps: 1 }).bind('l');
+  expect([...layer.parameters()].map(({ name, frozen }) => [name, frozen])).toEqual([
+    ...[
+      ['l.weight', false],
+      ['l.bias', false],
+      ['l.running_mean', true],
+      ['l.running_var', true],
+    ],
+  ]);
+  const feeds = new Map<string, HostTensor>([
+    ['x', tensorOf('f32', [1, 1, 1, 2], [4, 5])],
+    ['l.weight', tensorOf('f32', [2], [2, 1])],
+    ['l.bias', tensorOf('f32', [2], [10, 20])],
+    ['l.running_mean', tensorOf('f32', [2], [1, 2])],
+    ['l.running_var', tensorOf('f32', [2], [3, 8])],
+  ]);
+  expect(Array.from(valuesOf(layer.apply(input('x', [1, 1, 1, 2])), feeds))).toEqual([13, 21]);
+});
+
+test('a convolution takes the scale of its batch norm on, and computes the same', () => {
+  const layer = new ConvNormRelu(4, 3, [1, 3], { stride: [1, 2] }).bind('l');
+  const weights = randomWeights(layer);
+  // Variances are not negative.
+  weights.set('l.bn.running_var', tensorOf('f32', [3], [0.5, 1, 2]));
+  const feeds = new Map<string, HostTensor>([...weights, ['x', image]]);
+  const x = input('x', image.shape);
+  const apart = relu(layer.bn.apply(layer.conv.apply(x)));
+  const together = valuesOf(layer.apply(x), feeds);
+  expectClose(together, valuesOf(apart, feeds), { relative: 1e-12 });
+  expect(together.some((value) => value === 0)).toBe(true);
 });
 
 test('layers may go without bias', () => {

@@ -7,12 +7,16 @@ import {
   constant,
   conv2d,
   depthwiseConv2d,
+  div,
   gelu,
   layerNorm,
   linear,
   mul,
+  relu,
   reshape,
   silu,
+  sqrt,
+  sub,
   transpose,
 } from '../../engine/graph/operators.ts';
 import type { GeluApproximation, Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
@@ -34,8 +38,30 @@ export class Linear extends Module {
     this.bias = bias ? new Parameter([outputs]) : undefined;
   }
 
+  /** @param scale - [out] of the result, multiplied into weight and bias */
+  forward(x: Tensor, scale?: Tensor): Unlabelled {
+    const { weight, bias } = this;
+    if (scale === undefined) return linear(x, weight.tensor, bias?.tensor);
+    const scaled = mul(weight.tensor, reshape(scale, [weight.shape[0]!, 1]));
+    return linear(x, scaled, bias && mul(bias.tensor, scale));
+  }
+}
+
+/** Zero mean and unit variance of every token, then a scale and a shift of every channel (Ba et al. 2016). */
+export class LayerNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  private readonly eps: number;
+
+  constructor(width: number, { eps = 1e-5 }: { readonly eps?: number } = {}) {
+    super();
+    this.weight = new Parameter([width]);
+    this.bias = new Parameter([width]);
+    this.eps = eps;
+  }
+
   forward(x: Tensor): Unlabelled {
-    return linear(x, this.weight.tensor, this.bias?.tensor);
+    return add(mul(layerNorm(x, this.eps), this.weight.tensor), this.bias.tensor);
   }
 }
 
@@ -81,8 +107,11 @@ export class Conv2d extends Module {
     this.window = window;
   }
 
-  forward(x: Tensor<'N H W C'>): Unlabelled {
-    return conv2d(x, this.weight.tensor, this.bias?.tensor, this.window);
+  /** @param affine - scale and shift [out] of the result, for a layer without bias */
+  forward(x: Tensor<'N H W C'>, affine?: { readonly scale: Tensor; readonly shift: Tensor }): Unlabelled {
+    if (affine === undefined) return conv2d(x, this.weight.tensor, this.bias?.tensor, this.window);
+    const scale = reshape(affine.scale, [this.weight.shape[0]!, 1, 1, 1]);
+    return conv2d(x, mul(this.weight.tensor, scale), affine.shift, this.window);
   }
 }
 
@@ -142,6 +171,63 @@ export class GroupNorm extends Module {
     const normalised = layerNorm(reshape(grouped, [batch, this.groups, pixels * depth]), this.eps);
     const ungrouped = transpose(reshape(normalised, [batch, this.groups, pixels, depth]), [0, 2, 1, 3]);
     return add(mul(reshape(ungrouped, x.shape), this.weight.tensor), this.bias.tensor);
+  }
+}
+
+/**
+ * Batch norm as it is after training: with the mean and variance of the training data it is one scale and one shift per
+ * channel (Ioffe & Szegedy 2015).
+ */
+export class BatchNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  readonly running_mean: Parameter;
+  readonly running_var: Parameter;
+  private readonly eps: number;
+
+  constructor(channels: number, { eps = 1e-5 }: { readonly eps?: number } = {}) {
+    super();
+    this.weight = new Parameter([channels]);
+    this.bias = new Parameter([channels]);
+    this.running_mean = new Parameter([channels], { frozen: true });
+    this.running_var = new Parameter([channels], { frozen: true });
+    this.eps = eps;
+  }
+
+  /** y = x · scale + shift. */
+  get affine(): { readonly scale: Unlabelled; readonly shift: Unlabelled } {
+    const scale = div(this.weight.tensor, sqrt(add(this.running_var.tensor, this.eps)));
+    return { scale, shift: sub(this.bias.tensor, mul(this.running_mean.tensor, scale)) };
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    const { scale, shift } = this.affine;
+    return add(mul(x, scale), shift);
+  }
+}
+
+/**
+ * A convolution without bias, batch norm and ReLU. The scale of the norm is multiplied into the filters in the graph, so
+ * that one convolution is left once the weights are known.
+ */
+export class ConvNormRelu extends Module {
+  readonly conv: Conv2d;
+  readonly bn: BatchNorm;
+
+  constructor(
+    inputs: number,
+    outputs: number,
+    kernel: number | Pair,
+    { eps, ...window }: WindowOptions & { readonly eps?: number } = {},
+  ) {
+    super();
+    this.conv = new Conv2d(inputs, outputs, kernel, { ...window, bias: false });
+    this.bn = new BatchNorm(outputs, eps === undefined ? {} : { eps });
+  }
+
+  forward(x: Tensor<'N H W C'>): Unlabelled {
+    const { scale, shift } = this.bn.affine;
+    return relu(this.conv.apply(x, { scale, shift }));
   }
 }
 
