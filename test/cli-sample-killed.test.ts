@@ -72,7 +72,7 @@ test('an archive is gone on with after a kill, to the same bytes', async () => {
 
   const { code, err } = await udit(...command, out);
   expect(code).toBe(0);
-  expect(err).toMatch(/^note: \d+ of 100 are in the archive already: going on after them\n/);
+  expect(err).toMatch(/^note: \d+ of 100 images are there already\n/);
   expect(await readdir(out)).toEqual([archive]);
   await udit(...command, join(root, 'undisturbed'));
   const bytes = await readFile(join(root, 'undisturbed', archive));

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { listAmong, listOf, numberIn, twoNumbers, wholeNumber } from './flags.ts';
+import { listAmong, listOf, numberIn, partOfAll, twoNumbers, wholeNumber } from './flags.ts';
 
 test('whole numbers, also with units', () => {
   const parse = wholeNumber({ from: 1 });
@@ -16,6 +16,14 @@ test.each(['', '0', '-1', '1.5', '1e3', 'ten', '5K', '9007199254740993'])(
     );
   },
 );
+
+test('a part of all', () => {
+  expect(partOfAll('3/12')).toEqual({ number: 3, parts: 12 });
+});
+
+test.each(['', '3', '0/4', '5/4', '1/0', '1/4/2', '1.5/2', 'a/b'])('no part: %j', (text) => {
+  expect(() => partOfAll(text)).toThrow('A part of all is needed, such as 1/4 for the first of four.');
+});
 
 test('numbers in a range', () => {
   const parse = numberIn(0, 1);

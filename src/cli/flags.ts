@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { parseCount } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
 import { type ImageSize, parseImageSize } from '../core/image-size.ts';
+import type { Part } from '../tasks/sampling/batch-plan.ts';
 
 /** A parser of whole numbers as {@link parseCount} reads them. */
 export function wholeNumber({ from }: { readonly from: number }): (text: string) => number {
@@ -61,6 +62,13 @@ export function numberIn(low: number, high: number): (text: string) => number {
     }
     return value;
   };
+}
+
+/** Parses a part of all, written `1/4`. */
+export function partOfAll(text: string): Part {
+  const [number, parts] = (/^\d+\/\d+$/.test(text) ? text.split('/') : []).map(Number);
+  if (number !== undefined && number >= 1 && number <= parts!) return { number, parts: parts! };
+  throw new InvalidArgumentError('A part of all is needed, such as 1/4 for the first of four.');
 }
 
 /** Parses numbers written `0.1,0.9`. */

@@ -1,17 +1,20 @@
 /** @file `udit sample`: images from a checkpoint. */
 
-import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { plural } from '../charts/format.ts';
-import { ConfigError } from '../core/errors.ts';
+import { ConfigError, DataError } from '../core/errors.ts';
+import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
+import { parseNpy } from '../formats/npy.ts';
+import { crc32OfFile } from '../host/files/digest-node.ts';
+import { systemErrorCode } from '../host/files/write-error-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
-import { BatchPlan } from '../tasks/sampling/batch-plan.ts';
-import { chooseClasses } from '../tasks/sampling/classes.ts';
+import { BatchPlan, type Part, WHOLE } from '../tasks/sampling/batch-plan.ts';
+import { chooseClasses, classesOf } from '../tasks/sampling/classes.ts';
 import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
@@ -20,7 +23,7 @@ import { chooseSettings, DEFAULT_BATCH_SIZE, drawsPixels } from '../tasks/sampli
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { threadCount, wholeNumber } from './flags.ts';
+import { partOfAll, threadCount, wholeNumber } from './flags.ts';
 import {
   type ModelFlags,
   modelRequest,
@@ -42,6 +45,8 @@ interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
   readonly png: boolean;
   readonly npz?: true;
   readonly previews?: true;
+  readonly part?: Part;
+  readonly noise?: string;
   readonly json?: true;
   readonly precision: Precision;
   readonly batchSize?: number;
@@ -59,7 +64,8 @@ Examples:
   udit sample --sampler dpm++2m --steps 12         another sampler
   udit sample --sampler dopri5 --rtol 1e-4         adaptive steps of this tolerance
   udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
-  udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics
+  udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics; again: go on with it
+  udit sample runs/mine --count 5k --npz --part 1/4   a quarter; the command without --part joins them
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
 
@@ -72,7 +78,9 @@ export function defineSample(command: Command, terminal: Terminal): void {
     .optionsGroup('What to draw:')
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
     .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
-    .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0);
+    .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0)
+    .option('--noise <file>', '.npy of [images, channels, height, width] to start from, class after class')
+    .option('--part <k/n>', 'only part k of n, for several machines', partOfAll);
   withSizeFlags(withModelFlags(command)).optionsGroup('How to draw it (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('What to write:')
@@ -118,7 +126,7 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
       fix: 'leave --previews out',
     });
   }
-  const classes = { numClasses: saved.network.config.numClasses, classNames: saved.card.classNames };
+  const classes = classesOf(saved.network.config, saved.card);
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
   expectImagesFit('--count', imageCount);
@@ -148,24 +156,42 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
     cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
   });
   const { workers, batchSize } = pipeline.sampler;
-  const { batchCount } = new BatchPlan(imageCount, batchSize);
+  const batches = new BatchPlan(imageCount, batchSize).batchesOf(flags.part ?? WHOLE);
+  const batchCount = batches.length;
   if (workers < Math.min(flags.workers ?? 1, batchCount)) {
     terminal.err.write(
       `note: ${plural(workers, 'worker')} instead of ${flags.workers}: that is what cores and free memory are for\n`,
     );
   }
-  return { pipeline, device: backend.name, classes, labels, imageCount, batchCount };
+  const partCount = batches.reduce((sum, { count }) => sum + count, 0);
+  return { pipeline, device: backend.name, classes, labels, imageCount: partCount, batchCount };
 }
 
-/** Which weights these are: a file that has not changed has the same. */
+/** Which weights these are, on any machine. */
 async function originOf({ source }: OpenCheckpoint, path: string): Promise<Record<string, unknown>> {
-  const { size, mtimeMs } = await stat(path);
-  return {
-    checkpoint: resolve(path),
-    bytes: size,
-    modified: new Date(mtimeMs).toISOString(),
-    weights: source,
-  };
+  const { byteLength, crc32 } = await crc32OfFile(path);
+  const sum = crc32.toString(16).padStart(8, '0');
+  return { checkpoint: `${byteLength} bytes, CRC-32 ${sum}`, weights: source };
+}
+
+/** The array of an `.npy` file, as float32. */
+async function readNoise(path: string): Promise<HostTensor<'f32'>> {
+  const bytes = await readFile(path).catch((cause) => {
+    throw new DataError({
+      where: path,
+      problem: `the noise cannot be read (${systemErrorCode(cause) ?? cause})`,
+      fix: 'give an .npy file',
+      cause,
+    });
+  });
+  const { dtype, shape, data } = parseNpy(bytes, path);
+  if (dtype === 'f32' || dtype === 'f64')
+    return hostTensor('f32', shape, Float32Array.from(data as Float64Array));
+  throw new ConfigError({
+    where: path,
+    problem: `it holds ${dtype}, noise is of f32`,
+    fix: 'convert it with astype(numpy.float32)',
+  });
 }
 
 /** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
@@ -183,9 +209,9 @@ class Reached {
   constructor(readonly parts: number) {}
 
   /** These batches were drawn by an earlier run. */
-  skip(images: number, batchSize: number): void {
+  skip(images: number, batches: number): void {
     this.imagesDone += images;
-    this.#batchesFound = Math.ceil(images / batchSize);
+    this.#batchesFound = batches;
   }
 
   add({ first, share, nfe, x0 }: StepProgress): void {
@@ -214,6 +240,7 @@ async function sample(
 ): Promise<void> {
   const path = await locateCheckpoint(run);
   await expectHarmlessOutputs('--out', [flags.out]);
+  const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise);
   const saved = await findCheckpoint(path, modelRequest(flags));
   const { pipeline, device, classes, labels, imageCount, batchCount } = await compilePipeline(
     saved,
@@ -248,13 +275,13 @@ async function sample(
       png: flags.png,
       npz: flags.npz === true,
       previews: flags.previews === true,
+      part: flags.part,
+      noise,
       origin: { device, positionScaling: flags.positionScaling, ...(await originOf(saved, path)) },
       signal,
-      onResume: (found) => {
-        terminal.err.write(
-          `note: ${found} of ${imageCount} are in the archive already: going on after them\n`,
-        );
-        reached.skip(found, sampler.batchSize);
+      onResume: (found, batches) => {
+        notesOn(terminal)(`${found} of ${plural(imageCount, 'image')} are there already`);
+        reached.skip(found, batches);
       },
       onStep: (step) => {
         reached.add(step);

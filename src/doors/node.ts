@@ -23,6 +23,7 @@ export {
   writeWeightsExport,
 } from '../tasks/export/export-file-node.ts';
 export { classSheets } from '../tasks/sampling/class-sheet-node.ts';
-export { ArchiveFile, type ArchiveOptions } from '../tasks/sampling/sinks/archive-file-node.ts';
+export { ArchiveFile } from '../tasks/sampling/sinks/archive-file-node.ts';
+export type { ArchiveOptions } from '../tasks/sampling/sinks/archive-form-node.ts';
 export { pngFiles } from '../tasks/sampling/sinks/png-files-node.ts';
 export { type SheetOptions, sheetFile } from '../tasks/sampling/sinks/sheet-file-node.ts';

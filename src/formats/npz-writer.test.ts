@@ -8,6 +8,7 @@ import { npyHeader } from './npy.ts';
 import { parseNpz } from './npz.ts';
 import { NpzWriter } from './npz-writer.ts';
 import { ZipArchive } from './zip.ts';
+import { commentOf } from './zip-records.ts';
 
 const COUNT = Array.from({ length: 24 }, (_, i) => i);
 const ARRAYS = new Map<string, HostTensor>([
@@ -45,6 +46,22 @@ test('comes back, whatever the pieces it was written in', async () => {
   const archive = await npzOf(ARRAYS, 7);
   expect([...parseNpz(archive, 'x')]).toEqual([...ARRAYS]);
   expect(await npzOf(ARRAYS, 1000)).toEqual(archive);
+});
+
+test('a comment changes nothing for those who read arrays', async () => {
+  const comment = '{"seed": 4, "class": "π"}';
+  const archive = await npzOf(ARRAYS, 1000, comment);
+  expect([...parseNpz(archive, 'x')]).toEqual([...ARRAYS]);
+  expect(commentOf(archive.subarray(-100))).toBe(comment);
+  expect(commentOf(await npzOf(ARRAYS))).toBe('');
+  expect(commentOf(archive.subarray(0, 100))).toBeUndefined();
+});
+
+test('refuses a comment that no archive can have', async () => {
+  await expect(npzOf(ARRAYS, 1000, 'x'.repeat(65_536))).rejects.toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: archive: its comment has 65536 bytes, a zip archive can have 65535
+      fix: shorten the facts that it states]
+  `);
 });
 
 test('is read piece by piece, checksums right', async () => {

@@ -3,10 +3,11 @@
  * byte has its place before the first value is there. Stored, of any size.
  */
 import { BYTES_PER_ELEMENT, type DType } from '../core/dtype.ts';
+import { ConfigError } from '../core/errors.ts';
 import { type Shape, sizeOf } from '../core/shape.ts';
 import { crc32 as portableCrc32 } from './crc32.ts';
 import { npyHeader } from './npy.ts';
-import { endOfArchive, localHeader, localHeaderBytes } from './zip-records.ts';
+import { endOfArchive, localHeader, localHeaderBytes, MOST_COMMENT_BYTES } from './zip-records.ts';
 
 export interface ArrayForm {
   readonly name: string;
@@ -29,6 +30,8 @@ interface ArrayPlace {
 
 export interface NpzTarget {
   write(bytes: Uint8Array, position: number): Promise<void>;
+  /** What readers pass over: the comment of the zip archive, at most 64 KiB. */
+  readonly comment?: string;
   /** The platform's own, where it has one. */
   readonly crc32?: (bytes: Uint8Array, previous?: number) => number;
 }
@@ -44,6 +47,14 @@ export class NpzWriter {
 
   /** @param arrays - in their order in the archive */
   constructor(arrays: readonly ArrayForm[], target: NpzTarget) {
+    const commentBytes = new TextEncoder().encode(target.comment).length;
+    if (commentBytes > MOST_COMMENT_BYTES) {
+      throw new ConfigError({
+        where: 'archive',
+        problem: `its comment has ${commentBytes} bytes, a zip archive can have ${MOST_COMMENT_BYTES}`,
+        fix: 'shorten the facts that it states',
+      });
+    }
     this.#target = target;
     this.#crc32 = target.crc32 ?? portableCrc32;
     const places = new Map<string, ArrayPlace>();
@@ -96,6 +107,11 @@ export class NpzWriter {
     await this.#target.write(this.#directory(), this.#end);
   }
 
+  /** What {@link finish} writes last, where it begins. With the values it depends on each of their bytes. */
+  end(): { readonly bytes: Uint8Array; readonly begin: number } {
+    return { bytes: this.#directory(), begin: this.#end };
+  }
+
   #expectRoom(name: string, bytes: number): ArrayPlace {
     const place = this.#arrays.get(name)!;
     const { written, valueBytes } = place;
@@ -108,7 +124,7 @@ export class NpzWriter {
     const files = [...this.#arrays.values()].map(({ name, begin, header, valueBytes, crc }) => ({
       ...{ name: fileName(name), size: header.length + valueBytes, crc, begin },
     }));
-    return endOfArchive(files, this.#end);
+    return endOfArchive(files, this.#end, this.#target.comment);
   }
 }
 

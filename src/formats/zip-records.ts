@@ -51,13 +51,17 @@ export function localHeader({ name, size, crc }: Omit<StoredFile, 'begin'>): Uin
   });
 }
 
-/** What stands behind the last file: the directory, and where it is. */
-export function endOfArchive(files: readonly StoredFile[], begin: number): Uint8Array {
+/** The longest comment of an archive, in bytes. */
+export const MOST_COMMENT_BYTES = 0xffff;
+
+/** What stands behind the last file: the directory, where it is, and the archive's comment. */
+export function endOfArchive(files: readonly StoredFile[], begin: number, comment = ''): Uint8Array {
+  const note = encoded(comment);
   const entries = files.map(directoryEntry);
   const size = entries.reduce((sum, { length }) => sum + length, 0);
   const is64 = begin + size > IN_EXTENSION || files.length > IN_RECORD;
   const records = is64 ? END64_BYTES + END64_LOCATOR_BYTES : 0;
-  return record(size + records + END_BYTES, (to) => {
+  return record(size + records + END_BYTES + note.length, (to) => {
     for (const entry of entries) to.bytes(entry);
     if (is64) {
       to.u32(END64_SIGNATURE);
@@ -81,8 +85,23 @@ export function endOfArchive(files: readonly StoredFile[], begin: number): Uint8
     to.u16(is64 ? IN_RECORD : files.length);
     to.u32(is64 ? IN_EXTENSION : size);
     to.u32(is64 ? IN_EXTENSION : begin);
-    to.u16(0); // comment
+    to.u16(note.length);
+    to.bytes(note);
   });
+}
+
+/**
+ * @param end - the last bytes of an archive, at least as many as its end record has
+ * @returns its comment; undefined where no end record is found
+ */
+export function commentOf(end: Uint8Array): string | undefined {
+  const view = new DataView(end.buffer, end.byteOffset, end.byteLength);
+  for (let at = end.length - END_BYTES; at >= 0; at--) {
+    const isEnd = view.getUint32(at, true) === END_SIGNATURE;
+    if (isEnd && at + END_BYTES + view.getUint16(at + END_BYTES - 2, true) === end.length)
+      return new TextDecoder().decode(end.subarray(at + END_BYTES));
+  }
+  return undefined;
 }
 
 function directoryEntry({ name, size, crc, begin }: StoredFile): Uint8Array {

@@ -3,6 +3,7 @@ import sharp from 'sharp';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import type { PixelImage } from './pixel-image.ts';
+import { withPngText } from './png-text.ts';
 import { drawSheet, type SheetLayout } from './sheet.ts';
 
 /** A picture of one (grey) or three channels as the bytes of a PNG file. */
@@ -11,9 +12,17 @@ export async function encodePng({ width, height, channels, data }: PixelImage): 
   return (channels === 1 ? picture.toColourspace('b-w') : picture).png().toBuffer();
 }
 
-/** Writes a picture as a PNG file that is complete or not there. The folder must exist. */
-export async function writePng(path: string, image: PixelImage): Promise<void> {
-  await writeFileAtomic(path, [await encodePng(image)]);
+/** Under which `writePng` notes something. PNG reserves others, such as `Comment`, for people. */
+export const NOTE_KEYWORD = 'udit';
+
+/**
+ * Writes a picture as a PNG file that is complete or not there. The folder must exist.
+ *
+ * @param note - written into the file, where viewers pass over it; of Latin-1
+ */
+export async function writePng(path: string, image: PixelImage, note?: string): Promise<void> {
+  const png = await encodePng(image);
+  await writeFileAtomic(path, [note === undefined ? png : withPngText(png, NOTE_KEYWORD, note)]);
 }
 
 /**

@@ -10,10 +10,18 @@ test('the last batch is filled up with its last image', () => {
   ]);
 });
 
-test('what is there already is skipped, and the rest is cut as before', () => {
-  const plan = new BatchPlan(8, 3);
-  expect(plan.batches(3)).toEqual(plan.batches().slice(1));
-  expect(plan.batches(8)).toEqual([]);
+test('parts have the batches of the whole, as many each or one fewer', () => {
+  const plan = new BatchPlan(20, 3); // 7 batches
+  const parts = [1, 2, 3].map((number) => plan.batchesOf({ number, parts: 3 }));
+  expect(parts.flat()).toEqual(plan.batches());
+  expect(parts.map(({ length }) => length)).toEqual([2, 2, 3]);
+});
+
+test('refuses more parts than batches', () => {
+  expect(() => new BatchPlan(5, 3).batchesOf({ number: 1, parts: 3 })).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: --part: 5 images in batches of 3 are 2 batches, fewer than 3 parts
+      fix: use fewer parts, or a smaller --batch-size]
+  `);
 });
 
 test('images are spread evenly over the fewest batches', () => {

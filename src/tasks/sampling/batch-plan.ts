@@ -1,4 +1,5 @@
-/** @file Which images belong to which batch: the one place that cuts what is asked for into batches. */
+/** @file Which images belong to which batch, and which batches to which part: the one place that cuts what is asked for. */
+import { ConfigError } from '../../core/errors.ts';
 
 /** A batch of a plan. */
 export interface PlannedBatch {
@@ -24,18 +25,43 @@ export class BatchPlan {
     return Math.ceil(this.imageCount / this.batchSize);
   }
 
-  /** @param from - images before this position are there already, a whole number of batches */
-  batches(from = 0): PlannedBatch[] {
+  batches(): PlannedBatch[] {
     const { imageCount, batchSize } = this;
-    const skipped = Math.ceil(from / batchSize);
-    return Array.from({ length: this.batchCount - skipped }, (_, i) => {
-      const first = (skipped + i) * batchSize;
+    return Array.from({ length: this.batchCount }, (_, i) => {
+      const first = i * batchSize;
       const count = Math.min(batchSize, imageCount - first);
       const members = Array.from({ length: batchSize }, (_, k) => first + Math.min(k, count - 1));
       return { first, count, members };
     });
   }
+
+  /**
+   * The batches of a part: neighbours, as many as of each other part or one fewer, and the same as in the whole.
+   *
+   * @throws ConfigError if a part would have none
+   */
+  batchesOf({ number, parts }: Part): PlannedBatch[] {
+    const { batchCount } = this;
+    if (batchCount < parts) {
+      throw new ConfigError({
+        where: '--part',
+        problem: `${this.imageCount} images in batches of ${this.batchSize} are ${batchCount} batches, fewer than ${parts} parts`,
+        fix: 'use fewer parts, or a smaller --batch-size',
+      });
+    }
+    const begin = (k: number) => Math.floor((k * batchCount) / parts);
+    return this.batches().slice(begin(number - 1), begin(number));
+  }
 }
+
+/** A part of all images, such as 2/4. */
+export interface Part {
+  /** From 1. */
+  readonly number: number;
+  readonly parts: number;
+}
+
+export const WHOLE: Part = { number: 1, parts: 1 };
 
 /**
  * The batch size up to `largest` that fills its last batch best, since batches are always drawn in full: 9 images in

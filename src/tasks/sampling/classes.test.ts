@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { chooseClasses, className, classSlugs } from './classes.ts';
+import { chooseClasses, classesOf, className, classSlugs } from './classes.ts';
 
 const EMOJI = { numClasses: 4, classNames: ['Smileys & Emotion', 'Food & Drink', 'Symbols', 'Flags'] };
 const NAMELESS = { numClasses: 1000, classNames: [] };
@@ -21,6 +21,25 @@ describe('chosen classes', () => {
 
   test('a name wins over a number', () => {
     expect(chooseClasses('1', { numClasses: 2, classNames: ['1', '0'] })).toEqual([0]);
+  });
+});
+
+describe('classes of a model', () => {
+  const IMAGENET = classesOf(NAMELESS, NAMELESS);
+
+  test('are those of ImageNet where there are 1000 without names', () => {
+    expect(chooseClasses('golden retriever, 360, giant panda, tank suit', IMAGENET)).toEqual([
+      207, 360, 388, 639,
+    ]);
+    expect(className(IMAGENET, 0)).toBe('tench');
+    expect(className(IMAGENET, 999)).toBe('toilet tissue');
+    expect(new Set(IMAGENET.classNames).size).toBe(999);
+    expect(() => chooseClasses('crane', IMAGENET)).toThrow('134 crane, 517 crane');
+  });
+
+  test('are otherwise what its card says', () => {
+    expect(classesOf(EMOJI, EMOJI)).toEqual(EMOJI);
+    expect(classesOf({ numClasses: 10 }, NAMELESS).classNames).toEqual([]);
   });
 });
 

@@ -1,12 +1,22 @@
 /** @file Classes by name or number, as users write them. */
 import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../../core/errors.ts';
+import { IMAGENET_CLASSES } from './imagenet-classes.ts';
 
 /** The classes of a model. */
 export interface ClassList {
   readonly numClasses: number;
   /** One per class, or none. */
   readonly classNames: readonly string[];
+}
+
+/** The classes of a model. Those of 1000 without names are ImageNet's, in the order that all published models have. */
+export function classesOf(
+  { numClasses }: Pick<ClassList, 'numClasses'>,
+  { classNames }: Pick<ClassList, 'classNames'>,
+): ClassList {
+  const isImageNet = classNames.length === 0 && numClasses === IMAGENET_CLASSES.length;
+  return { numClasses, classNames: isImageNet ? IMAGENET_CLASSES : classNames };
 }
 
 /** What a class is called; without a name, its number. */

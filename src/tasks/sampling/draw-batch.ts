@@ -19,6 +19,8 @@ export interface BatchInputs {
   /** [B]. */
   readonly labels: HostTensor<'i64'>;
   readonly keys: readonly RandomKey[];
+  /** What the images start from, `f32[B,C,H,W]`. Default: noise from the keys. */
+  readonly start?: HostTensor<'f32'> | undefined;
 }
 
 export interface BatchProgress {
@@ -76,8 +78,9 @@ export async function compileSteps(
   const isGuided = guidedSteps(plan, settings);
   const sessions = await compileEach(new Set(isGuided), compile);
   const stepCount = plan.steps.length;
-  const draw: DrawBatch = async ({ imageShape, labels, keys }, signal, onStep) => {
-    let x = imageNoise(keys, imageShape, 'start');
+  const draw: DrawBatch = async (inputs, signal, onStep) => {
+    const { imageShape, labels, keys } = inputs;
+    let x = startOf(inputs);
     let memory: TensorMap = new Map(plan.memory.map((name) => [name, zeros('f32', x.shape)]));
     for (const [index, planned] of plan.steps.entries()) {
       signal?.throwIfAborted();
@@ -126,8 +129,9 @@ export async function compileAdaptive(
   }
   const kinds = cfgInterval === undefined ? [settings.cfgScale !== 1] : [true, false];
   const sessions = await compileEach(kinds, compile);
-  const draw: DrawBatch = async ({ imageShape, labels, keys }, signal, onStep) => {
-    const start = imageNoise(keys, imageShape, 'start');
+  const draw: DrawBatch = async (inputs, signal, onStep) => {
+    const { labels } = inputs;
+    const start = startOf(inputs);
     let [step, nfe] = [0, 0];
     let seen = start;
     const slope: Slope = async ([values], time) => {
@@ -166,6 +170,10 @@ export async function compileAdaptive(
     draw,
     sessions: [...sessions.values()],
   };
+}
+
+function startOf({ start, keys, imageShape }: BatchInputs): HostTensor<'f32'> {
+  return start ?? imageNoise(keys, imageShape, 'start');
 }
 
 function checkFinite({ data }: HostTensor<'f32'>, when: string): void {

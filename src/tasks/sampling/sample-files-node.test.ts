@@ -8,6 +8,7 @@ import { tensorOf } from '../../core/host-tensor.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { parseNpz } from '../../formats/npz.ts';
 import { withLock } from '../../host/files/lock-file-node.ts';
+import { imageKey, imageNoise } from './image-noise.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
 import { drawToFolder, type SampleFilesRequest } from './sample-files-node.ts';
 
@@ -222,6 +223,154 @@ describe('an archive after a kill', () => {
       ),
     );
   });
+});
+
+/** Draws, and gives the first positions of the batches that were drawn. */
+async function drawnBy(folder: string, changes: Partial<SampleFilesRequest> = {}) {
+  const drawn: number[] = [];
+  const recording: Pipeline = {
+    ...pipeline,
+    async *pictures(asked) {
+      for await (const batch of pipeline.pictures(asked)) {
+        drawn.push(batch.first);
+        yield batch;
+      }
+    },
+  };
+  const files = await drawToFolder(request(folder, { ...changes, pipeline: recording }));
+  return { drawn, files };
+}
+
+describe('the same request again', () => {
+  const bytesOf = (folder: string, name: string) => readFile(join(root, folder, name));
+
+  test('draws nothing where all pictures are there, and only the missing ones elsewhere', async () => {
+    const { drawn: first } = await drawnBy('again');
+    expect(first).toEqual([0, 4]);
+    const [grid, picture] = [await bytesOf('again', 'grid.png'), await bytesOf('again', 'red-fox-7-1.png')];
+    expect(await drawnBy('again')).toMatchObject({ drawn: [], files: { found: 6 } });
+    for (const name of ['red-fox-7-1.png', 'grid.png']) await rm(join(root, 'again', name));
+    const { drawn, files } = await drawnBy('again');
+    expect([drawn, files.found]).toEqual([[4], 4]);
+    expect(await bytesOf('again', 'grid.png')).toEqual(grid);
+    expect(await bytesOf('again', 'red-fox-7-1.png')).toEqual(picture);
+  });
+
+  test('with another model, or in other batches, draws all', async () => {
+    await drawnBy('altered');
+    expect((await drawnBy('altered', { origin: { step: 20 } })).drawn).toEqual([0, 4]);
+    expect((await drawnBy('altered', { origin: { step: 20 }, count: 4 })).drawn).toEqual([0, 4]);
+    expect((await drawnBy('altered', { origin: { step: 20 }, count: 4 })).drawn).toEqual([]);
+  });
+
+  test('takes a finished archive as it is, and begins anew where it is damaged or of other settings', async () => {
+    const archive = { npz: true, png: false };
+    await drawnBy('finished', archive);
+    expect((await drawnBy('finished', archive)).drawn).toEqual([]);
+    expect((await drawnBy('finished', { ...archive, seed: 8 })).drawn).toEqual([0, 4]);
+    const path = join(root, 'finished', 'samples_6x2x2x3.npz');
+    const bytes = await readFile(path);
+    bytes[200]! ^= 1;
+    await writeFile(path, bytes);
+    expect((await drawnBy('finished', { ...archive, seed: 8 })).drawn).toEqual([0, 4]);
+  });
+
+  test('makes PNG files of an archive, and an archive of PNG files', async () => {
+    await drawnBy('from-archive', { npz: true, png: false });
+    expect((await drawnBy('from-archive', { npz: true })).drawn).toEqual([]);
+    await rm(join(root, 'from-archive', 'samples_6x2x2x3.npz'));
+    expect((await drawnBy('from-archive', { npz: true })).drawn).toEqual([]);
+    await drawnBy('both', { npz: true });
+    for (const name of await readdir(join(root, 'both')))
+      expect(await bytesOf('from-archive', name)).toEqual(await bytesOf('both', name));
+  });
+
+  test('a PNG file that is there but cannot be read is an error', async () => {
+    await drawnBy('damaged');
+    const path = join(root, 'damaged', 'newt-7-0.png');
+    const bytes = await readFile(path);
+    await writeFile(path, bytes.subarray(0, -30));
+    await expect(drawnBy('damaged')).rejects.toThrow('cannot be read any more');
+  });
+});
+
+describe('parts', () => {
+  const part = (number: number, parts: number) => ({ part: { number, parts }, npz: true, count: 5 });
+  const whole = { npz: true, count: 5 };
+
+  test('are joined by the request for the whole, to the same bytes', async () => {
+    await drawToFolder(request('undivided', whole));
+    for (const number of [1, 2, 3]) {
+      const { images, npzPath, gridPath } = await drawToFolder(request('parts', part(number, 3)));
+      expect([images.length, gridPath]).toEqual([number === 3 ? 2 : 4, undefined]);
+      expect(npzPath).toBe(join(root, 'parts', `samples_10x2x2x3.part-${number}-of-3.npz`));
+      const { shape } = parseNpz(await readFile(npzPath!), 'part').get('labels')!;
+      expect(shape).toEqual([images.length]);
+    }
+    const { drawn, files } = await drawnBy('parts', whole);
+    expect([drawn, files.found]).toEqual([[], 10]);
+    for (const name of await readdir(join(root, 'undivided'))) {
+      const bytes = await readFile(join(root, 'undivided', name));
+      expect((await readFile(join(root, 'parts', name))).equals(bytes)).toBe(true);
+    }
+  });
+
+  test('that are missing are drawn', async () => {
+    await drawToFolder(request('missing', { ...part(2, 2), png: false }));
+    const { found } = await drawToFolder(request('missing', { ...whole, png: false }));
+    expect(found).toBe(6);
+    const name = 'samples_10x2x2x3.npz';
+    expect(await readFile(join(root, 'missing', name))).toEqual(
+      await readFile(join(root, 'undivided', name)),
+    );
+  });
+
+  test('of other settings, and damaged ones, are refused before anything is drawn', async () => {
+    await drawToFolder(request('strange', { ...part(1, 2), png: false }));
+    const other = drawToFolder(request('strange', { ...whole, png: false, origin: { step: 20 } }));
+    await expect(other).rejects.toThrow('were started with step none, but step is now 20');
+    const path = join(root, 'strange', 'samples_10x2x2x3.part-1-of-2.npz');
+    const bytes = await readFile(path);
+    bytes[200]! ^= 1;
+    await writeFile(path, bytes);
+    const joining = drawToFolder(request('strange', { ...whole, png: false }));
+    await expect(joining).rejects.toThrow('this archive of a part of the pictures is damaged');
+    expect(await readdir(join(root, 'strange'))).toEqual(['samples_10x2x2x3.part-1-of-2.npz']);
+  });
+});
+
+test('noise of the caller: each picture in its order, and no other size', async () => {
+  const noise = imageNoise([imageKey(1, 0), imageKey(1, 1)], [3, 2, 2], 'start');
+  const asked = { labels: [1], count: 2, npz: true, png: false, noise };
+  const starts: unknown[] = [];
+  const recording: Pipeline = {
+    ...pipeline,
+    pictures(drawn) {
+      starts.push(drawn.noise);
+      return pipeline.pictures(drawn);
+    },
+  };
+  const { images } = await drawToFolder(request('noise', { ...asked, pipeline: recording }));
+  expect(starts).toEqual([noise]);
+  expect(images.map(({ index }) => index)).toEqual([0, 1]);
+  const more = drawToFolder(request('noise', { ...asked, count: 3 }));
+  await expect(more).rejects.toThrow('it has the shape [2,3,2,2], [3,3,2,2] is needed');
+  // Another noise, another archive: nothing is taken for what it is not.
+  expect((await drawnBy('noise', asked)).drawn).toEqual([]);
+  const other = { ...asked, noise: imageNoise([imageKey(1, 0), imageKey(1, 2)], [3, 2, 2], 'start') };
+  expect((await drawnBy('noise', other)).drawn).toEqual([0]);
+});
+
+test('no room for PNG files is told before anything is drawn', async () => {
+  const side = 2 ** 23;
+  const huge: Pipeline = { ...pipeline, pictureShape: [side, side, 3] };
+  const drawing = drawToFolder(request('huge', { pipeline: huge }));
+  const message = await drawing.catch((error: Error) => error.message.replaceAll(root, 'ROOT'));
+  expect(String(message).replace(/[\d.]+ \wB are free/, '# are free')).toMatchInlineSnapshot(`
+    "DataError: ROOT/huge: 6 PNG files need at least 317 TB, # are free
+      fix: free some space, or choose another folder with --out"
+  `);
+  expect(await readdir(join(root, 'huge'))).toEqual([]);
 });
 
 describe('errors', () => {

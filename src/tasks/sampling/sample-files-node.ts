@@ -1,13 +1,20 @@
 /** @file Draws pictures into a folder: a PNG file each, a labelled sheet, and NumPy's archive for metrics. */
 import { join } from 'node:path';
-import { ConfigError } from '../../core/errors.ts';
+import { formatBytes } from '../../core/byte-size.ts';
+import { ConfigError, DataError } from '../../core/errors.ts';
+import type { HostTensor } from '../../core/host-tensor.ts';
+import { sizeOf } from '../../core/shape.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { freeBytes } from '../../host/files/write-error-node.ts';
+import { BatchPlan, type Part, type PlannedBatch, WHOLE } from './batch-plan.ts';
 import { type ClassList, className, classSlugs } from './classes.ts';
 import { drawOfImages, imagesPerClass, shuffled, type WantedImage } from './draw.ts';
-import type { Pipeline } from './pipeline.ts';
-import type { StepProgress } from './sample.ts';
-import { ArchiveFile } from './sinks/archive-file-node.ts';
+import { type EarlierPictures, findEarlier, noteOf } from './earlier-pictures-node.ts';
+import { expectNoise } from './image-noise.ts';
+import type { PictureBatch, Pipeline } from './pipeline.ts';
+import type { SampleRequest, StepProgress } from './sample.ts';
+import type { FoundPictures } from './sinks/found-pictures.ts';
 import { pngFiles } from './sinks/png-files-node.ts';
 import { MOST_COLUMNS, MOST_ROWS } from './sinks/sheet.ts';
 import { previewsFile, sheetFile } from './sinks/sheet-file-node.ts';
@@ -30,16 +37,20 @@ export interface SampleFilesRequest {
   readonly npz: boolean;
   /** Write `previews.png`? */
   readonly previews?: boolean;
+  /** The part to draw: PNG files without a sheet, and an archive of its own, which the request for the whole joins. */
+  readonly part?: Part | undefined;
+  /** What the pictures start from, `f32[N,C,H,W]`, class after class. Default: noise of the seed. */
+  readonly noise?: HostTensor<'f32'> | undefined;
   /** What the pictures depend on beside the sampler's settings, as JSON: the weights above all. */
   readonly origin?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
   readonly onStep?: (progress: StepProgress) => void;
-  /** Told once that so many pictures are in the archive already. Of these, previews know nothing. */
-  readonly onResume?: (found: number) => void;
+  /** Told once that so many pictures, in so many batches, are there already. Of these, previews know nothing. */
+  readonly onResume?: (found: number, batches: number) => void;
 }
 
 export interface SampleFiles {
-  /** In the order in which they were drawn, which is that of the archive. */
+  /** Of the part, in the order in which they were drawn, which is that of the archive. */
   readonly images: readonly DrawnImage[];
   /** Contact sheet of the first pictures of each class. */
   readonly gridPath?: string;
@@ -59,14 +70,15 @@ export interface DrawnImage extends WantedImage {
 
 /**
  * Each picture depends on model, settings, seed, class and its number in the class alone. Files are written as soon as
- * they are drawn, whole or not at all. An archive has its classes mixed, since scores of its parts in turn expect a fair
- * sample in each; where a killed run left a part of one, the same request goes on with it.
+ * they are drawn, whole or not at all. The same request draws only what is missing: what a killed run, an earlier one, or
+ * other machines in archives of parts have left in the folder is taken as it is. An archive has its classes mixed, since
+ * scores of its parts in turn expect a fair sample in each; with noise of the caller it has the order of the noise.
  *
- * @throws DataError if the folder cannot be written, or has no room for the archive
- * @throws ConfigError if another request has begun the archive
+ * @throws DataError if the folder cannot be written, has no room for the files, or an archive of a part is damaged
+ * @throws ConfigError if another request has begun the archive or one of its parts
  */
 export async function drawToFolder(request: SampleFilesRequest): Promise<SampleFiles> {
-  const { pipeline, labels, count, seed, folder, signal } = request;
+  const { pipeline, labels, count, seed, folder, signal, noise } = request;
   const isLatent = pipeline.space.kind === 'latents';
   const png = request.png && !isLatent;
   const npz = request.npz || isLatent;
@@ -77,14 +89,16 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
       fix: 'add --npz, or leave --no-png out',
     });
   }
-  if (request.previews) expectStepCount(pipeline);
-  await makeFolder(folder, { fix: 'choose another folder with --out' });
+  if (request.previews) expectPreviews(request);
   const inClasses = imagesPerClass(labels, count);
-  const wanted = npz ? shuffled(inClasses, seed) : inClasses;
-  const content = { ...request, png, wanted };
+  if (noise !== undefined) expectNoise(noise, [inClasses.length, ...pipeline.sampler.imageShape], '--noise');
+  const wanted = npz && noise === undefined ? shuffled(inClasses, seed) : inClasses;
+  const { part = WHOLE } = request;
+  const batches = new BatchPlan(wanted.length, pipeline.sampler.batchSize).batchesOf(part);
+  await makeFolder(folder, { fix: 'choose another folder with --out' });
+  const content = { ...request, png, wanted, part, batches };
   if (!npz) return drawFiles(content, undefined);
-  const name = [wanted.length, ...pipeline.pictureShape].join('x');
-  const path = join(folder, `${isLatent ? 'latents' : 'samples'}_${name}.npz`);
+  const path = archivePath(content, part);
   const onWait = ({ processId, host }: LockHolder): void => {
     throw new ConfigError({
       where: path,
@@ -96,67 +110,101 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
 }
 
 interface FilesContent extends SampleFilesRequest {
-  /** All pictures, in the order in which they are drawn. */
+  /** All pictures of all parts, in the order in which they are drawn. */
   readonly wanted: readonly WantedImage[];
+  readonly part: Part;
+  /** Of the part. */
+  readonly batches: readonly PlannedBatch[];
+}
+
+function archivePath({ pipeline, folder, wanted }: FilesContent, { number, parts }: Part): string {
+  const shape = [wanted.length, ...pipeline.pictureShape].join('x');
+  const part = parts === 1 ? '' : `.part-${number}-of-${parts}`;
+  return join(folder, `${pipeline.space.kind === 'latents' ? 'latents' : 'samples'}_${shape}${part}.npz`);
 }
 
 async function drawFiles(content: FilesContent, archivePath: string | undefined): Promise<SampleFiles> {
-  const { pipeline, classes, wanted, seed, signal, onStep, onResume } = content;
+  const { classes, wanted, batches, seed, noise, signal, onStep, onResume } = content;
   const draw = drawOfImages(wanted, classes.numClasses);
-  const archive =
-    archivePath === undefined ? undefined : await openArchive(archivePath, content, draw.labels);
-  const found = archive?.found ?? 0;
-  if (found > 0) onResume?.(found);
   const paths = content.png ? imagePaths(content) : undefined;
-  const { png, grid, previews } = pictureSinks(content, paths);
-  const sinks = [png, grid, previews, archive].filter((sink) => sink !== undefined);
-  const began = performance.now();
-  const results = await drawInto(goingOn(pipeline, archive), { ...draw, seed, signal, onStep }, sinks);
-  const pathOf = (sink: Sink | undefined) =>
-    sink === undefined ? undefined : results[sinks.indexOf(sink)]!.paths[0];
-  return {
-    images: wanted.map((image, i) => ({
-      class: className(classes, image.label),
-      ...image,
-      ...(paths === undefined ? {} : { path: paths[i]! }),
-    })),
-    ...withPath('gridPath', pathOf(grid)),
-    ...withPath('previewsPath', pathOf(previews)),
-    ...withPath('npzPath', pathOf(archive)),
-    found,
-    elapsedMs: performance.now() - began,
-  };
+  const found = await findEarlier(content, archivePath, paths);
+  try {
+    const drawn = batches.filter(({ first, count }) => found.of(first, count) === undefined);
+    const missing = imagesIn(drawn);
+    const total = imagesIn(batches);
+    if (missing < total) onResume?.(total - missing, batches.length - drawn.length);
+    if (paths !== undefined) await expectRoomForPng(content, missing);
+    const { png, grid, previews } = pictureSinks(content, paths, found.png);
+    const sinks = [png, grid, previews, found.archive].filter((sink) => sink !== undefined);
+    const began = performance.now();
+    const asked = { ...draw, seed, noise, signal, onStep };
+    const results = await drawInto({ pictures: (each) => goingOn(content, found, each) }, asked, sinks);
+    const pathOf = (sink: Sink | undefined) =>
+      sink === undefined ? undefined : results[sinks.indexOf(sink)]!.paths[0];
+    return {
+      images: positionsOf(batches).map((at) => ({
+        class: className(classes, wanted[at]!.label),
+        ...wanted[at]!,
+        ...(paths === undefined ? {} : { path: paths[at]! }),
+      })),
+      ...withPath('gridPath', pathOf(grid)),
+      ...withPath('previewsPath', pathOf(previews)),
+      ...withPath('npzPath', archivePath),
+      found: total - missing,
+      elapsedMs: performance.now() - began,
+    };
+  } finally {
+    await found.close();
+  }
 }
 
-function openArchive(
-  path: string,
-  { pipeline, labels, count, seed, origin }: FilesContent,
-  drawnLabels: readonly number[],
-): Promise<ArchiveFile> {
-  const { settings, precision, batchSize, threads } = pipeline.sampler;
-  const { space, pictureShape } = pipeline;
-  return ArchiveFile.open(path, {
-    dtype: space.kind === 'pixels' ? 'u8' : 'f32',
-    pictureShape,
-    labels: drawnLabels,
-    facts: { ...origin, classes: labels, count, seed, ...settings, precision, batchSize, threads },
+function imagesIn(batches: readonly PlannedBatch[]): number {
+  return batches.reduce((sum, { count }) => sum + count, 0);
+}
+
+function positionsOf(batches: readonly PlannedBatch[]): number[] {
+  return batches.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i));
+}
+
+/** What is there already is read, where somebody needs it, and only the rest is drawn. */
+async function* goingOn(
+  content: FilesContent,
+  found: EarlierPictures,
+  request: SampleRequest,
+): AsyncGenerator<PictureBatch> {
+  const { pipeline, batches, wanted, png } = content;
+  /** By the sheet, or by a PNG file that is not there. */
+  const isAskedFor = (source: FoundPictures, first: number, count: number): boolean =>
+    source !== found.png || wanted.slice(first, first + count).some(({ index }) => index < MOST_COLUMNS);
+  const own = new Set(batches.map(({ first }) => first));
+  const drawn = pipeline.pictures({
+    ...request,
+    isNeeded: ({ first, count }) => own.has(first) && found.of(first, count) === undefined,
   });
-}
-
-/** What an archive has already is read from it, and only the rest is drawn. */
-function goingOn(pipeline: Pipeline, archive: ArchiveFile | undefined): Pick<Pipeline, 'pictures'> {
-  if (archive === undefined) return pipeline;
-  return {
-    async *pictures(request) {
-      yield* archive.earlier(pipeline.sampler.batchSize);
-      yield* pipeline.pictures({ ...request, from: archive.found });
-    },
-  };
+  try {
+    for (const { first, count } of batches) {
+      const source = found.of(first, count);
+      if (source === undefined) {
+        const next = await drawn.next();
+        if (next.done !== true) yield next.value;
+      } else if (found.archive !== undefined || (png && isAskedFor(source, first, count))) {
+        request.signal?.throwIfAborted();
+        const labels = wanted.slice(first, first + count).map(({ label }) => label);
+        yield { first, labels, pictures: await source.read(first, count) };
+      }
+    }
+  } finally {
+    await drawn.return(undefined);
+  }
 }
 
 /** PNG files, the sheet and the previews, as far as they are asked for. */
-function pictureSinks(content: FilesContent, paths: readonly string[] | undefined) {
-  const { pipeline, classes, labels, count, folder, wanted } = content;
+function pictureSinks(
+  content: FilesContent,
+  paths: readonly string[] | undefined,
+  found: FoundPictures | undefined,
+) {
+  const { pipeline, classes, labels, count, folder, wanted, part } = content;
   const rowLabels = labels.slice(0, MOST_ROWS).map((label) => className(classes, label));
   const rows = new Map(labels.slice(0, MOST_ROWS).map((label, row) => [label, row]));
   const columns = Math.min(count, MOST_COLUMNS);
@@ -170,12 +218,14 @@ function pictureSinks(content: FilesContent, paths: readonly string[] | undefine
     return index === 0 ? rows.get(label) : undefined;
   };
   return {
-    png: paths && pngFiles(paths),
+    png: paths && pngFiles(paths, { found, noteOf: (position) => noteOf(content, position) }),
     grid:
-      paths && sheetFile(join(folder, 'grid.png'), { rows: rowLabels.length, columns, rowLabels, cellOf }),
+      paths && part.parts === 1
+        ? sheetFile(join(folder, 'grid.png'), { rows: rowLabels.length, columns, rowLabels, cellOf })
+        : undefined,
     previews: content.previews
       ? previewsFile(join(folder, 'previews.png'), {
-          stepCount: expectStepCount(pipeline),
+          stepCount: pipeline.sampler.stepCount!,
           rowLabels,
           rowOf,
         })
@@ -192,11 +242,31 @@ function imagePaths({ classes, seed, folder, wanted }: FilesContent): string[] {
   return wanted.map(({ label, index }) => join(folder, `${slugs[label]}-${seed}-${index}.png`));
 }
 
-function expectStepCount({ sampler: { stepCount, settings } }: Pipeline): number {
-  if (stepCount !== undefined) return stepCount;
+function expectPreviews({ pipeline: { sampler }, part = WHOLE }: SampleFilesRequest): void {
+  const where = '--previews';
+  if (part.parts > 1) {
+    const problem = 'a part of the pictures has no sheet';
+    throw new ConfigError({ where, problem, fix: 'leave --previews out, or draw all at once' });
+  }
+  if (sampler.stepCount !== undefined) return;
   throw new ConfigError({
-    where: '--previews',
-    problem: `${settings.sampler} has adaptive steps, but each column of the previews is one of the given steps`,
+    where,
+    problem: `${sampler.settings.sampler} has adaptive steps, but each column of the previews is one of the given steps`,
     fix: 'leave --previews out, or use a sampler with given steps such as heun',
+  });
+}
+
+/** Hardly a picture takes less of its raw size. */
+const PNG_SHARE = 1 / 4;
+
+/** @throws DataError if the disk has no room for so many more PNG files */
+async function expectRoomForPng({ folder, pipeline }: FilesContent, missing: number): Promise<void> {
+  const needed = Math.ceil(missing * sizeOf(pipeline.pictureShape) * PNG_SHARE);
+  const free = await freeBytes(folder);
+  if (free === undefined || free >= needed) return;
+  throw new DataError({
+    where: folder,
+    problem: `${missing} PNG files need at least ${formatBytes(needed)}, ${formatBytes(free)} are free`,
+    fix: 'free some space, or choose another folder with --out',
   });
 }

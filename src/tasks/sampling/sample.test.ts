@@ -198,6 +198,43 @@ describe('an image depends on nothing but model, settings, class, seed and numbe
   });
 });
 
+test('noise that is given is what images start from, in steps of a plan and chosen on the way', async () => {
+  const request = { labels: [0, 1, 2], seed: 5 };
+  const noise = imageNoise(
+    request.labels.map((_, i) => imageKey(request.seed, i)),
+    [3, 8, 8],
+    'start',
+  );
+  for (const sampler of ['euler', 'dopri5'] as const) {
+    const drawing = await openSampler(flowUDiT, {
+      sampler,
+      batchSize: 2,
+      ...(sampler === 'euler' && { steps: 2 }),
+    });
+    const usual = await drawing.generate(request);
+    expect(await drawing.generate({ ...request, noise })).toEqual(usual);
+    const other = { ...noise, data: noise.data.map((value) => -value) };
+    expect(await drawing.generate({ ...request, noise: other })).not.toEqual(usual);
+  }
+});
+
+test('noise of another shape, or that is not finite, is refused', async () => {
+  const sampler = await openSampler(flow, { sampler: 'euler', steps: 1 });
+  const draw = (noise: HostTensor<'f32'>) => sampler.generate({ labels: [0], seed: 0, noise });
+  await expect(
+    draw(tensorOf('f32', [1, 3, 2, 1], [0, 0, 0, 0, 0, 0])),
+  ).rejects.toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: noise: it has the shape [1,3,2,1], [1,3,2,2] is needed
+      fix: give noise for each image, [images, channels, height, width]]
+  `);
+  await expect(
+    draw(tensorOf('f32', [1, 3, 2, 2], [Number.NaN, ...new Array<number>(11).fill(0)])),
+  ).rejects.toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: noise: it holds NaN
+      fix: give standard normal noise, such as of torch.randn]
+  `);
+});
+
 test('three channels of a latent are guided, or all', async () => {
   const latents: SampledModel = { ...randomUDiT(true, 4), card: { objective: { kind: 'gaussian' } } };
   const channelsOf = async (options: Partial<SamplerOptions>): Promise<Float32Array[]> => {

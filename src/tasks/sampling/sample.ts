@@ -24,7 +24,7 @@ import {
   type DrawBatch,
   type DrawingCost,
 } from './draw-batch.ts';
-import { imageKey } from './image-noise.ts';
+import { expectNoise, imageKey } from './image-noise.ts';
 import { chooseComputing } from './parallelism.ts';
 import { RunsUnderWay } from './runs-under-way.ts';
 import {
@@ -74,8 +74,10 @@ export interface SampleRequest {
    * The number of each image, [N]: its noise comes from the seed and this number alone. Default 0 … N−1.
    */
   readonly indices?: readonly number[] | undefined;
-  /** Images before this position are there already: a whole number of batches, or all. Default 0. */
-  readonly from?: number | undefined;
+  /** The noise that each image starts from, `f32[N,C,H,W]`. Default: drawn from the seed and the image's number. */
+  readonly noise?: HostTensor<'f32'> | undefined;
+  /** Is this batch to be drawn? Others are passed over. Default: each is. */
+  readonly isNeeded?: ((batch: Pick<PlannedBatch, 'first' | 'count'>) => boolean) | undefined;
   /** Stops before the next step, with the signal's reason as error. The sampler can be used again at once. */
   readonly signal?: AbortSignal | undefined;
   /** With several workers the steps of several batches alternate. */
@@ -226,13 +228,12 @@ async function* drawBatches(
   start: StartRun = (run) => run(),
 ): AsyncGenerator<SampledBatch, void, undefined> {
   const { batchSize, workers } = compiled;
-  const { labels, indices = labels.map((_, i) => i) } = request;
-  checkRequest(compiled.model, labels, indices, request.seed);
+  const { labels, indices = labels.map((_, i) => i), isNeeded = () => true } = request;
+  checkRequest(compiled, { ...request, indices });
   // Whoever stops taking images, and a batch that fails, stop the others too.
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, ...(request.signal === undefined ? [] : [request.signal])]);
-  const { from = 0 } = request;
-  const batches = new BatchPlan(labels.length, batchSize).batches(from);
+  const batches = new BatchPlan(labels.length, batchSize).batches().filter(isNeeded);
   const drawBatch = (batch: PlannedBatch) =>
     start(() => drawMembers(compiled, { ...request, indices, signal }, batch));
   try {
@@ -246,7 +247,7 @@ async function* drawBatches(
 /** One batch: the same whatever else is drawn, in whichever order. */
 async function drawMembers(
   compiled: CompiledSampler,
-  { labels, indices, seed, signal, onStep }: SampleRequest & Required<Pick<SampleRequest, 'indices'>>,
+  { labels, indices, seed, noise, signal, onStep }: NumberedRequest,
   { first, count, members }: PlannedBatch,
 ): Promise<SampledBatch> {
   const { batchSize, draw, imageShape } = compiled;
@@ -257,12 +258,24 @@ async function drawMembers(
       [batchSize],
       members.map((i) => labels[i]!),
     ),
-    keys: members.map((i) => imageKey(seed, indices![i]!)),
+    keys: members.map((i) => imageKey(seed, indices[i]!)),
+    start: noise && chosen(noise, members),
   };
   const images = await draw(batch, signal, ({ x0, ...progress }) =>
     onStep?.({ ...progress, first, x0: leading(x0, count) }),
   );
   return { first, images: leading(images, count) };
+}
+
+/** The images at these positions. */
+function chosen({ shape, data }: HostTensor<'f32'>, positions: readonly number[]): HostTensor<'f32'> {
+  const imageShape = shape.slice(1);
+  const size = sizeOf(imageShape);
+  const images = zeros('f32', [positions.length, ...imageShape]);
+  positions.forEach((at, n) => {
+    images.data.set(data.subarray(at * size, (at + 1) * size), n * size);
+  });
+  return images;
 }
 
 /** The first `count` images, sharing memory. */
@@ -271,11 +284,11 @@ function leading({ shape, data }: HostTensor<'f32'>, count: number): HostTensor<
   return hostTensor('f32', [count, ...imageShape], data.subarray(0, count * sizeOf(imageShape)));
 }
 
+type NumberedRequest = SampleRequest & { readonly indices: readonly number[] };
+
 function checkRequest(
-  { numClasses }: DenoiserConfig,
-  labels: readonly number[],
-  indices: readonly number[],
-  seed: number,
+  { model: { numClasses }, imageShape }: CompiledSampler,
+  { labels, indices, seed, noise }: NumberedRequest,
 ): void {
   const unknown = labels.find((label) => !(Number.isInteger(label) && label >= 0 && label < numClasses));
   if (unknown !== undefined) {
@@ -292,6 +305,7 @@ function checkRequest(
       fix: 'give one per label, or none',
     });
   }
+  if (noise !== undefined) expectNoise(noise, [labels.length, ...imageShape], 'noise');
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new ConfigError({
       where: 'sampling',

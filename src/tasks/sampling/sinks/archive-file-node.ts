@@ -9,12 +9,10 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { BYTES_PER_ELEMENT } from '../../../core/dtype.ts';
-import { ConfigError, DataError } from '../../../core/errors.ts';
-import { hostTensor, tensorOf } from '../../../core/host-tensor.ts';
-import { type Shape, sizeOf } from '../../../core/shape.ts';
+import { DataError } from '../../../core/errors.ts';
+import { tensorOf } from '../../../core/host-tensor.ts';
 import { UNNAMED_ARRAY } from '../../../formats/npz.ts';
-import { NpzWriter } from '../../../formats/npz-writer.ts';
+import type { NpzWriter } from '../../../formats/npz-writer.ts';
 import { AppendFile } from '../../../host/files/append-file-node.ts';
 import { syncFolder, writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import { readFully, writeFully } from '../../../host/files/transfer-node.ts';
@@ -25,27 +23,24 @@ import {
   wholeFileError,
 } from '../../../host/files/write-error-node.ts';
 import type { PictureBatch } from '../pipeline.ts';
+import {
+  type ArchiveOptions,
+  archiveWriter,
+  expectSameFacts,
+  type Facts,
+  headerOf,
+  LABELS_ARRAY,
+  pictureBytes,
+  picturesOf,
+} from './archive-form-node.ts';
+import type { FoundPictures } from './found-pictures.ts';
 import type { Sink, SinkResult } from './sink.ts';
 
-// N pictures in all
-
-export interface ArchiveOptions {
-  /** Pixels `u8[N,H,W,C]`, or latents `f32[N,C,H,W]`. */
-  readonly dtype: 'u8' | 'f32';
-  /** Of one picture. */
-  readonly pictureShape: Shape;
-  /** The class of each picture, [N]. */
-  readonly labels: readonly number[];
-  /** What the pictures depend on, as JSON: an archive that was begun with other facts is not gone on with. */
-  readonly facts: Readonly<Record<string, unknown>>;
-}
-
-const LABELS_ARRAY = 'labels';
 /** A file that may be there already, to be read and written at any place. */
 const READ_WRITE_CREATE = constants.O_RDWR | constants.O_CREAT;
 
 /** Writes `arr_0` with all pictures in their order, and `labels` i64[N]. */
-export class ArchiveFile implements Sink {
+export class ArchiveFile implements Sink, FoundPictures {
   readonly path: string;
   /** Pictures that an earlier run has written. */
   readonly found: number;
@@ -62,28 +57,21 @@ export class ArchiveFile implements Sink {
    * @throws DataError if the disk has no room for all pictures, or cannot be written
    */
   static async open(path: string, options: ArchiveOptions): Promise<ArchiveFile> {
-    const { dtype, pictureShape, labels, facts } = options;
-    const header = { ...facts, labels: crc32(Int32Array.from(labels)) };
+    const { labels } = options;
     const journal = await readJournal(journalPath(path));
-    if (journal !== undefined) expectSameFacts(path, journal.facts, header, labels.length);
+    const fix = `repeat the command with its first settings, or delete ${partPath(path)} and ${journalPath(path)} to begin anew`;
+    if (journal !== undefined) expectSameFacts(path, journal.facts, options, fix);
     const file = await open(partPath(path), READ_WRITE_CREATE).catch(async (cause) => {
       throw await wholeFileError(path, cause, 0, DataError);
     });
     try {
-      const forms = [
-        { name: UNNAMED_ARRAY, dtype, shape: [labels.length, ...pictureShape] },
-        { name: LABELS_ARRAY, dtype: 'i64', shape: [labels.length] },
-      ] as const;
-      const writer = new NpzWriter(forms, {
-        write: (bytes, position) => writeFully(file, bytes, position),
-        crc32,
-      });
-      const pictureBytes = sizeOf(pictureShape) * BYTES_PER_ELEMENT[dtype];
-      const marks = await readValues(file, writer, journal?.marks ?? [], pictureBytes);
+      const writer = archiveWriter(options, (bytes, position) => writeFully(file, bytes, position));
+      const size = pictureBytes(options);
+      const marks = await readValues(file, writer, journal?.marks ?? [], size);
       const count = marks.at(-1)?.count ?? 0;
-      await file.truncate(writer.valuesBegin(UNNAMED_ARRAY) + count * pictureBytes);
-      await expectRoom(path, writer.byteLength - count * pictureBytes, count, labels.length);
-      const lines = [JSON.stringify(header), ...marks.map(lineOf)].map((line) => `${line}\n`);
+      await file.truncate(writer.valuesBegin(UNNAMED_ARRAY) + count * size);
+      await expectRoom(path, writer.byteLength - count * size, count, labels.length);
+      const lines = [JSON.stringify(headerOf(options)), ...marks.map(lineOf)].map((line) => `${line}\n`);
       await writeFileAtomic(journalPath(path), [Buffer.from(lines.join(''))]);
       return new ArchiveFile(path, options, file, writer, count);
     } catch (error) {
@@ -109,28 +97,23 @@ export class ArchiveFile implements Sink {
     this.#journal = new AppendFile(journalPath(path));
   }
 
-  /** The pictures that an earlier run has written, for sinks that need them too. */
-  async *earlier(batchSize: number): AsyncGenerator<PictureBatch> {
-    const { dtype, pictureShape, labels } = this.#options;
-    const size = sizeOf(pictureShape);
-    const begin = this.#writer.valuesBegin(UNNAMED_ARRAY);
-    for (let first = 0; first < this.found; first += batchSize) {
-      const count = Math.min(batchSize, this.found - first);
-      const bytes = new Uint8Array(count * size * BYTES_PER_ELEMENT[dtype]);
-      await readFully(this.#file, bytes, begin + first * size * BYTES_PER_ELEMENT[dtype]);
-      const shape = [count, ...pictureShape];
-      const pictures =
-        dtype === 'u8'
-          ? hostTensor('u8', shape, bytes)
-          : hostTensor('f32', shape, new Float32Array(bytes.buffer));
-      yield { first, labels: labels.slice(first, first + count), pictures };
-    }
+  has(position: number): boolean {
+    const first = this.#first;
+    return position >= first && position < first + this.found;
   }
 
-  /** Passes over what an earlier run has written. */
+  /** Of those that an earlier run has written. */
+  async read(first: number, count: number) {
+    const size = pictureBytes(this.#options);
+    const bytes = new Uint8Array(count * size);
+    await readFully(this.#file, bytes, this.#begin + (first - this.#first) * size);
+    return picturesOf(this.#options, count, bytes);
+  }
+
   async put({ first, labels, pictures }: PictureBatch): Promise<void> {
-    if (first < this.found) return;
-    if (first !== this.#count) throw new Error(`picture ${first} comes after ${this.#count} pictures`);
+    if (this.has(first)) return;
+    const next = this.#first + this.#count;
+    if (first !== next) throw new Error(`picture ${first} comes in place of ${next}`);
     await this.#append(UNNAMED_ARRAY, pictures.data);
     this.#count += labels.length;
     this.#journal.append(
@@ -152,10 +135,18 @@ export class ArchiveFile implements Sink {
     return { paths: [this.path] };
   }
 
-  /** What is written stays, to be gone on with. */
+  /** What is written stays, to be gone on with. Closes what `close` has not closed. */
   async abandon(): Promise<void> {
     this.#journal.close();
     await this.#file.close();
+  }
+
+  get #first(): number {
+    return this.#options.first ?? 0;
+  }
+
+  get #begin(): number {
+    return this.#writer.valuesBegin(UNNAMED_ARRAY);
   }
 
   #append(array: string, { buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
@@ -167,8 +158,8 @@ export class ArchiveFile implements Sink {
     try {
       await write();
     } catch (cause) {
-      const { labels, pictureShape, dtype } = this.#options;
-      const rest = (labels.length - this.#count) * sizeOf(pictureShape) * BYTES_PER_ELEMENT[dtype];
+      const { labels } = this.#options;
+      const rest = (labels.length - this.#count) * pictureBytes(this.#options);
       const code = systemErrorCode(cause);
       if (code === undefined) throw cause;
       if (!isDiskFull(code)) throw await wholeFileError(this.path, cause, rest, DataError);
@@ -193,7 +184,7 @@ interface Mark {
 }
 
 interface Journal {
-  readonly facts: Readonly<Record<string, unknown>>;
+  readonly facts: Facts;
   readonly marks: readonly Mark[];
 }
 
@@ -236,22 +227,6 @@ async function readValues(
     sound.push(mark);
   }
   return sound;
-}
-
-function expectSameFacts(path: string, begun: object, asked: object, total: number): void {
-  const [before, now] = [begun, asked].map((facts) => new Map(Object.entries(facts))) as [
-    Map<string, unknown>,
-    Map<string, unknown>,
-  ];
-  for (const key of new Set([...now.keys(), ...before.keys()])) {
-    const [was, is] = [before, now].map((facts) => JSON.stringify(facts.get(key)) ?? 'none');
-    if (was === is) continue;
-    throw new ConfigError({
-      where: path,
-      problem: `its ${total} pictures were started with ${key} ${was}, but ${key} is now ${is}`,
-      fix: `repeat the command with its first settings, or delete ${partPath(path)} and ${journalPath(path)} to begin anew`,
-    });
-  }
 }
 
 /** @throws DataError if the disk has no room for the rest */
