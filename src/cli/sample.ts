@@ -64,8 +64,8 @@ Examples:
   udit sample --sampler dpm++2m --steps 12         another sampler
   udit sample --sampler dopri5 --rtol 1e-4         adaptive steps of this tolerance
   udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
-  udit sample runs/mine --count 5k --npz --no-png  an archive for computing metrics; again: go on with it
-  udit sample runs/mine --count 5k --npz --part 1/4   a quarter; the command without --part joins them
+  udit sample runs/mine --count 5k --npz --no-png  an archive for metrics; again: continues it
+  udit sample runs/mine --count 5k --npz --part 1/4   a quarter; without --part: joins them
   udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
 `;
 
