@@ -7,7 +7,7 @@ import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
-import { backgroundOf, type DataConfig } from '../data/datasets/data-config.ts';
+import { backgroundOf, DATA_KINDS, type DataConfig } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
@@ -71,6 +71,10 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   initFrom: 'training.initFrom',
 };
 
+const DATA_PATHS = Object.values(DATA_KINDS)
+  .map(({ path }) => path)
+  .join(', or ');
+
 const EXAMPLES = `
 Examples:
   udit train                                            U-DiT-XS on the emoji that come with udit
@@ -90,7 +94,7 @@ export function defineTrain(command: Command, terminal: Terminal): void {
   command
     .optionsGroup('What to train:')
     .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2 or SiT-LLaMA-S/2 (default: U-DiT-XS)')
-    .option('--data-path <path>', '"emoji", or a folder with a folder of images per class (default: emoji)')
+    .option('--data-path <path>', `${DATA_PATHS} (default: emoji)`)
     .option('--image-size <n>', 'height and width of the images (default: 32)', count)
     .option('--num-classes <n>', 'more classes than the data has', count)
     .option('--strict', 'an image that cannot be read is an error')
@@ -227,7 +231,7 @@ function withAbsolutePaths(config: TrainConfig): TrainConfig {
 }
 
 function withAbsolutePath(data: DataConfig): DataConfig {
-  return data.kind === 'folder' ? { ...data, path: resolve(data.path) } : data;
+  return 'path' in data ? { ...data, path: resolve(data.path) } : data;
 }
 
 function describePlan(

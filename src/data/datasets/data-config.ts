@@ -1,58 +1,95 @@
-/** @file The options of data sets by kind: what a configuration says about its data. */
+/** @file Kinds of data: one entry each, from which the schema of configurations, their defaults and the help follow. */
 import * as v from 'valibot';
 import { parseImageSize, writtenImageSize } from '../../core/image-size.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../images/background.ts';
 
-const imageSize = v.pipe(
-  v.custom<number | string>(isImageSize, 'a whole number, or height x width such as 48x32'),
-  v.transform((size) => writtenImageSize(parseImageSize(size))),
+/** Settings that a run begins with: those of the paper, or those of pictures on a laptop. */
+export type DataRecipe = 'paper' | 'laptop';
+
+/** A kind of data. `open-data-node.ts` opens it. */
+interface DataKindEntry<Schema extends v.GenericSchema> {
+  /** The kind, and all options that a configuration has for it. */
+  readonly schema: Schema;
+  /** Options of which a configuration says nothing. */
+  readonly defaults: Readonly<Record<DataRecipe, Omit<v.InferInput<Schema>, 'kind' | 'path'>>>;
+  /** What `--data-path` is given for it. */
+  readonly path: string;
+}
+
+/** Ensures that defaults are complete, and keeps the type of the schema. */
+const kindOfData = <Schema extends v.GenericSchema>(entry: DataKindEntry<Schema>): DataKindEntry<Schema> =>
+  entry;
+
+/** Options of data of every kind, which augment each in their own way. */
+const shared = {
+  imageSize: v.pipe(
+    v.custom<number | string>(isImageSize, 'a whole number, or height x width such as 48x32'),
+    v.transform((size) => writtenImageSize(parseImageSize(size))),
+  ),
+  /** Every class comes up equally often, however few pictures it has. */
+  balanceClasses: v.boolean(),
+  /** Share of the pictures that training never sees. */
+  heldOutFraction: v.pipe(v.number(), v.minValue(0), v.ltValue(1)),
+};
+const sharedDefaults = { imageSize: 32, balanceClasses: false, heldOutFraction: 0.1 };
+
+const emoji = kindOfData({
+  schema: v.strictObject({
+    kind: v.literal('emoji'),
+    ...shared,
+    augment: v.picklist(['none', 'flip', 'emoji']),
+  }),
+  defaults: {
+    paper: { ...sharedDefaults, augment: 'flip' },
+    // Drawn on white, emoji may be moved about; photographs fill their frame.
+    laptop: { ...sharedDefaults, augment: 'emoji' },
+  },
+  path: '"emoji"',
+});
+
+const folder = kindOfData({
+  schema: v.strictObject({
+    kind: v.literal('folder'),
+    /** A folder of class folders. */
+    path: v.string(),
+    ...shared,
+    augment: v.picklist(['none', 'flip']),
+    /** What pictures with transparency are laid on. */
+    background: v.custom<Background>(isBackground, BACKGROUNDS),
+    /** An unreadable image is an error. */
+    strict: v.boolean(),
+  }),
+  defaults: {
+    // As in the paper's code, which reads pictures with PIL's convert('RGB').
+    paper: { ...sharedDefaults, augment: 'flip', background: 'drop', strict: false },
+    laptop: { ...sharedDefaults, augment: 'flip', background: 'white', strict: false },
+  },
+  path: 'a folder with a folder of images per class',
+});
+
+/** Every kind by its name. */
+export const DATA_KINDS = { emoji, folder };
+
+export const dataSchema = v.variant(
+  'kind',
+  Object.values(DATA_KINDS).map(({ schema }) => schema),
 );
 
-/** Every class comes up equally often, however few pictures it has. */
-const balanceClasses = v.boolean();
-
-/** Share of the pictures that training never sees. */
-const heldOutFraction = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
-
-const emoji = v.strictObject({
-  kind: v.literal('emoji'),
-  imageSize,
-  augment: v.picklist(['none', 'flip', 'emoji']),
-  balanceClasses,
-  heldOutFraction,
-});
-
-const folder = v.strictObject({
-  kind: v.literal('folder'),
-  /** A folder of class folders. */
-  path: v.string(),
-  imageSize,
-  augment: v.picklist(['none', 'flip']),
-  /** What pictures with transparency are laid on. */
-  background: v.custom<Background>(isBackground, BACKGROUNDS),
-  balanceClasses,
-  heldOutFraction,
-  /** An unreadable image is an error. */
-  strict: v.boolean(),
-});
-
-export const dataSchema = v.variant('kind', [emoji, folder]);
-
 export type DataConfig = v.InferOutput<typeof dataSchema>;
-export type DataKind = DataConfig['kind'];
+export type DataKind = keyof typeof DATA_KINDS;
 export type DataOf<Kind extends DataKind> = Extract<DataConfig, { readonly kind: Kind }>;
 
 /** Options that mean the same for data of every kind. */
-export const SHARED_DATA_OPTIONS = ['imageSize', 'augment', 'balanceClasses', 'heldOutFraction'] as const;
+export const SHARED_DATA_OPTIONS: readonly string[] = [...Object.keys(shared), 'augment'];
 
-/** What users call these data: a folder's path, or their kind. */
+/** What users call these data: their path, or their kind. */
 export function dataName(data: DataConfig): string {
-  return data.kind === 'folder' ? data.path : data.kind;
+  return 'path' in data ? data.path : data.kind;
 }
 
 /** What pictures with transparency are laid on. */
 export function backgroundOf(data: DataConfig): Background {
-  return data.kind === 'folder' ? data.background : 'white';
+  return 'background' in data ? data.background : 'white';
 }
 
 function isImageSize(value: unknown): boolean {

@@ -1,19 +1,13 @@
 /** @file What a run does where nothing else is said: the paper's settings for the paper's models, others on a laptop. */
-import type { DataKind } from '../../../data/datasets/data-config.ts';
+import { DATA_KINDS, type DataKind } from '../../../data/datasets/data-config.ts';
 import { OPTIMIZER_DEFAULTS, type OptimizerKind } from '../optim/optimizers.ts';
 import type { ConfigLayer } from './config-layer.ts';
 
 const LAPTOP_PRESET = 'U-DiT-XS';
 
-const SHARED_DATA = { imageSize: 32, balanceClasses: false, heldOutFraction: 0.1 } as const;
-
 /** Settings of the paper (section 4.1): AdamW 1e-4 without decay, warm-up or clipping; batch 256; EMA 0.9999. */
 const PAPER_RECIPE = {
-  data: {
-    emoji: { ...SHARED_DATA, augment: 'flip' },
-    // As in the paper's code, which reads pictures with PIL's convert('RGB').
-    folder: { ...SHARED_DATA, augment: 'flip', background: 'drop', strict: false },
-  },
+  data: 'paper',
   objective: { kind: 'gaussian' },
   optimizer: { kind: 'adamw', learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, clipNorm: null },
   averages: [{ name: 'ema', kind: 'exponential', decay: 0.9999, warmup: false }],
@@ -39,11 +33,7 @@ const SIT_RECIPE = {
  * prediction still shows noise (LOG.md); a high learning rate needs warm-up, clipping and an average that starts fast.
  */
 const LAPTOP_RECIPE = {
-  data: {
-    // Drawn on white, emoji may be moved about; photographs fill their frame.
-    emoji: { ...SHARED_DATA, augment: 'emoji' },
-    folder: { ...SHARED_DATA, augment: 'flip', background: 'white', strict: false },
-  },
+  data: 'laptop',
   objective: { kind: 'flow', timeDistribution: 'logit-normal', timeScale: 1000 },
   optimizer: { kind: 'adamw', learningRate: 1e-3, schedule: 'cosine', warmupSteps: 100, clipNorm: 1 },
   averages: [{ name: 'ema', kind: 'exponential', decay: 0.9995, warmup: true }],
@@ -67,7 +57,7 @@ export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
   return {
     ...recipe,
     model: { preset },
-    data: { kind, ...recipe.data[kind as DataKind] },
+    data: { kind, ...DATA_KINDS[kind as DataKind]?.defaults[recipe.data] },
     optimizer: optimizerOf(recipe.optimizer, given),
     training: { ...recipe.training, shards },
   };

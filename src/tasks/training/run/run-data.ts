@@ -35,7 +35,7 @@ export async function expectSameData(
 ): Promise<void> {
   if ((await folder.listCheckpoints()).length === 0) return;
   const [from, to] = [await earlierPlace(folder), dataName(data)];
-  const hasMoved = from !== undefined && data.kind === 'folder' && resolve(from) !== resolve(to);
+  const hasMoved = from !== undefined && 'path' in data && resolve(from) !== resolve(to);
   const record = await readRecord(folder);
   if (record !== undefined) {
     expectSameSamples(record, recordOf(split), folder.path);
