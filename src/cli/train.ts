@@ -241,7 +241,7 @@ function describePlan(
   runPath: string,
   json: boolean,
 ): string {
-  const { data, spec, parameterCount, memory, transparent } = plan;
+  const { data, trainee, parameterCount, memory, transparent } = plan;
   const memoryBytes = memory.state + memory.step;
   const limit = memoryLimit();
   const excess = memoryBytes > limit ? `: more than the ${formatBytes(limit)} that there are` : '';
@@ -250,7 +250,7 @@ function describePlan(
       run: runPath,
       config,
       start,
-      model: spec,
+      model: trainee.card.spec,
       parameters: parameterCount,
       memoryBytes,
       transparent,

@@ -11,6 +11,7 @@ import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { expectImagesFit } from '../sampling/enough-memory-node.ts';
 import { modelOfConfig } from '../training/config/model-for-data.ts';
 import { defaultsOfRun } from '../training/run/run-config.ts';
+import { learningOf } from '../training/run/trainee.ts';
 import { expectEnoughMemory } from '../training/run/training-memory.ts';
 import { planTraining } from '../training/run/training-session.ts';
 import { type Cell, cellFolder, readMetrics } from './cell.ts';
@@ -111,7 +112,7 @@ function expectPossible({ grid, backend }: AblationOptions): void {
   for (const { variant } of planAblation(grid)) {
     try {
       const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
-      expectEnoughMemory(modelOfConfig(config, 1), config, backend.name);
+      expectEnoughMemory(learningOf(modelOfConfig(config, 1), config), config, backend.name);
     } catch (cause) {
       throw inVariant(cause, variant);
     }
@@ -175,12 +176,12 @@ async function prepare(
   const { onWarning } = options.observer;
   const observer = { onWarning };
   try {
-    const { spec } = await planTraining(config, {
+    const { trainee } = await planTraining(config, {
       ...options,
       observer,
       onPreparing: options.observer.onPreparing,
     });
-    const cost = variantCost(spec, config, grid.evaluation);
+    const cost = variantCost(trainee.card.spec, config, grid.evaluation);
     const steps =
       stepsWithin(grid.budget, cost) ??
       (await stepsInTime(folder, variant, grid.budget.minutes!, config, { ...options, observer }));

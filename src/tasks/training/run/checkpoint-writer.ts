@@ -1,6 +1,6 @@
 /** @file Writes the checkpoints of a run as it goes, and one where a session ends. */
 import { writeSafetensors } from '../../../formats/file-node.ts';
-import { cardMetadata, type ModelCard } from '../../../models/saved-model.ts';
+import { cardMetadata, type NetworkCard } from '../../../models/saved-model.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import type { TrainState } from '../step/train-state.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -12,7 +12,7 @@ export interface WriterParts {
   readonly config: TrainConfig;
   readonly folder: RunFolder;
   readonly state: TrainState;
-  readonly card: (step: number) => ModelCard;
+  readonly card: (step: number) => NetworkCard;
   /** The step of the checkpoint that the session began with; 0 if it began with none. */
   readonly step: number;
   readonly observer: RunObserver;

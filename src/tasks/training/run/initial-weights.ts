@@ -5,10 +5,11 @@ import type { TensorInfo, TensorSource } from '../../../core/tensor-source.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
 import { type ExpectedParameter, fitParameters, isTableOfOtherClasses } from '../../../formats/fit.ts';
 import { findCheckpointFile } from '../../../models/locate-node.ts';
-import { findModel } from '../../../models/open-model.ts';
-import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import { findNetwork } from '../../../models/open-model.ts';
+import type { Network } from '../../../networks/nn/network.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
+import type { Trainee } from './trainee.ts';
 
 export interface InitialWeights {
   /** The file, and which of its sets of weights is meant. */
@@ -20,25 +21,25 @@ export interface InitialWeights {
 }
 
 /**
- * What a new run of `model` would begin with: the weights of a checkpoint, by preference the moving average.
+ * What a new run would begin with: the weights of a checkpoint, by preference the moving average.
  *
  * @param argument - what {@link findCheckpointFile} takes
  * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape
  */
-export async function findInitialWeights(argument: string, model: Denoiser): Promise<InitialWeights> {
-  return withInitialWeights(argument, model, async ({ initial }) => initial);
+export async function findInitialWeights(argument: string, trainee: Trainee): Promise<InitialWeights> {
+  return withInitialWeights(argument, trainee, async ({ initial }) => initial);
 }
 
 /** The same, and the state of a run that begins so; the parameters that the file has not are initialised. */
 export async function startFromCheckpoint(
   argument: string,
-  model: Denoiser,
+  trainee: Trainee,
   seed: number,
   config: TrainConfig,
 ): Promise<{ readonly initial: InitialWeights; readonly state: TrainState }> {
-  return withInitialWeights(argument, model, async ({ initial, weights, taken }) => ({
+  return withInitialWeights(argument, trainee, async ({ initial, weights, taken }) => ({
     initial,
-    state: await TrainState.startingFrom(weights, taken, model, seed, config),
+    state: await TrainState.startingFrom(weights, taken, trainee.learning.network, seed, config),
   }));
 }
 
@@ -51,14 +52,14 @@ interface MatchedFile {
 
 async function withInitialWeights<T>(
   argument: string,
-  model: Denoiser,
+  { learning, card }: Trainee,
   use: (file: MatchedFile) => Promise<T>,
 ): Promise<T> {
   const path = await findCheckpointFile(argument);
   const file = await openTensorFile(path);
   try {
-    const { weights, source } = findModel(file, path);
-    const { taken, fresh } = matchWeights(model, weights.infos, path);
+    const { weights, source } = findNetwork(file, path, { role: card.role ?? 'denoiser' });
+    const { taken, fresh } = matchWeights(learning.network, weights.infos, path);
     const initial = {
       from: source === 'unnamed' ? path : `${path} (${source})`,
       takenOver: taken.length,
@@ -85,7 +86,7 @@ interface MatchedWeights {
  * @throws CheckpointError if other weights do not fit the model
  */
 export function matchWeights(
-  model: Denoiser,
+  model: Network,
   given: ReadonlyMap<string, TensorInfo>,
   where: string,
 ): MatchedWeights {

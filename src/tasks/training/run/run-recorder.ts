@@ -1,5 +1,6 @@
 /** @file What a run writes down as it goes: `stats.jsonl`, TensorBoard, held-out losses and sheets of samples. */
-import type { SavedModel } from '../../../models/saved-model.ts';
+import type { SavedNetwork } from '../../../models/saved-model.ts';
+import type { Role } from '../../../networks/family.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import type { RunDecisions } from './decisions.ts';
 import type { HeldOutLoss } from './held-out-loss.ts';
@@ -24,8 +25,8 @@ export interface HeldOutCourse {
  * Draws the fixed-noise sheet of the averaged model as a PNG file; given by the caller, which knows samplers. May stop
  * when the run does, by throwing.
  */
-export type DrawSamples = (
-  model: Pick<SavedModel, 'card' | 'network' | 'weights'>,
+export type DrawSamples<R extends Role = Role> = (
+  model: Pick<SavedNetwork<R>, 'card' | 'network' | 'weights'>,
   path: string,
 ) => Promise<Uint8Array>;
 
@@ -92,24 +93,24 @@ export function stepRecorder(
   };
 }
 
-export interface EvaluatorParts {
+export interface EvaluatorParts<R extends Role> {
   readonly logging: TrainConfig['logging'];
   readonly folder: RunFolder;
   readonly log: RunLog;
   readonly decisions: RunDecisions;
   readonly observer: RunObserver;
   /** The model as it is now, with its averaged weights. */
-  readonly snapshot: (step: number) => Pick<SavedModel, 'card' | 'network' | 'weights'>;
+  readonly snapshot: (step: number) => Pick<SavedNetwork<R>, 'card' | 'network' | 'weights'>;
   readonly heldOutLoss: HeldOutLoss | undefined;
-  readonly drawSamples: DrawSamples | undefined;
+  readonly drawSamples: DrawSamples<R> | undefined;
 }
 
 /** Measures and draws the averaged model, at the steps that `logging` names and where a session begins and ends. */
-export class RunEvaluator implements LoopListener {
-  private readonly parts: EvaluatorParts;
+export class RunEvaluator<R extends Role> implements LoopListener {
+  private readonly parts: EvaluatorParts<R>;
   private measured: HeldOutCourse | undefined;
 
-  constructor(parts: EvaluatorParts) {
+  constructor(parts: EvaluatorParts<R>) {
     const { heldOutBefore: before } = parts.log;
     this.parts = parts;
     if (parts.heldOutLoss !== undefined && before !== undefined)

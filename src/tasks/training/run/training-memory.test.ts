@@ -5,11 +5,12 @@ import { countParameters } from '../../../networks/nn/module.ts';
 import { createModel } from '../../../networks/registry.ts';
 import type { ConfigLayer } from '../config/config-layer.ts';
 import { modelOfConfig } from '../config/model-for-data.ts';
+import { learningOf } from './trainee.ts';
 import { expectEnoughMemory } from './training-memory.ts';
 
 function check(limit: number, ...changes: readonly ConfigLayer[]) {
   const config = tinyConfig(...changes);
-  return expectEnoughMemory(modelOfConfig(config), config, 'cpu', limit);
+  return expectEnoughMemory(learningOf(modelOfConfig(config), config), config, 'cpu', limit);
 }
 
 const memoryOf = (...changes: readonly ConfigLayer[]) => check(Number.POSITIVE_INFINITY, ...changes);
@@ -74,6 +75,11 @@ test('what fits exactly is no trouble', () => {
 test('a GPU computes in memory of its own', () => {
   const { state, step } = memoryOf();
   const config = tinyConfig();
-  const onGpu = expectEnoughMemory(modelOfConfig(config), config, 'cuda', state + step - 1);
+  const onGpu = expectEnoughMemory(
+    learningOf(modelOfConfig(config), config),
+    config,
+    'cuda',
+    state + step - 1,
+  );
   expect(onGpu).toMatchObject({ state });
 });

@@ -2,15 +2,13 @@
 
 import { formatBytes } from '../../../core/byte-size.ts';
 import { ConfigError } from '../../../core/errors.ts';
-import { createObjective } from '../../../diffusion/objectives.ts';
 import { peakLiveBytes } from '../../../engine/graph/liveness.ts';
 import { type BackendName, isGpu } from '../../../engine/runtime/session.ts';
 import { memoryLimit } from '../../../host/machine/memory-node.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
-import { createModel, type ModelSpec } from '../../../networks/registry.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { OPTIMIZER_SLOTS } from '../optim/optimizers.ts';
-import { denoising } from '../step/denoising.ts';
+import type { Learning } from '../step/learning.ts';
 import { gradientGraph } from '../step/loss-gradients.ts';
 
 /** In bytes. */
@@ -24,39 +22,39 @@ export interface TrainingMemory {
 /** Pictures, noise, their mixture and the prediction. */
 const COPIES_OF_PICTURES = 4;
 
-type MemoryConfig = Pick<TrainConfig, 'objective' | 'optimizer' | 'averages' | 'training'>;
+type MemoryConfig = Pick<TrainConfig, 'optimizer' | 'averages' | 'training'>;
 
 /**
  * An estimate from below, which is all the lower where a step is computed on a GPU, in memory of its own, or where the
  * rest does not fit anyway.
  */
 export function trainingMemory(
-  spec: ModelSpec,
+  learning: Learning,
   config: MemoryConfig,
   device: BackendName,
   limit = memoryLimit(),
 ): TrainingMemory {
-  const model = createModel(spec);
-  const { inChannels, inputSize } = model.config;
+  const { network } = learning;
+  const { inChannels, inputSize } = network.config;
   const { batchSize, shards } = config.training;
   // Weights, gradients of each shard, and what the optimizer moves along.
   const copies = 1 + shards + OPTIMIZER_SLOTS[config.optimizer.kind].length + config.averages.length;
-  const state = copies * bytesOf(countParameters(model.parameters()));
+  const state = copies * bytesOf(countParameters(network.parameters()));
   const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * inChannels * inputSize ** 2);
   // A graph that is far too large has tables that do not fit themselves.
   if (isGpu(device) || state + pictures > limit) return { state, step: pictures };
-  const graph = gradientGraph(denoising(model, createObjective(config.objective)), batchSize / shards);
+  const graph = gradientGraph(learning, batchSize / shards);
   return { state, step: shards * peakLiveBytes(graph) };
 }
 
 /** @throws ConfigError if the training cannot fit into memory */
 export function expectEnoughMemory(
-  spec: ModelSpec,
+  learning: Learning,
   config: MemoryConfig,
   device: BackendName,
   limit = memoryLimit(),
 ): TrainingMemory {
-  const memory = trainingMemory(spec, config, device, limit);
+  const memory = trainingMemory(learning, config, device, limit);
   const { state, step } = memory;
   if (state + step <= limit) return memory;
   throw new ConfigError({

@@ -8,7 +8,9 @@ import { tinyConfig, tinySamples } from '../../../../test/support/tiny-training.
 import { splitHeldOut } from '../../../data/datasets/split.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import { withLock } from '../../../host/files/lock-file-node.ts';
+import type { ConfigLayer } from '../config/config-layer.ts';
 import { RunFolder } from './run-folder.ts';
+import { traineeFor } from './trainee.ts';
 import { runTraining } from './training-run.ts';
 
 let root: string;
@@ -17,12 +19,17 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
+function tinyRun(changes: ConfigLayer) {
+  const config = tinyConfig(changes);
+  const samples = tinySamples();
+  return { config, data: splitHeldOut(samples, 0.3), trainee: traineeFor(config, samples) };
+}
+
 test('where the held-out loss cannot be compiled, the training step is released', async () => {
   const { backend, open, asked } = await countingBackend(2);
   const running = runTraining({
-    config: tinyConfig({ training: { shards: 1 } }),
+    ...tinyRun({ training: { shards: 1 } }),
     folder: await RunFolder.open(root),
-    data: splitHeldOut(tinySamples(), 0.3),
     backend,
     session: {},
     observer: {},
@@ -38,9 +45,8 @@ test('a process whose lock was taken, as while it was suspended, writes no check
   const taken = { processId: 7, host: 'there', space: 'there', start: '42' };
   const training = withLock(path, {}, async (lock) =>
     runTraining({
-      config: tinyConfig({ training: { shards: 1 }, logging: { ckptEvery: 1 } }),
+      ...tinyRun({ training: { shards: 1 }, logging: { ckptEvery: 1 } }),
       folder: await RunFolder.open(root, lock),
-      data: splitHeldOut(tinySamples(), 0.3),
       backend: cpuBackend,
       session: {},
       observer: { onCheckpoint: () => writeFileSync(path, JSON.stringify(taken)) },

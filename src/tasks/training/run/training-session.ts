@@ -6,15 +6,14 @@ import { backgroundOf } from '../../../data/datasets/data-config.ts';
 import type { SkippedImage } from '../../../data/datasets/image-folder-node.ts';
 import { openData } from '../../../data/datasets/open-data-node.ts';
 import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
-import { createObjective } from '../../../diffusion/objectives.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
 import { type HeldLock, type LockHolder, withLock } from '../../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../../host/files/make-folder-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
+import type { Role } from '../../../networks/family.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
-import { createModel, type ModelSpec } from '../../../networks/registry.ts';
-import { modelForData, modelOfConfig } from '../config/model-for-data.ts';
+import { modelOfConfig } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import { findInitialWeights, type InitialWeights } from './initial-weights.ts';
 import { bindConfig, type ChangesAllowed } from './run-config.ts';
@@ -22,10 +21,11 @@ import { expectSameData, recordData } from './run-data.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import type { DrawSamples } from './run-recorder.ts';
+import { learningOf, type Trainee, traineeFor } from './trainee.ts';
 import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
 import { type RunResult, runTraining } from './training-run.ts';
 
-export interface SessionOptions extends ChangesAllowed {
+export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
   readonly config: TrainConfig;
   /** The run's own folder. */
   readonly runPath: string;
@@ -35,7 +35,7 @@ export interface SessionOptions extends ChangesAllowed {
   readonly version: string;
   readonly observer: RunObserver;
   /** Draws the sheets that `logging.sampleEvery` asks for, as `classSheets` does. Default: there are none. */
-  readonly drawSamples?: DrawSamples;
+  readonly drawSamples?: DrawSamples<R>;
   readonly onPreparing?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
   readonly stopAfterStep?: number;
@@ -43,12 +43,12 @@ export interface SessionOptions extends ChangesAllowed {
 }
 
 /** What a run would be, without touching the disk beyond the data's cache. */
-export interface TrainingPlan {
+export interface TrainingPlan<R extends Role = Role> {
+  readonly trainee: Trainee<R>;
   readonly data: Split;
   readonly skipped: readonly SkippedImage[];
   /** How many pictures show what is behind them; undefined where that is found out only while training. */
   readonly transparent: number | undefined;
-  readonly spec: ModelSpec;
   readonly parameterCount: number;
   readonly memory: TrainingMemory;
 }
@@ -67,9 +67,9 @@ export interface PlanningOptions
 export async function planTraining(
   config: TrainConfig,
   { onPreparing, observer, signal, backend = cpuBackend, dryRun = false }: PlanningOptions,
-): Promise<TrainingPlan> {
+): Promise<TrainingPlan<'denoiser'>> {
   // Before pictures are prepared: with a class at least, if nothing tells how many there are.
-  if (!dryRun) expectEnoughMemory(modelOfConfig(config, 1), config, backend.name);
+  if (!dryRun) expectEnoughMemory(learningOf(modelOfConfig(config, 1), config), config, backend.name);
   const { samples, skipped, transparent } = await openData(config.data, {
     onWarning: (message) => observer.onWarning?.(message),
     onProgress: (done, total) => {
@@ -77,14 +77,14 @@ export async function planTraining(
       onPreparing?.(done, total);
     },
   });
-  const spec = modelForData(config, samples, createObjective(config.objective));
+  const trainee = traineeFor(config, samples);
   return {
     data: splitHeldOut(samples, config.data.heldOutFraction),
     skipped,
     transparent,
-    spec,
-    parameterCount: countParameters(createModel(spec).parameters()),
-    memory: (dryRun ? trainingMemory : expectEnoughMemory)(spec, config, backend.name),
+    trainee,
+    parameterCount: countParameters(trainee.learning.network.parameters()),
+    memory: (dryRun ? trainingMemory : expectEnoughMemory)(trainee.learning, config, backend.name),
   };
 }
 
@@ -104,7 +104,7 @@ export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath
   if (latest !== undefined) return { kind: 'checkpoint', ...latest };
   const { initFrom } = config.training;
   if (initFrom === null) return { kind: 'random' };
-  return { kind: 'weights', ...(await findInitialWeights(initFrom, createModel(plan.spec))) };
+  return { kind: 'weights', ...(await findInitialWeights(initFrom, plan.trainee)) };
 }
 
 /**
@@ -117,7 +117,10 @@ export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath
  *
  * @throws ConfigError if another process of this machine trains it
  */
-export async function trainInFolder(plan: TrainingPlan, options: SessionOptions): Promise<RunResult> {
+export async function trainInFolder<R extends Role>(
+  plan: TrainingPlan<R>,
+  options: SessionOptions<R>,
+): Promise<RunResult> {
   const { runPath, signal, observer } = options;
   await makeFolder(runPath, UNWRITABLE);
   const onWait = ({ processId, host }: LockHolder) => {
@@ -135,7 +138,11 @@ export async function trainInFolder(plan: TrainingPlan, options: SessionOptions)
 }
 
 /** {@link trainInFolder}, alone in its folder. */
-async function trainAlone(plan: TrainingPlan, options: SessionOptions, lock: HeldLock): Promise<RunResult> {
+async function trainAlone<R extends Role>(
+  plan: TrainingPlan<R>,
+  options: SessionOptions<R>,
+  lock: HeldLock,
+): Promise<RunResult> {
   const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath, lock);
@@ -152,6 +159,7 @@ async function trainAlone(plan: TrainingPlan, options: SessionOptions, lock: Hel
     config,
     folder,
     data: plan.data,
+    trainee: plan.trainee,
     backend,
     // Shards work at the same time only in threads of their own.
     session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },

@@ -6,9 +6,9 @@ import type { TensorSource } from '../../../core/tensor-source.ts';
 import { fitParameters } from '../../../formats/fit.ts';
 import { slotPrefix, tensorGroup, type WeightSet, weightsPrefix } from '../../../models/saved-model.ts';
 import { preferredSet } from '../../../models/weight-sets.ts';
-import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import { initialValues } from '../../../networks/nn/initialise.ts';
 import type { Parameter } from '../../../networks/nn/module.ts';
+import type { Network } from '../../../networks/nn/network.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import type { OptimizerState } from '../optim/optimizer.ts';
 import { OPTIMIZER_SLOTS } from '../optim/optimizers.ts';
@@ -40,7 +40,7 @@ export class TrainState {
   }
 
   /** The model as its family initialises it. */
-  static initial(model: Denoiser, seed: number, config: StateConfig): TrainState {
+  static initial(model: Network, seed: number, config: StateConfig): TrainState {
     const { layout, buffers } = zeros(model, config);
     const frozen = drawInto(buffers, model.parameters(), model, seed);
     return new TrainState(layout, buffers, frozen);
@@ -54,7 +54,7 @@ export class TrainState {
   static async startingFrom(
     weights: TensorSource,
     taken: readonly string[],
-    model: Denoiser,
+    model: Network,
     seed: number,
     config: StateConfig,
   ): Promise<TrainState> {
@@ -80,7 +80,7 @@ export class TrainState {
   static async restored(
     file: TensorSource,
     where: string,
-    model: Denoiser,
+    model: Network,
     config: StateConfig,
   ): Promise<TrainState> {
     const { layout, buffers } = zeros(model, config);
@@ -124,7 +124,7 @@ export class TrainState {
 }
 
 function zeros(
-  model: Denoiser,
+  model: Network,
   { optimizer, averages }: StateConfig,
 ): { readonly layout: ParameterLayout; readonly buffers: OptimizerState } {
   const layout = new ParameterLayout([...model.parameters()].filter(({ frozen }) => !frozen));
@@ -146,7 +146,7 @@ function zeros(
 function drawInto(
   { layout, parameters, averages }: OptimizerState,
   some: Iterable<Parameter>,
-  { initRule }: Denoiser,
+  { initRule }: Network,
   seed: number,
 ): TensorMap {
   const drawn = [...some];

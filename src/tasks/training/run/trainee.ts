@@ -1,0 +1,38 @@
+/** @file What a run trains: a network, how it learns, and what its checkpoints say of it. */
+import type { Samples } from '../../../data/datasets/samples.ts';
+import { createObjective } from '../../../diffusion/objectives.ts';
+import type { CardOfRole, NetworkOfRole } from '../../../models/saved-model.ts';
+import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
+import type { Role } from '../../../networks/family.ts';
+import { createModel, type ModelSpec } from '../../../networks/registry.ts';
+import { modelForData } from '../config/model-for-data.ts';
+import type { TrainConfig } from '../config/train-config.ts';
+import { denoising } from '../step/denoising.ts';
+import type { Learning } from '../step/learning.ts';
+
+export interface Trainee<R extends Role = Role> {
+  readonly learning: Learning<NetworkOfRole[R]>;
+  /** What is the same in all checkpoints of the run. */
+  readonly card: Omit<CardOfRole[R], 'step' | 'nimg' | 'version'>;
+}
+
+/** How the denoiser of a configuration learns. */
+export function learningOf(
+  spec: ModelSpec,
+  { objective }: Pick<TrainConfig, 'objective'>,
+): Learning<Denoiser> {
+  return denoising(createModel(spec), createObjective(objective));
+}
+
+/** @throws ConfigError if the model of the configuration does not fit the data */
+export function traineeFor(
+  config: TrainConfig,
+  samples: Pick<Samples, 'shape' | 'classNames'>,
+): Trainee<'denoiser'> {
+  const { objective } = config;
+  const spec = modelForData(config, samples, createObjective(objective));
+  return {
+    learning: learningOf(spec, config),
+    card: { name: config.model.preset, spec, objective, classNames: samples.classNames },
+  };
+}
