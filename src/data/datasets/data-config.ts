@@ -33,19 +33,25 @@ const shared = {
 };
 const sharedDefaults = { imageSize: 32, balanceClasses: false, heldOutFraction: 0.1 };
 
-const emoji = kindOfData({
-  schema: v.strictObject({
-    kind: v.literal('emoji'),
-    ...shared,
-    augment: v.picklist(['none', 'flip', 'emoji']),
-  }),
-  defaults: {
-    paper: { ...sharedDefaults, augment: 'flip' },
-    // Drawn on white, emoji may be moved about; photographs fill their frame.
-    laptop: { ...sharedDefaults, augment: 'emoji' },
-  },
-  path: '"emoji"',
-});
+function emojiOf<Kind extends 'emoji' | 'emoji-3d'>(kind: Kind, imageSize: number) {
+  return kindOfData({
+    schema: v.strictObject({
+      kind: v.literal(kind),
+      ...shared,
+      augment: v.picklist(['none', 'flip', 'emoji']),
+    }),
+    defaults: {
+      paper: { ...sharedDefaults, imageSize, augment: 'flip' },
+      // Drawn on white, emoji may be moved about; photographs fill their frame.
+      laptop: { ...sharedDefaults, imageSize, augment: 'emoji' },
+    },
+    path: `"${kind}"`,
+  });
+}
+
+const emoji = emojiOf('emoji', 32);
+/** Rendered in 256×256 pixels. */
+const emoji3d = emojiOf('emoji-3d', 128);
 
 const folder = kindOfData({
   schema: v.strictObject({
@@ -68,7 +74,7 @@ const folder = kindOfData({
 });
 
 /** Every kind by its name. */
-export const DATA_KINDS = { emoji, folder };
+export const DATA_KINDS = { emoji, 'emoji-3d': emoji3d, folder };
 
 export const dataSchema = v.variant(
   'kind',

@@ -1,6 +1,6 @@
 /** @file Opens the data that a configuration names. */
 import type { DataKind, DataOf } from './data-config.ts';
-import { openEmoji } from './emoji-node.ts';
+import { type EmojiOptions, openEmoji } from './emoji-node.ts';
 import { openImageFolder, type SkippedImage } from './image-folder-node.ts';
 import type { PreparationOptions } from './preparation-node.ts';
 import type { Samples } from './samples.ts';
@@ -18,16 +18,19 @@ type Openers = {
 };
 
 const OPENERS: Openers = {
-  emoji: async ({ imageSize, augment }, options) => {
-    const samples = await openEmoji({ ...options, imageSize, augment });
-    return { samples, skipped: [], transparent: 0 };
-  },
+  emoji: ({ imageSize, augment }, options) => openArtwork({ ...options, imageSize, augment }),
+  'emoji-3d': ({ imageSize, augment }, options) =>
+    openArtwork({ ...options, artwork: 'fluent-3d', imageSize, augment }),
   folder: async ({ path, imageSize, augment, background, strict }, options) => {
     const flip = augment !== 'none';
     const samples = await openImageFolder(path, { ...options, imageSize, background, flip, strict });
     return { samples, skipped: samples.skipped, transparent: samples.transparent };
   },
 };
+
+async function openArtwork(options: EmojiOptions): Promise<OpenedData> {
+  return { samples: await openEmoji(options), skipped: [], transparent: 0 };
+}
 
 /** @throws DataError or ConfigError if there are no such data, or not at this size */
 export function openData<Kind extends DataKind>(

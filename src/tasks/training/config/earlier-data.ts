@@ -10,7 +10,7 @@ export function withDataKind(layer: ConfigLayer): ConfigLayer {
   const { data } = layer;
   if (!isLayer(data) || data.kind !== undefined || data.path === undefined) return layer;
   const { path, ...options } = data;
-  const named = path === 'emoji' ? { kind: 'emoji' } : { kind: 'folder', path };
+  const named = path === 'emoji' || path === 'emoji-3d' ? { kind: path } : { kind: 'folder', path };
   return { ...layer, data: { ...named, ...options } };
 }
 
@@ -25,7 +25,7 @@ export function withoutIdleOptions(config: ConfigLayer): ConfigLayer {
 
 function activeOptions(data: ConfigLayer): ConfigLayer {
   if (data.kind === 'folder' && data.augment === 'emoji') return { ...data, augment: 'flip' };
-  if (data.kind !== 'emoji') return data;
+  if (data.kind !== 'emoji' && data.kind !== 'emoji-3d') return data;
   const { background, strict, ...rest } = data;
   if (background === 'black' || String(background).startsWith('#')) {
     throw new ConfigError({
