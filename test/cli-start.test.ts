@@ -1,5 +1,5 @@
 /** @file `udit start` with a tiny model in place of the bundled one, and a training of a few steps. */
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -37,7 +37,12 @@ afterAll(async () => {
 /** @param aborting - what is printed before Ctrl-C is pressed */
 async function run(
   folder: string,
-  options: { flags?: Partial<StartFlags>; bundled?: string; aborting?: RegExp } = {},
+  options: {
+    flags?: Partial<StartFlags>;
+    bundled?: string;
+    whereSlow?: Introduction['whereSlow'];
+    aborting?: RegExp;
+  } = {},
 ) {
   const resultsDir = join(root, folder);
   const { printed, ...terminal } = recordingTerminal();
@@ -49,7 +54,8 @@ async function run(
     },
   };
   const flags: StartFlags = { minutes: 5, resultsDir, device: 'cpu', ...options.flags };
-  const shown = { ...introduction, ...(options.bundled && { bundled: options.bundled }) };
+  const { bundled = introduction.bundled, whereSlow } = options;
+  const shown = { ...introduction, bundled, ...(whereSlow && { whereSlow }) };
   const outcome = await start(flags, { ...terminal, err }, controller.signal, shown).then(
     () => 'done',
     (error: Error) => error.message,
@@ -115,6 +121,22 @@ test('another bundled model is drawn', async () => {
   const { err } = await run('whole', { bundled, aborting: /^its pictures/ });
   expect(err).toMatch(/^drawing with .* 99 pictures seen\n/);
   expect((await filesOf('whole')).filter((name) => name.startsWith('bundled-'))).toHaveLength(2);
+});
+
+test.each([
+  ['slow', Number.POSITIVE_INFINITY, 4],
+  ['fast', 0, 8],
+])('on a %s machine the network has a width that suits it', async (folder, fewerStepsThan, width) => {
+  const change = { model: { width: 4, heads: 1 } };
+  const { outcome, err } = await run(folder, {
+    flags: { minutes: 0.05 },
+    whereSlow: { fewerStepsThan, change },
+  });
+  expect(outcome).toBe('done');
+  expect(/some \d+ steps fit into 0.05 minutes: a smaller/.test(err)).toBe(width === 4);
+  const config = await readFile(join(root, folder, 'start/config.json'), 'utf8');
+  expect(JSON.parse(config).model.width).toBe(width);
+  expect(await filesOf(folder)).not.toContain('pace');
 });
 
 test('Ctrl-C while the bundled model draws leaves nothing half-written', async () => {

@@ -60,7 +60,15 @@ async function expectSameCheckpoint(step: number, ...names: readonly string[]): 
 describe('a run', () => {
   let outcome: Outcome;
   beforeAll(async () => {
-    outcome = await train('whole', '--sample-every', '10', '--evaluate-every', '10', '--log-every', '5');
+    outcome = await train(
+      'whole',
+      '--set',
+      'logging.sampleEvery=10',
+      '--evaluate-every',
+      '10',
+      '--log-every',
+      '5',
+    );
   });
 
   test('says how it went and what to do next', () => {
@@ -222,6 +230,7 @@ describe('a run', () => {
       code: 1,
       err: expect.stringContaining('does not fit the model of this run'),
     });
+    expect(await readdir(join(root, 'my runs'))).not.toContain('wider');
 
     const dry = await train('dry', '--init-from', pathIn('whole'), '--dry-run');
     expect(dry.out).toContain('start       with 22 tensors of ROOT/my runs/whole/');
@@ -386,10 +395,10 @@ describe('the pictures of a run', () => {
   const isMove = (line: string) => line.includes('have moved');
 
   /** A run that has begun with a copy of the pictures, which lie somewhere else afterwards. */
-  async function beginAndMove(name: string): Promise<string> {
+  async function beginAndMove(name: string, ...flags: readonly string[]): Promise<string> {
     const [before, after] = [join(root, `${name} before`), `${name} after`];
     await cp(pictures, before, { recursive: true });
-    await train(name, '--data-path', before, '--stop-after', '10');
+    await train(name, '--data-path', before, '--stop-after', '10', ...flags);
     await rename(before, join(root, after));
     return after;
   }
@@ -416,16 +425,38 @@ describe('the pictures of a run', () => {
     const { code, err } = await moved('others', folder);
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/my runs/others: the run was started with other data: 3 fewer and 1 new of 16
+      "ConfigError: ROOT/my runs/others: the data of this run have changed: 3 fewer, 1 new of 16
         missing  cat/1.png, cat/4.png, dog/2.png
         new      dog/two.png
-        fix: restore them, or start another run: --init-from "ROOT/my runs/others" --name NEW
+        fix: restore them, or begin another run with what was learned: udit train --config "ROOT/my runs/others" --data-path "ROOT/others after" --init-from "ROOT/my runs/others" --name NEW
       "
     `);
     expect(await readFile(pathIn('others', 'config.json'), 'utf8')).toBe(config);
-    const fix = ['--init-from', pathIn('others'), '--stop-after', '1'];
-    expect((await moved('others 2', folder, ...fix)).code).toBe(0);
+    await expectFixWorks(err, 'others 2');
   });
+
+  test('may not have more classes; the way out is told with their number', async () => {
+    const folder = await beginAndMove('classes before', '--num-classes', '2');
+    await cp(join(root, folder, 'cat'), join(root, folder, 'fish'), { recursive: true });
+    const { code, err } = await moved('classes before', folder);
+    expect({ code, err: err.split('\n')[0] }).toEqual({
+      code: 2,
+      err: 'ConfigError: ROOT/my runs/classes before: the data of this run have changed: 0 fewer, 8 new of 16',
+    });
+    expect(await moved('classes before', folder, '--dry-run')).toMatchObject({ code: 2, err });
+    expect(err).toContain(' --num-classes 3 ');
+    await expectFixWorks(err, 'classes after');
+  });
+
+  /** Runs the command that an error gives, with a name for the run. */
+  async function expectFixWorks(err: string, name: string): Promise<void> {
+    const [, command] = /udit (train .* --name) NEW$/m.exec(err)!;
+    const parts = command!.replaceAll('ROOT', root).split('"');
+    const words = parts.flatMap((part, i) => (i % 2 === 1 ? [part] : part.split(' ').filter(Boolean)));
+    const short = ['--results-dir', join(root, 'my runs'), '--stop-after', '1', '--threads', '1'];
+    const { code, err: said } = await runUdit([...words, name, ...short], root);
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/^beginning with 2\d tensors/) });
+  }
 
   test('may have moved in a run that kept no list of them, if the classes are the same', async () => {
     const folder = await beginAndMove('unlisted');
@@ -435,10 +466,10 @@ describe('the pictures of a run', () => {
     const { err, code } = await moved('unlisted', folder);
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
-      "ConfigError: ROOT/my runs/unlisted: the run was started with other data: the classes are others
+      "ConfigError: ROOT/my runs/unlisted: the data of this run have changed: the classes are others
         before  cat, dog
         now     cat, dog, fish
-        fix: restore them, or start another run: --init-from "ROOT/my runs/unlisted" --name NEW
+        fix: restore them, or begin another run with what was learned: udit train --config "ROOT/my runs/unlisted" --data-path "ROOT/unlisted after" --init-from "ROOT/my runs/unlisted" --name NEW
       "
     `);
     await rm(join(root, folder, 'fish'), { recursive: true });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { listAmong, listOf, numberIn, partOfAll, twoNumbers, wholeNumber } from './flags.ts';
+import { listAmong, listOf, numberIn, partOfAll, positiveNumber, twoNumbers, wholeNumber } from './flags.ts';
 
 test('whole numbers, also with units', () => {
   const parse = wholeNumber({ from: 1 });
@@ -38,6 +38,11 @@ test('a range without end has no infinite number in it', () => {
   const parse = numberIn(0, Number.POSITIVE_INFINITY);
   expect(parse('1e300')).toBe(1e300);
   expect(() => parse('Infinity')).toThrow('A number from 0 is needed.');
+});
+
+test.each(['', '0', '-1', 'Infinity', 'x'])('not a number above 0: %j', (text) => {
+  expect(positiveNumber('1e-4')).toBe(1e-4);
+  expect(() => positiveNumber(text)).toThrow('A number above 0 is needed, such as 0.001.');
 });
 
 test('lists of values, and of names', () => {

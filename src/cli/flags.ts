@@ -71,6 +71,13 @@ export function partOfAll(text: string): Part {
   throw new InvalidArgumentError('A part of all is needed, such as 1/4 for the first of four.');
 }
 
+/** Parses a number above 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('A number above 0 is needed, such as 0.001.');
+}
+
 /** Parses numbers written `0.1,0.9`. */
 export function twoNumbers(text: string): readonly [number, number] {
   const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));

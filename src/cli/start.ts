@@ -18,7 +18,8 @@ import {
   type SheetComputing,
 } from '../tasks/sampling/class-sheet-node.ts';
 import type { ConfigLayer } from '../tasks/training/config/config-layer.ts';
-import type { TrainConfig } from '../tasks/training/config/train-config.ts';
+import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
+import { measurePace } from '../tasks/training/run/pace.ts';
 import { configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
 import { UNWRITABLE } from '../tasks/training/run/run-folder.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
@@ -47,6 +48,8 @@ export interface Introduction {
   /** The checkpoint whose pictures are shown first. */
   readonly bundled: string;
   readonly recipe: ConfigLayer;
+  /** What is changed about the recipe where fewer steps than these fit into the session. Default: nothing. */
+  readonly whereSlow?: { readonly fewerStepsThan: number; readonly change: ConfigLayer };
 }
 
 const INTRODUCTION: Introduction = {
@@ -62,7 +65,12 @@ const INTRODUCTION: Introduction = {
     training: { steps: 1_000_000 },
     logging: { ckptEvery: 100, evaluateEvery: 1_000_000, sampleEvery: null },
   },
+  // Half the width makes three times as many steps; shapes come from steps (LOG.md).
+  whereSlow: { fewerStepsThan: 400, change: { model: { width: 16, heads: 2 } } },
 };
+
+/** Of the session, the share in which its pace is measured. */
+const MEASURED_SHARE = 0.02;
 
 export function defineStart(command: Command, terminal: Terminal): void {
   command
@@ -78,19 +86,17 @@ export async function start(
   flags: StartFlags,
   terminal: Terminal,
   signal: AbortSignal,
-  { bundled, recipe }: Introduction = INTRODUCTION,
+  { bundled, ...training }: Introduction = INTRODUCTION,
 ): Promise<void> {
   const runPath = join(flags.resultsDir, 'start');
   await expectHarmlessOutputs('--results-dir', [runPath]);
   const backend = await openDevice(flags.device);
-  // A run that an earlier version has begun goes on in its own way.
-  const isNew = (await configOfRun(runPath)) === undefined;
-  const config = await configForRun(runPath, isNew ? [recipe] : []);
   await makeFolder(runPath, UNWRITABLE);
   const computing = { backend, threads: physicalCores(), signal };
   const bundledSheet = await bundledSheetPath(bundled, runPath);
   try {
     await showBundled(bundled, bundledSheet, computing, terminal);
+    const config = await chooseConfig(flags, training, runPath, computing, terminal);
     const result = await train(flags, { config, runPath, ...computing }, terminal);
     const ownSheet = join(runPath, 'grid.png');
     await drawCheckpointSheet(result.checkpoint, ownSheet, computing);
@@ -125,12 +131,35 @@ async function showBundled(
   err.write(`its pictures: ${path}\n`);
 }
 
-interface Training {
-  readonly config: TrainConfig;
-  readonly runPath: string;
+/** A run that has begun goes on as it is; a new one is as large as this machine can train in the time. */
+async function chooseConfig(
+  { minutes }: StartFlags,
+  { recipe, whereSlow }: Omit<Introduction, 'bundled'>,
+  runPath: string,
+  computing: Computing,
+  { err }: Terminal,
+): Promise<TrainConfig> {
+  if ((await configOfRun(runPath)) !== undefined) return configForRun(runPath, []);
+  const config = resolveTrainConfig([recipe]);
+  if (whereSlow === undefined) return config;
+  const measuringMs = minutes * 60_000 * MEASURED_SHARE;
+  const options = { ...computing, version, observer: {} };
+  const imagesPerSecond = await measurePace(config, join(runPath, 'pace'), measuringMs, options);
+  const steps = Math.round((minutes * 60 * imagesPerSecond) / config.training.batchSize);
+  if (steps >= whereSlow.fewerStepsThan) return config;
+  err.write(`some ${steps} steps fit into ${minutes} minutes: a smaller network learns more in them\n`);
+  return resolveTrainConfig([recipe, whereSlow.change]);
+}
+
+interface Computing {
   readonly backend: Backend;
   readonly threads: number;
   readonly signal: AbortSignal;
+}
+
+interface Training extends Computing {
+  readonly config: TrainConfig;
+  readonly runPath: string;
 }
 
 async function train(
@@ -138,7 +167,7 @@ async function train(
   { config, runPath, backend, threads, signal }: Training,
   terminal: Terminal,
 ): Promise<RunResult> {
-  const watcher = watchRun(terminal, { runPath, until: { seconds: minutes * 60 } });
+  const watcher = watchRun(terminal, { runPath, lastStep: config.training.steps, seconds: minutes * 60 });
   const preparing = preparationProgress(terminal);
   const { observer } = watcher;
   try {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { recordingTerminal } from '../../test/support/recording-terminal.ts';
-import { describeHeldOut, watchRun } from './train-report.ts';
+import { courseOf, describeHeldOut, watchRun } from './train-report.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -26,7 +26,7 @@ const reportOf = (step: number) => ({
 test('what is said is shown and kept; of the steps every tenth is kept', async () => {
   const terminal = recordingTerminal();
   const runPath = join(root, 'run');
-  const { observer, stop } = watchRun(terminal, { runPath, until: { step: 40 } });
+  const { observer, stop } = watchRun(terminal, { runPath, lastStep: 40 });
   observer.onWarning('said before there is a folder');
   await mkdir(runPath);
   observer.onTransparency(1, '#ff8800');
@@ -53,7 +53,7 @@ test('what is said is shown and kept; of the steps every tenth is kept', async (
 });
 
 test('a session that ends by the clock counts no steps down', async () => {
-  const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, until: { seconds: 6 } });
+  const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, lastStep: 100, seconds: 6 });
   observer.onStep(reportOf(10));
   stop();
   expect(await readFile(join(root, 'log.txt'), 'utf8')).toMatch(
@@ -61,9 +61,27 @@ test('a session that ends by the clock counts no steps down', async () => {
   );
 });
 
+test.each([
+  ['steps alone', { lastStep: 100 }, { unit: 'steps', done: 20, total: 100 }],
+  ['steps that come first', { lastStep: 100, seconds: 101 }, { unit: 'steps', done: 20, total: 100 }],
+  ['time that comes first', { lastStep: 100, seconds: 80 }, { unit: 'seconds', done: 10, total: 80 }],
+  ['time that is over', { lastStep: 100, seconds: 8 }, { unit: 'seconds', done: 8, total: 8 }],
+])('progress goes by the nearest limit: %s', (_, limits, course) => {
+  // Ten steps of a second, after earlier sessions.
+  expect(courseOf({ step: 20, sessionSeconds: 10 }, { step: 11 }, limits)).toEqual(course);
+});
+
+test('of slow steps a line is kept every ten seconds', async () => {
+  const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, lastStep: 100 });
+  for (const step of [1, 2, 3, 4, 5]) observer.onStep({ ...reportOf(step), sessionSeconds: 6 * step });
+  stop();
+  const log = await readFile(join(root, 'log.txt'), 'utf8');
+  expect(Array.from(log.matchAll(/step (\d+) of/g), ([, step]) => step)).toEqual(['2', '4']);
+});
+
 test('a later session goes on in the same log', async () => {
   for (const step of [1, 2]) {
-    const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, until: { step: 40 } });
+    const { observer, stop } = watchRun(recordingTerminal(), { runPath: root, lastStep: 40 });
     observer.onCheckpoint(step, `step-${step}`);
     stop();
   }

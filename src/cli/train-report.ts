@@ -14,6 +14,10 @@ import { shortest } from './wording.ts';
 
 const LONGEST_LIST = 6;
 
+/** In `log.txt` a line comes after so many steps or seconds. */
+const LOG_STEPS = 10;
+const LOG_SECONDS = 10;
+
 export interface RunWatcher {
   readonly observer: Required<RunObserver>;
   stop(): void;
@@ -21,13 +25,18 @@ export interface RunWatcher {
 
 export interface WatchOptions {
   readonly runPath: string;
-  /** When the session ends: at a step of the run, or after a time. */
-  readonly until: { readonly step: number } | { readonly seconds: number };
+  /** The session ends at this step of the run … */
+  readonly lastStep: number;
+  /** … or after this time, if that is sooner. */
+  readonly seconds?: number | undefined;
 }
 
-export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): RunWatcher {
+export function watchRun(terminal: Terminal, { runPath, ...limits }: WatchOptions): RunWatcher {
   let progress: Progress | undefined;
   let file: AppendFile | undefined;
+  let first: StepReport | undefined;
+  let course: SessionCourse | undefined;
+  let loggedAt = 0;
   const pause = () => {
     progress?.stop();
     progress = undefined;
@@ -54,12 +63,18 @@ export function watchRun(terminal: Terminal, { runPath, until }: WatchOptions): 
       onResume: (step, path) => say(`continuing at step ${step} from ${path}`),
       onInitialWeights: (initial) => say(`beginning with ${describeInitialWeights(initial)}`),
       onStep: (report) => {
-        const total = 'step' in until ? until.step : until.seconds;
-        const done = 'step' in until ? report.step : Math.min(total, report.sessionSeconds);
-        const description = describeStep(report, until);
+        first ??= report;
+        const before = course;
+        course = courseOf(report, first, limits);
+        if (course.unit !== before?.unit) pause();
+        const { done, total } = course;
+        const description = describeStep(report, course);
         progress ??= startProgress(terminal, { title: 'training', total });
         progress.update(done, description);
-        if (report.step % 10 === 0) log(description);
+        const { step, sessionSeconds } = report;
+        if (step % LOG_STEPS !== 0 && sessionSeconds - loggedAt < LOG_SECONDS) return;
+        log(description);
+        loggedAt = sessionSeconds;
       },
       onHeldOutLoss: (step, loss) => say(`step ${step}: held-out loss ${loss.toFixed(4)}`),
       onSamples: (step, path) => say(`step ${step}: samples in ${path}`),
@@ -119,8 +134,27 @@ export function describeInitialWeights({ from, takenOver, fresh }: InitialWeight
   return `${takenOver} tensors of ${from}${anew}`;
 }
 
-function describeStep({ step, loss, imagesPerSecond }: StepReport, until: WatchOptions['until']): string {
-  const position = 'step' in until ? `step ${step} of ${until.step}` : `step ${step}`;
+/** How far a session is, counted in what ends it. */
+interface SessionCourse {
+  readonly unit: 'steps' | 'seconds';
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Steps or time: whichever ends the session sooner at its pace. */
+export function courseOf(
+  { step, sessionSeconds }: Pick<StepReport, 'step' | 'sessionSeconds'>,
+  first: Pick<StepReport, 'step'>,
+  { lastStep, seconds }: Pick<WatchOptions, 'lastStep' | 'seconds'>,
+): SessionCourse {
+  const secondsPerStep = sessionSeconds / (step - first.step + 1);
+  const inSteps: SessionCourse = { unit: 'steps', done: step, total: lastStep };
+  if (seconds === undefined || (lastStep - step) * secondsPerStep <= seconds - sessionSeconds) return inSteps;
+  return { unit: 'seconds', done: Math.min(seconds, sessionSeconds), total: seconds };
+}
+
+function describeStep({ step, loss, imagesPerSecond }: StepReport, { unit, total }: SessionCourse): string {
+  const position = unit === 'steps' ? `step ${step} of ${total}` : `step ${step}`;
   return `${position} | loss ${loss.toFixed(4)} | ${imagesPerSecond.toFixed(1)} images/s`;
 }
 

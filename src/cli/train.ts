@@ -14,6 +14,7 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
 import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
+import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
 import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
@@ -27,7 +28,7 @@ import {
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { numberIn, threadCount, wholeNumber } from './flags.ts';
+import { numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import {
@@ -108,7 +109,7 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     )
     .option('--steps <n>', 'optimizer updates in all', count)
     .option('--global-batch-size <n>', 'images per update', count)
-    .option('--lr <x>', 'learning rate', numberIn(0, Number.POSITIVE_INFINITY))
+    .option('--lr <x>', 'learning rate', positiveNumber)
     .option('--global-seed <n>', 'seed of all random numbers', wholeNumber({ from: 0 }))
     .option('--init-from <checkpoint>', 'initial weights: a run, a file, or the name of fetched weights')
     .optionsGroup('Where it goes:')
@@ -139,7 +140,11 @@ export function defineTrain(command: Command, terminal: Terminal): void {
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const { config, runPath } = await runFromFlags(flags);
   await expectHarmlessOutputs('--results-dir', [runPath]);
-  const watcher = watchRun(terminal, { runPath, until: { step: config.training.steps } });
+  const watcher = watchRun(terminal, {
+    runPath,
+    lastStep: Math.min(config.training.steps, flags.stopAfter ?? Infinity),
+    seconds: flags.maxMinutes === undefined ? undefined : flags.maxMinutes * 60,
+  });
   const preparing = preparationProgress(terminal);
   try {
     const { observer } = watcher;
@@ -149,6 +154,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       onPreparing: preparing.update,
       signal,
       backend,
+      runPath,
       dryRun: flags.dryRun === true,
     });
     preparing.stop();
@@ -185,8 +191,12 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
 }
 
 async function runFromFlags(flags: TrainFlags): Promise<{ config: TrainConfig; runPath: string }> {
-  const layers = await layersOf(flags);
-  const runPath = await runPathOf(flags, layers);
+  const given = await layersOf(flags);
+  const named = await namedRun(flags);
+  const hasBegun = named !== undefined && (await configOfRun(named)) !== undefined;
+  const layers = hasBegun ? given : await aboveInitialModel(given);
+  const runPath =
+    named ?? join(flags.resultsDir, await defaultRunName(resolveTrainConfig(layers), flags.resultsDir));
   const config = withAbsolutePaths(await configForRun(runPath, layers));
   await changesToRun(runPath, config, flags);
   return { config, runPath };
@@ -203,13 +213,10 @@ async function layersOf(flags: TrainFlags): Promise<ConfigLayer[]> {
   return layers;
 }
 
-async function runPathOf(
-  { resume, name, resultsDir }: TrainFlags,
-  layers: readonly ConfigLayer[],
-): Promise<string> {
+/** The folder of the run that the command line names, if it names one. */
+async function namedRun({ resume, name, resultsDir }: TrainFlags): Promise<string | undefined> {
   if (resume !== undefined) return expectRun(resume);
-  if (name !== undefined) return join(resultsDir, expectRunName(name));
-  return join(resultsDir, await defaultRunName(resolveTrainConfig(layers), resultsDir));
+  return name === undefined ? undefined : join(resultsDir, expectRunName(name));
 }
 
 async function expectRun(runPath: string): Promise<string> {

@@ -17,6 +17,8 @@ export const TINY_TRAINING_FLAGS: readonly string[] = [
   ],
   ...['--image-size', '8', '--global-batch-size', '4', '--steps', '20', '--lr', '0.01'],
   ...['--set', 'data.heldOutFraction=0.3', '--set', 'training.shards=1', '--threads', '1'],
+  // Or each session would draw one where it ends.
+  ...['--set', 'logging.sampleEvery=null'],
 ];
 
 /** Flags that make of it the training of a U-DiT, whose batches are worked on in two threads. */

@@ -14,18 +14,22 @@ export interface FolderFailure {
 /**
  * Makes a folder, with those it lies in, unless it is there.
  *
+ * @returns whether it was not there
  * @throws `Failure` when it cannot be made
  */
-export async function makeFolder(path: string, { Failure = DataError, fix }: FolderFailure): Promise<void> {
+export async function makeFolder(
+  path: string,
+  { Failure = DataError, fix }: FolderFailure,
+): Promise<boolean> {
   try {
-    await makeLevels(resolve(path));
+    return await makeLevels(resolve(path));
   } catch (cause) {
     throw new Failure({ where: path, problem: describe(cause), fix, cause });
   }
 }
 
 /** One level after another: Node's own recursion never ends on a file system without new folders, such as `/proc`. */
-async function makeLevels(path: string): Promise<void> {
+async function makeLevels(path: string): Promise<boolean> {
   const parent = dirname(path);
   try {
     return await makeLevel(path);
@@ -33,15 +37,18 @@ async function makeLevels(path: string): Promise<void> {
     if (systemErrorCode(cause) !== 'ENOENT' || parent === path) throw cause;
   }
   await makeLevels(parent);
-  await makeLevel(path);
+  return makeLevel(path);
 }
 
-async function makeLevel(path: string): Promise<void> {
+/** Was the folder not there? */
+async function makeLevel(path: string): Promise<boolean> {
   try {
     await mkdir(path);
+    return true;
   } catch (cause) {
     const found = await stat(path).catch(() => undefined);
     if (found?.isDirectory() !== true) throw cause;
+    return false;
   }
 }
 

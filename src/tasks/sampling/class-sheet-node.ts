@@ -6,7 +6,7 @@ import { joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { openCheckpoint } from '../../models/bundled-node.ts';
-import type { SavedModel } from '../../models/saved-model.ts';
+import type { ModelCard, SavedModel } from '../../models/saved-model.ts';
 import { createPipeline } from './pipeline.ts';
 import { sheetFile } from './sinks/sheet-file-node.ts';
 import { drawInto } from './sinks/sink.ts';
@@ -16,6 +16,8 @@ const PREVIEW_STEPS = 20;
 /** Few enough for a sheet to be drawn in about 20 s on two cores. */
 const COLUMNS = 4;
 const MAX_CLASSES = 10;
+/** With a class and without. */
+const PASSES_OF_GUIDANCE = 2;
 
 type DrawnModel = Pick<SavedModel, 'card' | 'network' | 'weights'>;
 
@@ -26,19 +28,26 @@ export interface SheetComputing {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface ClassSheets {
+  (model: DrawnModel, path: string): Promise<Uint8Array>;
+  /** How many images the network sees for a sheet at most. */
+  evaluations(card: Pick<ModelCard, 'classNames'>): number;
+}
+
 /**
  * What a training draws its sheets with: a row per class, always from the same noise, so that the sheets of one run show
  * the same pictures coming into being.
  *
  * @returns a function that writes a PNG file and gives its content
  */
-export function classSheets(
-  options: SheetComputing & { readonly seed: number },
-): (model: DrawnModel, path: string) => Promise<Uint8Array> {
-  return async (model, path) => {
+export function classSheets(options: SheetComputing & { readonly seed: number }): ClassSheets {
+  const draw = async (model: DrawnModel, path: string): Promise<Uint8Array> => {
     await drawClassSheet(model, path, { ...options, steps: PREVIEW_STEPS });
     return readFile(path);
   };
+  const evaluations = ({ classNames }: Pick<ModelCard, 'classNames'>): number =>
+    Math.min(classNames.length, MAX_CLASSES) * COLUMNS * PREVIEW_STEPS * PASSES_OF_GUIDANCE;
+  return Object.assign(draw, { evaluations });
 }
 
 /** The sheet of a checkpoint, drawn with the sampler's own settings: from the same noise for all models of one size. */

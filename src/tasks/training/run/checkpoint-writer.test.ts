@@ -20,13 +20,18 @@ afterEach(() => rm(root, { recursive: true }));
 const config = tinyConfig({ logging: { ckptEvery: 2, keepLast: 9 }, training: { steps: 5 } });
 const state = TrainState.initial(createModel(tinySpec()), 0, config);
 
+let seconds = 0;
+
 /** A writer of a run that goes on after `step`, and what it tells. */
 async function writerAfter(step: number, expectHeld: () => Promise<void> = async () => undefined) {
   const written: number[] = [];
   const observer = { onCheckpoint: (at: number) => void written.push(at) };
   const folder = await RunFolder.open(root, { expectHeld });
   const card = (at: number) => tinyCard({ step: at });
-  return { writer: new CheckpointWriter({ config, folder, state, card, step, observer }), written };
+  return {
+    writer: new CheckpointWriter({ config, folder, state, card, step, observer, clock: () => seconds }),
+    written,
+  };
 }
 
 const reportOf = (step: number) => ({ step }) as StepReport;
@@ -42,6 +47,20 @@ test('writes where one is due, at the end of the run, and where a session ends; 
   await next.writer.onEnd(5);
   await next.writer.onEnd(6);
   expect(next.written).toEqual([6]);
+});
+
+test('writes by the clock too, counted from the last checkpoint', async () => {
+  seconds = 0;
+  const { writer, written } = await writerAfter(10);
+  const stepAt = (step: number, at: number) => {
+    seconds = at;
+    return writer.onStep(reportOf(step));
+  };
+  await stepAt(11, 599);
+  await stepAt(12, 610);
+  await stepAt(13, 1209);
+  await stepAt(15, 1210);
+  expect(written).toEqual([12, 15]);
 });
 
 test('writes nothing where the run is another process’s by now', async () => {

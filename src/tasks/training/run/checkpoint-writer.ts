@@ -3,10 +3,14 @@ import { writeSafetensors } from '../../../formats/file-node.ts';
 import { cardMetadata, type NetworkCard } from '../../../models/saved-model.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import type { TrainState } from '../step/train-state.ts';
+import { Recurrence } from './recurrence.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import { isDue } from './run-recorder.ts';
 import type { LoopListener, StepReport } from './training-loop.ts';
+
+/** A crash costs no more than this, however slow the steps are. */
+const LONGEST_SECONDS = 600;
 
 export interface WriterParts {
   readonly config: TrainConfig;
@@ -16,14 +20,18 @@ export interface WriterParts {
   /** The step of the checkpoint that the session began with; 0 if it began with none. */
   readonly step: number;
   readonly observer: RunObserver;
+  /** In seconds. */
+  readonly clock: () => number;
 }
 
 export class CheckpointWriter implements LoopListener {
   private readonly parts: WriterParts;
+  private readonly byTime: Recurrence;
   private written: number | undefined;
 
   constructor(parts: WriterParts) {
     this.parts = parts;
+    this.byTime = new Recurrence(LONGEST_SECONDS, parts.clock);
     this.written = parts.step === 0 ? undefined : parts.step;
   }
 
@@ -34,7 +42,8 @@ export class CheckpointWriter implements LoopListener {
 
   async onStep({ step }: StepReport): Promise<void> {
     const { logging, training } = this.parts.config;
-    if (isDue(step, logging.ckptEvery) || step === training.steps) await this.write(step);
+    const isScheduled = isDue(step, logging.ckptEvery) || step === training.steps;
+    if (isScheduled || this.byTime.isDue()) await this.write(step);
   }
 
   onEnd(step: number): Promise<void> {
@@ -46,7 +55,7 @@ export class CheckpointWriter implements LoopListener {
     const { folder, state, card, config, observer } = this.parts;
     const path = folder.checkpointAt(step);
     await folder.expectHeld();
-    await writeSafetensors(path, state.tensors(), cardMetadata(card(step)));
+    await this.byTime.do(() => writeSafetensors(path, state.tensors(), cardMetadata(card(step))));
     this.written = step;
     await folder.prune(step, config.logging);
     observer.onCheckpoint?.(step, path);

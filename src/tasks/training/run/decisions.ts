@@ -17,11 +17,15 @@ export interface StopLimits {
 export class RunDecisions {
   private readonly limits: StopLimits;
   private readonly lastStep: number;
-  private startedMs = 0;
+  private readonly nowMs: () => number;
+  private startedMs: number;
+  private reservedMs = 0;
 
   /** @param steps - of the whole run */
-  constructor(steps: number, limits: StopLimits) {
+  constructor(steps: number, limits: StopLimits, nowMs = () => performance.now()) {
     this.limits = limits;
+    this.nowMs = nowMs;
+    this.startedMs = nowMs();
     this.lastStep = Math.min(steps, limits.stopAfterStep ?? Infinity);
   }
 
@@ -40,15 +44,25 @@ export class RunDecisions {
 
   /** Time limits count from here. */
   startClock(): void {
-    this.startedMs = performance.now();
+    this.startedMs = this.nowMs();
   }
 
   get elapsedMs(): number {
-    return performance.now() - this.startedMs;
+    return this.nowMs() - this.startedMs;
+  }
+
+  /** Undefined where a session may take any time. */
+  get limitMs(): number | undefined {
+    return this.limits.stopAfterMs;
+  }
+
+  /** Keeps time for what comes after the last step, before the limit. */
+  reserve(ms: number): void {
+    this.reservedMs = ms;
   }
 
   goesOn(step: number): boolean {
-    return !this.isOver(step) && this.elapsedMs < (this.limits.stopAfterMs ?? Infinity);
+    return !this.isOver(step) && this.elapsedMs + this.reservedMs < (this.limitMs ?? Infinity);
   }
 
   /** What `work` gives; nothing if it gives up because the run is to stop. */

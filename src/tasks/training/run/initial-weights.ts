@@ -1,13 +1,20 @@
 /** @file Weights that a run starts from instead of random ones: those of a checkpoint of any origin. */
 
+import { isDeepStrictEqual } from 'node:util';
+import { CheckpointError } from '../../../core/errors.ts';
 import { sameShape } from '../../../core/shape.ts';
 import type { TensorInfo, TensorSource } from '../../../core/tensor-source.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
 import { type ExpectedParameter, fitParameters, isTableOfOtherClasses } from '../../../formats/fit.ts';
+import { findCheckpoint } from '../../../models/bundled-node.ts';
 import { findCheckpointFile } from '../../../models/locate-node.ts';
 import { findNetwork } from '../../../models/open-model.ts';
+import type { ModelCard, NetworkCard } from '../../../models/saved-model.ts';
+import { FAMILIES } from '../../../networks/families.ts';
 import type { Network } from '../../../networks/nn/network.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import { PRESETS } from '../../../networks/presets.ts';
+import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
+import { presetOf, type TrainConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
 import type { Trainee } from './trainee.ts';
 
@@ -43,6 +50,61 @@ export async function startFromCheckpoint(
   }));
 }
 
+/**
+ * The layers of a new run, above what the checkpoint says that it begins with: its model and its objective are the file's,
+ * unless the layers choose another preset.
+ */
+export async function aboveInitialModel(layers: readonly ConfigLayer[]): Promise<readonly ConfigLayer[]> {
+  const { training } = layers.reduce(overlay, {});
+  const initFrom = isLayer(training) ? training.initFrom : null;
+  if (typeof initFrom !== 'string') return layers;
+  const card = await cardOf(initFrom);
+  if (card === undefined) return layers;
+  const model = modelSection(card);
+  const preset = presetOf(layers);
+  if (preset !== undefined && preset !== model.preset) return layers;
+  return [{ model, objective: card.objective }, ...layers];
+}
+
+/** Undefined where it cannot be read, which is said when its weights are needed. */
+async function cardOf(argument: string): Promise<ModelCard | undefined> {
+  try {
+    const { card, close } = await findCheckpoint(await findCheckpointFile(argument));
+    await close();
+    return card;
+  } catch (error) {
+    if (error instanceof CheckpointError) return undefined;
+    throw error;
+  }
+}
+
+/** Options of a model that follow from the data and the objective of a run. */
+const IMPLIED: readonly string[] = ['inputSize', 'inChannels', 'numClasses', 'learnSigma'];
+
+/** A trained model as a configuration states it: a preset, and where it differs from that. */
+function modelSection({ name, spec }: Pick<ModelCard, 'name' | 'spec'>): {
+  readonly preset: string;
+  readonly [option: string]: unknown;
+} {
+  const isPreset = Object.hasOwn(PRESETS, name) && PRESETS[name]!.family === spec.family;
+  const preset = isPreset ? name : Object.keys(FAMILIES[spec.family].presets)[0]!;
+  const usual: Readonly<Record<string, unknown>> = { ...PRESETS[preset]!.config };
+  const differing = Object.entries(spec.config).filter(
+    ([option, value]) => !IMPLIED.includes(option) && !isDeepStrictEqual(value, usual[option]),
+  );
+  return { preset, ...Object.fromEntries(differing) };
+}
+
+function adviceFor(card: NetworkCard): string | undefined {
+  // The families of other roles have no presets to choose from.
+  if (card.role === 'autoencoder' || card.role === 'features') return undefined;
+  const { preset, ...options } = modelSection(card);
+  const flags = Object.entries(options).map(
+    ([option, value]) => ` --set model.${option}=${JSON.stringify(value)}`,
+  );
+  return `its own model is taken without --model and options of the model: --model ${preset}${flags.join('')}`;
+}
+
 interface MatchedFile {
   readonly initial: InitialWeights;
   readonly weights: TensorSource;
@@ -58,8 +120,9 @@ async function withInitialWeights<T>(
   const path = await findCheckpointFile(argument);
   const file = await openTensorFile(path);
   try {
-    const { weights, source } = findNetwork(file, path, { role: card.role ?? 'denoiser' });
-    const { taken, fresh } = matchWeights(learning.network, weights.infos, path);
+    const found = findNetwork(file, path, { role: card.role ?? 'denoiser' });
+    const { weights, source } = found;
+    const { taken, fresh } = matchWeights(learning.network, weights.infos, path, adviceFor(found.card));
     const initial = {
       from: source === 'unnamed' ? path : `${path} (${source})`,
       takenOver: taken.length,
@@ -89,6 +152,7 @@ export function matchWeights(
   model: Network,
   given: ReadonlyMap<string, TensorInfo>,
   where: string,
+  advice?: string,
 ): MatchedWeights {
   const parameters = [...model.parameters()];
   const trained = parameters.filter(({ frozen }) => !frozen);
@@ -102,7 +166,7 @@ export function matchWeights(
   );
   const passedOver = new Set(parameters.filter((one) => one.frozen || isFresh(one)).map(({ name }) => name));
   const rest = new Map([...given].filter(([name]) => !passedOver.has(name)));
-  fitParameters(taken, rest, { where, model: 'the model of this run' });
+  fitParameters(taken, rest, { where, model: 'the model of this run', advice });
   return {
     taken: [...taken, ...frozen].map(({ name }) => name),
     fresh: trained.filter(isFresh).map(({ name }) => name),

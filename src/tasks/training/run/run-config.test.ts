@@ -12,14 +12,14 @@ let runPath: string;
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'udit run '));
   runPath = join(root, 'mine');
-  await mkdir(runPath);
+  await begin(runPath);
 });
 afterEach(() => rm(root, { recursive: true }));
 
 /** As after the first checkpoint. */
-async function hasBegun(): Promise<void> {
-  await mkdir(join(runPath, 'checkpoints'));
-  await writeFile(join(runPath, 'checkpoints', 'step-0000001.safetensors'), '');
+async function begin(folder: string): Promise<void> {
+  await mkdir(join(folder, 'checkpoints'), { recursive: true });
+  await writeFile(join(folder, 'checkpoints', 'step-0000001.safetensors'), '');
 }
 
 /** The message with the temporary folder named ROOT. */
@@ -42,10 +42,8 @@ describe('the configuration of a run', () => {
 
   test('what does not decide the result may change, and is written anew', async () => {
     await bind();
-    expect(await bind(layerOf('logging.ckptEvery', 6))).toEqual([]);
-    await hasBegun();
     expect(await bind(layerOf('logging.ckptEvery', 7))).toEqual([
-      { key: 'logging.ckptEvery', before: 6, after: 7 },
+      { key: 'logging.ckptEvery', before: 250, after: 7 },
     ]);
     const written = JSON.parse(await readFile(join(runPath, 'config.json'), 'utf8'));
     expect(written.logging.ckptEvery).toBe(7);
@@ -79,7 +77,6 @@ describe('the configuration of a run', () => {
 
   test('more steps are the same run with a constant rate; a cosine is drawn anew where that is asked for', async () => {
     await bind();
-    await hasBegun();
     expect(await messageOf(bind(layerOf('training.steps', 40)))).toMatchInlineSnapshot(`
       "ConfigError: ROOT/mine: this run was started with training.steps = 20, not 40, and its learning rate falls as a cosine over these steps
         fix: add --extend, which draws the cosine over 40 steps from here on, or leave --steps out"
@@ -90,11 +87,21 @@ describe('the configuration of a run', () => {
     expect(await bindConfig(runPath, more, '1.2.3', { extend: true })).toEqual(changes);
     expect(await bindConfig(runPath, more, '1.2.3')).toEqual([]);
     const constant = join(root, 'constant');
-    await mkdir(constant);
+    await begin(constant);
     for (const steps of [20, 40]) {
       const layers = [layerOf('optimizer.schedule', 'constant'), layerOf('training.steps', steps)];
       await bindConfig(constant, tinyConfig(...layers), '1.2.3');
     }
+  });
+
+  test('decides nothing before there is a checkpoint', async () => {
+    await bind();
+    await rm(join(runPath, 'checkpoints'), { recursive: true });
+    const other = layerOf('optimizer.learningRate', 0.5);
+    expect(await configForRun(runPath, [other])).toEqual(tinyConfig(other));
+    expect(await bind(other)).toEqual([]);
+    const preset = layerOf('model.preset', 'DiT-S/2');
+    expect(await configForRun(runPath, [preset])).toEqual(resolveTrainConfig([preset]));
   });
 
   test('is taken for what is not said', async () => {

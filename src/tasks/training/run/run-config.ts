@@ -16,7 +16,6 @@ import { presetOf, resolveTrainConfig, type TrainConfig } from '../config/train-
 /** Data may lie elsewhere by now; `expectSameData` compares what they are. */
 const PLACE = 'data.path';
 const STEPS = 'training.steps';
-const INITIAL_WEIGHTS = 'training.initFrom';
 
 /** What runs did that were started before there were these options. */
 const EARLIER_DEFAULTS: ConfigLayer = {
@@ -47,16 +46,16 @@ export function configOfRun(runPath: string): Promise<ConfigLayer | undefined> {
 /**
  * The configuration of a session: options that `layers` do not give are those of the run, where it has been started.
  *
- * @throws ConfigError for an option that cannot be, and for another model than the run's
+ * @throws ConfigError for an option that cannot be, and for another model than that of a run with checkpoints
  */
 export async function configForRun(runPath: string, layers: readonly ConfigLayer[]): Promise<TrainConfig> {
   const earlier = await configOfRun(runPath);
   if (earlier === undefined) return resolveTrainConfig(layers);
   const [before, after] = [presetOf([earlier]), presetOf(layers)];
   // Options of another family would be unknown to the run's.
-  if (after !== undefined && after !== before)
-    throw otherRun(runPath, { key: 'model.preset', before, after });
-  return resolveTrainConfig([earlier, ...layers]);
+  if (after === undefined || after === before) return resolveTrainConfig([earlier, ...layers]);
+  if (await hasCheckpoints(runPath)) throw otherRun(runPath, { key: 'model.preset', before, after });
+  return resolveTrainConfig(layers);
 }
 
 /** An option that a session changes. */
@@ -82,14 +81,12 @@ export async function changesToRun(
   { extend = false }: ChangesAllowed = {},
 ): Promise<ChangedOption[]> {
   const earlier = await configOfRun(runPath);
-  if (earlier === undefined) return [];
-  const hasBegun = (await listCheckpoints(join(runPath, 'checkpoints'))).length > 0;
+  // What has no checkpoint begins anew.
+  if (earlier === undefined || !(await hasCheckpoints(runPath))) return [];
   const changes = differences('', earlier, config);
-  const fixed = changes.find(({ key }) => isFixed(key, { config, hasBegun, extend }));
-  if (fixed === undefined) {
-    // A place that has changed is told with the data.
-    return hasBegun ? changes.filter(({ key, before }) => before !== undefined && key !== PLACE) : [];
-  }
+  const fixed = changes.find(({ key }) => isFixed(key, config, extend));
+  // A place that has changed is told with the data.
+  if (fixed === undefined) return changes.filter(({ key, before }) => before !== undefined && key !== PLACE);
   throw fixed.key === STEPS ? otherSchedule(runPath, fixed) : otherRun(runPath, fixed);
 }
 
@@ -139,19 +136,14 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
   return withEarlierDefaults(options);
 }
 
-interface Session extends Required<ChangesAllowed> {
-  readonly config: TrainConfig;
-  readonly hasBegun: boolean;
+async function hasCheckpoints(runPath: string): Promise<boolean> {
+  return (await listCheckpoints(join(runPath, 'checkpoints'))).length > 0;
 }
 
-function isFixed(key: string, { config, hasBegun, extend }: Session): boolean {
-  const [section] = key.split('.');
-  if (key === PLACE || section === 'logging') return false;
-  // Weights that could not be read or did not fit have begun nothing: others may take their place.
-  if (key === INITIAL_WEIGHTS) return hasBegun;
+function isFixed(key: string, { optimizer }: TrainConfig, extend: boolean): boolean {
   // A constant learning rate may be trained for longer; a cosine is drawn for a number of steps.
-  if (key === STEPS) return config.optimizer.schedule === 'cosine' && !extend;
-  return true;
+  if (key === STEPS) return optimizer.schedule === 'cosine' && !extend;
+  return key !== PLACE && !key.startsWith('logging.');
 }
 
 function otherRun(runPath: string, { key, before, after }: ChangedOption): ConfigError {

@@ -7,14 +7,15 @@ import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { CheckpointError, ConfigError } from '../../../core/errors.ts';
 import { quoted } from '../../../core/printable.ts';
-import { type DataConfig, dataName } from '../../../data/datasets/data-config.ts';
+import { dataName } from '../../../data/datasets/data-config.ts';
 import type { Split } from '../../../data/datasets/split.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
 import { writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import { findModel } from '../../../models/open-model.ts';
+import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { isLayer } from '../config/config-layer.ts';
+import type { TrainConfig } from '../config/train-config.ts';
 import { configOfRun } from './run-config.ts';
-import type { RunFolder } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 
 const recordSchema = v.object({
@@ -28,20 +29,23 @@ type DataRecord = v.InferOutput<typeof recordSchema>;
  * @throws ConfigError counting the samples that are missing and those that are new
  */
 export async function expectSameData(
-  folder: RunFolder,
+  runPath: string,
   split: Split,
-  data: DataConfig,
-  observer: Pick<RunObserver, 'onMovedData' | 'onWarning'>,
+  config: Pick<TrainConfig, 'data' | 'model'>,
+  observer: Pick<RunObserver, 'onMovedData' | 'onWarning'> = {},
 ): Promise<void> {
-  if ((await folder.listCheckpoints()).length === 0) return;
-  const [from, to] = [await earlierPlace(folder), dataName(data)];
+  const { data } = config;
+  if ((await checkpointsOf(runPath)).length === 0) return;
+  const [from, to] = [await earlierPlace(runPath), dataName(data)];
   const hasMoved = from !== undefined && 'path' in data && resolve(from) !== resolve(to);
-  const record = await readRecord(folder);
+  const record = await readRecord(runPath);
+  const fix = () =>
+    `restore them, or begin another run with what was learned: ${anotherRun(runPath, split, config)}`;
   if (record !== undefined) {
-    expectSameSamples(record, recordOf(split), folder.path);
+    expectSameSamples(record, recordOf(split), { where: runPath, fix });
     if (hasMoved) observer.onMovedData?.(from, to);
   } else if (hasMoved) {
-    await expectSameClasses(folder, split);
+    await expectSameClasses(runPath, split, fix);
     observer.onWarning?.(
       `the data have moved from ${from} to ${to}; an earlier version kept no list of them, so only the classes were compared`,
     );
@@ -49,19 +53,25 @@ export async function expectSameData(
 }
 
 /** Writes down what the data are, for later sessions of the run. */
-export async function recordData(folder: RunFolder, split: Split): Promise<void> {
-  if ((await folder.listCheckpoints()).length > 0 && (await readRecord(folder)) !== undefined) return;
-  await writeFileAtomic(recordIn(folder), [new TextEncoder().encode(`${JSON.stringify(recordOf(split))}\n`)]);
+export async function recordData(runPath: string, split: Split): Promise<void> {
+  if ((await checkpointsOf(runPath)).length > 0 && (await readRecord(runPath)) !== undefined) return;
+  await writeFileAtomic(recordIn(runPath), [
+    new TextEncoder().encode(`${JSON.stringify(recordOf(split))}\n`),
+  ]);
 }
 
-function recordIn({ path }: RunFolder): string {
-  return join(path, 'data.json');
+function checkpointsOf(runPath: string): Promise<CheckpointFile[]> {
+  return listCheckpoints(join(runPath, 'checkpoints'));
+}
+
+function recordIn(runPath: string): string {
+  return join(runPath, 'data.json');
 }
 
 /** Undefined where there is none, as in a run of 0.1.0, or where it is damaged. */
-async function readRecord(folder: RunFolder): Promise<DataRecord | undefined> {
+async function readRecord(runPath: string): Promise<DataRecord | undefined> {
   try {
-    return v.parse(recordSchema, JSON.parse(await readFile(recordIn(folder), 'utf8')));
+    return v.parse(recordSchema, JSON.parse(await readFile(recordIn(runPath), 'utf8')));
   } catch {
     return undefined;
   }
@@ -78,7 +88,12 @@ function recordOf({ training, heldOut }: Split): DataRecord {
   return { classes };
 }
 
-function expectSameSamples(before: DataRecord, now: DataRecord, runPath: string): void {
+interface Context {
+  readonly where: string;
+  readonly fix: () => string;
+}
+
+function expectSameSamples(before: DataRecord, now: DataRecord, { where, fix }: Context): void {
   const [earlier, current] = [namesByIdentity(before), namesByIdentity(now)];
   const missing = [...earlier].filter(([identity]) => !current.has(identity)).map(([, name]) => name);
   const fresh = [...current].filter(([identity]) => !earlier.has(identity)).map(([, name]) => name);
@@ -86,7 +101,12 @@ function expectSameSamples(before: DataRecord, now: DataRecord, runPath: string)
   const facts: [label: string, text: string][] = [];
   if (missing.length > 0) facts.push(['missing', firstOf(missing)]);
   if (fresh.length > 0) facts.push(['new', firstOf(fresh)]);
-  throw otherData(runPath, `${missing.length} fewer and ${fresh.length} new of ${earlier.size}`, facts);
+  throw new ConfigError({
+    where,
+    problem: `the data of this run have changed: ${missing.length} fewer, ${fresh.length} new of ${earlier.size}`,
+    facts,
+    fix: fix(),
+  });
 }
 
 /** A sample is known by its class and its name in the data. */
@@ -96,20 +116,25 @@ function namesByIdentity({ classes }: DataRecord): ReadonlyMap<string, string> {
   );
 }
 
-async function expectSameClasses(folder: RunFolder, { training }: Split): Promise<void> {
-  const before = await classesOfCheckpoint(folder);
+async function expectSameClasses(where: string, { training }: Split, fix: () => string): Promise<void> {
+  const before = await classesOfCheckpoint(where);
   const now = training.classNames;
   if (before === undefined || (before.length === now.length && before.every((name, i) => name === now[i]))) {
     return;
   }
-  throw otherData(folder.path, 'the classes are others', [
-    ['before', firstOf(before)],
-    ['now', firstOf(now)],
-  ]);
+  throw new ConfigError({
+    where,
+    problem: 'the data of this run have changed: the classes are others',
+    facts: [
+      ['before', firstOf(before)],
+      ['now', firstOf(now)],
+    ],
+    fix: fix(),
+  });
 }
 
-async function classesOfCheckpoint(folder: RunFolder): Promise<readonly string[] | undefined> {
-  for (const { path } of (await folder.listCheckpoints()).reverse()) {
+async function classesOfCheckpoint(runPath: string): Promise<readonly string[] | undefined> {
+  for (const { path } of (await checkpointsOf(runPath)).reverse()) {
     try {
       const file = await openTensorFile(path);
       try {
@@ -124,17 +149,17 @@ async function classesOfCheckpoint(folder: RunFolder): Promise<readonly string[]
   return undefined;
 }
 
-function otherData(
+/** The command that trains on with other data: in a run of its own, since its order and held-out split are others. */
+function anotherRun(
   runPath: string,
-  problem: string,
-  facts: readonly (readonly [label: string, text: string])[],
-): ConfigError {
-  return new ConfigError({
-    where: runPath,
-    problem: `the run was started with other data: ${problem}`,
-    facts,
-    fix: `restore them, or start another run: --init-from ${quoted(runPath)} --name NEW`,
-  });
+  { training: { classNames } }: Split,
+  { data, model }: Pick<TrainConfig, 'data' | 'model'>,
+): string {
+  const run = quoted(runPath);
+  const place = 'path' in data ? ` --data-path ${quoted(data.path)}` : '';
+  const lacksClasses = model.numClasses !== undefined && model.numClasses < classNames.length;
+  const classes = lacksClasses ? ` --num-classes ${classNames.length}` : '';
+  return `udit train --config ${run}${place}${classes} --init-from ${run} --name NEW`;
 }
 
 const LONGEST_LIST = 5;
@@ -145,7 +170,7 @@ function firstOf(names: readonly string[]): string {
 }
 
 /** Where the data of a folder lay in the last session. */
-async function earlierPlace(folder: RunFolder): Promise<string | undefined> {
-  const data = (await configOfRun(folder.path))?.data;
+async function earlierPlace(runPath: string): Promise<string | undefined> {
+  const data = (await configOfRun(runPath))?.data;
   return isLayer(data) && typeof data.path === 'string' ? data.path : undefined;
 }

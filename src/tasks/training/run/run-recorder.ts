@@ -1,9 +1,10 @@
 /** @file What a run writes down as it goes: `stats.jsonl`, TensorBoard, held-out losses and sheets of samples. */
-import type { SavedNetwork } from '../../../models/saved-model.ts';
+import type { CardOfRole, SavedNetwork } from '../../../models/saved-model.ts';
 import type { Role } from '../../../networks/family.ts';
 import type { TrainConfig } from '../config/train-config.ts';
 import type { RunDecisions } from './decisions.ts';
 import type { HeldOutLoss } from './held-out-loss.ts';
+import { Recurrence } from './recurrence.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import { readStats, StatsLog, type StatsRecord } from './stats-log.ts';
@@ -25,10 +26,22 @@ export interface HeldOutCourse {
  * Draws the fixed-noise sheet of the averaged model as a PNG file; given by the caller, which knows samplers. May stop
  * when the run does, by throwing.
  */
-export type DrawSamples<R extends Role = Role> = (
-  model: Pick<SavedNetwork<R>, 'card' | 'network' | 'weights'>,
-  path: string,
-) => Promise<Uint8Array>;
+export interface DrawSamples<R extends Role = Role> {
+  (model: DrawnModel<R>, path: string): Promise<Uint8Array>;
+  /** How many images the network sees for a sheet at most, from which its time is estimated. Default: unknown. */
+  evaluations?(card: CardOfRole[R]): number;
+}
+
+type DrawnModel<R extends Role> = Pick<SavedNetwork<R>, 'card' | 'network' | 'weights'>;
+
+/** Lines of measurements come no rarer than this. */
+const LOG_SECONDS = 10;
+/** Sheets come no rarer than this, where they are cheap beside the training. */
+const SHEET_SECONDS = 600;
+/** What training costs in forward passes: forward, and twice as much backward. */
+const PASSES_OF_TRAINING = 3;
+/** Of the time that a session has, its last sheet takes no more. */
+const LARGEST_SHARE = 0.5;
 
 /** Measurements of a run, in `stats.jsonl` and for TensorBoard. */
 export class RunLog {
@@ -76,43 +89,73 @@ export class RunLog {
   }
 }
 
-/** Whoever watches a run hears of each step; each `logEvery`-th is written down. */
+/**
+ * Whoever watches a run hears of each step. Written down are each `logEvery`-th, the first after some seconds, and the last
+ * of a session.
+ */
 export function stepRecorder(
   { logging, training }: TrainConfig,
-  log: RunLog,
+  log: Pick<RunLog, 'step'>,
   observer: RunObserver,
 ): LoopListener {
+  let unwritten: StepReport | undefined;
+  let writtenAt = 0;
+  const write = ({ step, sessionSeconds, ...report }: StepReport) => {
+    const { loss, terms, gradientNorm, learningRate, imagesPerSecond } = report;
+    log.step(step, step * training.batchSize, {
+      loss,
+      ...terms,
+      gradientNorm,
+      learningRate,
+      imagesPerSecond,
+    });
+    writtenAt = sessionSeconds;
+    unwritten = undefined;
+  };
   return {
     onStep(report) {
       observer.onStep?.(report);
-      const { step, loss, terms, gradientNorm, learningRate, imagesPerSecond } = report;
-      if (!isDue(step, logging.logEvery)) return;
-      const measurements = { loss, ...terms, gradientNorm, learningRate, imagesPerSecond };
-      log.step(step, step * training.batchSize, measurements);
+      unwritten = report;
+      const { step, sessionSeconds } = report;
+      if (isDue(step, logging.logEvery) || sessionSeconds - writtenAt >= LOG_SECONDS) write(report);
+    },
+    async onEnd() {
+      if (unwritten !== undefined) write(unwritten);
     },
   };
 }
 
 export interface EvaluatorParts<R extends Role> {
   readonly logging: TrainConfig['logging'];
-  readonly folder: RunFolder;
-  readonly log: RunLog;
+  readonly folder: Pick<RunFolder, 'samplesAt'>;
+  readonly log: Pick<RunLog, 'heldOutBefore' | 'heldOut' | 'samples'>;
   readonly decisions: RunDecisions;
   readonly observer: RunObserver;
   /** The model as it is now, with its averaged weights. */
-  readonly snapshot: (step: number) => Pick<SavedNetwork<R>, 'card' | 'network' | 'weights'>;
-  readonly heldOutLoss: HeldOutLoss | undefined;
+  readonly snapshot: (step: number) => DrawnModel<R>;
+  readonly heldOutLoss: Pick<HeldOutLoss, 'measure'> | undefined;
   readonly drawSamples: DrawSamples<R> | undefined;
 }
 
-/** Measures and draws the averaged model, at the steps that `logging` names and where a session begins and ends. */
+/**
+ * Measures and draws the averaged model, at the steps that `logging` names and where a session begins and ends; draws it by
+ * the clock, too.
+ */
 export class RunEvaluator<R extends Role> implements LoopListener {
   private readonly parts: EvaluatorParts<R>;
+  private readonly measuring: Recurrence;
+  private readonly drawing: Recurrence;
   private measured: HeldOutCourse | undefined;
+  /** The step of the latest sheet, or the one at which the session began. */
+  private drawn: number | undefined;
+  private drawsLast = false;
 
   constructor(parts: EvaluatorParts<R>) {
     const { heldOutBefore: before } = parts.log;
     this.parts = parts;
+    const clock = () => parts.decisions.elapsedMs / 1000;
+    this.measuring = new Recurrence(Number.POSITIVE_INFINITY, clock);
+    this.drawing = new Recurrence(SHEET_SECONDS, clock);
     if (parts.heldOutLoss !== undefined && before !== undefined)
       this.measured = { first: before, last: before };
   }
@@ -122,18 +165,41 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     return this.measured;
   }
 
-  onBegin(step: number): Promise<void> {
-    return this.measure(step);
+  async onBegin(step: number): Promise<void> {
+    this.drawn = step;
+    await this.measure(step);
   }
 
-  async onStep({ step }: StepReport): Promise<void> {
-    const { logging, decisions } = this.parts;
+  async onStep(report: StepReport): Promise<void> {
+    const { step } = report;
+    const { logging } = this.parts;
     if (isDue(step, logging.evaluateEvery)) await this.measure(step);
-    if (isDue(step, logging.sampleEvery) && !decisions.isInterrupted) await this.draw(step);
+    const seconds = this.sheetSeconds(report);
+    const isDueByTime = logging.sampleEvery !== null && this.drawing.isDue(seconds);
+    if (isDue(step, logging.sampleEvery) || isDueByTime) await this.draw(step);
+    this.reserveFor(this.sheetSeconds(report));
   }
 
-  onEnd(step: number): Promise<void> {
-    return this.measure(step);
+  async onEnd(step: number): Promise<void> {
+    await this.measure(step);
+    if (this.drawsLast && this.drawn !== step) await this.draw(step);
+  }
+
+  /** Keeps time for the end of the session: for a sheet, unless it would take most of all time. */
+  private reserveFor(sheetSeconds: number): void {
+    const { logging, decisions, drawSamples } = this.parts;
+    const { limitMs = Number.POSITIVE_INFINITY } = decisions;
+    const fits = 1000 * sheetSeconds <= LARGEST_SHARE * limitMs;
+    this.drawsLast = logging.sampleEvery !== null && drawSamples !== undefined && fits;
+    decisions.reserve(1000 * (this.measuring.seconds + (this.drawsLast ? sheetSeconds : 0)));
+  }
+
+  /** As long as the last one took; before there is one, as the pace of training tells. */
+  private sheetSeconds({ step, imagesPerSecond }: StepReport): number {
+    if (this.drawing.seconds > 0) return this.drawing.seconds;
+    const { snapshot, drawSamples } = this.parts;
+    const evaluations = drawSamples?.evaluations?.(snapshot(step).card) ?? 0;
+    return evaluations / (PASSES_OF_TRAINING * imagesPerSecond);
   }
 
   /** Measures the held-out loss of this step, unless that has been done or the run is to stop. */
@@ -141,7 +207,9 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     const { heldOutLoss, decisions, snapshot, log, observer } = this.parts;
     if (heldOutLoss === undefined || this.measured?.last.step === step) return;
     const { weights } = snapshot(step);
-    const loss = await decisions.unlessInterrupted(heldOutLoss.measure(weights, 1, decisions.signal));
+    const loss = await this.measuring.do(() =>
+      decisions.unlessInterrupted(heldOutLoss.measure(weights, 1, decisions.signal)),
+    );
     if (loss === undefined) return;
     const measurement = { step, loss };
     this.measured = { first: this.measured?.first ?? measurement, last: measurement };
@@ -151,10 +219,11 @@ export class RunEvaluator<R extends Role> implements LoopListener {
 
   private async draw(step: number): Promise<void> {
     const { drawSamples, decisions, snapshot, folder, log, observer } = this.parts;
-    if (drawSamples === undefined) return;
+    if (drawSamples === undefined || decisions.isInterrupted) return;
     const path = folder.samplesAt(step);
-    const png = await decisions.unlessInterrupted(drawSamples(snapshot(step), path));
+    const png = await this.drawing.do(() => decisions.unlessInterrupted(drawSamples(snapshot(step), path)));
     if (png === undefined) return;
+    this.drawn = step;
     log.samples(step, png);
     observer.onSamples?.(step, path);
   }

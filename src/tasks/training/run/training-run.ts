@@ -28,6 +28,8 @@ export interface RunOptions<R extends Role = Role> extends StopLimits {
   readonly observer: RunObserver;
   /** Default: no sheets are drawn. */
   readonly drawSamples?: DrawSamples<R> | undefined;
+  /** Called when all is ready for the first step. */
+  readonly onBegin?: () => void;
   /** Of udit; checkpoints record it. */
   readonly version: string;
 }
@@ -60,7 +62,8 @@ export async function runTraining<R extends Role>(options: RunOptions<R>): Promi
   const snapshot = (at: number) => {
     return { card: card(at), network: learning.network, weights: state.preferredWeights() };
   };
-  const checkpoints = new CheckpointWriter({ config, folder, state, card, step, observer });
+  const clock = () => decisions.elapsedMs / 1000;
+  const checkpoints = new CheckpointWriter({ config, folder, state, card, step, observer, clock });
   const evaluator = new RunEvaluator({
     ...{ logging, folder, log, decisions, observer },
     ...{ snapshot, heldOutLoss, drawSamples },
@@ -69,6 +72,7 @@ export async function runTraining<R extends Role>(options: RunOptions<R>): Promi
     ...{ config, training: data.training, learning, trainStep, step, decisions },
     lastCheckpoint: () => checkpoints.last,
   });
+  options.onBegin?.();
   try {
     // A checkpoint comes before all that may fail for want of space.
     const reached = await loop.run([stepRecorder(config, log, observer), checkpoints, evaluator]);

@@ -1,4 +1,5 @@
 /** @file Everything between a resolved configuration and a training run: data, backend and folder. */
+import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../../../core/errors.ts';
@@ -23,7 +24,7 @@ import type { RunObserver } from './run-observer.ts';
 import type { DrawSamples } from './run-recorder.ts';
 import { learningOf, type Trainee, traineeFor } from './trainee.ts';
 import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
-import { type RunResult, runTraining } from './training-run.ts';
+import { type RunOptions, type RunResult, runTraining } from './training-run.ts';
 
 export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
   readonly config: TrainConfig;
@@ -56,6 +57,8 @@ export interface TrainingPlan<R extends Role = Role> {
 /** What {@link planTraining} needs of a session. */
 export interface PlanningOptions
   extends Pick<SessionOptions, 'onPreparing' | 'observer' | 'signal' | 'backend'> {
+  /** Of a run that may have begun already, which must go on with its data. */
+  readonly runPath?: string;
   /** The training may be for another machine, and need more memory than this one has. */
   readonly dryRun?: boolean;
 }
@@ -66,7 +69,7 @@ export interface PlanningOptions
  */
 export async function planTraining(
   config: TrainConfig,
-  { onPreparing, observer, signal, backend = cpuBackend, dryRun = false }: PlanningOptions,
+  { onPreparing, observer, signal, backend = cpuBackend, runPath, dryRun = false }: PlanningOptions,
 ): Promise<TrainingPlan<'denoiser'>> {
   // Before pictures are prepared: with a class at least, if nothing tells how many there are.
   if (!dryRun) expectEnoughMemory(learningOf(modelOfConfig(config, 1), config), config, backend.name);
@@ -77,9 +80,12 @@ export async function planTraining(
       onPreparing?.(done, total);
     },
   });
+  const data = splitHeldOut(samples, config.data.heldOutFraction);
+  // Before other classes make another model of it.
+  if (runPath !== undefined) await expectSameData(runPath, data, config);
   const trainee = traineeFor(config, samples);
   return {
-    data: splitHeldOut(samples, config.data.heldOutFraction),
+    data,
     skipped,
     transparent,
     trainee,
@@ -122,7 +128,7 @@ export async function trainInFolder<R extends Role>(
   options: SessionOptions<R>,
 ): Promise<RunResult> {
   const { runPath, signal, observer } = options;
-  await makeFolder(runPath, UNWRITABLE);
+  const isNew = await makeFolder(runPath, UNWRITABLE);
   const onWait = ({ processId, host }: LockHolder) => {
     if (host === hostname()) {
       throw new ConfigError({
@@ -134,22 +140,34 @@ export async function trainInFolder<R extends Role>(
     observer.onWarning?.(`process ${processId} of ${host} trains this run: waiting`);
   };
   const lock = { signal, onWait, Failure: ConfigError };
-  return withLock(join(runPath, 'training.lock'), lock, (held) => trainAlone(plan, options, held));
+  let hasBegun = false;
+  const onBegin = () => {
+    hasBegun = true;
+  };
+  try {
+    return await withLock(join(runPath, 'training.lock'), lock, (held) =>
+      trainAlone(plan, { ...options, onBegin }, held),
+    );
+  } catch (error) {
+    // A run that could not begin leaves nothing that the next one would have to agree with.
+    if (isNew && !hasBegun) await rm(runPath, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** {@link trainInFolder}, alone in its folder. */
 async function trainAlone<R extends Role>(
   plan: TrainingPlan<R>,
-  options: SessionOptions<R>,
+  options: SessionOptions<R> & Pick<RunOptions<R>, 'onBegin'>,
   lock: HeldLock,
 ): Promise<RunResult> {
   const { config, runPath, version, backend = cpuBackend, threads, ...limits } = options;
   const { shards } = config.training;
   const folder = await RunFolder.open(runPath, lock);
-  await expectSameData(folder, plan.data, config.data, options.observer);
+  await expectSameData(runPath, plan.data, config, options.observer);
   const changes = await bindConfig(runPath, config, version, options);
   if (changes.length > 0) options.observer.onChangedOptions?.(changes, config);
-  await recordData(folder, plan.data);
+  await recordData(runPath, plan.data);
   // Told only now that there is a folder to log it in.
   for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
   const { transparent = 0 } = plan;

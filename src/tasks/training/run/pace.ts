@@ -1,0 +1,43 @@
+/** @file How fast a training is on this machine. */
+import { rm } from 'node:fs/promises';
+import type { TrainConfig } from '../config/train-config.ts';
+import { planTraining, type SessionOptions, trainInFolder } from './training-session.ts';
+
+/** What a measurement needs of a session. */
+export type PaceOptions = Pick<SessionOptions, 'backend' | 'threads' | 'version' | 'signal' | 'observer'>;
+
+/**
+ * Trains for a moment in a folder that is thrown away.
+ *
+ * @param folder - of nothing else
+ * @returns images per second
+ * @throws the signal's reason when it is aborted meanwhile
+ */
+export async function measurePace(
+  config: TrainConfig,
+  folder: string,
+  measuringMs: number,
+  options: PaceOptions,
+): Promise<number> {
+  let imagesPerSecond = 0;
+  const observer = {
+    ...options.observer,
+    onStep: (report: { readonly imagesPerSecond: number }) => {
+      imagesPerSecond = report.imagesPerSecond;
+    },
+  };
+  const silent = { ...config, logging: { ...config.logging, evaluateEvery: null, sampleEvery: null } };
+  const trial = { ...silent, training: { ...config.training, steps: Number.MAX_SAFE_INTEGER } };
+  const clear = () => rm(folder, { recursive: true, force: true });
+  await clear();
+  try {
+    const plan = await planTraining(trial, { ...options, observer });
+    await trainInFolder(plan, {
+      ...{ ...options, config: trial, runPath: folder, observer, stopAfterMs: measuringMs },
+    });
+  } finally {
+    await clear();
+  }
+  options.signal?.throwIfAborted();
+  return imagesPerSecond;
+}

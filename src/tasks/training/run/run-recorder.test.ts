@@ -1,0 +1,114 @@
+import { expect, test } from 'vitest';
+import { tinyCard } from '../../../../test/support/tiny-checkpoint.ts';
+import { tinyConfig } from '../../../../test/support/tiny-training.ts';
+import { RunDecisions, type StopLimits } from './decisions.ts';
+import { type DrawSamples, type EvaluatorParts, RunEvaluator, stepRecorder } from './run-recorder.ts';
+import type { StepReport } from './training-loop.ts';
+
+const reportOf = (step: number, sessionSeconds: number): StepReport => ({
+  ...{ step, sessionSeconds, loss: 1, terms: {}, gradientNorm: 1, learningRate: 0.1, imagesPerSecond: 10 },
+});
+
+/** The steps that are written down of a session whose steps take so long. */
+async function recorded(logEvery: number, steps: number, secondsPerStep: number): Promise<number[]> {
+  const written: number[] = [];
+  const log = { step: (step: number) => void written.push(step) };
+  const recorder = stepRecorder(tinyConfig({ logging: { logEvery } }), log, {});
+  for (let step = 1; step <= steps; step++) await recorder.onStep!(reportOf(step, step * secondsPerStep));
+  await recorder.onEnd!(steps);
+  return written;
+}
+
+test('measurements are written down by steps, by the clock, and where a session ends; none twice', async () => {
+  expect(await recorded(10, 25, 0.1)).toEqual([10, 20, 25]);
+  expect(await recorded(10, 20, 0.1)).toEqual([10, 20]);
+  expect(await recorded(100, 12, 4)).toEqual([3, 6, 9, 12]);
+  expect(await recorded(100, 2, 4)).toEqual([2]);
+});
+
+interface Session {
+  readonly limits?: StopLimits;
+  readonly logging?: { readonly sampleEvery: number | null };
+  /** Of a sheet. */
+  readonly seconds?: number;
+  /** That a sheet is expected to need; the pace is ten images per second, with their gradients. */
+  readonly evaluations?: number;
+}
+
+/** A session with a clock that only its steps and sheets move, and the steps whose sheets were drawn. */
+function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Session) {
+  let now = 0;
+  const drawn: number[] = [];
+  const decisions = new RunDecisions(1000, limits, () => 1000 * now);
+  const drawSamples: DrawSamples = Object.assign(
+    async () => {
+      now += seconds;
+      return new Uint8Array();
+    },
+    { evaluations: () => evaluations },
+  );
+  const parts = {
+    logging: tinyConfig({ logging: { sampleEvery: 100, ...logging } }).logging,
+    folder: { samplesAt: String },
+    log: { heldOutBefore: undefined, heldOut: () => undefined, samples: () => undefined },
+    observer: { onSamples: (step: number) => void drawn.push(step) },
+    snapshot: () => ({ card: tinyCard() }) as ReturnType<EvaluatorParts<'denoiser'>['snapshot']>,
+    ...{ decisions, drawSamples, heldOutLoss: undefined },
+  };
+  const evaluator = new RunEvaluator(parts);
+  return {
+    drawn,
+    /** Trains until the session is over. */
+    async run(secondsPerStep: number): Promise<{ readonly step: number; readonly seconds: number }> {
+      let step = 0;
+      await evaluator.onBegin(step);
+      decisions.startClock();
+      while (decisions.goesOn(step)) {
+        step++;
+        now += secondsPerStep;
+        await evaluator.onStep(reportOf(step, now));
+      }
+      await evaluator.onEnd(step);
+      return { step, seconds: now };
+    },
+  };
+}
+
+test('a sheet is drawn by steps, by the clock, and where a session ends', async () => {
+  const quick = sessionOf({ limits: { stopAfterStep: 250 } });
+  await quick.run(1);
+  expect(quick.drawn).toEqual([100, 200, 250]);
+  const slow = sessionOf({ limits: { stopAfterStep: 25 } });
+  await slow.run(70);
+  expect(slow.drawn).toEqual([9, 18, 25]);
+  const none = sessionOf({ limits: { stopAfterStep: 25 }, logging: { sampleEvery: null } });
+  await none.run(70);
+  expect(none.drawn).toEqual([]);
+});
+
+test('a sheet that takes long comes no oftener than its share of the time', async () => {
+  const { run, drawn } = sessionOf({ limits: { stopAfterStep: 100 }, seconds: 60, evaluations: 30 * 60 });
+  await run(30);
+  expect(drawn).toEqual([40, 80, 100]);
+});
+
+test('the last sheet is drawn within the time of the session', async () => {
+  const { run, drawn } = sessionOf({ limits: { stopAfterMs: 60_000 }, seconds: 10, evaluations: 30 * 12 });
+  // The estimate of 12 s is kept free.
+  expect(await run(1)).toEqual({ step: 48, seconds: 58 });
+  expect(drawn).toEqual([48]);
+});
+
+test('a sheet that would take most of the time is left out', async () => {
+  const { run, drawn } = sessionOf({ limits: { stopAfterMs: 60_000 }, evaluations: 30 * 40 });
+  expect(await run(1)).toEqual({ step: 60, seconds: 60 });
+  expect(drawn).toEqual([]);
+});
+
+test('a session without steps, or that is stopped, draws none', async () => {
+  const over = sessionOf({ limits: { stopAfterMs: 0 } });
+  await over.run(1);
+  const stopped = sessionOf({ limits: { signal: AbortSignal.abort() } });
+  await stopped.run(1);
+  expect([...over.drawn, ...stopped.drawn]).toEqual([]);
+});
