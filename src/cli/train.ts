@@ -72,9 +72,9 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   initFrom: 'training.initFrom',
 };
 
-const DATA_PATHS = Object.values(DATA_KINDS)
-  .map(({ path }) => path)
-  .join(', or ');
+const DATA_PATHS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
+  Object.values(DATA_KINDS).map(({ path }) => path),
+);
 
 const EXAMPLES = `
 Examples:
