@@ -121,6 +121,13 @@ describe('ONNX', () => {
     300_000,
   );
 
+  test('with operators of opset 17', async () => {
+    const { out: printed } = await exportTo('older.onnx', '--what', 'denoiser', '--opset', '17', '--json');
+    expect(JSON.parse(printed)).toMatchObject({ opset: 17, check: { batchSizes: [1, 3] } });
+    const { opsetImport } = fromBinary(ModelProtoSchema, await readFile(join(out, 'older.onnx')));
+    expect(opsetImport.map(({ version }) => version)).toEqual([17n]);
+  });
+
   test('metadata names version and source', async () => {
     await exportTo('model.onnx', '--what', 'denoiser', '--weights', 'model');
     const { metadataProps } = fromBinary(ModelProtoSchema, await readFile(join(out, 'model.onnx')));
@@ -188,6 +195,7 @@ describe('ONNX', () => {
           },
         ],
         "model": "U-DiT-XS",
+        "opset": 23,
         "outputs": [
           {
             "dtype": "f32",
@@ -326,7 +334,7 @@ describe('nothing is written', () => {
 
   test('for weights with the steps of a sampler', async () => {
     expect(await refusal('w.safetensors', '--steps', '3')).toMatchInlineSnapshot(`
-      "ConfigError: udit export: a file of weights says nothing of parts, batches, positions, precision or how images are drawn
+      "ConfigError: udit export: a file of weights says nothing of parts, batches, positions, precision, operators or how images are drawn
         fix: leave those flags out
       "
     `);
@@ -334,7 +342,7 @@ describe('nothing is written', () => {
 
   test('for a part of weights', async () => {
     expect(await refusal('w.safetensors', '--what', 'denoiser')).toMatchInlineSnapshot(`
-      "ConfigError: udit export: a file of weights says nothing of parts, batches, positions, precision or how images are drawn
+      "ConfigError: udit export: a file of weights says nothing of parts, batches, positions, precision, operators or how images are drawn
         fix: leave those flags out
       "
     `);
@@ -381,6 +389,14 @@ describe('nothing is written', () => {
     expect(await refusal('m.onnx', '--what', 'decoder')).toMatchInlineSnapshot(`
       "error: option '--what <part>' argument 'decoder' is invalid. Allowed choices are sampler, guided-step, denoiser.
       (add --help for all options)
+      "
+    `);
+  });
+
+  test('of an opset between those that are written', async () => {
+    expect(await refusal('m.onnx', '--opset', '20')).toMatchInlineSnapshot(`
+      "ConfigError: exportOnnx: opset 20 is not written
+        fix: use opset 17 or 23: newer runtimes read both
       "
     `);
   });

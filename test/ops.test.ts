@@ -12,7 +12,7 @@ import type { Tensor } from '../src/engine/graph/tensor.ts';
 import { gradients } from '../src/engine/graph/vjp.ts';
 import { evaluate } from '../src/engine/interp/evaluate.ts';
 import { lowerGraph } from '../src/engine/onnx/lower.ts';
-import { GPU, type LowerOptions, PORTABLE, typeFor } from '../src/engine/onnx/lowering.ts';
+import { GPU, type LowerOptions, OLDER, PORTABLE, typeFor } from '../src/engine/onnx/lowering.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import type { Backend, SessionOptions } from '../src/engine/runtime/session.ts';
 import { wasmBackend } from '../src/engine/runtime/wasm-web.ts';
@@ -139,12 +139,12 @@ describe.each([cpuBackend, wasmBackend])(
   },
 );
 
-describe('standard ONNX alone', () => {
+describe.each([PORTABLE, OLDER])('standard ONNX alone, opset $opset', (features) => {
   describe.each(['fed', 'known'] as const)('with %s weights', (kind) => {
     it.each(titled(OP_CASES))('%s', async (_, opCase) => {
       const { y, feeds, weights } = buildCase(opCase, kind);
       const graph = graphOf({ y });
-      const options = { features: PORTABLE, ...(kind === 'known' ? { weights } : {}) };
+      const options = { features, ...(kind === 'known' ? { weights } : {}) };
       const purpose = kind === 'known' ? 'inference' : 'training';
       const outputs = await runOn(cpuBackend, graph, feeds, purpose, options);
       expectSameOutputs(graph, outputs, new Map([...feeds, ...weights]));

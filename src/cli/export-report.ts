@@ -84,6 +84,7 @@ export function describeExportAsJson({
       : {
           what: onnx.exported.what,
           precision: onnx.exported.precision,
+          opset: onnx.exported.opset,
           sampler: onnx.exported.drawing?.settings ?? null,
           stepCount: onnx.exported.drawing?.plan.steps.length ?? null,
           inputs: onnx.exported.inputs,

@@ -48,6 +48,7 @@ interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
   readonly out: string;
   readonly batchSize?: number;
   readonly precision?: Precision;
+  readonly opset?: number;
   readonly externalData?: true;
   readonly json?: true;
   readonly threads?: number;
@@ -93,6 +94,11 @@ export function defineExport(command: Command, terminal: Terminal): void {
         '--precision <name>',
         'int8: linear layers with 8-bit weights and activations (default: f32)',
       ).choices(PRECISIONS),
+    )
+    .option(
+      '--opset <version>',
+      'of the standard operators; 17 for onnxruntime 1.17 and other older runtimes (default: 23)',
+      wholeNumber({ from: 1 }),
     )
     .option('--batch-size <n>', 'images per run of the file (default: any number)', wholeNumber({ from: 1 }))
     .option('--external-data', 'weights in a file of their own, <file>.data (default: only above 2 GB)')
@@ -175,6 +181,7 @@ async function exportModel(
       settings: requestedSettings(flags),
       batchSize: flags.batchSize,
       precision: flags.precision,
+      opset: flags.opset,
       externalData: flags.externalData,
       metadata,
       backend: cpuBackend,
@@ -202,15 +209,15 @@ function formatOf(path: string): Format {
 
 /** Flags that change nothing in what is written are mistakes. */
 function expectMeaningful(flags: ExportFlags, format: Format): void {
-  const { what, names, batchSize, positionScaling, precision, externalData } = flags;
+  const { what, names, batchSize, positionScaling, precision, opset, externalData } = flags;
   const settings = Object.values(requestedSettings(flags));
-  const isOfModel = [what, batchSize, positionScaling, precision, externalData].some(
+  const isOfModel = [what, batchSize, positionScaling, precision, opset, externalData].some(
     (value) => value !== undefined,
   );
   const isOfDrawing = settings.some((value) => value !== undefined);
   const problem =
     format === 'safetensors' && (isOfModel || isOfDrawing)
-      ? 'a file of weights says nothing of parts, batches, positions, precision or how images are drawn'
+      ? 'a file of weights says nothing of parts, batches, positions, precision, operators or how images are drawn'
       : format === 'onnx' && names !== undefined
         ? 'a model in ONNX has names of its own'
         : what === 'denoiser' && isOfDrawing

@@ -1,6 +1,6 @@
 /**
- * @file Lowering of attention and of rotary positions. Where the operators of ONNX that do them whole are missing (a GPU
- * below opset 23), they are the products and sums that they stand for.
+ * @file Lowering of attention and of rotary positions. Where the operators of ONNX that do them whole are missing (below
+ * opset 23), they are the products and sums that they stand for.
  */
 import { tensorOf } from '../../core/host-tensor.ts';
 import type { Tensor } from '../graph/tensor.ts';
@@ -10,7 +10,7 @@ import type { Lowering, NodeOf } from './lowering.ts';
 
 export function lowerAttention(lowering: Lowering, tensor: NodeOf<'attention'>): string {
   const { heads, scale } = tensor.params;
-  if (!lowering.isForGpu) {
+  if (lowering.has('Attention')) {
     return lowering.emit(
       'Attention',
       tensor.inputs.map((input) => lowering.name(input)),
@@ -60,7 +60,7 @@ export function lowerRotary(lowering: Lowering, tensor: NodeOf<'rotary'>): strin
     const start = lowering.writer.integers([0]);
     return lowering.emit('RotaryEmbedding', [rows!, start, cos!, sin!], attributes, 'com.microsoft');
   }
-  if (lowering.isForGpu) return rotatedPairs(lowering, tensor);
+  if (!lowering.has('RotaryEmbedding')) return rotatedPairs(lowering, tensor);
   const [batch, tokens] = x!.shape as [number, number, number];
   return lowering.emit(
     'RotaryEmbedding',

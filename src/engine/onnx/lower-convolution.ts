@@ -7,6 +7,7 @@
 import { sizeOf } from '../../core/shape.ts';
 import { isOp, type OpName, type Tensor } from '../graph/tensor.ts';
 import { type Pair, pairOf, positionsOf, sameWindow, type Window } from '../graph/window.ts';
+import { gelu } from './lower-gelu.ts';
 import { averagePool, maxPool, resize, windowAttributes } from './lower-window.ts';
 import type { Lowering, NodeOf } from './lowering.ts';
 
@@ -55,7 +56,7 @@ function channelsFirst(lowering: Lowering, tensor: Tensor): string {
   const [x, weight, bias] = tensor.inputs;
   const image = lowering.channelsFirstName(x!);
   if (isOp(tensor, 'gelu')) {
-    return lowering.emit('Gelu', [image], { approximate: tensor.params.approximate });
+    return gelu(lowering, image, tensor.params.approximate);
   }
   if (isOp(tensor, 'relu')) return lowering.emit('Relu', [image]);
   if (isOp(tensor, 'concat')) {
@@ -268,7 +269,7 @@ function blocked(lowering: Lowering, image: Tensor): string {
 function blockedAgain(lowering: Lowering, image: Tensor): string {
   if (image.op !== 'gelu') return blocked(lowering, image);
   const { approximate } = (image as NodeOf<'gelu'>).params;
-  const activation = lowering.emit('Gelu', [lowering.name(image.inputs[0]!)], { approximate });
+  const activation = gelu(lowering, lowering.name(image.inputs[0]!), approximate);
   return lowering.emit('ReorderInput', [activation], { channels_last: 1 }, NCHWC);
 }
 

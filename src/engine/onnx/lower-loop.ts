@@ -3,7 +3,7 @@ import { scalar } from '../../core/host-tensor.ts';
 import { type Graph, leavesOf } from '../graph/graph.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { writeGraph } from './lower.ts';
-import { type LowerOptions, OPSETS } from './lowering.ts';
+import type { LowerOptions } from './lowering.ts';
 import { type ModelInParts, ModelWriter } from './model-writer.ts';
 
 export interface LoopOptions extends LowerOptions {
@@ -28,7 +28,7 @@ export interface CarriedValue {
 /** Other inputs of the graph become inputs of the model, the same for all runs; its other outputs are left out. */
 export function lowerLoop(graph: Graph, options: LoopOptions): ModelInParts {
   const { count, index, carried, metadata } = options;
-  const around = new ModelWriter({ opset: OPSETS[options.features.device] });
+  const around = new ModelWriter(options.features);
   const body = new ModelWriter({ prefix: 'step/' });
   const bound = new Map<string, string>();
   const inputOf = new Map(carried.map((value) => [value.input, value]));

@@ -11,9 +11,10 @@ import type { OpName, Tensor } from '../graph/tensor.ts';
 import { countUses, topologicalOrder } from '../graph/traverse.ts';
 import * as attention from './lower-attention.ts';
 import * as convolution from './lower-convolution.ts';
+import { gelu, geluGate } from './lower-gelu.ts';
 import * as gpu from './lower-gpu.ts';
 import { averagePool, lowerPool, lowerResizeNearest, maxPool } from './lower-window.ts';
-import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf, OPSETS, typeFor } from './lowering.ts';
+import { Lowering, type LoweringPlace, type LowerOptions, type NodeOf, typeFor } from './lowering.ts';
 import {
   DATA_TYPES,
   type ExternalTensor,
@@ -35,9 +36,7 @@ const elementwise =
 const reduction =
   (opType: 'ReduceSum' | 'ReduceMean'): LowerRule<'sum' | 'mean'> =>
   (lowering, { inputs, params: { axes, keepDims } }) =>
-    lowering.emit(opType, [lowering.name(inputs[0]!), lowering.writer.integers(axes)], {
-      keepdims: keepDims ? 1 : 0,
-    });
+    lowering.reduce(opType, lowering.name(inputs[0]!), axes, keepDims);
 
 const lowerInput: LowerRule<'input' | 'parameter'> = (lowering, tensor) => {
   const { name } = tensor.params;
@@ -118,24 +117,9 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   sigmoid: elementwise('Sigmoid'),
   relu: elementwise('Relu'),
   gelu: (lowering, { inputs, params: { approximate } }) =>
-    lowering.emit('Gelu', [lowering.name(inputs[0]!)], { approximate }),
-  geluGate: (lowering, { inputs, params: { approximate } }) => {
-    const x = lowering.name(inputs[0]!);
-    const bounded = approximate === 'none' ? lowering.emit('Erf', [times(x, Math.SQRT1_2)]) : tanhOf(x);
-    // ½ · bounded + ½ in one pass; its limits 0 and 1 are never passed.
-    return lowering.emit('HardSigmoid', [bounded], { alpha: { float: 0.5 }, beta: { float: 0.5 } });
-
-    function times(name: string, factor: number): string {
-      return lowering.emit('Mul', [name, lowering.float(factor)]);
-    }
-    /** tanh(√(2/π) (x + 0.044715 x³)) */
-    function tanhOf(name: string): string {
-      const squared = lowering.emit('Mul', [name, name]);
-      const c = Math.sqrt(2 / Math.PI);
-      const factor = lowering.emit('Add', [times(squared, 0.044715 * c), lowering.float(c)]);
-      return lowering.emit('Tanh', [lowering.emit('Mul', [name, factor])]);
-    }
-  },
+    gelu(lowering, lowering.name(inputs[0]!), approximate),
+  geluGate: (lowering, { inputs, params: { approximate } }) =>
+    geluGate(lowering, lowering.name(inputs[0]!), approximate),
   cast: (lowering, tensor) =>
     lowering.emit('Cast', [lowering.name(tensor.inputs[0]!)], {
       to: DATA_TYPES[lowering.typeOf(tensor)],
@@ -219,7 +203,7 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
   },
   weightScales: (lowering, { inputs, params: { levels, eps } }) => {
     const magnitudes = lowering.emit('Abs', [lowering.name(inputs[0]!)]);
-    const largest = lowering.emit('ReduceMax', [magnitudes, lowering.writer.integers([1])], { keepdims: 0 });
+    const largest = lowering.reduce('ReduceMax', magnitudes, [1], false);
     const positive = lowering.emit('Max', [largest, lowering.float(eps)]);
     return lowering.emit('Div', [positive, lowering.float(levels)]);
   },
@@ -264,11 +248,11 @@ export const LOWER: { readonly [O in OpName]: LowerRule<O> } = {
     const x = lowering.name(inputs[0]!);
     if (lowering.features.contributed) return lowering.emit('LpNormalization', [x], { p: 2, axis: -1 });
     // Runtimes before 1.25 know the operator of opset 1 only.
-    const norm = lowering.emit('ReduceL2', [x, lowering.writer.integers([-1])]);
+    const norm = lowering.reduce('ReduceL2', x, [-1]);
     return lowering.emit('Div', [x, lowering.emit('Max', [norm, lowering.float(eps)])]);
   },
   inverseNorm: (lowering, { inputs, params: { eps } }) => {
-    const norm = lowering.emit('ReduceL2', [lowering.name(inputs[0]!), lowering.writer.integers([-1])]);
+    const norm = lowering.reduce('ReduceL2', lowering.name(inputs[0]!), [-1]);
     return lowering.emit('Reciprocal', [lowering.emit('Max', [norm, lowering.float(eps)])]);
   },
   rotary: attention.lowerRotary,
@@ -343,7 +327,7 @@ export function lowerGraph(graph: Graph, options: LowerOptions): LoweredModel {
 
 /** The same, not serialised yet. */
 export function lowerToParts(graph: Graph, options: LowerOptions): ModelInParts {
-  const writer = new ModelWriter({ opset: OPSETS[options.features.device] });
+  const writer = new ModelWriter(options.features);
   writeGraph(graph, options, { writer, bound: new Map() });
   for (const [name, tensor] of graph) writer.addOutput(name, typeFor(options.features, tensor), tensor.shape);
   return writer.toParts(options.metadata);

@@ -13,16 +13,24 @@ export interface LoweringFeatures {
   readonly nchwcBlock: number | null;
   /** Operators of ONNX Runtime's own domain `com.microsoft`. */
   readonly contributed: boolean;
+  /** Version of the standard operators. */
+  readonly opset: number;
 }
 
 /** Standard ONNX alone. */
-export const PORTABLE: LoweringFeatures = { device: 'cpu', nchwcBlock: null, contributed: false };
+export const PORTABLE: LoweringFeatures = { device: 'cpu', nchwcBlock: null, contributed: false, opset: 23 };
 
-/** Standard ONNX of an opset that GPUs have kernels for: nothing of it is left to the CPU. */
-export const GPU: LoweringFeatures = { ...PORTABLE, device: 'gpu' };
+/** The same for runtimes since 2022: attention and the like are the products and sums that they stand for. */
+export const OLDER: LoweringFeatures = { ...PORTABLE, opset: 17 };
 
-/** Opset 23 brings `Attention`. Of what opset 22 changed, WebGPU has no `Sin`, `Cos` and `HardSigmoid`. */
-export const OPSETS: Readonly<Record<LoweringFeatures['device'], number>> = { cpu: 23, gpu: 21 };
+/**
+ * Standard ONNX of an opset that GPUs have kernels for: nothing of it is left to the CPU. Of what opset 22 changed, WebGPU
+ * has no `Sin`, `Cos` and `HardSigmoid`.
+ */
+export const GPU: LoweringFeatures = { ...PORTABLE, device: 'gpu', opset: 21 };
+
+/** The opset that brought an operator, or the form of it that is used here. */
+const SINCE = { Gelu: 20, 'axes as an input': 18, Attention: 23, RotaryEmbedding: 23 } as const;
 
 /** A GPU computes with integers of 32 bits: there, what the graph has in 64 is of that type, and so is what is fed. */
 export function typeFor({ device }: LoweringFeatures, { dtype }: Tensor): DType {
@@ -83,6 +91,11 @@ export class Lowering {
 
   get isForGpu(): boolean {
     return this.features.device === 'gpu';
+  }
+
+  /** Does the opset have it? */
+  has(what: keyof typeof SINCE): boolean {
+    return this.features.opset >= SINCE[what];
   }
 
   /** Element type of the ONNX value that holds a tensor. */
@@ -149,6 +162,14 @@ export class Lowering {
 
   float(value: number): string {
     return this.writer.constant(scalar('f32', value));
+  }
+
+  /** A reduction of some axes. `ReduceSum` takes them as an input since opset 13, the others later. */
+  reduce(opType: string, name: string, axes: readonly number[], keepDims = true): string {
+    const keepdims = keepDims ? 1 : 0;
+    return opType === 'ReduceSum' || this.has('axes as an input')
+      ? this.emit(opType, [name, this.writer.integers(axes)], { keepdims })
+      : this.emit(opType, [name], { axes, keepdims });
   }
 
   /** A constant vector of one value. */

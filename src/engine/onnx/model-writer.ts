@@ -31,8 +31,8 @@ export type Attributes = Readonly<Record<string, Attribute>>;
 /** Operator sets beside the standard one. `com.microsoft.nchwc` is ONNX Runtime's internal blocked layout. */
 export type Domain = '' | 'com.microsoft' | 'com.microsoft.nchwc';
 
-/** The newest that every supported runtime reads. */
-const IR_VERSION = 10;
+/** Of the file format, by opset: the newest that runtimes of its time read. */
+const irVersionOf = (opset: number): number => (opset < 21 ? 8 : 10);
 
 export const DATA_TYPES: Readonly<Record<DType, DataType>> = {
   f32: DataType.FLOAT,
@@ -195,7 +195,7 @@ export class ModelWriter {
   toParts(metadata: Readonly<Record<string, string>> = {}, body?: ModelWriter): ModelInParts {
     const { external, dataLength } = body ?? this;
     const proto = create(ModelProtoSchema, {
-      irVersion: BigInt(IR_VERSION),
+      irVersion: BigInt(irVersionOf(this.opset)),
       producerName: 'udit',
       opsetImport: [...this.domains].map((domain) => ({
         domain,

@@ -5,7 +5,7 @@
 import { dirname, join, relative } from 'node:path';
 import { RuntimeUnavailableError } from '../../core/errors.ts';
 import { physicalCores } from '../../host/machine/physical-cores-node.ts';
-import { OPSETS } from '../onnx/lowering.ts';
+import { GPU } from '../onnx/lowering.ts';
 import { ModelWriter } from '../onnx/model-writer.ts';
 import { NATIVE_LIBRARY, runWithNativeLibrary } from './native-process-node.ts';
 import { sessionOptions } from './ort.ts';
@@ -113,7 +113,7 @@ export async function probeDevice(name: BackendName, side: number): Promise<Prob
 
 /** The mean of x², so that little is copied back. */
 function productModel(side: number): Uint8Array {
-  const writer = new ModelWriter({ opset: OPSETS.gpu });
+  const writer = new ModelWriter(GPU);
   writer.addInput('x', 'f32', [side, side]);
   const product = writer.emit('MatMul', ['x', 'x']);
   writer.emit('ReduceMean', [product, writer.integers([0, 1])], { keepdims: 0 }, { output: 'y' });

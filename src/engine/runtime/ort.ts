@@ -3,7 +3,7 @@ import type * as Ort from 'onnxruntime-common';
 import type { DType, TensorData } from '../../core/dtype.ts';
 import { RuntimeUnavailableError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
-import { GPU, type LoweringFeatures } from '../onnx/lowering.ts';
+import { GPU, type LoweringFeatures, PORTABLE } from '../onnx/lowering.ts';
 import { ModelWriter } from '../onnx/model-writer.ts';
 import {
   type Backend,
@@ -174,7 +174,7 @@ export async function probeFeatures(createSession: Backend['createSession']): Pr
     probeBlockedLayout(createSession),
     probeContributed(createSession),
   ]);
-  return { device: 'cpu', nchwcBlock, contributed };
+  return { ...PORTABLE, nchwcBlock, contributed };
 }
 
 /** Are the operators of `com.microsoft` that lowering uses there? */

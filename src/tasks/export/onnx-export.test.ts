@@ -10,9 +10,10 @@ import { input } from '../../engine/graph/operators.ts';
 import { evaluate } from '../../engine/interp/evaluate.ts';
 import { embedValues } from '../../engine/onnx/embed-values.ts';
 import { serialiseModel } from '../../engine/onnx/model-writer.ts';
-import { type GraphProto, ModelProtoSchema } from '../../engine/onnx/schema/onnx_pb.ts';
+import { type GraphProto, ModelProtoSchema, type NodeProto } from '../../engine/onnx/schema/onnx_pb.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { ModelCard } from '../../models/saved-model.ts';
+import type { Precision } from '../../networks/precision.ts';
 import { presetSpec } from '../../networks/presets.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
 import type { RequestedSettings } from '../sampling/settings.ts';
@@ -40,19 +41,22 @@ async function exported(
   model: ExportedModel,
   what: ExportedPart,
   settings: RequestedSettings = {},
-  { batchSize, precision }: Pick<OnnxExportOptions, 'batchSize' | 'precision'> = {},
+  options: Pick<OnnxExportOptions, 'batchSize' | 'precision' | 'opset'> = {},
 ) {
-  const file = exportOnnx(model, { what, settings, batchSize, precision });
+  const file = exportOnnx(model, { what, settings, ...options });
   const bytes = await serialiseExport(file, model.weights, cpuBackend);
   const session = await cpuBackend.createSession({ bytes }, { purpose: 'inference' });
   return { file, session, proto: fromBinary(ModelProtoSchema, bytes) };
 }
 
-/** The operator sets that nodes use, also inside loops. */
-function domainsOf({ node }: GraphProto): Set<string> {
+/** Nodes, also inside loops. */
+function nodesOf({ node }: GraphProto): NodeProto[] {
   const bodies = node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => g ?? []));
-  return new Set([...node.map(({ domain }) => domain), ...bodies.flatMap((body) => [...domainsOf(body)])]);
+  return [...node, ...bodies.flatMap(nodesOf)];
 }
+
+const domainsOf = (graph: GraphProto) => new Set(nodesOf(graph).map(({ domain }) => domain));
+const operatorsOf = (graph: GraphProto) => new Set(nodesOf(graph).map(({ opType }) => opType));
 
 interface Case {
   readonly name: string;
@@ -103,6 +107,44 @@ describe.each(CASES)('$name', ({ model, settings }) => {
     await session.release();
     expect(batchSizes).toEqual([1, 3]);
     expect(relativeL2).toBeLessThan(what === 'sampler' ? 2e-5 : 4e-6);
+  });
+});
+
+/** Operators that came after opset 17; others that are used here gained nothing since. */
+const NEWER = new Set(['Attention', 'Gelu', 'RotaryEmbedding']);
+
+describe('for older runtimes', () => {
+  const llama = presetSpec('DiT-LLaMA-B/4', { inputSize: 8, width: 16, depth: 2, heads: 2, numClasses: 3 });
+  const ditLlama = saved(llama, { kind: 'gaussian' });
+
+  test.each<Case & { readonly what: ExportedPart; readonly precision: Precision }>([
+    { name: 'U-DiT', model: saved(), what: 'sampler', settings: { steps: 2 }, precision: 'f32' },
+    { name: 'U-DiT', model: saved(), what: 'denoiser', settings: {}, precision: 'int8' },
+    {
+      name: 'DiT',
+      model: saved(DIT, { kind: 'gaussian' }),
+      what: 'sampler',
+      settings: { steps: 2 },
+      precision: 'f32',
+    },
+    { name: 'DiT-LLaMA', model: ditLlama, what: 'denoiser', settings: {}, precision: 'f32' },
+  ])('$name, its $what in $precision', async ({ model, what, settings, precision }) => {
+    const { file, session, proto } = await exported(model, what, settings, { opset: 17, precision });
+    const { relativeL2, batchSizes } = await checkExport(model, file, session, { backend: cpuBackend });
+    await session.release();
+    expect(batchSizes).toEqual([1, 3]);
+    if (precision === 'f32') expect(relativeL2).toBeLessThan(what === 'sampler' ? 2e-5 : 4e-6);
+    expect([file.opset, proto.irVersion]).toEqual([17, 8n]);
+    expect(proto.opsetImport.map(({ domain, version }) => [domain, version])).toEqual([['', 17n]]);
+    expect([...operatorsOf(proto.graph!)].filter((operator) => NEWER.has(operator))).toEqual([]);
+  });
+
+  test('other opsets are refused', () => {
+    const options = { what: 'denoiser', opset: 18 } as const;
+    expect(() => exportOnnx(saved(), options)).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: exportOnnx: opset 18 is not written
+        fix: use opset 17 or 23: newer runtimes read both]
+    `);
   });
 });
 

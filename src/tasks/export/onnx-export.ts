@@ -13,7 +13,7 @@ import { TRACED_BATCH_SIZES, withDynamicBatch } from '../../engine/onnx/dynamic-
 import { embedValues } from '../../engine/onnx/embed-values.ts';
 import { lowerToParts } from '../../engine/onnx/lower.ts';
 import { lowerLoop } from '../../engine/onnx/lower-loop.ts';
-import { type LowerOptions, PORTABLE } from '../../engine/onnx/lowering.ts';
+import { type LoweringFeatures, type LowerOptions, OLDER, PORTABLE } from '../../engine/onnx/lowering.ts';
 import {
   type ModelInParts,
   type ModelValue,
@@ -50,6 +50,8 @@ export interface OnnxExportOptions {
   readonly positionScaling?: PositionScaling | undefined;
   /** Default f32. */
   readonly precision?: Precision | undefined;
+  /** Version of the standard operators: 23 (default), or 17 for runtimes since 2022, whose attention is slower. */
+  readonly opset?: number | undefined;
   /** Images per run. By default any number: the axis is called `N`. */
   readonly batchSize?: number | undefined;
   /** Written into the file beside what is known of the model. */
@@ -71,6 +73,7 @@ export interface OnnxExport {
   /** At which size it was traced, and how. */
   readonly traceAt: TraceAt;
   readonly precision: Precision;
+  readonly opset: number;
   readonly metadata: Readonly<Record<string, string>>;
   readonly model: ModelInParts;
   /** What is computed of the weights, by the names that the model has for it. */
@@ -97,7 +100,7 @@ export type NetworkGraph = (batchSize: number) => Graph;
 const FORMAT = 'udit-onnx-1';
 
 /**
- * Builds the model. It needs standard operators only (opset 23), with parallel and stacked convolutions merged.
+ * Builds the model. It needs standard operators only, with parallel and stacked convolutions merged.
  *
  *     const sampler = exportOnnx(saved, { what: 'sampler', settings: { steps: 4 } });
  *     const file = await serialiseExport(sampler, saved.weights, cpuBackend);
@@ -107,6 +110,7 @@ const FORMAT = 'udit-onnx-1';
  */
 export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: OnnxExportOptions): OnnxExport {
   const { what, batchSize, size, positionScaling, precision = 'f32', dataFile = 'model.onnx.data' } = options;
+  const features = featuresOf(options.opset);
   const traceAt = { size, positionScaling };
   const { network } = saved;
   const drawing = drawingOf(saved, options);
@@ -124,7 +128,7 @@ export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: Onn
     ...(positionScaling === undefined ? {} : { position_scaling: positionScaling }),
     ...options.metadata,
   });
-  const lowerOptions: LowerOptions = { features: PORTABLE, weights: { dataFile }, metadata };
+  const lowerOptions: LowerOptions = { features, weights: { dataFile }, metadata };
   const lower = (graph: Graph): ModelInParts =>
     what === 'sampler' ? lowerSampler(graph, drawing!.plan, lowerOptions) : lowerToParts(graph, lowerOptions);
 
@@ -142,10 +146,23 @@ export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: Onn
     batchSize,
     traceAt,
     precision,
+    opset: features.opset,
     metadata,
     model: parts,
     folded,
   };
+}
+
+const TARGETS = [OLDER, PORTABLE];
+
+function featuresOf(opset: number = PORTABLE.opset): LoweringFeatures {
+  const found = TARGETS.find((features) => features.opset === opset);
+  if (found !== undefined) return found;
+  throw new ConfigError({
+    where: 'exportOnnx',
+    problem: `opset ${opset} is not written`,
+    fix: `use opset ${TARGETS.map((features) => features.opset).join(' or ')}: newer runtimes read both`,
+  });
 }
 
 /** Computes the weights of an export one at a time. Takes the backend that folds them. */
