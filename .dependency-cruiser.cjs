@@ -52,7 +52,6 @@ const PORTABLE_PACKAGES = [
   'fastest-levenshtein',
   'fflate',
   'linkedom',
-  'ml-matrix',
   'onnxruntime-common',
   'onnxruntime-web',
   'p-map',

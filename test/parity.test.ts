@@ -14,7 +14,12 @@ const EXPECTED = {
   'diffusion steps and losses': ['diffusion/steps_and_losses', 'diffusion/steps_and_losses_other_types'],
   'full size': ['fullsize/DiT-S_4', 'fullsize/SiT-S_2'],
   'DINOv2 features': ['eval/dinov2_vits14_98x126'],
-  'Fréchet distance': ['eval/fid_constant_feature', 'eval/fid_signed_300x16', 'eval/fid_singular_40x64'],
+  metrics: [
+    'eval/fid_500x64',
+    'eval/fid_constant_feature',
+    'eval/fid_signed_300x16',
+    'eval/fid_singular_40x64',
+  ],
   'Inception features': ['eval/inception_40x56'],
   'bilinear resize': ['eval/resize_tf1'],
   initialisation: ['init/DiT-S_2', 'init/U-DiT-S_part'],

@@ -1,6 +1,6 @@
 /** @file Pictures reduced to 8×8 mean colours: features that cost nothing, for a small-scale stand-in for FID. */
 import type { HostTensor } from '../core/host-tensor.ts';
-import { type FeatureStatistics, featureStatistics } from './frechet.ts';
+import { type FeatureStatistics, featureStatistics } from './moments.ts';
 
 // N pictures · C H W picture in [−1, 1]
 

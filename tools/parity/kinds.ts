@@ -3,13 +3,13 @@ import { checkpointFiles } from './checkpoint-files.ts';
 import { cost } from './cost.ts';
 import { dinov2 } from './dinov2.ts';
 import type { Fixture } from './fixture.ts';
-import { frechet } from './frechet.ts';
 import { fullSize } from './full-size.ts';
 import { gaussianSteps } from './gaussian-steps.ts';
 import { imageCrop } from './image-crop.ts';
 import { inception } from './inception.ts';
 import { initialisation } from './initialisation.ts';
 import type { Check, FixtureKind } from './kind.ts';
+import { metrics } from './metrics.ts';
 import { modelForward } from './model-forward.ts';
 import { positions } from './positions.ts';
 import { resizing } from './resizing.ts';
@@ -34,7 +34,7 @@ const KINDS: readonly FixtureKind[] = [
   imageCrop,
   fullSize,
   checkpointFiles,
-  frechet,
+  metrics,
   resizing,
   inception,
   dinov2,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import { spreadOf } from '../../metrics/spread.ts';
 import { parseGrid, type Variant } from './grid.ts';
-import { spreadOf } from './metrics.ts';
 import { meanCurve, variantResult } from './results.ts';
 import { formatTable } from './table.ts';
 

@@ -1,9 +1,11 @@
 /** @file What an ablation has found so far: a row per variant, gathered from its cells. */
+
+import { type Spread, spreadOf } from '../../metrics/spread.ts';
 import type { CurvePoint } from '../training/run/curve.ts';
 import type { VariantCost } from './cost.ts';
 import type { CellMetrics } from './evaluate.ts';
 import type { Variant } from './grid.ts';
-import { METRIC_NAMES, type MetricName, type Spread, spreadOf } from './metrics.ts';
+import { METRIC_NAMES, type MetricName } from './metrics.ts';
 
 /** A finished cell. */
 export interface CellResult {

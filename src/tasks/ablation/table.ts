@@ -1,7 +1,8 @@
 /** @file Results as a Markdown table, with what its columns mean. */
 import { formatGiga, formatMillions } from '../../charts/format.ts';
+import type { Spread } from '../../metrics/spread.ts';
 import type { Grid } from './grid.ts';
-import { METRICS, type MetricName, type Spread } from './metrics.ts';
+import { METRICS, type MetricName } from './metrics.ts';
 import { measuredMetrics, type VariantResult } from './results.ts';
 
 const NONE = '–';
