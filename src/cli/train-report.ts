@@ -57,6 +57,7 @@ export function watchRun(terminal: Terminal, { runPath, ...limits }: WatchOption
         say(
           `${pictures === 1 ? '1 picture has' : `${pictures} pictures have`} transparency: ${describeBackground(background)}`,
         ),
+      onRecognisedData: say,
       onChangedOptions: (changes, config) => {
         for (const change of changes) say(describeChange(change, config));
       },

@@ -15,6 +15,7 @@ import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
 import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
 import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
+import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
 import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
@@ -81,6 +82,7 @@ Examples:
   udit train                                            U-DiT-XS on the emoji that come with udit
   udit train --data-path ./photos --image-size 64       your folder of class folders
   udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
+  udit train --model U-DiT-S --data-path ./latents      of udit encode, fast-DiT, DiCo, EDM2, REPA, U-ViT, LightningDiT
   udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
                                                         fine-tune the weights of another run
   udit train --config my-run.json --dry-run             show the configuration, and stop
@@ -210,7 +212,7 @@ async function layersOf(flags: TrainFlags): Promise<ConfigLayer[]> {
     if (flags[flag] !== undefined) layers.push(layerOf(key, flags[flag]));
   }
   for (const assignment of flags.set) layers.push(parseAssignment(assignment));
-  return layers;
+  return withRecognisedData(layers);
 }
 
 /** The folder of the run that the command line names, if it names one. */
@@ -261,6 +263,7 @@ function describePlan(
       parameters: parameterCount,
       memoryBytes,
       transparent,
+      ...(plan.recognised === undefined ? {} : { recognised: plan.recognised }),
     };
     return `${JSON.stringify(described)}\n`;
   }
@@ -269,6 +272,7 @@ function describePlan(
     `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
     `memory      at least ${formatBytes(memoryBytes)}, of which a step takes ${formatBytes(memory.step)}${excess}`,
     `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
+    ...(plan.recognised === undefined ? [] : [`recognised  ${plan.recognised}`]),
     `skipped     ${plan.skipped.length}`,
     `transparent ${describeTransparency(plan, config)}`,
     `start       ${describeStart(start)}`,

@@ -36,8 +36,10 @@ const ALIGNMENT = 64;
 /** A sound array whose elements are of a type that is not read: objects, text, records, … */
 export class UnsupportedElements extends DataError {}
 
-interface Header {
-  readonly descriptor: Descriptor;
+/** What stands before the values. */
+export interface NpyHeader {
+  /** Element type in Python's notation: `'<f4'`, `'|O'`; a record's is a list. */
+  readonly descriptor: string;
   readonly isFortranOrder: boolean;
   readonly shape: Shape;
   readonly dataBegin: number;
@@ -50,7 +52,15 @@ interface Header {
  * @throws DataError when the file is damaged or its elements are of a type that is not supported
  */
 export function parseNpy(bytes: Uint8Array, where: string): HostTensor {
-  const { descriptor, isFortranOrder, shape, dataBegin } = parseHeader(bytes, where);
+  const { descriptor: written, isFortranOrder, shape, dataBegin } = parseNpyHeader(bytes, where);
+  const descriptor = written.slice(1, -1);
+  if (!isRead(descriptor)) {
+    throw new UnsupportedElements({
+      where,
+      problem: `arrays of element type ${written} are not supported`,
+      fix: `convert it with astype to one of ${Object.keys(ELEMENT_BYTES).join(' ')}`,
+    });
+  }
   const data = bytes.subarray(dataBegin);
   const neededBytes = sizeOf(shape) * ELEMENT_BYTES[descriptor];
   if (data.length !== neededBytes) {
@@ -77,7 +87,12 @@ export function npyHeader(dtype: DType, shape: Shape): Uint8Array {
   return header;
 }
 
-function parseHeader(bytes: Uint8Array, where: string): Header {
+function isRead(descriptor: string): descriptor is Descriptor {
+  return Object.hasOwn(ELEMENT_BYTES, descriptor);
+}
+
+/** @throws DataError when it is no `.npy` file, or its header is damaged */
+export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
   const magic = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
   if (magic !== MAGIC) {
     throw new DataError({
@@ -105,27 +120,19 @@ function parseHeader(bytes: Uint8Array, where: string): Header {
 }
 
 /** NumPy always writes the same three keys, so that its own parser of Python literals is not needed here. */
-function parseDictionary(text: string, where: string): Omit<Header, 'dataBegin'> {
+function parseDictionary(text: string, where: string): Omit<NpyHeader, 'dataBegin'> {
   const descriptor = /'descr':\s*('[^']*'|\[.*\])/.exec(text)?.[1];
   const order = /'fortran_order':\s*(True|False)/.exec(text)?.[1];
   const axes = /'shape':\s*\(([\d,\s]*)\)/.exec(text)?.[1];
   if (descriptor === undefined || order === undefined || axes === undefined) {
     throw headerError(where, `the header lacks descr, fortran_order or shape: ${text}`);
   }
-  const name = descriptor.slice(1, -1);
-  if (!Object.hasOwn(ELEMENT_BYTES, name)) {
-    throw new UnsupportedElements({
-      where,
-      problem: `arrays of element type ${descriptor} are not supported`,
-      fix: `convert it with astype to one of ${Object.keys(ELEMENT_BYTES).join(' ')}`,
-    });
-  }
   const shape = axes
     .split(',')
     .map((axis) => axis.trim())
     .filter((axis) => axis !== '')
     .map(Number);
-  return { descriptor: name as Descriptor, isFortranOrder: order === 'True', shape };
+  return { descriptor, isFortranOrder: order === 'True', shape };
 }
 
 function headerError(where: string, problem: string): DataError {

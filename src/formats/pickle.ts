@@ -33,6 +33,8 @@ export type PickleDict = Map<PickleValue, PickleValue>;
 export abstract class PickleObject {
   /** Tells classes without fields of their own from any object. */
   protected abstract readonly kind: string;
+  /** Takes what the pickle says of an object after it is made. Default: it says nothing that is needed. */
+  setState?(state: PickleValue): void;
 }
 
 /** A class or function by its Python name, such as `collections.OrderedDict`, and what stands for calling it. */
@@ -411,7 +413,9 @@ class PickleMachine {
         this.spend(part.size);
         for (const [name, value] of part) object.attributes.set(name, value);
       }
-    } else if (!(object instanceof PickleObject || object instanceof Map || Array.isArray(object))) {
+    } else if (object instanceof PickleObject) {
+      object.setState?.(state);
+    } else if (!(object instanceof Map || Array.isArray(object))) {
       throw this.broken('attributes are set in what has none');
     }
   }

@@ -351,3 +351,13 @@ describe('malformed files', () => {
     );
   });
 });
+
+test('rows of a tensor are read alone', async () => {
+  const tensors = new Map<string, HostTensor>([
+    ['a', tensorOf('f32', [3, 2], [1, 2, 3, 4, 5, 6])],
+    ['b', tensorOf('f32', [1], [7])],
+  ]);
+  const file = await openSafetensors(bytesInMemory(concatenate(serialiseSafetensors(tensors, {}))), 'x');
+  expect(await file.readRows('a', 1, 2)).toEqual(tensorOf('f32', [2, 2], [3, 4, 5, 6]));
+  expect(() => file.readRows('a', 2, 2)).toThrow('there are no rows 2 to 3');
+});

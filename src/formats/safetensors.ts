@@ -8,7 +8,7 @@ import * as v from 'valibot';
 import type { DType } from '../core/dtype.ts';
 import { CheckpointError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
-import { formatShape, sizeOf } from '../core/shape.ts';
+import { formatShape, type Shape, sizeOf } from '../core/shape.ts';
 import type { ByteSource } from './byte-source.ts';
 import { describeForeignFile, LONGEST_SIGNATURE } from './foreign-file.ts';
 import { floatsToHalves, HALF_MAX } from './half.ts';
@@ -19,6 +19,12 @@ export interface SafetensorsFile {
   /** In the order of their data in the file. */
   readonly tensors: Map<string, HostTensor>;
   readonly metadata: Record<string, string>;
+}
+
+/** A file whose tensors can also be read in parts. */
+export interface SafetensorsSource extends TensorFile {
+  /** Rows `first … first + count - 1` of a tensor, along its first axis. */
+  readRows(name: string, first: number, count: number): Promise<HostTensor>;
 }
 
 export interface SafetensorsOptions {
@@ -93,13 +99,18 @@ export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsF
  *
  * @throws CheckpointError unless the header is sound and its tensors cover the values exactly
  */
-export async function openSafetensors(source: ByteSource, where: string): Promise<TensorFile> {
+export async function openSafetensors(source: ByteSource, where: string): Promise<SafetensorsSource> {
   const start = await source.read(0, Math.min(source.size, Math.max(SIZE_BYTES, LONGEST_SIGNATURE)));
   const dataBegin = findData(start, source.size, where);
   const json = await source.read(SIZE_BYTES, dataBegin);
   const { entries, metadata } = parseHeader(json, source.size - dataBegin, where);
   const read = entries.filter(isRead);
   const byName = new Map(read.map((entry) => [entry.name, entry]));
+  const readBytes = async ({ name, dtype }: (typeof read)[number], shape: Shape, begin: number) => {
+    const at = dataBegin + begin;
+    const bytes = await source.read(at, at + sizeOf(shape) * STORED_BYTES[dtype]);
+    return storedTensor(dtype, shape, bytes, `${where}: ${name}`);
+  };
   return {
     format: 'safetensors',
     metadata,
@@ -107,10 +118,19 @@ export async function openSafetensors(source: ByteSource, where: string): Promis
     unreadable: new Map(
       entries.filter((entry) => !isRead(entry)).map(({ name, dtype }) => [name, notRead(dtype)]),
     ),
-    read: async (name) => {
-      const { dtype, shape, begin, end } = byName.get(name)!;
-      const bytes = await source.read(dataBegin + begin, dataBegin + end);
-      return storedTensor(dtype, shape, bytes, `${where}: ${name}`);
+    read: (name) => {
+      const entry = byName.get(name)!;
+      return readBytes(entry, entry.shape, entry.begin);
+    },
+    readRows: (name, first, count) => {
+      const entry = byName.get(name)!;
+      const [rows = 0, ...row] = entry.shape;
+      if (first < 0 || first + count > rows) {
+        throw new RangeError(
+          `tensor ${name} has ${rows} rows: there are no rows ${first} to ${first + count - 1}`,
+        );
+      }
+      return readBytes(entry, [count, ...row], entry.begin + first * sizeOf(row) * STORED_BYTES[entry.dtype]);
     },
   };
 }

@@ -66,14 +66,18 @@ export class ZipArchive {
   /** The last content that was unpacked: many tensors may lie in it. */
   private unpacked: { readonly name: string; readonly content: Uint8Array } | undefined;
 
-  /** @throws CheckpointError if the directory is damaged, or its entries overlap or leave the file */
-  static async open(source: ByteSource, where: string): Promise<ZipArchive> {
+  /**
+   * @param maxDirectoryBytes - limit of the list of entries; by default that of checkpoints
+   * @throws CheckpointError if the directory is damaged, or its entries overlap or leave the file
+   */
+  static async open(
+    source: ByteSource,
+    where: string,
+    { maxDirectoryBytes = MAX_DIRECTORY_BYTES }: { readonly maxDirectoryBytes?: number } = {},
+  ): Promise<ZipArchive> {
     const { begin, end, count } = await findDirectory(source, where);
-    if (end - begin > MAX_DIRECTORY_BYTES) {
-      throw damaged(
-        where,
-        `its zip directory takes ${end - begin} bytes, the limit is ${MAX_DIRECTORY_BYTES}`,
-      );
+    if (end - begin > maxDirectoryBytes) {
+      throw damaged(where, `its zip directory takes ${end - begin} bytes, the limit is ${maxDirectoryBytes}`);
     }
     const entries = parseDirectory(await source.read(begin, end), begin, count, where);
     const unpackedBytes = entries.reduce((sum, { size }) => sum + size, 0);

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { type ImageSpace, usualSpace } from '../core/image-space.ts';
+import { imageSpaceSchema } from '../core/image-space-schema.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
 import type { Autoencoder } from '../networks/autoencoders/autoencoder.ts';
@@ -138,18 +139,6 @@ const guidanceSchema = v.strictObject({
   cfgInterval: v.exactOptional(v.tuple([v.number(), v.number()])),
 });
 
-const spaceSchema: v.GenericSchema<unknown, ImageSpace> = v.variant('kind', [
-  v.strictObject({ kind: v.literal('pixels') }),
-  v.strictObject({
-    kind: v.literal('latents'),
-    autoencoder: v.string(),
-    factor: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
-    scale: v.union([v.number(), v.array(v.number())]),
-    shift: v.union([v.number(), v.array(v.number())]),
-    pictureRange: v.exactOptional(v.tuple([v.number(), v.number()])),
-  }),
-]);
-
 function cardSchema(role: Role, families: Families) {
   const base = {
     name: v.string(),
@@ -158,7 +147,7 @@ function cardSchema(role: Role, families: Families) {
     nimg: countText,
     version: v.exactOptional(v.string()),
   };
-  const space = jsonText(spaceSchema);
+  const space = jsonText(imageSpaceSchema);
   if (role === 'autoencoder') return v.object({ ...base, role: v.literal(role), space });
   if (role === 'features') return v.object({ ...base, role: v.literal(role) });
   return v.object({

@@ -73,8 +73,25 @@ const folder = kindOfData({
   path: 'a folder with a folder of images per class',
 });
 
+const latents = kindOfData({
+  schema: v.strictObject({
+    kind: v.literal('latents'),
+    /** Encoded pictures, of `udit encode` or of others. */
+    path: v.string(),
+    ...shared,
+    /** That of the pictures; null: as the latents are. */
+    imageSize: v.nullable(shared.imageSize),
+    augment: v.picklist(['none', 'flip']),
+  }),
+  defaults: {
+    paper: { ...sharedDefaults, imageSize: null, augment: 'flip' },
+    laptop: { ...sharedDefaults, imageSize: null, augment: 'flip' },
+  },
+  path: 'latents',
+});
+
 /** Every kind by its name. */
-export const DATA_KINDS = { emoji, 'emoji-3d': emoji3d, folder };
+export const DATA_KINDS = { emoji, 'emoji-3d': emoji3d, folder, latents };
 
 export const dataSchema = v.variant(
   'kind',

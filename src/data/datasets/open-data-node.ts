@@ -2,6 +2,7 @@
 import type { DataKind, DataOf } from './data-config.ts';
 import { type EmojiOptions, openEmoji } from './emoji-node.ts';
 import { openImageFolder, type SkippedImage } from './image-folder-node.ts';
+import { expectNoLatents, openLatents } from './latents/open-latents-node.ts';
 import type { PreparationOptions } from './preparation-node.ts';
 import type { Samples } from './samples.ts';
 
@@ -11,6 +12,8 @@ export interface OpenedData {
   readonly skipped: readonly SkippedImage[];
   /** How many pictures show what is behind them; undefined where that is found out only while training. */
   readonly transparent: number | undefined;
+  /** What was recognised in data of others, in one line. */
+  readonly recognised?: string;
 }
 
 type Openers = {
@@ -22,9 +25,15 @@ const OPENERS: Openers = {
   'emoji-3d': ({ imageSize, augment }, options) =>
     openArtwork({ ...options, artwork: 'fluent-3d', imageSize, augment }),
   folder: async ({ path, imageSize, augment, background, strict }, options) => {
+    await expectNoLatents(path);
     const flip = augment !== 'none';
     const samples = await openImageFolder(path, { ...options, imageSize, background, flip, strict });
     return { samples, skipped: samples.skipped, transparent: samples.transparent };
+  },
+  latents: async ({ path, imageSize, augment }, options) => {
+    const flip = augment !== 'none';
+    const { samples, recognised } = await openLatents(path, { ...options, imageSize, flip });
+    return { samples, skipped: [], transparent: 0, recognised };
   },
 };
 

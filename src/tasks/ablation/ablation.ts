@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { ConfigError } from '../../core/errors.ts';
 import { type ImageSize, parseImageSize } from '../../core/image-size.ts';
+import type { DataConfig } from '../../data/datasets/data-config.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
@@ -64,7 +65,7 @@ export function planAblation(grid: Grid): PlannedVariant[] {
     try {
       const { samples } = grid.evaluation;
       if (samples !== null) {
-        const size = parseImageSize(config.data.imageSize);
+        const size = drawnSize(config.data);
         expectTiles(size);
         expectImagesFit('evaluation.samples', samples, drawnBytes(size));
       }
@@ -73,6 +74,15 @@ export function planAblation(grid: Grid): PlannedVariant[] {
     } catch (cause) {
       throw inVariant(cause, variant);
     }
+  });
+}
+
+function drawnSize({ imageSize, kind }: DataConfig): ImageSize {
+  if (imageSize !== null && kind !== 'latents') return parseImageSize(imageSize);
+  throw new ConfigError({
+    where: 'evaluation.samples',
+    problem: 'latents cannot be compared with pictures',
+    fix: 'set evaluation.samples to null',
   });
 }
 

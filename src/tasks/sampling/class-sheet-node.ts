@@ -6,8 +6,9 @@ import { joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { openCheckpoint } from '../../models/bundled-node.ts';
-import type { ModelCard, SavedModel } from '../../models/saved-model.ts';
-import { createPipeline } from './pipeline.ts';
+import { type ModelCard, type SavedModel, spaceOf } from '../../models/saved-model.ts';
+import { LATENT_COLOURS } from './latent-colours.ts';
+import { createPipeline, type LatentDecoder } from './pipeline.ts';
 import { sheetFile } from './sinks/sheet-file-node.ts';
 import { drawInto } from './sinks/sink.ts';
 
@@ -26,6 +27,8 @@ export interface SheetComputing {
   readonly backend?: Backend | undefined;
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
+  /** Decodes what a model of latents draws. Default: they are shown as colours. */
+  readonly autoencoder?: LatentDecoder | undefined;
 }
 
 export interface ClassSheets {
@@ -82,12 +85,14 @@ interface ClassSheetOptions extends SheetComputing {
 async function drawClassSheet(
   model: DrawnModel,
   path: string,
-  { backend = cpuBackend, seed, threads, steps, signal }: ClassSheetOptions,
+  { backend = cpuBackend, seed, threads, steps, signal, autoencoder = LATENT_COLOURS }: ClassSheetOptions,
 ): Promise<void> {
   const classes = model.card.classNames.slice(0, MAX_CLASSES);
   const labels = classes.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
   const images = labels.length;
-  const pipeline = await createPipeline(model, { backend, images, cores: threads, steps });
+  const isLatent = spaceOf(model.card, model.network.config).kind === 'latents';
+  const decoding = isLatent ? { autoencoder } : {};
+  const pipeline = await createPipeline(model, { backend, images, cores: threads, steps, ...decoding });
   const sheet = sheetFile(path, { rows: classes.length, columns: COLUMNS, rowLabels: classes });
   try {
     await drawInto(pipeline, { labels, seed, signal }, [sheet]);

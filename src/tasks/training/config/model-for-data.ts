@@ -74,11 +74,20 @@ export function modelOfConfig(
   config: TrainConfig,
   classes = presetSpec(config.model.preset).config.numClasses,
 ): ModelSpec {
-  const { height, width } = parseImageSize(config.data.imageSize);
   const classNames = { length: config.model.numClasses ?? classes };
   return modelForData(
     config,
-    { shape: [PICTURE_CHANNELS, height, width], classNames },
+    { shape: shapeOfConfig(config), classNames },
     createObjective(config.objective),
   );
+}
+
+/** Of what a sample is to be, as far as that is known before the data are opened: latents are those of the preset. */
+function shapeOfConfig({ model, data }: Pick<TrainConfig, 'model' | 'data'>): Samples['shape'] {
+  if (data.kind !== 'latents') {
+    const { height, width } = parseImageSize(data.imageSize);
+    return [PICTURE_CHANNELS, height, width];
+  }
+  const { inChannels, inputSize } = presetSpec(model.preset).config;
+  return [inChannels, inputSize, inputSize];
 }

@@ -206,7 +206,7 @@ describe('data', () => {
     `);
     expect(() => dataOf({ kind: 'folders' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: configuration: data.kind: "folders" is not valid
-        fix: use emoji or emoji-3d or folder]
+        fix: use emoji or emoji-3d or folder or latents]
     `);
     expect(() => dataOf({ kind: 'folder', path: 'x', backgruond: 'x' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: configuration: unknown key data.backgruond

@@ -26,7 +26,10 @@ const EARLIER_DEFAULTS: ConfigLayer = {
 
 /** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
 export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
-  return withAverages(withoutIdleOptions(withDataKind(overlay(EARLIER_DEFAULTS, config))));
+  const { data, ...rest } = EARLIER_DEFAULTS;
+  // The first version had no latents.
+  const isLatent = isLayer(config.data) && config.data.kind === 'latents';
+  return withAverages(withoutIdleOptions(withDataKind(overlay(isLatent ? rest : { ...rest, data }, config))));
 }
 
 /**

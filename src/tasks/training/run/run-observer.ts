@@ -9,6 +9,8 @@ import type { StepReport } from './training-loop.ts';
 export interface RunObserver {
   /** Some of the pictures show what is behind them. */
   onTransparency?(pictures: number, background: Background): void;
+  /** What was found in data that others made. */
+  onRecognisedData?(description: string): void;
   /** The run goes on with its pictures, which lie elsewhere by now. */
   onMovedData?(from: string, to: string): void;
   /** A run goes on with other options than those of its last session. */

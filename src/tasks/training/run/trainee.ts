@@ -27,12 +27,16 @@ export function learningOf(
 /** @throws ConfigError if the model of the configuration does not fit the data */
 export function traineeFor(
   config: TrainConfig,
-  samples: Pick<Samples, 'shape' | 'classNames'>,
+  samples: Pick<Samples, 'shape' | 'space' | 'classNames'>,
 ): Trainee<'denoiser'> {
   const { objective } = config;
   const spec = modelForData(config, samples, createObjective(objective));
   return {
     learning: learningOf(spec, config),
-    card: { name: config.model.preset, spec, objective, classNames: samples.classNames },
+    card: {
+      name: config.model.preset,
+      ...{ spec, objective, classNames: samples.classNames },
+      ...(samples.space.kind === 'latents' ? { space: samples.space } : {}),
+    },
   };
 }

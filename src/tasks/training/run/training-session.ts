@@ -50,6 +50,8 @@ export interface TrainingPlan<R extends Role = Role> {
   readonly skipped: readonly SkippedImage[];
   /** How many pictures show what is behind them; undefined where that is found out only while training. */
   readonly transparent: number | undefined;
+  /** What was recognised in data of others, in one line. */
+  readonly recognised?: string | undefined;
   readonly parameterCount: number;
   readonly memory: TrainingMemory;
 }
@@ -71,9 +73,11 @@ export async function planTraining(
   config: TrainConfig,
   { onPreparing, observer, signal, backend = cpuBackend, runPath, dryRun = false }: PlanningOptions,
 ): Promise<TrainingPlan<'denoiser'>> {
-  // Before pictures are prepared: with a class at least, if nothing tells how many there are.
-  if (!dryRun) expectEnoughMemory(learningOf(modelOfConfig(config, 1), config), config, backend.name);
-  const { samples, skipped, transparent } = await openData(config.data, {
+  // Before pictures are prepared: with a class at least, if nothing tells how many there are. Latents are prepared.
+  if (!dryRun && config.data.kind !== 'latents') {
+    expectEnoughMemory(learningOf(modelOfConfig(config, 1), config), config, backend.name);
+  }
+  const { samples, skipped, transparent, recognised } = await openData(config.data, {
     onWarning: (message) => observer.onWarning?.(message),
     onProgress: (done, total) => {
       signal?.throwIfAborted();
@@ -88,6 +92,7 @@ export async function planTraining(
     data,
     skipped,
     transparent,
+    recognised,
     trainee,
     parameterCount: countParameters(trainee.learning.network.parameters()),
     memory: (dryRun ? trainingMemory : expectEnoughMemory)(trainee.learning, config, backend.name),
@@ -170,7 +175,8 @@ async function trainAlone<R extends Role>(
   await recordData(runPath, plan.data);
   // Told only now that there is a folder to log it in.
   for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
-  const { transparent = 0 } = plan;
+  const { transparent = 0, recognised } = plan;
+  if (recognised !== undefined) options.observer.onRecognisedData?.(recognised);
   if (transparent > 0) options.observer.onTransparency?.(transparent, backgroundOf(config.data));
   return runTraining({
     ...limits,

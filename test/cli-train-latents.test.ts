@@ -1,0 +1,90 @@
+/** @file `udit train` from latents that others encoded, from the command line to the files of a run. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type HostTensor, tensorOf } from '../src/core/host-tensor.ts';
+import { decodeRgb } from '../src/data/images/image-decode-node.ts';
+import { openModel } from '../src/models/open-node.ts';
+import { latentValues, npy, writeFiles } from './support/latent-files.ts';
+import { runUdit } from './support/run-udit.ts';
+
+let root: string;
+let latents: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit latents '));
+  latents = join(root, 'encoded');
+  vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
+  const latent = (seed: number) =>
+    tensorOf('f32', [1, 4, 8, 8], latentValues(seed, new Array(4).fill({ mean: 0, deviation: 1 }), 64));
+  const label = (value: number) =>
+    ({ dtype: 'i64', shape: [1], data: BigInt64Array.of(BigInt(value)) }) as HostTensor;
+  for (let i = 0; i < 8; i++) {
+    await writeFiles(latents, {
+      [`imagenet256_features/${i}.npy`]: npy(latent(i)),
+      [`imagenet256_labels/${i}.npy`]: npy(label(i % 2)),
+    });
+  }
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
+
+const TINY = [
+  ...['--model', 'U-DiT-S', '--set', 'model.width=8', '--set', 'model.heads=2'],
+  ...['--set', 'model.depth=[1,1,1,1,1]', '--set', 'model.downFactor=[2,2,1,2,2]'],
+  ...[
+    '--global-batch-size',
+    '4',
+    '--set',
+    'data.heldOutFraction=0.3',
+    '--set',
+    'training.shards=1',
+    '--threads',
+    '1',
+  ],
+];
+
+test('a run on latents says what it found, measures, draws, and goes on', async () => {
+  const flags = [
+    'train',
+    '--data-path',
+    latents,
+    '--results-dir',
+    join(root, 'runs'),
+    '--name',
+    'a',
+    ...TINY,
+  ];
+  const first = await runUdit([...flags, '--steps', '4', '--stop-after', '2', '--sample-every', '2'], root);
+  expect(first.err).toContain('latents of fast-DiT; 8 pictures, classes: 2; 4×8×8');
+  expect(first.err).toMatch(/step 2: held-out loss \d/);
+  const sheet = await decodeRgb(join(root, 'runs/a/samples/step-0000002.png'), null);
+  expect(sheet.image.width).toBeGreaterThan(32);
+  const second = await runUdit(['train', '--resume', join(root, 'runs/a')], root);
+  expect(second.out, second.err).toContain('finished at step 4');
+
+  const { card, network } = await openModel(join(root, 'runs/a/checkpoints/step-0000004.safetensors'));
+  expect(network.config).toMatchObject({ inChannels: 4, inputSize: 8 });
+  expect(card.space).toEqual({ kind: 'latents', autoencoder: '', factor: 8, scale: 0.18215, shift: 0 });
+  const { data } = JSON.parse(await readFile(join(root, 'runs/a/config.json'), 'utf8'));
+  expect(data).toMatchObject({ kind: 'latents', path: latents, imageSize: null });
+});
+
+test('pictures of another size than the latents are of, and latents taken for pictures', async () => {
+  const asked = async (...flags: readonly string[]) => {
+    const { err } = await runUdit(['train', '--data-path', latents, ...TINY, '--dry-run', ...flags], root);
+    return err.replaceAll(latents, 'LATENTS');
+  };
+  expect(await asked('--image-size', '256')).toMatchInlineSnapshot(`
+    "ConfigError: ROOT/encoded: its latents of 8×8 are those of pictures of 64 pixels; 256 are asked for
+      fix: leave --image-size out, or encode the pictures at 256
+    "
+  `);
+  expect(await asked('--set', 'data.kind=folder')).toMatchInlineSnapshot(`
+    "DataError: ROOT/encoded: it holds latents, not pictures
+      fix: set data.kind to latents
+    "
+  `);
+});
