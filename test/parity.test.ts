@@ -9,6 +9,9 @@ const FOLDER = fileURLToPath(new URL('fixtures', import.meta.url));
 
 /** What must be recognised and pass, so that nothing drops out unnoticed. */
 const EXPECTED = {
+  AutoencoderKL: ['vae/tiny_8_16_16_24_deprecated'],
+  'AutoencoderKL at full size': ['vae/sd_vae_formula'],
+  TAESD: ['vae/taesd_formula'],
   'centre crop': ['data/center_crop'],
   'checkpoint files': ['checkpoints/expected'],
   'diffusion steps and losses': ['diffusion/steps_and_losses', 'diffusion/steps_and_losses_other_types'],
@@ -23,6 +26,7 @@ const EXPECTED = {
   'Inception features': ['eval/inception_40x56'],
   'bilinear resize': ['eval/resize_tf1'],
   initialisation: ['init/DiT-S_2', 'init/U-DiT-S_part'],
+  'keys of AutoencoderKL': ['vae/sd_vae_keys'],
   'model forward': [
     'models/dit/dit_p2_nosigma',
     'models/dit/dit_p4',

@@ -1,6 +1,11 @@
 /** @file `udit/nn`: modules, layers and initial values, to write networks of one's own with. */
 
-export { Autoencoder, type AutoencoderConfig } from '../networks/autoencoders/autoencoder.ts';
+export {
+  Autoencoder,
+  type AutoencoderConfig,
+  type PictureRange,
+} from '../networks/autoencoders/autoencoder.ts';
+export * from '../networks/autoencoders/latent-distribution.ts';
 export { type Condition, Denoiser, type DenoiserConfig } from '../networks/denoisers/denoiser.ts';
 export type { Families, NetworkFamily, NetworkSpec, Recognised, Role } from '../networks/family.ts';
 export { FeatureNetwork } from '../networks/features/feature-network.ts';

@@ -5,6 +5,7 @@ import { CheckpointError } from '../core/errors.ts';
 import { readTensors } from '../core/tensor-source.ts';
 import { openTensorFile } from '../formats/file-node.ts';
 import type { Role } from '../networks/family.ts';
+import { openAutoencoderFile } from './autoencoder-file-node.ts';
 import { findCheckpointFile } from './locate-node.ts';
 import { type FoundNetwork, findNetwork, type NetworkRequest } from './open-model.ts';
 import type { SavedNetwork, WeightSet, WeightSource } from './saved-model.ts';
@@ -51,7 +52,7 @@ export async function findCheckpoint<R extends Role = 'denoiser'>(
   path: string,
   request: NetworkRequest<R> = {},
 ): Promise<OpenNetwork<R>> {
-  const file = await openTensorFile(path);
+  const file = await (request.role === 'autoencoder' ? openAutoencoderFile(path) : openTensorFile(path));
   try {
     const found = findNetwork<R>(file, path, request);
     if (request.weights !== undefined && found.source !== request.weights) {

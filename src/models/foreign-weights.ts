@@ -1,10 +1,14 @@
 /** @file The sets of weights in a file of another program, told apart by what their names begin with. */
+import type { Role } from '../networks/family.ts';
 import { DIFFUSERS_PATCHES } from './diffusers-names.ts';
 import type { ChosenWeights } from './weight-sets.ts';
 
-/** Every network has one of them once: what comes before it in a file comes before all of a set. */
-const TELLTALE = 'x_embedder.proj.weight';
-const TELLTALES = [TELLTALE, DIFFUSERS_PATCHES];
+/** Every network of a role has one of them once: what comes before it in a file comes before all of a set. */
+const TELLTALES: Readonly<Record<Role, readonly string[]>> = {
+  denoiser: ['x_embedder.proj.weight', DIFFUSERS_PATCHES],
+  autoencoder: ['encoder.conv_in.weight', 'encoder.0.weight', 'encoder.layers.0.weight'],
+  features: [],
+};
 
 /** What PyTorch puts into names where a module is compiled, recomputed, sharded or copied over devices. */
 const WRAPPERS = new Set(['module', '_orig_mod', '_checkpoint_wrapped_module', '_fsdp_wrapped_module']);
@@ -23,8 +27,12 @@ interface NamedSet {
  *
  * @param wanted - `ema` (the first average), `model` (the first other set), or what the names of a set begin with
  */
-export function chooseForeignWeights(allNames: readonly string[], wanted: string): ChosenWeights | undefined {
-  const sets = setsOf(allNames);
+export function chooseForeignWeights(
+  allNames: readonly string[],
+  wanted: string,
+  role: Role,
+): ChosenWeights | undefined {
+  const sets = setsOf(allNames, TELLTALES[role]);
   const asked = sets.find(({ prefix }) => prefix !== '' && `.${prefix}`.includes(`.${wanted}.`));
   const usual = sets.find((set) => isAverage(set) === (wanted === 'ema')) ?? sets[0];
   const isUsual = wanted === 'ema' || wanted === 'model';
@@ -44,10 +52,10 @@ function isAverage({ prefix }: NamedSet): boolean {
   return AVERAGE.test(prefix);
 }
 
-function setsOf(allNames: readonly string[]): NamedSet[] {
+function setsOf(allNames: readonly string[], telltales: readonly string[]): NamedSet[] {
   const names = unwrapped(allNames);
   const prefixes = [...names.keys()].flatMap((name) => {
-    const telltale = TELLTALES.find((end) => `.${name}`.endsWith(`.${end}`));
+    const telltale = telltales.find((end) => `.${name}`.endsWith(`.${end}`));
     return telltale === undefined ? [] : [name.slice(0, -telltale.length)];
   });
   const sets = prefixes.map((prefix) => {
@@ -57,7 +65,7 @@ function setsOf(allNames: readonly string[]): NamedSet[] {
     );
     return { prefix, names: new Map(members.map(([name, inFile]) => [name.slice(prefix.length), inFile])) };
   });
-  return [...sets, ...dotlessSets(names, sets)];
+  return [...sets, ...dotlessSets(names, sets, telltales)];
 }
 
 /** Names without wrappers, with those in the file. Where two would become the same, the later stays as it is. */
@@ -75,14 +83,20 @@ function unwrapped(allNames: readonly string[]): Map<string, string> {
  * Averages of LitEma, whose names have lost their dots: `model_ema.blocks0attnqkvweight`. What is not trained has no
  * average, and is that of the weights beside it.
  */
-function dotlessSets(names: ReadonlyMap<string, string>, sets: readonly NamedSet[]): NamedSet[] {
+function dotlessSets(
+  names: ReadonlyMap<string, string>,
+  sets: readonly NamedSet[],
+  telltales: readonly string[],
+): NamedSet[] {
   const [trained] = sets;
   if (trained === undefined) return [];
   const dotless = (name: string): string => name.replaceAll('.', '');
-  const ending = dotless(TELLTALE);
+  const endings = telltales.map(dotless);
   return [...names.keys()]
-    .filter((name) => name.endsWith(ending))
-    .map((name) => name.slice(0, -ending.length))
+    .flatMap((name) => {
+      const ending = endings.find((end) => name.endsWith(end));
+      return ending === undefined ? [] : [name.slice(0, -ending.length)];
+    })
     .map((prefix) => {
       const averaged = [...trained.names].map(
         ([name, inFile]) => [name, names.get(prefix + dotless(name)) ?? inFile] as const,

@@ -10,11 +10,12 @@ import { readTensors, type TensorInfo, type TensorSource } from '../core/tensor-
 import { fitParameters, unneeded } from '../formats/fit.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import { FAMILIES, type ModelSpec } from '../networks/families.ts';
-import type { Families, NetworkSpec, Role } from '../networks/family.ts';
+import { type Families, type NetworkFamily, type NetworkSpec, ROLES, type Role } from '../networks/family.ts';
 import type { Parameter } from '../networks/nn/module.ts';
 import type { Network } from '../networks/nn/network.ts';
 import { findDiffusersParameters } from './diffusers-names.ts';
 import { chooseForeignWeights } from './foreign-weights.ts';
+import { describePublishedAutoencoder } from './published-autoencoder.ts';
 import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
 import {
   type CardOfRole,
@@ -118,12 +119,15 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
   const isOwn = file.metadata.format === FORMAT;
   const { unreadable = new Map<string, string>() } = file;
   const allNames = [...file.infos.keys(), ...unreadable.keys()];
-  const { weights } = request;
+  const { weights, role = 'denoiser' } = request;
   const chosen = isOwn
     ? chooseOwnWeights(allNames, weights, file.metadata)
-    : chooseForeignWeights(allNames, weights ?? 'ema');
-  if (chosen === undefined) throw noModel(file, where);
-  const stored = storedIn(new Set(chosen.names.keys()), where);
+    : chooseForeignWeights(allNames, weights ?? 'ema', role);
+  if (chosen === undefined) {
+    const found = ROLES.find((other) => chooseForeignWeights(allNames, 'ema', other) !== undefined);
+    throw found === undefined ? noNetwork(file, where, role) : otherRole(where, found, role);
+  }
+  const stored = storedIn(new Set(chosen.names.keys()), where, role);
   const readable = new Map(
     [...chosen.names].flatMap(([name, inFile]) => {
       const info = file.infos.get(inFile);
@@ -177,12 +181,16 @@ function locate<R extends Role>(file: TensorFile, where: string, request: Networ
 }
 
 /** What the tensors of a set stand for; those under the names of the original, for themselves. */
-function storedIn(names: ReadonlySet<string>, where: string): StoredParameters {
+function storedIn(names: ReadonlySet<string>, where: string, role: Role): StoredParameters {
+  const keyOf = (name: string) =>
+    Object.values<NetworkFamily>(FAMILIES)
+      .filter((family) => family.role === role)
+      .reduce((key, { checkpointKey }) => checkpointKey?.(key) ?? key, name);
   const ofDiffusers: StoredParameters = findDiffusersParameters(names, where) ?? new Map();
   const used = new Set([...ofDiffusers.values()].flatMap((one) => one.names));
   const rest = [...names].filter((name) => !used.has(name));
   return new Map([
-    ...rest.map((name) => [name, { names: [name], areCopies: false }] as const),
+    ...rest.map((name) => [keyOf(name), { names: [name], areCopies: false }] as const),
     ...ofDiffusers,
   ]);
 }
@@ -191,16 +199,16 @@ interface NetworkDescription extends Omit<ModelDescription, 'card'> {
   readonly card: NetworkCard;
 }
 
-/** Files that say nothing of themselves are recognised as denoisers only. */
+/** A file that says nothing of itself is recognised by its tensors. */
 function describeForeign(
   tensors: ReadonlyMap<string, TensorInfo>,
   metadata: Readonly<Record<string, string>>,
   where: string,
   request: NetworkRequest,
 ): NetworkDescription {
-  const described = describePublished(tensors, metadata, where, request);
-  if (request.role === undefined || request.role === 'denoiser') return described;
-  throw otherRole(where, 'denoiser', request.role);
+  return request.role === 'autoencoder'
+    ? describePublishedAutoencoder(tensors, where)
+    : describePublished(tensors, metadata, where, request);
 }
 
 function describeOwn(
@@ -252,13 +260,26 @@ function checkDepth({ config }: NetworkSpec, tensorCount: number, where: string)
   });
 }
 
-function noModel({ format, infos }: TensorFile, where: string): CheckpointError {
+/** What every network of a role begins with, by the name of its tensor. */
+const BEGINNINGS: Readonly<Record<Role, string>> = {
+  denoiser: 'embeds the images of a model (…x_embedder.proj.weight)',
+  autoencoder: 'is the first of an encoder (…encoder.conv_in.weight or …encoder.layers.0.weight)',
+  features: 'is the first of a feature network',
+};
+
+const EXAMPLES: Readonly<Record<Role, string>> = {
+  denoiser: 'give a checkpoint of U-DiT or DiT',
+  autoencoder: 'give a checkpoint of AutoencoderKL or TAESD',
+  features: 'give a file that udit has written',
+};
+
+function noNetwork({ format, infos }: TensorFile, where: string, role: Role): CheckpointError {
   const names = [...infos.keys()];
   return new CheckpointError({
     where,
-    problem: `a ${format} file of ${names.length} tensors, but none of them embeds the images of a model (…x_embedder.proj.weight)`,
+    problem: `a ${format} file of ${names.length} tensors, but none of them ${BEGINNINGS[role]}`,
     facts: [['tensors', `${names.slice(0, 3).join('   ')}${names.length > 3 ? ' …' : ''}`]],
-    fix: 'give a checkpoint of U-DiT or DiT',
+    fix: EXAMPLES[role],
   });
 }
 

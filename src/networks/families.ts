@@ -1,15 +1,29 @@
 /** @file The families of networks. A new one is one entry here; options, files, presets, help and recognition follow from it. */
+import { AutoencoderKL, type AutoencoderKLConfig } from './autoencoders/autoencoder-kl.ts';
+import {
+  AUTOENCODER_KL_OPTIONS,
+  AUTOENCODER_KL_PRESETS,
+  TAESD_OPTIONS,
+  TAESD_PRESETS,
+} from './autoencoders/presets.ts';
+import { Taesd, type TaesdConfig } from './autoencoders/taesd.ts';
 import { DiT, type DiTConfig, FULL_ATTENTION } from './denoisers/dit.ts';
 import { DiTLlama } from './denoisers/dit-llama.ts';
 import { UDiT, type UDiTConfig } from './denoisers/udit.ts';
 import type { Families } from './family.ts';
 import { PATCH_OPTIONS, UDIT_OPTIONS } from './options.ts';
 import { DIT_LLAMA_PRESETS, DIT_PRESETS, UDIT_PRESETS } from './published-sizes.ts';
+import {
+  checkpointKeyOfKL,
+  checkpointKeyOfTaesd,
+  recogniseAutoencoderKL,
+  recogniseTaesd,
+} from './recognise-autoencoders.ts';
 import { recogniseDiT, recogniseDiTLlama, recogniseUDiT } from './recognise-shapes.ts';
 
 const ADDED_TO_PATCHES = { discardSigma: false, ...FULL_ATTENTION };
 
-export const FAMILIES = {
+export const DENOISERS = {
   'U-DiT': {
     role: 'denoiser',
     options: UDIT_OPTIONS,
@@ -36,9 +50,34 @@ export const FAMILIES = {
   },
 } as const satisfies Families;
 
-export type Family = keyof typeof FAMILIES;
+export const AUTOENCODERS = {
+  AutoencoderKL: {
+    role: 'autoencoder',
+    options: AUTOENCODER_KL_OPTIONS,
+    build: (config: AutoencoderKLConfig) => new AutoencoderKL(config),
+    presets: AUTOENCODER_KL_PRESETS,
+    recognise: recogniseAutoencoderKL,
+    checkpointKey: checkpointKeyOfKL,
+  },
+  TAESD: {
+    role: 'autoencoder',
+    options: TAESD_OPTIONS,
+    build: (config: TaesdConfig) => new Taesd(config),
+    presets: TAESD_PRESETS,
+    recognise: recogniseTaesd,
+    checkpointKey: checkpointKeyOfTaesd,
+  },
+} as const satisfies Families;
+
+export const FAMILIES = { ...DENOISERS, ...AUTOENCODERS } as const;
+
+/** Of denoisers. */
+export type Family = keyof typeof DENOISERS;
+
+type SpecOf<F extends Families> = {
+  [Name in keyof F]: { readonly family: Name; readonly config: Parameters<F[Name]['build']>[0] };
+}[keyof F];
 
 /** What a checkpoint or a run records to build its model again. */
-export type ModelSpec = {
-  [F in Family]: { readonly family: F; readonly config: Parameters<(typeof FAMILIES)[F]['build']>[0] };
-}[Family];
+export type ModelSpec = SpecOf<typeof DENOISERS>;
+export type AutoencoderSpec = SpecOf<typeof AUTOENCODERS>;

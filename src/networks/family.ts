@@ -34,6 +34,8 @@ export interface NetworkFamily<N extends Network = Network> {
   readonly presets: Readonly<Record<string, N['config']>>;
   /** What the tensors of a file that says nothing of itself show, if they are of this family. */
   recognise?(shapeOf: ShapeOf, names: readonly string[]): Recognised<N['config']> | undefined;
+  /** The checkpoint key of a tensor that a published file has under another name; other names stay as they are. */
+  checkpointKey?(published: string): string;
 }
 
 export type Families = Readonly<Record<string, NetworkFamily>>;

@@ -1,12 +1,12 @@
-/** @file Named configurations of all families. */
+/** @file Named configurations of denoisers. */
 import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../core/errors.ts';
 import type { DiTConfig } from './denoisers/dit.ts';
 import type { UDiTConfig } from './denoisers/udit.ts';
-import { FAMILIES, type ModelSpec } from './families.ts';
+import { DENOISERS, type ModelSpec } from './families.ts';
 
 export const PRESETS: Readonly<Record<string, ModelSpec>> = Object.fromEntries(
-  Object.entries(FAMILIES).flatMap(([family, { presets }]) =>
+  Object.entries(DENOISERS).flatMap(([family, { presets }]) =>
     Object.entries(presets).map(([name, config]) => [name, { family, config } as ModelSpec]),
   ),
 );

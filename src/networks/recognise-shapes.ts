@@ -46,8 +46,9 @@ export function recogniseUDiT(
   if (downsampler !== undefined && tokens === undefined) return undefined;
   const [heads] = shapeOf(`${block}.attn1.logit_scale`) ?? [];
   const levels = ['encoder_level_1', 'encoder_level_2', 'latent', 'decoder_level_2', 'decoder_level_1'];
+  const data = dataOptions(USUAL_SIDE, inChannels, outChannels, rows);
   return {
-    data: dataOptions(USUAL_SIDE, inChannels, outChannels, rows),
+    data,
     shown: {
       width,
       depth: levels.map((level) => countBlocks(level, names)),
@@ -64,7 +65,7 @@ export function recogniseUDiT(
       position: heads === undefined ? 'none' : 'rope2d',
       ...(heads === undefined ? { heads: headsOfPreset(UDIT_PRESETS, width) ?? Math.ceil(width / 24) } : {}),
     },
-    assumedData: ['inputSize'],
+    assumedData: ['inputSize', ...unseenNullLabel(data)],
   };
 }
 
@@ -129,15 +130,16 @@ function recognisePatches(
   if (patchSize !== 2 && patchSize !== 4 && patchSize !== 8) return undefined;
   const side = tokens === undefined ? USUAL_SIDE : Math.sqrt(tokens) * patchSize;
   const depth = countBlocks('blocks', names);
+  const data = dataOptions(side, inChannels, values / patchSize ** 2, rows);
   return {
-    data: dataOptions(side, inChannels, values / patchSize ** 2, rows),
+    data,
     shown: { width, patchSize, depth, mlpRatio: mlpRatioAt(width) },
     usual: {
       heads: headsOfPreset(presets, width) ?? Math.ceil(width / 64),
       discardSigma: false,
       ...FULL_ATTENTION,
     },
-    assumedData: tokens === undefined ? ['inputSize'] : [],
+    assumedData: [...(tokens === undefined ? ['inputSize'] : []), ...unseenNullLabel(data)],
   };
 }
 
@@ -150,13 +152,18 @@ function dataOptions(
   return { inputSize, inChannels, ...labelsOf(rows), learnSigma: outChannels === 2 * inChannels };
 }
 
+/** A table of classes without a null label looks like one of fewer classes with it. */
+function unseenNullLabel({ numClasses, classDropoutProb }: DenoiserConfig): string[] {
+  return classDropoutProb === 0 && numClasses !== 1 ? ['classDropoutProb'] : [];
+}
+
 /** Heads leave no trace in the shapes of a projection; the published sizes have one number of them per width. */
 function headsOfPreset(presets: Presets, width: number): number | undefined {
   return Object.values(presets).find((config) => config.width === width)?.heads;
 }
 
 /** Different numbers that follow `level.` in names. */
-function countBlocks(level: string, names: readonly string[]): number {
+export function countBlocks(level: string, names: readonly string[]): number {
   const numbers = names
     .filter((name) => name.startsWith(`${level}.`))
     .map((name) => name.slice(level.length + 1).split('.', 1)[0]);

@@ -1,51 +1,72 @@
-/** @file Which model a checkpoint belongs to, from the names and shapes of its tensors alone. */
+/** @file Which network a checkpoint belongs to, from the names and shapes of its tensors alone. */
 import type { Shape } from '../core/shape.ts';
-import type { Denoiser } from './denoisers/denoiser.ts';
-import { FAMILIES, type Family, type ModelSpec } from './families.ts';
-import type { NetworkFamily, Recognised } from './family.ts';
-import { PRESETS } from './presets.ts';
+import { AUTOENCODERS, type AutoencoderSpec, DENOISERS, type ModelSpec } from './families.ts';
+import type { Families, NetworkSpec, Recognised } from './family.ts';
 
-export interface RecognisedModel {
+export interface RecognisedNetwork<Spec extends NetworkSpec> {
   /** The preset with these sizes, or else the family. */
   readonly name: string;
-  readonly spec: ModelSpec;
+  readonly spec: Spec;
   /** Options that no tensor shows, as they are taken to be. */
   readonly assumed: Readonly<Record<string, unknown>>;
 }
 
-export function recogniseModel(
-  tensors: ReadonlyMap<string, { readonly shape: Shape }>,
-): RecognisedModel | undefined {
+export type RecognisedModel = RecognisedNetwork<ModelSpec>;
+
+type Tensors = ReadonlyMap<string, { readonly shape: Shape }>;
+
+export function recogniseModel(tensors: Tensors): RecognisedModel | undefined {
+  const found = recogniseAmong<ModelSpec>(DENOISERS, tensors);
+  if (found === undefined) return undefined;
+  const model = complete(found);
+  const { config } = model.spec;
+  // Of a size that was published for SiT alone, channels for a variance are thrown away.
+  if ('discardSigma' in config && config.discardSigma) {
+    Object.assign(config, { learnSigma: false, discardSigma: found.recognised.data.learnSigma });
+  }
+  return model;
+}
+
+/** The same for an autoencoder. */
+export function recogniseAutoencoder(tensors: Tensors): RecognisedNetwork<AutoencoderSpec> | undefined {
+  const found = recogniseAmong<AutoencoderSpec>(AUTOENCODERS, tensors);
+  return found && complete(found);
+}
+
+interface Found<Spec extends NetworkSpec> {
+  readonly family: Spec['family'];
+  readonly presets: Readonly<Record<string, Spec['config']>>;
+  readonly recognised: Recognised<Spec['config']>;
+}
+
+function recogniseAmong<Spec extends NetworkSpec>(
+  families: Families,
+  tensors: Tensors,
+): Found<Spec> | undefined {
   const names = [...tensors.keys()];
-  for (const family of Object.keys(FAMILIES) as Family[]) {
-    const { recognise } = FAMILIES[family] as NetworkFamily<Denoiser>;
-    const recognised = recognise?.((name) => tensors.get(name)?.shape, names) as
-      | Recognised<ModelSpec['config']>
-      | undefined;
-    if (recognised !== undefined) return complete(family, recognised);
+  for (const [family, { recognise, presets }] of Object.entries(families)) {
+    const recognised = recognise?.((name) => tensors.get(name)?.shape, names);
+    if (recognised !== undefined) return { family, presets, recognised } as unknown as Found<Spec>;
   }
   return undefined;
 }
 
-function complete(family: Family, recognised: Recognised<ModelSpec['config']>): RecognisedModel {
+function complete<Spec extends NetworkSpec>({
+  family,
+  presets,
+  recognised,
+}: Found<Spec>): RecognisedNetwork<Spec> {
   const { data, shown, usual, assumedData } = recognised;
-  const preset = Object.entries(PRESETS).find(
-    ([, spec]) => spec.family === family && agrees(spec.config, shown),
-  );
-  const config = { ...(preset?.[1].config ?? usual), ...shown, ...data };
-  // Of a size that was published for SiT alone, channels for a variance are thrown away.
-  if ('discardSigma' in config && config.discardSigma) {
-    Object.assign(config, { learnSigma: false, discardSigma: data.learnSigma });
-  }
+  const [name, sizes] = Object.entries(presets).find(([, config]) => agrees(config, shown)) ?? [];
   const assumed = {
     ...Object.fromEntries(assumedData.map((option) => [option, data[option as keyof typeof data]])),
-    ...(data.classDropoutProb === 0 && data.numClasses !== 1 ? { classDropoutProb: 0 } : {}),
-    ...(preset === undefined ? usual : {}),
+    ...(sizes === undefined ? usual : {}),
   };
-  return { name: preset?.[0] ?? family, spec: { family, config } as ModelSpec, assumed };
+  const config = { ...(sizes ?? usual), ...shown, ...data };
+  return { name: name ?? family, spec: { family, config } as Spec, assumed };
 }
 
-function agrees(config: ModelSpec['config'], shown: Partial<ModelSpec['config']>): boolean {
+function agrees(config: NetworkSpec['config'], shown: Partial<NetworkSpec['config']>): boolean {
   const options = config as unknown as Readonly<Record<string, unknown>>;
   return Object.entries(shown).every(
     ([key, value]) => JSON.stringify(options[key]) === JSON.stringify(value),

@@ -1,6 +1,6 @@
 /** @file Builds the networks of the table of families. */
 import type { Denoiser } from './denoisers/denoiser.ts';
-import { FAMILIES, type ModelSpec } from './families.ts';
+import { DENOISERS, type ModelSpec } from './families.ts';
 
 export type { Family, ModelSpec } from './families.ts';
 
@@ -10,5 +10,5 @@ export type { Family, ModelSpec } from './families.ts';
  * @throws ConfigError if the configuration cannot work
  */
 export function createModel({ family, config }: ModelSpec): Denoiser {
-  return (FAMILIES[family].build as (config: ModelSpec['config']) => Denoiser)(config);
+  return (DENOISERS[family].build as (config: ModelSpec['config']) => Denoiser)(config);
 }

@@ -1,4 +1,5 @@
 /** @file The kinds of fixtures that can be checked. A new kind is one file and one entry here. */
+import { autoencoderKL, sdAutoencoder, sdAutoencoderKeys } from './autoencoder-kl.ts';
 import { checkpointFiles } from './checkpoint-files.ts';
 import { cost } from './cost.ts';
 import { dinov2 } from './dinov2.ts';
@@ -15,6 +16,7 @@ import { positions } from './positions.ts';
 import { resizing } from './resizing.ts';
 import { samplingLoop } from './sampling-loop.ts';
 import { respacing, schedule } from './schedules.ts';
+import { taesd } from './taesd.ts';
 import { training } from './training.ts';
 import { transportLikelihood } from './transport-likelihood.ts';
 import { transportLosses } from './transport-losses.ts';
@@ -41,6 +43,10 @@ const KINDS: readonly FixtureKind[] = [
   transportLosses,
   transportSampling,
   transportLikelihood,
+  autoencoderKL,
+  sdAutoencoder,
+  sdAutoencoderKeys,
+  taesd,
 ];
 
 export function recogniseKind(

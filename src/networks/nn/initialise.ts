@@ -31,6 +31,22 @@ export const xavierUniform: Initialiser = (shape, key) => {
 export const xavierUniformAsMatrix: Initialiser = (shape, key) =>
   uniformWithin(Math.sqrt(6 / (shape[0]! + sizeOf(shape.slice(1)))), shape, key);
 
+/**
+ * PyTorch's own initial values, for networks whose reference sets none: weights and biases of linear layers and
+ * convolutions are uniform on ±1/√fanIn, norms are the identity. A bias has the fan of the weight beside it.
+ */
+export function pytorchDefaults(model: Module): InitRule {
+  let shapes: ReadonlyMap<string, Shape> | undefined;
+  return (name, shape) => {
+    // The model that asks for its rule is not built yet.
+    shapes ??= new Map([...model.parameters()].map((parameter) => [parameter.name, parameter.shape]));
+    const weight = shapes.get(name.replace(/bias$/, 'weight'));
+    if (weight === undefined || weight.length === 1) return name.endsWith('bias') ? zeros : filledWith(1);
+    const bound = 1 / Math.sqrt(sizeOf(weight.slice(1)));
+    return (_, key) => uniformWithin(bound, shape, key);
+  };
+}
+
 function uniformWithin(bound: number, shape: Shape, key: RandomKey): Float32Array {
   return uniform(key, sizeOf(shape)).map((value) => (2 * value - 1) * bound);
 }

@@ -1,6 +1,6 @@
 /** @file The model section of a configuration: a preset, and the options in which this run differs from it. */
 import * as v from 'valibot';
-import { FAMILIES, type Family } from '../../../networks/families.ts';
+import { DENOISERS, type Family } from '../../../networks/families.ts';
 
 type ExactOptional<Entries extends v.ObjectEntries> = {
   readonly [K in keyof Entries]: v.ExactOptionalSchema<Entries[K], undefined>;
@@ -17,5 +17,5 @@ function changesTo<Entries extends v.ObjectEntries>(options: Entries) {
 
 /** By family. */
 export const MODEL_SCHEMAS = Object.fromEntries(
-  Object.entries(FAMILIES).map(([family, { options }]) => [family, changesTo(options)]),
-) as { readonly [F in Family]: ReturnType<typeof changesTo<(typeof FAMILIES)[F]['options']>> };
+  Object.entries(DENOISERS).map(([family, { options }]) => [family, changesTo(options)]),
+) as { readonly [F in Family]: ReturnType<typeof changesTo<(typeof DENOISERS)[F]['options']>> };

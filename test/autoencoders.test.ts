@@ -1,0 +1,180 @@
+/** @file Files of autoencoders of other programs are opened by what they contain. */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { hostTensor, type TensorMap } from '../src/core/host-tensor.ts';
+import { randomKey } from '../src/core/random.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
+import { writeSafetensors } from '../src/formats/file-node.ts';
+import { openModel } from '../src/models/open-node.ts';
+import { AutoencoderKL } from '../src/networks/autoencoders/autoencoder-kl.ts';
+import { TAESD_PRESETS } from '../src/networks/autoencoders/presets.ts';
+import { Taesd } from '../src/networks/autoencoders/taesd.ts';
+import { initialise } from '../src/networks/nn/initialise.ts';
+import { formatResult } from '../tools/parity/report.ts';
+import { checkFixture } from '../tools/parity/run.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'udit-autoencoders-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function write(name: string, tensors: TensorMap): Promise<string> {
+  const path = join(folder, name);
+  await writeSafetensors(path, tensors, {});
+  return path;
+}
+
+const renamed = (tensors: TensorMap, rename: (name: string) => string | undefined): TensorMap =>
+  new Map(
+    [...tensors].flatMap(([name, tensor]) => {
+      const other = rename(name);
+      return other === undefined ? [] : [[other, tensor]];
+    }),
+  );
+
+/** Names in their order, shapes and bytes; `toEqual` takes seconds for so many numbers. */
+function expectSameWeights(actual: TensorMap, expected: TensorMap): void {
+  const described = (tensors: TensorMap) =>
+    [...tensors].map(([name, { shape, data }]) => {
+      const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      return [name, shape, createHash('sha256').update(bytes).digest('hex')];
+    });
+  expect(described(actual)).toEqual(described(expected));
+}
+
+const openAutoencoder = (path: string) => openModel(path, { role: 'autoencoder' });
+
+describe('AutoencoderKL', () => {
+  const network = new AutoencoderKL({
+    inputSize: 256,
+    inChannels: 3,
+    latentChannels: 3,
+    factor: 2,
+    levelChannels: [32, 64],
+    layersPerLevel: 1,
+    normGroups: 32,
+    midAttention: true,
+    quantConv: true,
+  });
+  const weights = initialise(network, network.initRule, randomKey(1));
+
+  test('is recognised, and so are the names of attention before 2023', async () => {
+    const deprecated = renamed(weights, (name) =>
+      name
+        .replace('.to_q.', '.query.')
+        .replace('.to_k.', '.key.')
+        .replace('.to_v.', '.value.')
+        .replace('.to_out.0.', '.proj_attn.'),
+    );
+    for (const tensors of [weights, deprecated, renamed(weights, (name) => `first_stage.${name}`)]) {
+      const saved = await openAutoencoder(await write('kl.safetensors', tensors));
+      expect(saved.card.spec).toEqual({ family: 'AutoencoderKL', config: network.config });
+      expect(saved.card.space).toEqual({ kind: 'latents', autoencoder: '', factor: 2, scale: 1, shift: 0 });
+      expectSameWeights(saved.weights, weights);
+      expect(saved.findings).toMatchInlineSnapshot(`
+        [
+          [
+            "autoencoder",
+            "AutoencoderKL, recognised by the shapes of its tensors",
+          ],
+          [
+            "assumed",
+            "inputSize 256, normGroups 32, latents with scale 1 and shift 0",
+          ],
+        ]
+      `);
+    }
+  });
+
+  test('is no denoiser, and a denoiser is no autoencoder', async () => {
+    const path = await write('kl.safetensors', weights);
+    const described = (error: unknown) => String(error).replaceAll(folder, '');
+    expect(await openModel(path).catch(described)).toMatchInlineSnapshot(`
+      "ConfigError: ConfigError: /kl.safetensors: this file is an autoencoder; a denoiser is needed
+        fix: give a file of a denoiser"
+    `);
+    const denoiser = await write(
+      'udit.safetensors',
+      new Map([['x_embedder.proj.weight', hostTensor('f32', [1], Float32Array.of(1))]]),
+    );
+    expect(await openAutoencoder(denoiser).catch(described)).toMatchInlineSnapshot(`
+      "ConfigError: ConfigError: /udit.safetensors: this file is a denoiser; an autoencoder is needed
+        fix: give a file of an autoencoder"
+    `);
+    const other = await write(
+      'other.safetensors',
+      new Map([['w', hostTensor('f32', [1], Float32Array.of(1))]]),
+    );
+    expect(await openAutoencoder(other).catch(described)).toMatchInlineSnapshot(`
+      "CheckpointError: CheckpointError: /other.safetensors: a safetensors file of 1 tensors, but none of them is the first of an encoder (…encoder.conv_in.weight or …encoder.layers.0.weight)
+        tensors  w
+        fix: give a checkpoint of AutoencoderKL or TAESD"
+    `);
+  });
+});
+
+describe('TAESD', () => {
+  const config = { ...TAESD_PRESETS.TAEF2!, width: 8, latentChannels: 2 };
+  const network = new Taesd(config);
+  const weights = initialise(network, network.initRule, randomKey(2));
+  const half = (name: string) =>
+    renamed(weights, (key) => (key.startsWith(`${name}.`) ? key.slice(name.length + 1) : undefined));
+
+  test('is opened from a file of diffusers', async () => {
+    const diffusers = renamed(weights, (key) =>
+      key
+        .replace(/^encoder\./, 'encoder.layers.')
+        .replace(/^decoder\.(\d+)/, (_, index: string) => `decoder.layers.${Number(index) - 1}`),
+    );
+    const saved = await openAutoencoder(await write('tiny.safetensors', diffusers));
+    expect(saved.card.spec).toEqual({ family: 'TAESD', config });
+    expectSameWeights(saved.weights, weights);
+  });
+
+  test('is opened from either of two files', async () => {
+    const paths = [
+      await write('tiny_encoder.safetensors', half('encoder')),
+      await write('tiny_decoder.safetensors', half('decoder')),
+    ];
+    for (const path of paths) expectSameWeights((await openAutoencoder(path)).weights, weights);
+  });
+
+  test('needs the other half beside it', async () => {
+    const path = await write('alone_encoder.safetensors', half('encoder'));
+    const nameless = join(folder, 'nameless.safetensors');
+    await rename(await write('y_decoder.safetensors', half('decoder')), nameless);
+    const described = (error: unknown) => String(error).replaceAll(folder, '');
+    expect(await openAutoencoder(path).catch(described)).toMatchInlineSnapshot(`
+      "CheckpointError: CheckpointError: /alone_encoder.safetensors: it holds the encoder of an autoencoder alone, and alone_decoder.safetensors is not beside it
+        fix: put the decoder beside it, with the same name but for encoder and decoder"
+    `);
+    expect(await openAutoencoder(nameless).catch(described)).toMatchInlineSnapshot(`
+      "CheckpointError: CheckpointError: /nameless.safetensors: it holds the decoder of an autoencoder alone
+        fix: put the encoder beside it, with the same name but for decoder and encoder"
+    `);
+  });
+});
+
+/** A folder of published weights that is not part of this project, beside it or above. */
+function findShared(from = dirname(fileURLToPath(import.meta.url))): string | undefined {
+  const shared = join(from, 'shared');
+  if (existsSync(join(shared, 'weights', 'taef2_encoder.pth'))) return shared;
+  return dirname(from) === from ? undefined : findShared(dirname(from));
+}
+
+const shared = findShared();
+
+test.skipIf(shared === undefined)(
+  'published weights of TAEF2 on real pictures, where they are at hand',
+  async () => {
+    const fixtures = join(shared!, 'fixtures');
+    const result = await checkFixture(join(fixtures, 'vae', 'taef2_real.json'), fixtures, cpuBackend);
+    expect(result.status, formatResult(result)).toBe('passed');
+  },
+);
