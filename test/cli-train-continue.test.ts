@@ -79,9 +79,24 @@ describe('a run that is named', () => {
     expect(await readFile(join(runs(), 'whole', 'log.txt'), 'utf8')).toContain('logging.ckptEvery is 7 from');
   });
 
+  test('may go on in micro-batches, which its bytes do not depend on when it stops in between', async () => {
+    const memory = ['--set', 'training.microBatch=2', '--set', 'training.recompute=true'];
+    await begin('in parts', ...memory, '--stop-after', '5');
+    const { code, err } = await train('--resume', join(runs(), 'in parts'));
+    expect({ code, err }).toMatchObject({ code: 0, err: expect.not.stringContaining('from here on') });
+    await begin('in parts at once', ...memory);
+    expect((await checkpointOf('in parts', 20)).equals(await checkpointOf('in parts at once', 20))).toBe(
+      true,
+    );
+    const changed = await train('--resume', join(runs(), 'whole'), ...memory, '--dry-run');
+    expect(changed.code).toBe(0);
+  });
+
   test.each([
+    ['another recipe', ['--recipe', 'paper'], 'objective.kind = "flow", not "gaussian"'],
     ['another model', ['--model', 'U-DiT-XS'], 'model.preset = "DiT-S/2", not "U-DiT-XS"'],
     ['another width', ['--set', 'model.width=16'], 'model.width = 8, not 16'],
+    ['other patches', ['--set', 'model.patchSize=4'], 'model.patchSize = 2, not 4'],
     ['other data', ['--data-path', 'emoji'], 'data.kind = "folder", not "emoji"'],
     ['another seed', ['--global-seed', '5'], 'training.seed = 0, not 5'],
     ['initial weights', ['--init-from', 'runs/pets'], 'training.initFrom = null, not "runs/pets"'],

@@ -81,7 +81,8 @@ describe.skipIf(obstacle !== undefined)('WebGPU', () => {
       const parameters = randomWeights(dit, 1);
       state.layout.fill(state.buffers.parameters, parameters);
       const { gradients } = state.buffers;
-      const options = { batchSize: 2, shards: 1, backend, session: {} };
+      const cut = { batchSize: 2, microBatch: 2, shards: 1, recompute: false };
+      const options = { ...cut, backend, session: {} };
       const compiled = await LossGradients.compile(learning, state.layout, gradients, options);
       await compiled.run(state.weights('model'), feeds);
       await compiled.release();

@@ -12,8 +12,14 @@ import { openDevice } from '../engine/runtime/devices-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
-import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
-import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
+import { type ConfigLayer, layerOf, overlay } from '../tasks/training/config/config-layer.ts';
+import { namedRecipe, RECIPES } from '../tasks/training/config/recipes.ts';
+import {
+  DEFAULT_PRESET,
+  presetOf,
+  resolveTrainConfig,
+  type TrainConfig,
+} from '../tasks/training/config/train-config.ts';
 import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
 import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
@@ -45,6 +51,7 @@ interface TrainFlags extends DeviceFlag {
   readonly resultsDir: string;
   readonly name?: string;
   readonly resume?: string;
+  readonly recipe?: (typeof RECIPES)[number];
   readonly extend?: true;
   readonly set: readonly string[];
   readonly threads?: number;
@@ -102,6 +109,11 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     .option('--num-classes <n>', 'more classes than the data has', count)
     .option('--strict', 'an image that cannot be read is an error')
     .optionsGroup('How to train it (by default as its recipe says):')
+    .addOption(
+      new Option('--recipe <name>', "the paper's settings, or those for a laptop, for any model").choices(
+        RECIPES,
+      ),
+    )
     .option('--config <file>', 'JSON configuration; flags win over it')
     .option(
       '--set <key=value>',
@@ -212,7 +224,9 @@ async function layersOf(flags: TrainFlags): Promise<ConfigLayer[]> {
     if (flags[flag] !== undefined) layers.push(layerOf(key, flags[flag]));
   }
   for (const assignment of flags.set) layers.push(parseAssignment(assignment));
-  return withRecognisedData(layers);
+  const given = await withRecognisedData(layers);
+  if (flags.recipe === undefined) return given;
+  return [namedRecipe(flags.recipe, presetOf(given) ?? DEFAULT_PRESET, given.reduce(overlay, {})), ...given];
 }
 
 /** The folder of the run that the command line names, if it names one. */

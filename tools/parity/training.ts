@@ -128,7 +128,9 @@ async function startRun(
     training: {
       steps,
       batchSize: requireTensor(batches, 'y', fixture.name).shape[1]!,
+      microBatch: null,
       shards: 1,
+      recompute: false,
       initFrom: null,
       seed: 0,
     },

@@ -43,8 +43,9 @@ import {
   where,
   zerosLike,
 } from './operators.ts';
+import { Recomputation, type SegmentOf } from './recompute.ts';
 import { type OpName, type OpParams, type Tensor, withScope } from './tensor.ts';
-import { topologicalOrder } from './traverse.ts';
+import { dependingOnInputs, topologicalOrder } from './traverse.ts';
 import { sameWindow } from './window.ts';
 import {
   averagePool2dGradient,
@@ -243,6 +244,11 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
   },
 };
 
+export interface GradientOptions {
+  /** Segments whose inner values are computed again for their gradients. Default: all values are kept. */
+  readonly segmentOf?: SegmentOf;
+}
+
 /**
  * Gradients of a scalar with respect to `targets`, in their order. A target that does not influence the scalar gets zeros.
  *
@@ -252,7 +258,11 @@ export const VJP: { readonly [O in OpName]: VjpRule<O> | NoVjp } = {
  *
  * @throws ShapeError if `output` is not a scalar, or a path to a target leads through what has no gradient
  */
-export function gradients(output: Tensor, targets: readonly Tensor[]): Tensor[] {
+export function gradients(
+  output: Tensor,
+  targets: readonly Tensor[],
+  { segmentOf = () => undefined }: GradientOptions = {},
+): Tensor[] {
   if (output.shape.length !== 0) {
     throw new ShapeError({
       where: 'gradients',
@@ -264,6 +274,7 @@ export function gradients(output: Tensor, targets: readonly Tensor[]): Tensor[] 
   const active = new Set<Tensor>(targets);
   for (const tensor of order) if (tensor.inputs.some((x) => active.has(x))) active.add(tensor);
 
+  const recomputation = new Recomputation(segmentOf, dependingOnInputs(order));
   const gradientOf = new Map<Tensor, Tensor>([[output, constant(1)]]);
   for (const tensor of order.reverse()) {
     const dy = gradientOf.get(tensor);
@@ -273,7 +284,8 @@ export function gradients(output: Tensor, targets: readonly Tensor[]): Tensor[] 
       throw new ShapeError({ where: `gradients: ${tensor.op}`, problem: `no gradient: ${rule.reason}` });
     }
     withScope(tensor.scope, () => {
-      const inputGradients = (rule as VjpRule<OpName>)(dy, tensor as TypedNode<OpName>, ...tensor.inputs);
+      const { value, inputs } = recomputation.valuesFor(tensor, dy);
+      const inputGradients = (rule as VjpRule<OpName>)(dy, value as TypedNode<OpName>, ...inputs);
       tensor.inputs.forEach((x, i) => {
         const gradient = inputGradients[i];
         if (!active.has(x)) return;

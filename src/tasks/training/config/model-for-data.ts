@@ -13,6 +13,9 @@ import type { TrainConfig } from './train-config.ts';
 /** Red, green and blue: whatever a picture's file holds, it is trained on so. */
 const PICTURE_CHANNELS = 3;
 
+/** Options of a model that follow from the data and the objective of a run. */
+export const OF_THE_RUN: readonly string[] = ['inputSize', 'inChannels', 'numClasses', 'learnSigma'];
+
 /**
  * Size, channels, classes and outputs follow from data and objective; where the configuration also states them, they
  * must agree (more classes than the data has are allowed).

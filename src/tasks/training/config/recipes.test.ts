@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { layerOf } from './config-layer.ts';
+import { namedRecipe } from './recipes.ts';
 import { resolveTrainConfig } from './train-config.ts';
 
 const recipe = (preset: string) => resolveTrainConfig([layerOf('model.preset', preset)]);
@@ -8,7 +9,10 @@ test('models of the papers are trained as in the papers', () => {
   for (const preset of ['U-DiT-S', 'U-DiT-L', 'DiT-XL/2']) {
     const { objective, optimizer, averages, training } = recipe(preset);
     expect(objective).toEqual({ kind: 'gaussian' });
-    expect(training).toEqual({ steps: 400_000, batchSize: 256, shards: 2, initFrom: null, seed: 0 });
+    expect(training).toEqual({
+      ...{ steps: 400_000, batchSize: 256, microBatch: null, shards: 2, recompute: false },
+      ...{ initFrom: null, seed: 0 },
+    });
     expect(optimizer).toEqual({
       ...{ kind: 'adamw', learningRate: 1e-4, schedule: 'constant', warmupSteps: 0, clipNorm: null },
       ...{ weightDecay: 0, beta1: 0.9, beta2: 0.999, eps: 1e-8 },
@@ -29,6 +33,20 @@ test('the laptop model predicts velocities at logit-normal times', () => {
   expect(objective).toMatchObject({ kind: 'flow', timeDistribution: 'logit-normal' });
   expect(optimizer).toMatchObject({ kind: 'adamw', schedule: 'cosine', clipNorm: 1 });
   expect(averages).toEqual([{ name: 'ema', kind: 'exponential', decay: 0.9995, warmup: true }]);
+});
+
+test('a recipe by its name is that of the paper, or of the laptop, for any model', () => {
+  const paper = resolveTrainConfig([namedRecipe('paper', 'U-DiT-XS', {}), layerOf('training.steps', 7)]);
+  const { data: _, model, training, ...rest } = recipe('U-DiT-S');
+  expect(paper).toMatchObject({
+    ...rest,
+    model: { preset: 'U-DiT-XS', classDropoutProb: 0.1 },
+    training: { ...training, steps: 7 },
+  });
+  expect(namedRecipe('paper', 'SiT-S/2', {}).objective).toMatchObject({ kind: 'flow', timeScale: 1 });
+  const laptop = resolveTrainConfig([namedRecipe('laptop', 'U-DiT-S', {})]);
+  expect(laptop.optimizer).toEqual(recipe('U-DiT-XS').optimizer);
+  expect(model.preset).toBe('U-DiT-S');
 });
 
 test('another optimizer has the schedule of the recipe, and a learning rate of its own', () => {

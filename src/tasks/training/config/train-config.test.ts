@@ -254,3 +254,19 @@ test.each(['U-DiT-S', 'SiT-S/2'])('%s is trained with any path and prediction of
   const { objective } = resolveTrainConfig([{ model: { preset }, objective: chosen }]);
   expect(objective).toMatchObject(chosen);
 });
+
+test('a micro-batch divides its batch, and is cut into the shards', () => {
+  const training = (batchSize: number, microBatch: number, shards?: number) =>
+    resolveTrainConfig([{ training: { batchSize, microBatch, ...(shards === undefined ? {} : { shards }) } }])
+      .training;
+  expect(training(256, 4)).toMatchObject({ microBatch: 4, shards: 2 });
+  expect(training(9, 3)).toMatchObject({ microBatch: 3, shards: 1 });
+  expect(() => training(256, 6)).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: configuration: training.microBatch: a batch of 256 images cannot be made of equal parts of 6
+      fix: use --global-batch-size 258, or a micro-batch that divides 256]
+  `);
+  expect(() => training(256, 4, 3)).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: configuration: training.shards: a batch of 4 images cannot be cut into 3 equal parts
+      fix: use --set training.microBatch=6, or --set training.shards=1]
+  `);
+});

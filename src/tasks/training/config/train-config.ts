@@ -17,12 +17,19 @@ import { EARLIER_OPTIMIZER_KEYS, separateEma, withEma } from './earlier-ema.ts';
 import { MODEL_SCHEMAS } from './model-options.ts';
 import { recipeFor } from './recipes.ts';
 
+/** Of a configuration that names none. */
+export const DEFAULT_PRESET = 'U-DiT-XS';
+
 const trainingSchema = v.strictObject({
   /** Optimizer updates in all; a cosine schedule ends there. */
   steps: count,
   batchSize: count,
-  /** Parts of a batch that are worked on side by side; more cores than this do not help. Divides the batch size. */
+  /** Images that are in memory at once: gradients are added up over the batch. Divides it; null takes it whole. */
+  microBatch: countOrOff,
+  /** Parts of a micro-batch that are worked on side by side; more cores than this do not help. Divides it. */
   shards: count,
+  /** Values inside of blocks are computed again for their gradients, which takes a third more time and less memory. */
+  recompute: v.boolean(),
   /** A run, file or name of fetched weights that the run begins with; null begins with random ones. */
   initFrom: v.nullable(v.string()),
   seed: v.pipe(v.number(), v.safeInteger()),
@@ -61,7 +68,10 @@ export type OptimizerConfig = TrainConfig['optimizer'];
  *
  * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
  */
-export function resolveTrainConfig(layers: readonly ConfigLayer[], defaultPreset = 'U-DiT-XS'): TrainConfig {
+export function resolveTrainConfig(
+  layers: readonly ConfigLayer[],
+  defaultPreset = DEFAULT_PRESET,
+): TrainConfig {
   const { given, ema } = separateEma(layers.map(withDataKind));
   const preset = presetOf([given]) ?? defaultPreset;
   const schema = schemaOf(presetSpec(preset).family);
@@ -80,6 +90,14 @@ export function presetOf(layers: readonly ConfigLayer[]): string | undefined {
 
 function expectWholeShards(config: TrainConfig): TrainConfig {
   const { batchSize, shards } = config.training;
+  const microBatch = microBatchOf(config.training);
+  if (batchSize % microBatch !== 0) {
+    throw new ConfigError({
+      where: 'configuration: training.microBatch',
+      problem: `a batch of ${batchSize} images cannot be made of equal parts of ${microBatch}`,
+      fix: `use --global-batch-size ${Math.ceil(batchSize / microBatch) * microBatch}, or a micro-batch that divides ${batchSize}`,
+    });
+  }
   if (shards > MOST_WORKERS) {
     throw new ConfigError({
       where: 'configuration: training.shards',
@@ -87,12 +105,21 @@ function expectWholeShards(config: TrainConfig): TrainConfig {
       fix: 'use as many as there are cores',
     });
   }
-  if (batchSize % shards === 0) return config;
+  if (microBatch % shards === 0) return config;
+  const flag = config.training.microBatch === null ? '--global-batch-size ' : '--set training.microBatch=';
   throw new ConfigError({
     where: 'configuration: training.shards',
-    problem: `a batch of ${batchSize} images cannot be cut into ${shards} equal parts`,
-    fix: `use --global-batch-size ${Math.ceil(batchSize / shards) * shards}, or --set training.shards=1`,
+    problem: `a batch of ${microBatch} images cannot be cut into ${shards} equal parts`,
+    fix: `use ${flag}${Math.ceil(microBatch / shards) * shards}, or --set training.shards=1`,
   });
+}
+
+/** Images of a batch that are in memory at once. */
+export function microBatchOf({
+  batchSize,
+  microBatch,
+}: Pick<TrainConfig['training'], 'batchSize' | 'microBatch'>): number {
+  return microBatch ?? batchSize;
 }
 
 function expectDistinctAverages(config: TrainConfig): TrainConfig {

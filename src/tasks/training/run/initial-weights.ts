@@ -14,6 +14,7 @@ import { FAMILIES } from '../../../networks/families.ts';
 import type { Network } from '../../../networks/nn/network.ts';
 import { PRESETS } from '../../../networks/presets.ts';
 import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
+import { OF_THE_RUN } from '../config/model-for-data.ts';
 import { presetOf, type TrainConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
 import type { Trainee } from './trainee.ts';
@@ -78,9 +79,6 @@ async function cardOf(argument: string): Promise<ModelCard | undefined> {
   }
 }
 
-/** Options of a model that follow from the data and the objective of a run. */
-const IMPLIED: readonly string[] = ['inputSize', 'inChannels', 'numClasses', 'learnSigma'];
-
 /** A trained model as a configuration states it: a preset, and where it differs from that. */
 function modelSection({ name, spec }: Pick<ModelCard, 'name' | 'spec'>): {
   readonly preset: string;
@@ -90,7 +88,7 @@ function modelSection({ name, spec }: Pick<ModelCard, 'name' | 'spec'>): {
   const preset = isPreset ? name : Object.keys(FAMILIES[spec.family].presets)[0]!;
   const usual: Readonly<Record<string, unknown>> = { ...PRESETS[preset]!.config };
   const differing = Object.entries(spec.config).filter(
-    ([option, value]) => !IMPLIED.includes(option) && !isDeepStrictEqual(value, usual[option]),
+    ([option, value]) => !OF_THE_RUN.includes(option) && !isDeepStrictEqual(value, usual[option]),
   );
   return { preset, ...Object.fromEntries(differing) };
 }

@@ -1,6 +1,7 @@
 /** @file How fast a training is on this machine. */
 import { rm } from 'node:fs/promises';
 import type { TrainConfig } from '../config/train-config.ts';
+import type { StepReport } from './training-loop.ts';
 import { planTraining, type SessionOptions, trainInFolder } from './training-session.ts';
 
 /** What a measurement needs of a session. */
@@ -19,13 +20,8 @@ export async function measurePace(
   measuringMs: number,
   options: PaceOptions,
 ): Promise<number> {
-  let imagesPerSecond = 0;
-  const observer = {
-    ...options.observer,
-    onStep: (report: { readonly imagesPerSecond: number }) => {
-      imagesPerSecond = report.imagesPerSecond;
-    },
-  };
+  const reports: StepReport[] = [];
+  const observer = { ...options.observer, onStep: (report: StepReport) => void reports.push(report) };
   const silent = { ...config, logging: { ...config.logging, evaluateEvery: null, sampleEvery: null } };
   const trial = { ...silent, training: { ...config.training, steps: Number.MAX_SAFE_INTEGER } };
   const clear = () => rm(folder, { recursive: true, force: true });
@@ -39,5 +35,16 @@ export async function measurePace(
     await clear();
   }
   options.signal?.throwIfAborted();
-  return imagesPerSecond;
+  return paceOf(reports, config.training.batchSize);
+}
+
+/** Images per second without the first step, which is slower than the rest; of that alone, if there are no others. */
+export function paceOf(
+  reports: readonly Pick<StepReport, 'sessionSeconds' | 'imagesPerSecond'>[],
+  batchSize: number,
+): number {
+  const [first, last] = [reports[0], reports.at(-1)];
+  if (first === undefined || last === undefined) return 0;
+  if (reports.length === 1) return first.imagesPerSecond;
+  return ((reports.length - 1) * batchSize) / (last.sessionSeconds - first.sessionSeconds);
 }

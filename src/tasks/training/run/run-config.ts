@@ -8,20 +8,24 @@ import { writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import { parseJson } from '../../../host/files/read-json-node.ts';
 import { systemErrorCode } from '../../../host/files/write-error-node.ts';
 import { listCheckpoints } from '../../../models/run-checkpoints-node.ts';
+import { PRESETS } from '../../../networks/presets.ts';
 import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-layer.ts';
 import { withDataKind, withoutIdleOptions } from '../config/earlier-data.ts';
 import { withAverages } from '../config/earlier-ema.ts';
+import { OF_THE_RUN } from '../config/model-for-data.ts';
 import { presetOf, resolveTrainConfig, type TrainConfig } from '../config/train-config.ts';
 
 /** Data may lie elsewhere by now; `expectSameData` compares what they are. */
 const PLACE = 'data.path';
 const STEPS = 'training.steps';
+/** How a batch goes through memory changes no more than roundings. */
+const MEMORY_OPTIONS = ['training.microBatch', 'training.recompute'];
 
 /** What runs did that were started before there were these options. */
 const EARLIER_DEFAULTS: ConfigLayer = {
   data: { balanceClasses: false, background: 'drop' },
   optimizer: { kind: 'adamw' },
-  training: { initFrom: null },
+  training: { initFrom: null, microBatch: null, recompute: false },
 };
 
 /** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
@@ -86,7 +90,7 @@ export async function changesToRun(
   const earlier = await configOfRun(runPath);
   // What has no checkpoint begins anew.
   if (earlier === undefined || !(await hasCheckpoints(runPath))) return [];
-  const changes = differences('', earlier, config);
+  const changes = differences('', withPreset(earlier), withPreset(config));
   const fixed = changes.find(({ key }) => isFixed(key, config, extend));
   // A place that has changed is told with the data.
   if (fixed === undefined) return changes.filter(({ key, before }) => before !== undefined && key !== PLACE);
@@ -139,6 +143,15 @@ async function readConfig(path: string): Promise<ConfigLayer | undefined> {
   return withEarlierDefaults(options);
 }
 
+/** With the options that are the preset's stated, too: they may be given, or left out. */
+function withPreset(config: ConfigLayer): ConfigLayer {
+  const { model } = config;
+  const preset = isLayer(model) ? PRESETS[String(model.preset)] : undefined;
+  if (preset === undefined) return config;
+  const usual = Object.entries(preset.config).filter(([option]) => !OF_THE_RUN.includes(option));
+  return { ...config, model: { ...Object.fromEntries(usual), ...(model as ConfigLayer) } };
+}
+
 async function hasCheckpoints(runPath: string): Promise<boolean> {
   return (await listCheckpoints(join(runPath, 'checkpoints'))).length > 0;
 }
@@ -146,7 +159,7 @@ async function hasCheckpoints(runPath: string): Promise<boolean> {
 function isFixed(key: string, { optimizer }: TrainConfig, extend: boolean): boolean {
   // A constant learning rate may be trained for longer; a cosine is drawn for a number of steps.
   if (key === STEPS) return optimizer.schedule === 'cosine' && !extend;
-  return key !== PLACE && !key.startsWith('logging.');
+  return key !== PLACE && !MEMORY_OPTIONS.includes(key) && !key.startsWith('logging.');
 }
 
 function otherRun(runPath: string, { key, before, after }: ChangedOption): ConfigError {

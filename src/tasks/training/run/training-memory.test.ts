@@ -54,7 +54,7 @@ test('a batch that no memory suffices for', () => {
     "ConfigError: training: it needs at least 307 GB of memory, there are 8.00 GB
       weights, gradients, optimizer, averages  2.50 MB
       a step of 100000000 images               307 GB
-      fix: use a smaller --global-batch-size, --image-size or model"
+      fix: use a smaller --global-batch-size, --image-size or model, or parts of the batch: --set training.microBatch=2"
   `);
 });
 

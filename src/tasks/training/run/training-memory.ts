@@ -6,7 +6,7 @@ import { peakLiveBytes } from '../../../engine/graph/liveness.ts';
 import { type BackendName, isGpu } from '../../../engine/runtime/session.ts';
 import { memoryLimit } from '../../../host/machine/memory-node.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import { microBatchOf, type TrainConfig } from '../config/train-config.ts';
 import { OPTIMIZER_SLOTS } from '../optim/optimizers.ts';
 import type { Learning } from '../step/learning.ts';
 import { gradientGraph } from '../step/loss-gradients.ts';
@@ -36,14 +36,16 @@ export function trainingMemory(
 ): TrainingMemory {
   const { network } = learning;
   const { inChannels, inputSize } = network.config;
-  const { batchSize, shards } = config.training;
-  // Weights, gradients of each shard, and what the optimizer moves along.
-  const copies = 1 + shards + OPTIMIZER_SLOTS[config.optimizer.kind].length + config.averages.length;
+  const { batchSize, shards, recompute } = config.training;
+  const microBatch = microBatchOf(config.training);
+  // Weights, gradients of each shard and their sum, and what the optimizer moves along.
+  const sums = microBatch === batchSize ? 0 : 1;
+  const copies = 1 + shards + sums + OPTIMIZER_SLOTS[config.optimizer.kind].length + config.averages.length;
   const state = copies * bytesOf(countParameters(network.parameters()));
   const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * inChannels * inputSize ** 2);
   // A graph that is far too large has tables that do not fit themselves.
   if (isGpu(device) || state + pictures > limit) return { state, step: pictures };
-  const graph = gradientGraph(learning, batchSize / shards);
+  const graph = gradientGraph(learning, microBatch / shards, recompute);
   return { state, step: shards * peakLiveBytes(graph) };
 }
 
@@ -64,7 +66,7 @@ export function expectEnoughMemory(
       ['weights, gradients, optimizer, averages', formatBytes(state)],
       [`a step of ${config.training.batchSize} images`, formatBytes(step)],
     ],
-    fix: `use ${state > step ? 'fewer parameters: fewer classes or a smaller width' : 'a smaller --global-batch-size, --image-size or model'}`,
+    fix: `use ${state > step ? 'fewer parameters: fewer classes or a smaller width' : 'a smaller --global-batch-size, --image-size or model, or parts of the batch: --set training.microBatch=2'}`,
   });
 }
 

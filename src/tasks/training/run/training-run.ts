@@ -5,7 +5,7 @@ import type { Backend } from '../../../engine/runtime/session.ts';
 import { releasing } from '../../../engine/runtime/session-scope.ts';
 import type { CardOfRole } from '../../../models/saved-model.ts';
 import type { Role } from '../../../networks/family.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import { microBatchOf, type TrainConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
 import { TrainStep } from '../step/train-step.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
@@ -52,7 +52,7 @@ export async function runTraining<R extends Role>(options: RunOptions<R>): Promi
   const { trainStep, heldOutLoss, log } = await releasing(async ({ open }) => ({
     trainStep: await open(TrainStep.compile(learning, state, config, backend, session)),
     heldOutLoss: measures
-      ? await open(HeldOutLoss.compile(learning, data.heldOut, training.batchSize, backend, session))
+      ? await open(HeldOutLoss.compile(learning, data.heldOut, microBatchOf(training), backend, session))
       : undefined,
     log: await RunLog.open(folder, step),
   }));

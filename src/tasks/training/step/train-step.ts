@@ -3,7 +3,7 @@
 import type { TensorMap } from '../../../core/host-tensor.ts';
 import type { CompileOptions } from '../../../engine/compile/training.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import { microBatchOf, type TrainConfig } from '../config/train-config.ts';
 import { averageDecayAt } from '../optim/averages.ts';
 import { clippingScale, gradientNorm } from '../optim/clipping.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
@@ -49,7 +49,7 @@ export class TrainStep {
     session: CompileOptions = {},
   ): Promise<TrainStep> {
     const { layout, buffers } = state;
-    const options = { ...config.training, backend, session };
+    const options = { ...config.training, microBatch: microBatchOf(config.training), backend, session };
     const lossGradients = await LossGradients.compile(learning, layout, buffers.gradients, options);
     return new TrainStep(lossGradients, state, config);
   }
