@@ -1,6 +1,6 @@
 /** @file The programs of examples/ do what they say, on models and data of tiny size. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -109,9 +109,17 @@ function normalDistribution(x: number): number {
   return 0.5 + (sum * width) / 3;
 }
 
-test('own-network.ts trains a network that is in no table, and samples it', async () => {
-  const printed = await example('own-network.ts', 'own-network.png');
-  expect(printed).toMatch(/^step 100 {2}loss /);
+test('own-network.ts trains a network that is in no table in a folder, continues there, and samples it', async () => {
+  for (const [name, background] of Object.entries({ blue: '#0000ff', red: '#ff0000' })) {
+    await mkdir(join(folder, 'colours', name), { recursive: true });
+    for (const file of ['1.png', '2.png']) {
+      const picture = sharp({ create: { width: 8, height: 8, channels: 3, background } });
+      await picture.toFile(join(folder, 'colours', name, file));
+    }
+  }
+  const run = ['own-network.ts', 'colours', 'own', 'own-network.png'] as const;
+  expect(await example(...run)).toMatch(/^step 100: .*\.safetensors\n/);
+  expect(await example(...run)).toContain('continuing at step 400\n');
   const sheet = sharp(join(folder, 'own-network.png'));
   const { width, height } = await sheet.metadata();
   // The last picture of each row, without its frame.
@@ -121,6 +129,6 @@ test('own-network.ts trains a network that is in no table, and samples it', asyn
     return channels.map(({ mean }) => mean);
   });
   const [first, second] = (await Promise.all(rows)) as [number[], number[]];
-  expect(first[0]).toBeGreaterThan(2 * first[2]!); // red
-  expect(second[2]).toBeGreaterThan(2 * second[0]!); // blue
+  expect(first[2]).toBeGreaterThan(2 * first[0]!); // blue
+  expect(second[0]).toBeGreaterThan(2 * second[2]!); // red
 });

@@ -13,13 +13,8 @@ import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
 import { type ConfigLayer, layerOf, overlay } from '../tasks/training/config/config-layer.ts';
-import { namedRecipe, RECIPES } from '../tasks/training/config/recipes.ts';
-import {
-  DEFAULT_PRESET,
-  presetOf,
-  resolveTrainConfig,
-  type TrainConfig,
-} from '../tasks/training/config/train-config.ts';
+import { DEFAULT_PRESET, namedRecipe, RECIPES } from '../tasks/training/config/recipes.ts';
+import { presetOf, resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
 import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
 import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';

@@ -19,5 +19,6 @@ export * from '../networks/nn/position-scaling.ts';
 export * from '../networks/nn/rotary.ts';
 export * from '../networks/nn/size-units.ts';
 export * from '../networks/nn/sub-grids.ts';
+export { DENOISER_OPTIONS } from '../networks/options.ts';
 export { inPrecision } from '../networks/precision.ts';
 export { imageShapeOf, type NetworkTrace, type TraceAt, traceNetwork } from '../networks/trace.ts';

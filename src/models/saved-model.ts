@@ -184,6 +184,7 @@ export function readCard<R extends Role = 'denoiser'>(
   }
   const found = ROLES.find((each) => each === (metadata.role ?? 'denoiser'));
   if (found !== undefined && found !== role) throw otherRole(where, found, role);
+  expectKnownFamily(metadata.spec, families, where);
   const parsed = v.safeParse(cardSchema(role, families), metadata);
   if (found === undefined || !parsed.success) {
     const [issue] = parsed.issues ?? [];
@@ -197,6 +198,17 @@ export function readCard<R extends Role = 'denoiser'>(
   }
   const { class_names: classNames, ...card } = parsed.output as Record<string, unknown>;
   return { ...card, ...(classNames === undefined ? {} : { classNames }) } as unknown as CardOfRole[R];
+}
+
+/** A family may be known to another version, or to the program that has written the file. */
+function expectKnownFamily(spec: string | undefined, families: Families, where: string): void {
+  const named = v.safeParse(jsonText(v.object({ family: v.string() })), spec);
+  if (!named.success || Object.hasOwn(families, named.output.family)) return;
+  throw new CheckpointError({
+    where,
+    problem: `its network is of the family ${JSON.stringify(named.output.family)}, which is none of ${Object.keys(families).join(', ')}`,
+    fix: 'give openModel this family as one of its `families`, or update udit',
+  });
 }
 
 export function otherRole(where: string, found: Role, needed: Role): ConfigError {

@@ -2,12 +2,17 @@
 import * as v from 'valibot';
 import { count, fraction, positive } from '../core/values.ts';
 
-const COMMON_OPTIONS = {
+/** Options of every denoiser. */
+export const DENOISER_OPTIONS = {
   inputSize: count,
   inChannels: count,
   numClasses: count,
   learnSigma: v.boolean(),
   classDropoutProb: fraction,
+};
+
+const COMMON_OPTIONS = {
+  ...DENOISER_OPTIONS,
   width: count,
   heads: count,
   mlpRatio: positive,

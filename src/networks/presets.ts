@@ -4,12 +4,18 @@ import { ConfigError } from '../core/errors.ts';
 import type { DiTConfig } from './denoisers/dit.ts';
 import type { UDiTConfig } from './denoisers/udit.ts';
 import { DENOISERS, type ModelSpec } from './families.ts';
+import type { Families } from './family.ts';
 
-export const PRESETS: Readonly<Record<string, ModelSpec>> = Object.fromEntries(
-  Object.entries(DENOISERS).flatMap(([family, { presets }]) =>
-    Object.entries(presets).map(([name, config]) => [name, { family, config } as ModelSpec]),
-  ),
-);
+export const PRESETS = presetsOf(DENOISERS);
+
+/** Their presets by name. */
+function presetsOf(families: Families): Readonly<Record<string, ModelSpec>> {
+  return Object.fromEntries(
+    Object.entries(families).flatMap(([family, { presets }]) =>
+      Object.entries(presets).map(([name, config]) => [name, { family, config } as ModelSpec]),
+    ),
+  );
+}
 
 /** Options of any family; which ones a preset has is checked by {@link presetSpec}. */
 export type ConfigOverrides = Partial<UDiTConfig> | Partial<DiTConfig>;
@@ -17,16 +23,22 @@ export type ConfigOverrides = Partial<UDiTConfig> | Partial<DiTConfig>;
 /**
  * A preset, with some of its options replaced.
  *
+ * @param families - of one's own, beside those of this project
  * @throws ConfigError for an unknown preset or option, naming the nearest one
  */
-export function presetSpec(name: string, overrides: ConfigOverrides = {}): ModelSpec {
-  const preset = Object.hasOwn(PRESETS, name) ? PRESETS[name] : undefined;
+export function presetSpec(
+  name: string,
+  overrides: ConfigOverrides = {},
+  families: Families = {},
+): ModelSpec {
+  const presets = { ...PRESETS, ...presetsOf(families) };
+  const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (preset === undefined) {
     throw new ConfigError({
       where: 'preset',
       problem: `there is no preset "${name}"`,
-      facts: presetsByFamily(),
-      fix: `did you mean ${nearest(name, Object.keys(PRESETS))}?`,
+      facts: bySize(Object.keys(presets)),
+      fix: `did you mean ${nearest(name, Object.keys(presets))}?`,
     });
   }
   const options = Object.keys(preset.config);
@@ -43,14 +55,14 @@ export function presetSpec(name: string, overrides: ConfigOverrides = {}): Model
 }
 
 /** Names of presets, cut at their last hyphen: `SiT` and its sizes. */
-function presetsByFamily(): [family: string, sizes: string][] {
+function bySize(names: readonly string[]): [family: string, sizes: string][] {
   const sizes = new Map<string, string[]>();
-  for (const name of Object.keys(PRESETS)) {
+  for (const name of names) {
     const hyphen = name.lastIndexOf('-');
     const family = name.slice(0, hyphen);
     sizes.set(family, [...(sizes.get(family) ?? []), name.slice(hyphen + 1)]);
   }
-  return [...sizes].map(([family, names]) => [family, names.join(' ')]);
+  return [...sizes].map(([family, found]) => [family, found.join(' ')]);
 }
 
 /** The most similar name, whatever its case. */

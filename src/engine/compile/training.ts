@@ -27,7 +27,16 @@ export async function compileFed(graph: Graph, backend: Backend, options: Sessio
   return program.load();
 }
 
-/** The same for training, where parameters change at every step. */
+/**
+ * The same for training, where parameters change at every step.
+ *
+ *     const [x, weight] = [input('x', [2]), parameter('weight', [2])];
+ *     const loss = sum(square(sub(mul(x, weight), 1)));
+ *     const [slope] = gradients(loss, [weight]);
+ *     const session = await compileTraining(graphOf({ loss, slope: slope! }), cpuBackend);
+ *     const values = { x: tensorOf('f32', [2], [1, 2]), weight: tensorOf('f32', [2], [3, 4]) };
+ *     console.log(await session.run(new Map(Object.entries(values))));
+ */
 export function compileTraining(
   graph: Graph,
   backend: Backend,

@@ -45,6 +45,9 @@ const MAX_EMBEDDED_BYTES = 1.5 * 2 ** 30;
  * Writes an ONNX file, loads it again and runs it beside the live model. The folder must exist. An earlier export of the
  * same name is replaced, with the file of its weights.
  *
+ *     const { agreement } = await writeOnnxExport('emoji.onnx', saved, { what: 'sampler', backend: cpuBackend });
+ *     console.log(agreement.relativeL2);
+ *
  * @throws ConfigError if the settings do not fit the model or each other
  * @throws NumericsError, leaving no file, if it does not compute the same
  * @throws DataError if it cannot be written

@@ -6,6 +6,7 @@ import type { Samples } from '../../../data/datasets/samples.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
+import type { Families } from '../../../networks/family.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import type { ModelSpec } from '../../../networks/registry.ts';
 import type { TrainConfig } from './train-config.ts';
@@ -20,6 +21,7 @@ export const OF_THE_RUN: readonly string[] = ['inputSize', 'inChannels', 'numCla
  * Size, channels, classes and outputs follow from data and objective; where the configuration also states them, they
  * must agree (more classes than the data has are allowed).
  *
+ * @param families - of one's own, beside those of this project
  * @throws ConfigError for a contradiction, with both values
  */
 export function modelForData(
@@ -29,6 +31,7 @@ export function modelForData(
     classNames,
   }: Pick<Samples, 'shape'> & { readonly classNames: { readonly length: number } },
   objective: FlowObjective | GaussianObjective,
+  families: Families = {},
 ): ModelSpec {
   expectSquare({ height, width });
   const implied = {
@@ -55,7 +58,7 @@ export function modelForData(
       fix: `leave --num-classes out, or use ${classes} or more`,
     });
   }
-  return presetSpec(preset, { ...options, ...implied, numClasses });
+  return presetSpec(preset, { ...options, ...implied, numClasses }, families);
 }
 
 /** A network can be drawn from at any size, but its configuration states the side of a square as the trained one. */
@@ -73,24 +76,23 @@ function expectSquare(size: ImageSize): void {
  *
  * @param classes - if none are stated; default: as many as the preset has
  */
-export function modelOfConfig(
-  config: TrainConfig,
-  classes = presetSpec(config.model.preset).config.numClasses,
-): ModelSpec {
-  const classNames = { length: config.model.numClasses ?? classes };
+export function modelOfConfig(config: TrainConfig, classes?: number, families: Families = {}): ModelSpec {
+  const preset = presetSpec(config.model.preset, {}, families);
+  const classNames = { length: config.model.numClasses ?? classes ?? preset.config.numClasses };
   return modelForData(
     config,
-    { shape: shapeOfConfig(config), classNames },
+    { shape: shapeOfConfig(config, preset), classNames },
     createObjective(config.objective),
+    families,
   );
 }
 
 /** Of what a sample is to be, as far as that is known before the data are opened: latents are those of the preset. */
-function shapeOfConfig({ model, data }: Pick<TrainConfig, 'model' | 'data'>): Samples['shape'] {
+function shapeOfConfig({ data }: Pick<TrainConfig, 'data'>, preset: ModelSpec): Samples['shape'] {
   if (data.kind !== 'latents') {
     const { height, width } = parseImageSize(data.imageSize);
     return [PICTURE_CHANNELS, height, width];
   }
-  const { inChannels, inputSize } = presetSpec(model.preset).config;
+  const { inChannels, inputSize } = preset.config;
   return [inChannels, inputSize, inputSize];
 }

@@ -1,6 +1,7 @@
 /** @file The model section of a configuration: a preset, and the options in which this run differs from it. */
 import * as v from 'valibot';
 import { DENOISERS, type Family } from '../../../networks/families.ts';
+import type { Families } from '../../../networks/family.ts';
 
 type ExactOptional<Entries extends v.ObjectEntries> = {
   readonly [K in keyof Entries]: v.ExactOptionalSchema<Entries[K], undefined>;
@@ -16,6 +17,16 @@ function changesTo<Entries extends v.ObjectEntries>(options: Entries) {
 }
 
 /** By family. */
-export const MODEL_SCHEMAS = Object.fromEntries(
+const MODEL_SCHEMAS = Object.fromEntries(
   Object.entries(DENOISERS).map(([family, { options }]) => [family, changesTo(options)]),
 ) as { readonly [F in Family]: ReturnType<typeof changesTo<(typeof DENOISERS)[F]['options']>> };
+
+/**
+ * The model section of this family.
+ *
+ * @param further - families of one's own; their options have no types here
+ */
+export function modelSchemaOf(family: Family, further: Families): (typeof MODEL_SCHEMAS)[Family] {
+  const own = Object.hasOwn(further, family) ? further[family] : undefined;
+  return own === undefined ? MODEL_SCHEMAS[family] : (changesTo(own.options) as never);
+}

@@ -1,9 +1,11 @@
 /** @file What a run does where nothing else is said: the paper's settings for the paper's models, others on a laptop. */
 import { DATA_KINDS, type DataKind } from '../../../data/datasets/data-config.ts';
+import { PRESETS } from '../../../networks/presets.ts';
 import { OPTIMIZER_DEFAULTS, type OptimizerKind } from '../optim/optimizers.ts';
 import type { ConfigLayer } from './config-layer.ts';
 
-const LAPTOP_PRESET = 'U-DiT-XS';
+/** Of a configuration that names none. */
+export const DEFAULT_PRESET = 'U-DiT-XS';
 
 /** Settings of the paper (section 4.1): AdamW 1e-4 without decay, warm-up or clipping; batch 256; EMA 0.9999. */
 const PAPER_RECIPE = {
@@ -88,6 +90,7 @@ function optimizerOf(recipe: Recipe['optimizer'], given: ConfigLayer) {
 }
 
 function recipeOf(preset: string) {
-  if (preset === LAPTOP_PRESET) return LAPTOP_RECIPE;
+  // Networks of one's own are tried out where one sits.
+  if (preset === DEFAULT_PRESET || !Object.hasOwn(PRESETS, preset)) return LAPTOP_RECIPE;
   return preset.startsWith('SiT-') ? SIT_RECIPE : PAPER_RECIPE;
 }

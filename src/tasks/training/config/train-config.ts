@@ -7,6 +7,7 @@ import { count, countOrOff } from '../../../core/values.ts';
 import { dataSchema } from '../../../data/datasets/data-config.ts';
 import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
 import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
+import type { Families } from '../../../networks/family.ts';
 import { presetSpec } from '../../../networks/presets.ts';
 import type { Family } from '../../../networks/registry.ts';
 import { averagesSchema } from '../optim/averages.ts';
@@ -14,11 +15,8 @@ import { optimizerSchema } from '../optim/optimizers.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { withDataKind, withoutIdleOptions } from './earlier-data.ts';
 import { EARLIER_OPTIMIZER_KEYS, separateEma, withEma } from './earlier-ema.ts';
-import { MODEL_SCHEMAS } from './model-options.ts';
-import { recipeFor } from './recipes.ts';
-
-/** Of a configuration that names none. */
-export const DEFAULT_PRESET = 'U-DiT-XS';
+import { modelSchemaOf } from './model-options.ts';
+import { DEFAULT_PRESET, recipeFor } from './recipes.ts';
 
 const trainingSchema = v.strictObject({
   /** Optimizer updates in all; a cosine schedule ends there. */
@@ -48,9 +46,9 @@ const loggingSchema = v.strictObject({
   keepEvery: countOrOff,
 });
 
-const schemaOf = (family: Family) =>
+const schemaOf = (family: Family, families: Families) =>
   v.strictObject({
-    model: MODEL_SCHEMAS[family],
+    model: modelSchemaOf(family, families),
     data: dataSchema,
     objective: objectiveSchema,
     optimizer: optimizerSchema,
@@ -66,15 +64,16 @@ export type OptimizerConfig = TrainConfig['optimizer'];
 /**
  * Lays `layers` (first a file, then flags) over the recipe of the model they name.
  *
+ * @param families - of one's own, whose presets the model may be, beside those of this project
  * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
  */
 export function resolveTrainConfig(
   layers: readonly ConfigLayer[],
-  defaultPreset = DEFAULT_PRESET,
+  { families = {} }: { readonly families?: Families } = {},
 ): TrainConfig {
   const { given, ema } = separateEma(layers.map(withDataKind));
-  const preset = presetOf([given]) ?? defaultPreset;
-  const schema = schemaOf(presetSpec(preset).family);
+  const preset = presetOf([given]) ?? DEFAULT_PRESET;
+  const schema = schemaOf(presetSpec(preset, {}, families).family, families);
   const merged = withEma(withoutIdleOptions(overlay(recipeFor(preset, given), given)), ema);
   const result = v.safeParse(schema, merged);
   if (result.success) return expectDistinctAverages(expectWholeShards(result.output));

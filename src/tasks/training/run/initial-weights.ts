@@ -11,8 +11,8 @@ import { findCheckpointFile } from '../../../models/locate-node.ts';
 import { findNetwork } from '../../../models/open-model.ts';
 import type { ModelCard, NetworkCard } from '../../../models/saved-model.ts';
 import { FAMILIES } from '../../../networks/families.ts';
+import type { Families, NetworkFamily } from '../../../networks/family.ts';
 import type { Network } from '../../../networks/nn/network.ts';
-import { PRESETS } from '../../../networks/presets.ts';
 import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
 import { OF_THE_RUN } from '../config/model-for-data.ts';
 import { presetOf, type TrainConfig } from '../config/train-config.ts';
@@ -80,23 +80,23 @@ async function cardOf(argument: string): Promise<ModelCard | undefined> {
 }
 
 /** A trained model as a configuration states it: a preset, and where it differs from that. */
-function modelSection({ name, spec }: Pick<ModelCard, 'name' | 'spec'>): {
-  readonly preset: string;
-  readonly [option: string]: unknown;
-} {
-  const isPreset = Object.hasOwn(PRESETS, name) && PRESETS[name]!.family === spec.family;
-  const preset = isPreset ? name : Object.keys(FAMILIES[spec.family].presets)[0]!;
-  const usual: Readonly<Record<string, unknown>> = { ...PRESETS[preset]!.config };
+function modelSection(
+  { name, spec }: Pick<ModelCard, 'name' | 'spec'>,
+  families: Families = {},
+): { readonly preset: string; readonly [option: string]: unknown } {
+  const { presets }: NetworkFamily = { ...FAMILIES, ...families }[spec.family];
+  const preset = Object.hasOwn(presets, name) ? name : Object.keys(presets)[0]!;
+  const usual: Readonly<Record<string, unknown>> = { ...presets[preset]! };
   const differing = Object.entries(spec.config).filter(
     ([option, value]) => !OF_THE_RUN.includes(option) && !isDeepStrictEqual(value, usual[option]),
   );
   return { preset, ...Object.fromEntries(differing) };
 }
 
-function adviceFor(card: NetworkCard): string | undefined {
+function adviceFor(card: NetworkCard, families: Families | undefined): string | undefined {
   // The families of other roles have no presets to choose from.
   if (card.role === 'autoencoder' || card.role === 'features') return undefined;
-  const { preset, ...options } = modelSection(card);
+  const { preset, ...options } = modelSection(card, families);
   const flags = Object.entries(options).map(
     ([option, value]) => ` --set model.${option}=${JSON.stringify(value)}`,
   );
@@ -112,15 +112,20 @@ interface MatchedFile {
 
 async function withInitialWeights<T>(
   argument: string,
-  { learning, card }: Trainee,
+  { learning, card, families }: Trainee,
   use: (file: MatchedFile) => Promise<T>,
 ): Promise<T> {
   const path = await findCheckpointFile(argument);
   const file = await openTensorFile(path);
   try {
-    const found = findNetwork(file, path, { role: card.role ?? 'denoiser' });
+    const found = findNetwork(file, path, { role: card.role ?? 'denoiser', families });
     const { weights, source } = found;
-    const { taken, fresh } = matchWeights(learning.network, weights.infos, path, adviceFor(found.card));
+    const { taken, fresh } = matchWeights(
+      learning.network,
+      weights.infos,
+      path,
+      adviceFor(found.card, families),
+    );
     const initial = {
       from: source === 'unnamed' ? path : `${path} (${source})`,
       takenOver: taken.length,

@@ -12,7 +12,7 @@ import type { Backend } from '../../../engine/runtime/session.ts';
 import { type HeldLock, type LockHolder, withLock } from '../../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../../host/files/make-folder-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
-import type { Role } from '../../../networks/family.ts';
+import type { Families, Role } from '../../../networks/family.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
 import { modelOfConfig } from '../config/model-for-data.ts';
 import type { TrainConfig } from '../config/train-config.ts';
@@ -59,6 +59,8 @@ export interface TrainingPlan<R extends Role = Role> {
 /** What {@link planTraining} needs of a session. */
 export interface PlanningOptions
   extends Pick<SessionOptions, 'onPreparing' | 'observer' | 'signal' | 'backend'> {
+  /** Of one's own, which the model may be of: those that the configuration was resolved with. Default: none. */
+  readonly families?: Families;
   /** Of a run that may have begun already, which must go on with its data. */
   readonly runPath?: string;
   /** The training may be for another machine, and need more memory than this one has. */
@@ -71,11 +73,12 @@ export interface PlanningOptions
  */
 export async function planTraining(
   config: TrainConfig,
-  { onPreparing, observer, signal, backend = cpuBackend, runPath, dryRun = false }: PlanningOptions,
+  { onPreparing, observer, signal, backend = cpuBackend, families, runPath, dryRun = false }: PlanningOptions,
 ): Promise<TrainingPlan<'denoiser'>> {
   // Before pictures are prepared: with a class at least, if nothing tells how many there are. Latents are prepared.
   if (!dryRun && config.data.kind !== 'latents') {
-    expectEnoughMemory(learningOf(modelOfConfig(config, 1), config), config, backend.name);
+    const smallest = learningOf(modelOfConfig(config, 1, families), config, families);
+    expectEnoughMemory(smallest, config, backend.name);
   }
   const { samples, skipped, transparent, recognised } = await openData(config.data, {
     onWarning: (message) => observer.onWarning?.(message),
@@ -87,7 +90,7 @@ export async function planTraining(
   const data = splitHeldOut(samples, config.data.heldOutFraction);
   // Before other classes make another model of it.
   if (runPath !== undefined) await expectSameData(runPath, data, config);
-  const trainee = traineeFor(config, samples);
+  const trainee = traineeFor(config, samples, families);
   return {
     data,
     skipped,
