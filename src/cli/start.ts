@@ -20,7 +20,7 @@ import {
 import type { ConfigLayer } from '../tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
 import { measurePace } from '../tasks/training/run/pace.ts';
-import { configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
+import { configOfRun } from '../tasks/training/run/run-config.ts';
 import { UNWRITABLE } from '../tasks/training/run/run-folder.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import { planTraining, trainInFolder } from '../tasks/training/run/training-session.ts';
@@ -139,7 +139,8 @@ async function chooseConfig(
   computing: Computing,
   { err }: Terminal,
 ): Promise<TrainConfig> {
-  if ((await configOfRun(runPath)) !== undefined) return configForRun(runPath, []);
+  const earlier = await configOfRun(runPath);
+  if (earlier !== undefined) return resolveTrainConfig([earlier]);
   const config = resolveTrainConfig([recipe]);
   if (whereSlow === undefined) return config;
   const measuringMs = minutes * 60_000 * MEASURED_SHARE;

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Background } from '../data/images/background.ts';
 import { AppendFile } from '../host/files/append-file-node.ts';
-import type { TrainConfig } from '../tasks/training/config/train-config.ts';
+import type { RunConfig } from '../tasks/training/config/train-config.ts';
 import type { InitialWeights } from '../tasks/training/run/initial-weights.ts';
 import type { ChangedOption } from '../tasks/training/run/run-config.ts';
 import type { RunObserver } from '../tasks/training/run/run-observer.ts';
@@ -93,7 +93,7 @@ export function watchRun(terminal: Terminal, { runPath, ...limits }: WatchOption
 }
 
 /** `training.steps is 30 from here on, 20 before; the learning rate stays 0.01` */
-function describeChange({ key, before, after }: ChangedOption, { optimizer }: TrainConfig): string {
+function describeChange({ key, before, after }: ChangedOption, { optimizer }: RunConfig): string {
   const change = `${key} is ${JSON.stringify(after)} from here on, ${JSON.stringify(before)} before`;
   if (key !== 'training.steps') return change;
   const { schedule, learningRate } = optimizer;

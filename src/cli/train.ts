@@ -11,14 +11,21 @@ import { backgroundOf, DATA_KINDS, type DataConfig } from '../data/datasets/data
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { classSheets } from '../tasks/sampling/class-sheet-node.ts';
+import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
+import { reconstructionSheets } from '../tasks/sampling/reconstruction-sheet-node.ts';
 import { type ConfigLayer, layerOf, overlay } from '../tasks/training/config/config-layer.ts';
 import { DEFAULT_PRESET, namedRecipe, RECIPES } from '../tasks/training/config/recipes.ts';
-import { presetOf, resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
+import {
+  presetOf,
+  type RunConfig,
+  resolveRunConfig,
+  trainsAutoencoder,
+} from '../tasks/training/config/train-config.ts';
 import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
 import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
 import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
+import type { DrawSamples } from '../tasks/training/run/run-recorder.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import {
   planStart,
@@ -87,6 +94,7 @@ Examples:
   udit train --model U-DiT-S --data-path ./latents      of udit encode, fast-DiT, DiCo, EDM2, REPA, U-ViT, LightningDiT
   udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
                                                         fine-tune the weights of another run
+  udit train --model autoencoder --data-path emoji-3d   pictures to latents and back
   udit train --config my-run.json --dry-run             show the configuration, and stop
   udit train --resume runs/pets --steps 20k --extend    train a finished run for longer
 
@@ -98,7 +106,7 @@ export function defineTrain(command: Command, terminal: Terminal): void {
   const count = wholeNumber({ from: 1 });
   command
     .optionsGroup('What to train:')
-    .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2 or SiT-LLaMA-S/2 (default: U-DiT-XS)')
+    .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2, or autoencoder (default: U-DiT-XS)')
     .option('--data-path <path>', `${DATA_PATHS} (default: emoji)`)
     .option('--image-size <n>', 'height and width of the images (default: 32)', count)
     .option('--num-classes <n>', 'more classes than the data has', count)
@@ -179,7 +187,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       version,
       backend,
       observer,
-      drawSamples: classSheets({ seed: config.training.seed, backend, threads, signal }),
+      drawSamples: sheetsOf(config, plan, { backend, threads, signal }),
       threads,
       signal,
       extend: flags.extend,
@@ -190,7 +198,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     terminal.out.write(
       flags.json === true
         ? `${JSON.stringify({ run: runPath, ...result })}\n`
-        : describeResult(runPath, result),
+        : describeResult(runPath, config, result),
     );
     signal.throwIfAborted();
   } finally {
@@ -199,13 +207,26 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   }
 }
 
-async function runFromFlags(flags: TrainFlags): Promise<{ config: TrainConfig; runPath: string }> {
+/** Classes of a denoiser; of an autoencoder pictures that it never saw, each beside what it makes of them. */
+function sheetsOf(
+  config: RunConfig,
+  { data: { training, heldOut } }: TrainingPlan,
+  computing: SheetComputing,
+): DrawSamples {
+  const pictures = heldOut.length > 0 ? heldOut : training;
+  const sheets = trainsAutoencoder(config)
+    ? reconstructionSheets(pictures, computing)
+    : classSheets({ ...computing, seed: config.training.seed });
+  return sheets as DrawSamples;
+}
+
+async function runFromFlags(flags: TrainFlags): Promise<{ config: RunConfig; runPath: string }> {
   const given = await layersOf(flags);
   const named = await namedRun(flags);
   const hasBegun = named !== undefined && (await configOfRun(named)) !== undefined;
   const layers = hasBegun ? given : await aboveInitialModel(given);
   const runPath =
-    named ?? join(flags.resultsDir, await defaultRunName(resolveTrainConfig(layers), flags.resultsDir));
+    named ?? join(flags.resultsDir, await defaultRunName(resolveRunConfig(layers), flags.resultsDir));
   const config = withAbsolutePaths(await configForRun(runPath, layers));
   await changesToRun(runPath, config, flags);
   return { config, runPath };
@@ -240,7 +261,7 @@ async function expectRun(runPath: string): Promise<string> {
 }
 
 /** A run may be continued from another working directory. */
-function withAbsolutePaths(config: TrainConfig): TrainConfig {
+function withAbsolutePaths(config: RunConfig): RunConfig {
   const { data, training } = config;
   const { initFrom } = training;
   // What is not there is the name of fetched weights, or reported by who looks for it.
@@ -253,7 +274,7 @@ function withAbsolutePath(data: DataConfig): DataConfig {
 }
 
 function describePlan(
-  config: TrainConfig,
+  config: RunConfig,
   plan: TrainingPlan,
   start: RunStart,
   runPath: string,
@@ -290,7 +311,7 @@ function describePlan(
   ].join('\n');
 }
 
-function describeTransparency({ transparent }: TrainingPlan, { data }: TrainConfig): string {
+function describeTransparency({ transparent }: TrainingPlan, { data }: RunConfig): string {
   const treatment = describeBackground(backgroundOf(data));
   if (transparent === undefined) return `not counted: ${treatment}`;
   return transparent === 0 ? '0' : `${transparent}: ${treatment}`;
@@ -307,10 +328,21 @@ function describeStart(start: RunStart): string {
   }
 }
 
-function describeResult(runPath: string, { step, finished, checkpoint, heldOut }: RunResult): string {
+function describeResult(
+  runPath: string,
+  config: RunConfig,
+  { step, finished, checkpoint, heldOut }: RunResult,
+): string {
   const lines = [`${finished ? 'finished' : 'stopped'} at step ${step}`];
   if (heldOut !== undefined) lines.push(`held-out loss  ${describeHeldOut(heldOut)}`);
-  lines.push(`checkpoint     ${checkpoint}`, `draw from it   udit sample ${quoted(runPath)}`);
+  lines.push(`checkpoint     ${checkpoint}`, useOf(config, quoted(runPath)));
   if (!finished) lines.push(`go on          udit train --resume ${quoted(runPath)}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** What comes after the training of such a network. */
+function useOf(config: RunConfig, run: string): string {
+  return trainsAutoencoder(config)
+    ? `encode with it udit encode PICTURES --autoencoder ${run} --out LATENTS`
+    : `draw from it   udit sample ${run}`;
 }

@@ -1,18 +1,21 @@
-/** @file Named configurations of denoisers. */
+/** @file Named configurations of denoisers and autoencoders. */
 import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../core/errors.ts';
 import type { DiTConfig } from './denoisers/dit.ts';
 import type { UDiTConfig } from './denoisers/udit.ts';
-import { DENOISERS, type ModelSpec } from './families.ts';
-import type { Families } from './family.ts';
+import { AUTOENCODERS, type AutoencoderSpec, DENOISERS, type ModelSpec } from './families.ts';
+import type { Families, NetworkSpec } from './family.ts';
 
-export const PRESETS = presetsOf(DENOISERS);
+type Presets<Spec extends NetworkSpec> = Readonly<Record<string, Spec>>;
 
-/** Their presets by name. */
-function presetsOf(families: Families): Readonly<Record<string, ModelSpec>> {
+/** Of denoisers. */
+export const PRESETS = presetsIn<ModelSpec>(DENOISERS);
+export const AUTOENCODER_PRESETS = presetsIn<AutoencoderSpec>(AUTOENCODERS);
+
+function presetsIn<Spec extends NetworkSpec>(families: Families): Presets<Spec> {
   return Object.fromEntries(
     Object.entries(families).flatMap(([family, { presets }]) =>
-      Object.entries(presets).map(([name, config]) => [name, { family, config } as ModelSpec]),
+      Object.entries(presets).map(([name, config]) => [name, { family, config } as NetworkSpec as Spec]),
     ),
   );
 }
@@ -31,13 +34,34 @@ export function presetSpec(
   overrides: ConfigOverrides = {},
   families: Families = {},
 ): ModelSpec {
-  const presets = { ...PRESETS, ...presetsOf(families) };
+  return specIn({ ...PRESETS, ...presetsIn<ModelSpec>(families) }, name, overrides);
+}
+
+/** The same of an autoencoder. */
+export function autoencoderSpec(
+  name: string,
+  overrides: Partial<AutoencoderSpec['config']> = {},
+): AutoencoderSpec {
+  return specIn(AUTOENCODER_PRESETS, name, overrides);
+}
+
+/** The same of a network of any role that can be trained. */
+export function trainedPreset(name: string, families: Families = {}): ModelSpec | AutoencoderSpec {
+  const presets = { ...PRESETS, ...AUTOENCODER_PRESETS, ...presetsIn<ModelSpec>(families) };
+  return specIn<ModelSpec | AutoencoderSpec>(presets, name, {});
+}
+
+export function isAutoencoder(spec: ModelSpec | AutoencoderSpec): spec is AutoencoderSpec {
+  return Object.hasOwn(AUTOENCODERS, spec.family);
+}
+
+function specIn<Spec extends NetworkSpec>(presets: Presets<Spec>, name: string, overrides: object): Spec {
   const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (preset === undefined) {
     throw new ConfigError({
       where: 'preset',
       problem: `there is no preset "${name}"`,
-      facts: bySize(Object.keys(presets)),
+      facts: presetsByFamily(presets),
       fix: `did you mean ${nearest(name, Object.keys(presets))}?`,
     });
   }
@@ -51,16 +75,17 @@ export function presetSpec(
       fix: `did you mean ${nearest(option, options)}?`,
     });
   }
-  return { family: preset.family, config: { ...preset.config, ...overrides } } as ModelSpec;
+  return { ...preset, config: { ...preset.config, ...overrides } };
 }
 
-/** Names of presets, cut at their last hyphen: `SiT` and its sizes. */
-function bySize(names: readonly string[]): [family: string, sizes: string][] {
+/** Names of presets, cut at their last hyphen: `SiT` and its sizes. Those of autoencoders are whole. */
+function presetsByFamily(presets: Presets<NetworkSpec>): [family: string, sizes: string][] {
   const sizes = new Map<string, string[]>();
-  for (const name of names) {
+  for (const [name, { family }] of Object.entries(presets)) {
     const hyphen = name.lastIndexOf('-');
-    const family = name.slice(0, hyphen);
-    sizes.set(family, [...(sizes.get(family) ?? []), name.slice(hyphen + 1)]);
+    const isWhole = Object.hasOwn(AUTOENCODERS, family);
+    const [group, size] = isWhole ? ['autoencoders', name] : [name.slice(0, hyphen), name.slice(hyphen + 1)];
+    sizes.set(group, [...(sizes.get(group) ?? []), size]);
   }
   return [...sizes].map(([family, found]) => [family, found.join(' ')]);
 }

@@ -1,9 +1,10 @@
 /** @file Builds the networks of the table of families. */
+import type { Autoencoder } from './autoencoders/autoencoder.ts';
 import type { Denoiser } from './denoisers/denoiser.ts';
-import { DENOISERS, type ModelSpec } from './families.ts';
+import { AUTOENCODERS, type AutoencoderSpec, DENOISERS, type ModelSpec } from './families.ts';
 import type { Families } from './family.ts';
 
-export type { Family, ModelSpec } from './families.ts';
+export type { AutoencoderSpec, Family, ModelSpec } from './families.ts';
 
 /**
  * Builds a model; no weights are allocated.
@@ -14,4 +15,9 @@ export type { Family, ModelSpec } from './families.ts';
 export function createModel({ family, config }: ModelSpec, further: Families = {}): Denoiser {
   const { build } = { ...DENOISERS, ...further }[family];
   return (build as (config: ModelSpec['config']) => Denoiser)(config);
+}
+
+/** The same for an autoencoder. */
+export function createAutoencoder({ family, config }: AutoencoderSpec): Autoencoder {
+  return (AUTOENCODERS[family].build as (config: AutoencoderSpec['config']) => Autoencoder)(config);
 }

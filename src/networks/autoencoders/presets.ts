@@ -25,8 +25,19 @@ export const TAESD_OPTIONS = {
 
 const PICTURES = { inputSize: 256, inChannels: 3, factor: 8 } as const;
 
-/** Stable Diffusion's, which sd-vae-ft-ema and sd-vae-ft-mse are fine-tuned from: 83.7 million parameters. */
 export const AUTOENCODER_KL_PRESETS: Readonly<Record<string, AutoencoderKLConfig>> = {
+  /** Small enough to be trained on a laptop: 2.6 million parameters. */
+  autoencoder: {
+    ...PICTURES,
+    inputSize: 128,
+    latentChannels: 8,
+    levelChannels: [16, 32, 64, 128],
+    layersPerLevel: 1,
+    normGroups: 8,
+    midAttention: false,
+    quantConv: false,
+  },
+  /** Stable Diffusion's, which sd-vae-ft-ema and sd-vae-ft-mse are fine-tuned from: 83.7 million parameters. */
   'SD-VAE': {
     ...PICTURES,
     latentChannels: 4,

@@ -7,12 +7,12 @@ import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
 import type { GaussianObjective } from '../../../diffusion/gaussian/objective.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import type { Families } from '../../../networks/family.ts';
-import { presetSpec } from '../../../networks/presets.ts';
-import type { ModelSpec } from '../../../networks/registry.ts';
-import type { TrainConfig } from './train-config.ts';
+import { autoencoderSpec, presetSpec } from '../../../networks/presets.ts';
+import type { AutoencoderSpec, ModelSpec } from '../../../networks/registry.ts';
+import type { AutoencoderTrainConfig, TrainConfig } from './train-config.ts';
 
 /** Red, green and blue: whatever a picture's file holds, it is trained on so. */
-const PICTURE_CHANNELS = 3;
+export const PICTURE_CHANNELS = 3;
 
 /** Options of a model that follow from the data and the objective of a run. */
 export const OF_THE_RUN: readonly string[] = ['inputSize', 'inChannels', 'numClasses', 'learnSigma'];
@@ -39,16 +39,7 @@ export function modelForData(
     inChannels: channels,
     learnSigma: objective.outputsPerChannel === 2,
   };
-  const given: Readonly<Record<string, unknown>> = options;
-  for (const [key, value] of Object.entries(implied)) {
-    const stated = given[key];
-    if (stated === undefined || stated === value) continue;
-    throw new ConfigError({
-      where: `configuration: model.${key}`,
-      problem: `is ${JSON.stringify(stated)}, but ${dataName(data)} with this objective needs ${JSON.stringify(value)}`,
-      fix: `leave model.${key} out`,
-    });
-  }
+  expectAgreement(options, implied, dataName(data));
   const classes = classNames.length;
   const numClasses = options.numClasses ?? classes;
   if (numClasses < classes) {
@@ -59,6 +50,42 @@ export function modelForData(
     });
   }
   return presetSpec(preset, { ...options, ...implied, numClasses }, families);
+}
+
+/**
+ * Size and channels of an autoencoder are those of the pictures.
+ *
+ * @throws ConfigError for a contradiction, with both values, and for data that are latents already
+ */
+export function autoencoderForData(
+  { model: { preset, ...options }, data }: Pick<AutoencoderTrainConfig, 'model' | 'data'>,
+  { shape: [channels, height, width], space }: Pick<Samples, 'shape' | 'space'>,
+): AutoencoderSpec {
+  if (space.kind !== 'pixels') {
+    throw new ConfigError({
+      where: 'configuration: data',
+      problem: `${dataName(data)} holds latents, but an autoencoder is trained on pictures`,
+      fix: 'use a folder of pictures, emoji or emoji-3d',
+    });
+  }
+  expectSquare({ height, width });
+  const implied = { inputSize: height, inChannels: channels };
+  expectAgreement(options, implied, dataName(data));
+  return autoencoderSpec(preset, { ...options, ...implied });
+}
+
+function expectAgreement(
+  stated: Readonly<Record<string, unknown>>,
+  implied: Readonly<Record<string, unknown>>,
+  data: string,
+): void {
+  const key = Object.keys(implied).find((name) => (stated[name] ?? implied[name]) !== implied[name]);
+  if (key === undefined) return;
+  throw new ConfigError({
+    where: `configuration: model.${key}`,
+    problem: `is ${JSON.stringify(stated[key])}, but ${data} with this objective needs ${JSON.stringify(implied[key])}`,
+    fix: `leave model.${key} out`,
+  });
 }
 
 /** A network can be drawn from at any size, but its configuration states the side of a square as the trained one. */

@@ -1,6 +1,6 @@
 /** @file What a run does where nothing else is said: the paper's settings for the paper's models, others on a laptop. */
 import { DATA_KINDS, type DataKind } from '../../../data/datasets/data-config.ts';
-import { PRESETS } from '../../../networks/presets.ts';
+import { AUTOENCODER_PRESETS, PRESETS } from '../../../networks/presets.ts';
 import { OPTIMIZER_DEFAULTS, type OptimizerKind } from '../optim/optimizers.ts';
 import type { ConfigLayer } from './config-layer.ts';
 
@@ -50,7 +50,15 @@ const LAPTOP_RECIPE = {
   },
 } as const;
 
-type Recipe = typeof PAPER_RECIPE | typeof SIT_RECIPE | typeof LAPTOP_RECIPE;
+/** Pictures through latents and back, on a CPU. */
+const AUTOENCODER_RECIPE = {
+  ...LAPTOP_RECIPE,
+  objective: { kind: 'reconstruction', gradientWeight: 1, klWeight: 0.01 },
+  averages: [{ name: 'ema', kind: 'exponential', decay: 0.999, warmup: true }],
+  training: { ...LAPTOP_RECIPE.training, steps: 20_000, batchSize: 8 },
+} as const;
+
+type Recipe = typeof PAPER_RECIPE | typeof SIT_RECIPE | typeof LAPTOP_RECIPE | typeof AUTOENCODER_RECIPE;
 
 /** The defaults of a run of this preset on the data that `given` names. */
 export function recipeFor(preset: string, given: ConfigLayer): ConfigLayer {
@@ -90,6 +98,7 @@ function optimizerOf(recipe: Recipe['optimizer'], given: ConfigLayer) {
 }
 
 function recipeOf(preset: string) {
+  if (Object.hasOwn(AUTOENCODER_PRESETS, preset)) return AUTOENCODER_RECIPE;
   // Networks of one's own are tried out where one sits.
   if (preset === DEFAULT_PRESET || !Object.hasOwn(PRESETS, preset)) return LAPTOP_RECIPE;
   return preset.startsWith('SiT-') ? SIT_RECIPE : PAPER_RECIPE;

@@ -8,14 +8,14 @@ import { dataSchema } from '../../../data/datasets/data-config.ts';
 import { objectiveSchema } from '../../../diffusion/objective-schema.ts';
 import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
 import type { Families } from '../../../networks/family.ts';
-import { presetSpec } from '../../../networks/presets.ts';
-import type { Family } from '../../../networks/registry.ts';
+import { isAutoencoder, trainedPreset } from '../../../networks/presets.ts';
+import type { AutoencoderSpec, Family } from '../../../networks/registry.ts';
 import { averagesSchema } from '../optim/averages.ts';
 import { optimizerSchema } from '../optim/optimizers.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
 import { withDataKind, withoutIdleOptions } from './earlier-data.ts';
 import { EARLIER_OPTIMIZER_KEYS, separateEma, withEma } from './earlier-ema.ts';
-import { modelSchemaOf } from './model-options.ts';
+import { AUTOENCODER_SCHEMAS, modelSchemaOf } from './model-options.ts';
 import { DEFAULT_PRESET, recipeFor } from './recipes.ts';
 
 const trainingSchema = v.strictObject({
@@ -46,20 +46,49 @@ const loggingSchema = v.strictObject({
   keepEvery: countOrOff,
 });
 
-const schemaOf = (family: Family, families: Families) =>
-  v.strictObject({
-    model: modelSchemaOf(family, families),
-    data: dataSchema,
-    objective: objectiveSchema,
-    optimizer: optimizerSchema,
-    averages: averagesSchema,
-    training: trainingSchema,
-    logging: loggingSchema,
-  });
-type ConfigSchema = ReturnType<typeof schemaOf>;
+const weight = v.pipe(v.number(), v.minValue(0));
 
-export type TrainConfig = v.InferOutput<ConfigSchema>;
+/** What an autoencoder learns: to give its pictures back. The distance of their values weighs 1. */
+const reconstructionSchema = v.strictObject({
+  kind: v.literal('reconstruction'),
+  /** Of the distance of the differences between neighbouring pixels, which keeps edges sharp. */
+  gradientWeight: weight,
+  /** Of the divergence of the latents from the standard normal distribution, in nats per value of the picture. */
+  klWeight: weight,
+});
+
+/** What all runs have, whatever they train. */
+const shared = {
+  data: dataSchema,
+  optimizer: optimizerSchema,
+  averages: averagesSchema,
+  training: trainingSchema,
+  logging: loggingSchema,
+};
+
+const denoiserRun = (family: Family, families: Families) =>
+  v.strictObject({ model: modelSchemaOf(family, families), objective: objectiveSchema, ...shared });
+
+const autoencoderRun = (family: AutoencoderSpec['family']) =>
+  v.strictObject({
+    model: AUTOENCODER_SCHEMAS[family],
+    objective: v.variant('kind', [reconstructionSchema]),
+    ...shared,
+  });
+
+type ConfigSchema = ReturnType<typeof denoiserRun | typeof autoencoderRun>;
+
+/** Of a run that trains a denoiser. */
+export type TrainConfig = v.InferOutput<ReturnType<typeof denoiserRun>>;
+/** Of a run that trains an autoencoder. */
+export type AutoencoderTrainConfig = v.InferOutput<ReturnType<typeof autoencoderRun>>;
+export type RunConfig = TrainConfig | AutoencoderTrainConfig;
 export type OptimizerConfig = TrainConfig['optimizer'];
+
+export interface ConfigOptions {
+  /** Of one's own, beside those of this project. */
+  readonly families?: Families;
+}
 
 /**
  * Lays `layers` (first a file, then flags) over the recipe of the model they name.
@@ -67,13 +96,29 @@ export type OptimizerConfig = TrainConfig['optimizer'];
  * @param families - of one's own, whose presets the model may be, beside those of this project
  * @throws ConfigError for an unknown key or preset, naming the nearest, and for a value of the wrong kind
  */
-export function resolveTrainConfig(
+export function resolveTrainConfig(layers: readonly ConfigLayer[], options: ConfigOptions = {}): TrainConfig {
+  const config = resolveRunConfig(layers, options);
+  if (!trainsAutoencoder(config)) return config;
+  throw new ConfigError({
+    where: 'configuration: model.preset',
+    problem: `${config.model.preset} is an autoencoder; a denoiser is needed`,
+    fix: 'use a denoiser, such as U-DiT-XS',
+  });
+}
+
+export function trainsAutoencoder(config: RunConfig): config is AutoencoderTrainConfig {
+  return config.objective.kind === 'reconstruction';
+}
+
+/** The same for a run that trains a network of any role. */
+export function resolveRunConfig(
   layers: readonly ConfigLayer[],
-  { families = {} }: { readonly families?: Families } = {},
-): TrainConfig {
+  { families = {} }: ConfigOptions = {},
+): RunConfig {
   const { given, ema } = separateEma(layers.map(withDataKind));
   const preset = presetOf([given]) ?? DEFAULT_PRESET;
-  const schema = schemaOf(presetSpec(preset, {}, families).family, families);
+  const spec = trainedPreset(preset, families);
+  const schema = isAutoencoder(spec) ? autoencoderRun(spec.family) : denoiserRun(spec.family, families);
   const merged = withEma(withoutIdleOptions(overlay(recipeFor(preset, given), given)), ema);
   const result = v.safeParse(schema, merged);
   if (result.success) return expectDistinctAverages(expectWholeShards(result.output));
@@ -87,7 +132,7 @@ export function presetOf(layers: readonly ConfigLayer[]): string | undefined {
   return preset === undefined ? undefined : String(preset);
 }
 
-function expectWholeShards(config: TrainConfig): TrainConfig {
+function expectWholeShards<Config extends RunConfig>(config: Config): Config {
   const { batchSize, shards } = config.training;
   const microBatch = microBatchOf(config.training);
   if (batchSize % microBatch !== 0) {
@@ -121,7 +166,7 @@ export function microBatchOf({
   return microBatch ?? batchSize;
 }
 
-function expectDistinctAverages(config: TrainConfig): TrainConfig {
+function expectDistinctAverages<Config extends RunConfig>(config: Config): Config {
   const names = config.averages.map(({ name }) => name);
   const again = names.find((name, i) => names.indexOf(name) !== i);
   if (again === undefined) return config;

@@ -1,7 +1,7 @@
 /** @file Writes the checkpoints of a run as it goes, and one where a session ends. */
 import { writeSafetensors } from '../../../formats/file-node.ts';
 import { cardMetadata, type NetworkCard } from '../../../models/saved-model.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import type { TrainState } from '../step/train-state.ts';
 import { Recurrence } from './recurrence.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -13,7 +13,7 @@ import type { LoopListener, StepReport } from './training-loop.ts';
 const LONGEST_SECONDS = 600;
 
 export interface WriterParts {
-  readonly config: TrainConfig;
+  readonly config: RunConfig;
   readonly folder: RunFolder;
   readonly state: TrainState;
   readonly card: (step: number) => NetworkCard;

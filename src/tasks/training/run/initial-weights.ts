@@ -15,7 +15,7 @@ import type { Families, NetworkFamily } from '../../../networks/family.ts';
 import type { Network } from '../../../networks/nn/network.ts';
 import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
 import { OF_THE_RUN } from '../config/model-for-data.ts';
-import { presetOf, type TrainConfig } from '../config/train-config.ts';
+import { presetOf, type RunConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
 import type { Trainee } from './trainee.ts';
 
@@ -43,7 +43,7 @@ export async function startFromCheckpoint(
   argument: string,
   trainee: Trainee,
   seed: number,
-  config: TrainConfig,
+  config: RunConfig,
 ): Promise<{ readonly initial: InitialWeights; readonly state: TrainState }> {
   return withInitialWeights(argument, trainee, async ({ initial, weights, taken }) => ({
     initial,

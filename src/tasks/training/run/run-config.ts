@@ -13,7 +13,7 @@ import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-la
 import { withDataKind, withoutIdleOptions } from '../config/earlier-data.ts';
 import { withAverages } from '../config/earlier-ema.ts';
 import { OF_THE_RUN } from '../config/model-for-data.ts';
-import { presetOf, resolveTrainConfig, type TrainConfig } from '../config/train-config.ts';
+import { presetOf, type RunConfig, resolveRunConfig } from '../config/train-config.ts';
 
 /** Data may lie elsewhere by now; `expectSameData` compares what they are. */
 const PLACE = 'data.path';
@@ -55,14 +55,14 @@ export function configOfRun(runPath: string): Promise<ConfigLayer | undefined> {
  *
  * @throws ConfigError for an option that cannot be, and for another model than that of a run with checkpoints
  */
-export async function configForRun(runPath: string, layers: readonly ConfigLayer[]): Promise<TrainConfig> {
+export async function configForRun(runPath: string, layers: readonly ConfigLayer[]): Promise<RunConfig> {
   const earlier = await configOfRun(runPath);
-  if (earlier === undefined) return resolveTrainConfig(layers);
+  if (earlier === undefined) return resolveRunConfig(layers);
   const [before, after] = [presetOf([earlier]), presetOf(layers)];
   // Options of another family would be unknown to the run's.
-  if (after === undefined || after === before) return resolveTrainConfig([earlier, ...layers]);
+  if (after === undefined || after === before) return resolveRunConfig([earlier, ...layers]);
   if (await hasCheckpoints(runPath)) throw otherRun(runPath, { key: 'model.preset', before, after });
-  return resolveTrainConfig(layers);
+  return resolveRunConfig(layers);
 }
 
 /** An option that a session changes. */
@@ -84,7 +84,7 @@ export interface ChangesAllowed {
  */
 export async function changesToRun(
   runPath: string,
-  config: TrainConfig,
+  config: RunConfig,
   { extend = false }: ChangesAllowed = {},
 ): Promise<ChangedOption[]> {
   const earlier = await configOfRun(runPath);
@@ -105,7 +105,7 @@ export async function changesToRun(
  */
 export async function bindConfig(
   runPath: string,
-  config: TrainConfig,
+  config: RunConfig,
   version: string,
   allowed: ChangesAllowed = {},
 ): Promise<ChangedOption[]> {
@@ -156,7 +156,7 @@ async function hasCheckpoints(runPath: string): Promise<boolean> {
   return (await listCheckpoints(join(runPath, 'checkpoints'))).length > 0;
 }
 
-function isFixed(key: string, { optimizer }: TrainConfig, extend: boolean): boolean {
+function isFixed(key: string, { optimizer }: RunConfig, extend: boolean): boolean {
   // A constant learning rate may be trained for longer; a cosine is drawn for a number of steps.
   if (key === STEPS) return optimizer.schedule === 'cosine' && !extend;
   return key !== PLACE && !MEMORY_OPTIONS.includes(key) && !key.startsWith('logging.');

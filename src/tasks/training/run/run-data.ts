@@ -14,7 +14,7 @@ import { writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import { findModel } from '../../../models/open-model.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { isLayer } from '../config/config-layer.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import { configOfRun } from './run-config.ts';
 import type { RunObserver } from './run-observer.ts';
 
@@ -31,7 +31,7 @@ type DataRecord = v.InferOutput<typeof recordSchema>;
 export async function expectSameData(
   runPath: string,
   split: Split,
-  config: Pick<TrainConfig, 'data' | 'model'>,
+  config: Pick<RunConfig, 'data' | 'model'>,
   observer: Pick<RunObserver, 'onMovedData' | 'onWarning'> = {},
 ): Promise<void> {
   const { data } = config;
@@ -153,11 +153,12 @@ async function classesOfCheckpoint(runPath: string): Promise<readonly string[] |
 function anotherRun(
   runPath: string,
   { training: { classNames } }: Split,
-  { data, model }: Pick<TrainConfig, 'data' | 'model'>,
+  { data, model }: Pick<RunConfig, 'data' | 'model'>,
 ): string {
   const run = quoted(runPath);
   const place = 'path' in data ? ` --data-path ${quoted(data.path)}` : '';
-  const lacksClasses = model.numClasses !== undefined && model.numClasses < classNames.length;
+  const stated = 'numClasses' in model ? model.numClasses : undefined;
+  const lacksClasses = stated !== undefined && stated < classNames.length;
   const classes = lacksClasses ? ` --num-classes ${classNames.length}` : '';
   return `udit train --config ${run}${place}${classes} --init-from ${run} --name NEW`;
 }

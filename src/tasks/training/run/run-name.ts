@@ -5,7 +5,7 @@ import { basename, join, resolve } from 'node:path';
 import { ConfigError } from '../../../core/errors.ts';
 import { type DataConfig, dataName } from '../../../data/datasets/data-config.ts';
 import { isLayer } from '../config/config-layer.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import { configOfRun } from './run-config.ts';
 
 /** As file systems have it. */
@@ -45,7 +45,7 @@ function problemOf(name: string): string | undefined {
  * The name of a run that is given none, such as `u-dit-xs-emoji`: that of the run on these data, if there is one, else one
  * that no run has. The same data have the same name, also after they have moved; two folders never share one.
  */
-export async function defaultRunName({ model, data }: TrainConfig, resultsDir: string): Promise<string> {
+export async function defaultRunName({ model, data }: RunConfig, resultsDir: string): Promise<string> {
   const [preset, place] = [model.preset, basename(dataName(data))];
   const name = `${slug(preset)}-${slug(place)}`.replace(/-$/, '');
   const other = `${name}-${createHash('sha256').update(placeOf(data)).digest('hex').slice(0, 6)}`;

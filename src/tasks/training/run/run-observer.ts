@@ -1,6 +1,6 @@
 /** @file What a run tells whoever watches it. */
 import type { Background } from '../../../data/images/background.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import type { InitialWeights } from './initial-weights.ts';
 import type { ChangedOption } from './run-config.ts';
 import type { StepReport } from './training-loop.ts';
@@ -14,7 +14,7 @@ export interface RunObserver {
   /** The run goes on with its pictures, which lie elsewhere by now. */
   onMovedData?(from: string, to: string): void;
   /** A run goes on with other options than those of its last session. */
-  onChangedOptions?(changes: readonly ChangedOption[], config: TrainConfig): void;
+  onChangedOptions?(changes: readonly ChangedOption[], config: RunConfig): void;
   onResume?(step: number, path: string): void;
   /** A new run begins with the weights of a file. */
   onInitialWeights?(initial: InitialWeights): void;

@@ -1,7 +1,7 @@
 /** @file What a run writes down as it goes: `stats.jsonl`, TensorBoard, held-out losses and sheets of samples. */
 import type { CardOfRole, SavedNetwork } from '../../../models/saved-model.ts';
 import type { Role } from '../../../networks/family.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import type { RunDecisions } from './decisions.ts';
 import type { HeldOutLoss } from './held-out-loss.ts';
 import { Recurrence } from './recurrence.ts';
@@ -94,7 +94,7 @@ export class RunLog {
  * of a session.
  */
 export function stepRecorder(
-  { logging, training }: TrainConfig,
+  { logging, training }: RunConfig,
   log: Pick<RunLog, 'step'>,
   observer: RunObserver,
 ): LoopListener {
@@ -126,7 +126,7 @@ export function stepRecorder(
 }
 
 export interface EvaluatorParts<R extends Role> {
-  readonly logging: TrainConfig['logging'];
+  readonly logging: RunConfig['logging'];
   readonly folder: Pick<RunFolder, 'samplesAt'>;
   readonly log: Pick<RunLog, 'heldOutBefore' | 'heldOut' | 'samples'>;
   readonly decisions: RunDecisions;

@@ -1,12 +1,25 @@
 /** @file What a run trains: a network, how it learns, and what its checkpoints say of it. */
+import { parseImageSize } from '../../../core/image-size.ts';
 import type { Samples } from '../../../data/datasets/samples.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import type { CardOfRole, NetworkOfRole } from '../../../models/saved-model.ts';
 import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import type { Families, Role } from '../../../networks/family.ts';
-import { createModel, type ModelSpec } from '../../../networks/registry.ts';
-import { modelForData } from '../config/model-for-data.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import { autoencoderSpec } from '../../../networks/presets.ts';
+import { createAutoencoder, createModel, type ModelSpec } from '../../../networks/registry.ts';
+import {
+  autoencoderForData,
+  modelForData,
+  modelOfConfig,
+  PICTURE_CHANNELS,
+} from '../config/model-for-data.ts';
+import {
+  type AutoencoderTrainConfig,
+  type RunConfig,
+  type TrainConfig,
+  trainsAutoencoder,
+} from '../config/train-config.ts';
+import { autoencoding } from '../step/autoencoding.ts';
 import { denoising } from '../step/denoising.ts';
 import type { Learning } from '../step/learning.ts';
 
@@ -18,6 +31,25 @@ export interface Trainee<R extends Role = Role> {
   readonly families?: Families;
 }
 
+/** The role of the network that such a run trains. */
+export type RoleTrainedBy<Config extends RunConfig> = Config extends AutoencoderTrainConfig
+  ? 'autoencoder'
+  : 'denoiser';
+
+type Data = Pick<Samples, 'shape' | 'space' | 'classNames'>;
+
+/** @throws ConfigError if the network of the configuration does not fit the data */
+export function traineeFor<Config extends RunConfig>(
+  config: Config,
+  samples: Data,
+  families: Families = {},
+): Trainee<RoleTrainedBy<Config>> {
+  const trainee = trainsAutoencoder(config)
+    ? autoencoderToTrain(config, samples)
+    : denoiserToTrain(config as TrainConfig, samples, families);
+  return trainee as Trainee as Trainee<RoleTrainedBy<Config>>;
+}
+
 /** How the denoiser of a configuration learns. */
 export function learningOf(
   spec: ModelSpec,
@@ -27,12 +59,18 @@ export function learningOf(
   return denoising(createModel(spec, families), createObjective(objective));
 }
 
-/** @throws ConfigError if the model of the configuration does not fit the data */
-export function traineeFor(
-  config: TrainConfig,
-  samples: Pick<Samples, 'shape' | 'space' | 'classNames'>,
-  families: Families = {},
-): Trainee<'denoiser'> {
+/** How the smallest network that the configuration could mean learns: with one class, if nothing tells how many there are. */
+export function leastLearning(config: RunConfig, families?: Families): Learning {
+  if (!trainsAutoencoder(config)) {
+    return learningOf(modelOfConfig(config, 1, families), config, families);
+  }
+  const { preset } = config.model;
+  const { height, width } = parseImageSize(config.data.imageSize ?? autoencoderSpec(preset).config.inputSize);
+  const shape = [PICTURE_CHANNELS, height, width] as const;
+  return autoencoderToTrain(config, { shape, space: { kind: 'pixels' } }).learning;
+}
+
+function denoiserToTrain(config: TrainConfig, samples: Data, families: Families): Trainee<'denoiser'> {
   const { objective } = config;
   const spec = modelForData(config, samples, createObjective(objective), families);
   return {
@@ -43,5 +81,23 @@ export function traineeFor(
       ...(samples.space.kind === 'latents' ? { space: samples.space } : {}),
     },
     families,
+  };
+}
+
+function autoencoderToTrain(
+  config: AutoencoderTrainConfig,
+  samples: Pick<Data, 'shape' | 'space'>,
+): Trainee<'autoencoder'> {
+  const { preset } = config.model;
+  const spec = autoencoderForData(config, samples);
+  const { factor } = spec.config;
+  return {
+    learning: autoencoding(createAutoencoder(spec), config.objective),
+    card: {
+      role: 'autoencoder',
+      name: preset,
+      spec,
+      space: { kind: 'latents', autoencoder: preset, factor, scale: 1, shift: 0 },
+    },
   };
 }

@@ -4,7 +4,7 @@ import { fold, type RandomKey, randomKey } from '../../../core/random.ts';
 import { BatchLoader } from '../../../data/datasets/batch-loader.ts';
 import type { Samples } from '../../../data/datasets/samples.ts';
 import { ClassBalancedOrder, ShuffledOrder, type TrainingOrder } from '../../../data/datasets/shuffle.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import type { Learning } from '../step/learning.ts';
 import type { StepResult, TrainStep } from '../step/train-step.ts';
 import { expectFiniteStep, type RunDecisions } from './decisions.ts';
@@ -28,7 +28,7 @@ export interface LoopListener {
 }
 
 export interface LoopParts {
-  readonly config: TrainConfig;
+  readonly config: RunConfig;
   readonly training: Samples;
   readonly learning: Pick<Learning, 'feedsOf'>;
   readonly trainStep: Pick<TrainStep, 'run'>;
@@ -96,7 +96,7 @@ export class TrainingLoop {
   }
 }
 
-function trainingOrder(key: RandomKey, { labels, length }: Samples, { data }: TrainConfig): TrainingOrder {
+function trainingOrder(key: RandomKey, { labels, length }: Samples, { data }: RunConfig): TrainingOrder {
   return data.balanceClasses ? new ClassBalancedOrder(key, labels) : new ShuffledOrder(key, length);
 }
 

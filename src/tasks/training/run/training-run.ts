@@ -5,7 +5,7 @@ import type { Backend } from '../../../engine/runtime/session.ts';
 import { releasing } from '../../../engine/runtime/session-scope.ts';
 import type { CardOfRole } from '../../../models/saved-model.ts';
 import type { Role } from '../../../networks/family.ts';
-import { microBatchOf, type TrainConfig } from '../config/train-config.ts';
+import { microBatchOf, type RunConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
 import { TrainStep } from '../step/train-step.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
@@ -19,7 +19,7 @@ import type { Trainee } from './trainee.ts';
 import { TrainingLoop } from './training-loop.ts';
 
 export interface RunOptions<R extends Role = Role> extends StopLimits {
-  readonly config: TrainConfig;
+  readonly config: RunConfig;
   readonly folder: RunFolder;
   readonly data: Split;
   readonly trainee: Trainee<R>;

@@ -14,20 +14,19 @@ import { makeFolder } from '../../../host/files/make-folder-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import type { Families, Role } from '../../../networks/family.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
-import { modelOfConfig } from '../config/model-for-data.ts';
-import type { TrainConfig } from '../config/train-config.ts';
+import type { RunConfig } from '../config/train-config.ts';
 import { findInitialWeights, type InitialWeights } from './initial-weights.ts';
 import { bindConfig, type ChangesAllowed } from './run-config.ts';
 import { expectSameData, recordData } from './run-data.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import type { DrawSamples } from './run-recorder.ts';
-import { learningOf, type Trainee, traineeFor } from './trainee.ts';
+import { leastLearning, type RoleTrainedBy, type Trainee, traineeFor } from './trainee.ts';
 import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
 import { type RunOptions, type RunResult, runTraining } from './training-run.ts';
 
 export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
-  readonly config: TrainConfig;
+  readonly config: RunConfig;
   /** The run's own folder. */
   readonly runPath: string;
   /** Default: the CPU. */
@@ -71,14 +70,13 @@ export interface PlanningOptions
  * @throws ConfigError if the training cannot fit into memory
  * @throws the signal's reason when it is aborted while pictures are prepared
  */
-export async function planTraining(
-  config: TrainConfig,
+export async function planTraining<Config extends RunConfig>(
+  config: Config,
   { onPreparing, observer, signal, backend = cpuBackend, families, runPath, dryRun = false }: PlanningOptions,
-): Promise<TrainingPlan<'denoiser'>> {
+): Promise<TrainingPlan<RoleTrainedBy<Config>>> {
   // Before pictures are prepared: with a class at least, if nothing tells how many there are. Latents are prepared.
   if (!dryRun && config.data.kind !== 'latents') {
-    const smallest = learningOf(modelOfConfig(config, 1, families), config, families);
-    expectEnoughMemory(smallest, config, backend.name);
+    expectEnoughMemory(leastLearning(config, families), config, backend.name);
   }
   const { samples, skipped, transparent, recognised } = await openData(config.data, {
     onWarning: (message) => observer.onWarning?.(message),
@@ -113,7 +111,7 @@ export type RunStart =
  *
  * @throws CheckpointError if it would begin with weights that cannot be read or do not fit
  */
-export async function planStart(config: TrainConfig, plan: TrainingPlan, runPath: string): Promise<RunStart> {
+export async function planStart(config: RunConfig, plan: TrainingPlan, runPath: string): Promise<RunStart> {
   const latest = (await listCheckpoints(join(runPath, 'checkpoints'))).at(-1);
   if (latest !== undefined) return { kind: 'checkpoint', ...latest };
   const { initFrom } = config.training;
