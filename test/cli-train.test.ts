@@ -301,13 +301,18 @@ describe('a dry run', () => {
     const before = await readdir(join(root, 'my runs'));
     const { code, out, err } = await train('dry', '--dry-run');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out.split('\n').slice(0, 7).join('\n')).toMatchInlineSnapshot(`
+    expect(out.split('\n').slice(0, 12).join('\n')).toMatchInlineSnapshot(`
       "run         ROOT/my runs/dry
       model       DiT-S/2, 3,908 parameters
       memory      at least 161 kB, of which a step takes 82.4 kB
       data        11 training and 5 held-out pictures in 2 classes
       skipped     0
+      passed over nothing
+      turned      0
       transparent 0
+      clipped     0
+      cropped     0
+      enlarged    0
       start       with random weights"
     `);
     expect(await readdir(join(root, 'my runs'))).toEqual(before);
@@ -333,59 +338,6 @@ describe('a dry run', () => {
       parameters: 3908,
       memoryBytes: expect.any(Number),
     });
-  });
-});
-
-describe('pictures with transparency', () => {
-  const flags = (background?: string) => [
-    ...['--data-path', join(root, 'stickers')],
-    ...(background === undefined ? [] : ['--set', `data.background=${background}`]),
-  ];
-  beforeAll(async () => {
-    const stickers = { classes: ['cat', 'dog'], perClass: 8, channels: 4 } as const;
-    await writePictureFolder(join(root, 'stickers'), stickers);
-  });
-
-  test.each([
-    ['white', 'laid on white'],
-    [
-      'drop',
-      'dropped, so that colours hidden under it are learned (data.background=white lays pictures on white)',
-    ],
-  ])('are counted where the training starts: %s', async (background, done) => {
-    const { err } = await train(`on ${background}`, ...flags(background), '--stop-after', '1');
-    expect(err.split('\n')[0]).toBe(`16 pictures have transparency: ${done}`);
-  });
-
-  test('are counted in a dry run', async () => {
-    const shown = await train('dry', ...TINY_UDIT_FLAGS, ...flags(), '--dry-run');
-    expect(shown.out).toContain('\ntransparent 16: laid on white\n');
-    const { out } = await train('dry', ...flags('#ff8800'), '--dry-run', '--json');
-    expect(JSON.parse(out)).toMatchObject({ transparent: 16, config: { data: { background: '#ff8800' } } });
-  });
-
-  /** The configuration of a run in the form that it had when alpha was always dropped. */
-  async function earlyConfig(name: string): Promise<string> {
-    const { data, ...rest } = JSON.parse(await readFile(pathIn(name, 'config.json'), 'utf8'));
-    const { background: _, ...earlyData } = data;
-    return JSON.stringify({ ...rest, data: earlyData });
-  }
-
-  test('stay what they were in a run that was started when alpha was always dropped', async () => {
-    await train('dropped', ...TINY_UDIT_FLAGS, ...flags('drop'));
-    await train('early', ...TINY_UDIT_FLAGS, ...flags('drop'), '--stop-after', '10');
-    await writeFile(pathIn('early', 'config.json'), await earlyConfig('early'));
-    const refused = await train('early', ...TINY_UDIT_FLAGS, ...flags('white'));
-    expect(refused.err).toContain('this run was started with data.background = "drop", not "white"');
-    expect((await train('early', ...TINY_UDIT_FLAGS, ...flags())).code).toBe(0);
-    await expectSameCheckpoint(20, 'early', 'dropped');
-  });
-
-  test('stay what they were for the configuration of such a run', async () => {
-    const file = join(root, 'early config.json');
-    await writeFile(file, await earlyConfig('dropped'));
-    const { out } = await train('like early', '--config', file, ...TINY_UDIT_FLAGS, '--dry-run', '--json');
-    expect(JSON.parse(out).config.data.background).toBe('drop');
   });
 });
 

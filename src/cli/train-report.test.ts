@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { recordingTerminal } from '../../test/support/recording-terminal.ts';
+import type { OpenedData } from '../data/datasets/open-data-node.ts';
+import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
 import { courseOf, describeHeldOut, watchRun } from './train-report.ts';
 
 let root: string;
@@ -10,6 +12,8 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'udit watch '));
 });
 afterEach(() => rm(root, { recursive: true }));
+
+const PIXELS = { shape: [3, 8, 8], space: { kind: 'pixels' } } as const;
 
 const reportOf = (step: number) => ({
   ...{
@@ -23,13 +27,29 @@ const reportOf = (step: number) => ({
   },
 });
 
+const OPENED: OpenedData = {
+  samples: {
+    name: 'photos',
+    classNames: [],
+    labels: [],
+    sampleNames: [],
+    length: 0,
+    read: () => {},
+    ...PIXELS,
+  },
+  skipped: [{ name: 'cat/bad\n2026 \u001b[31m.png', reason: 'the file is empty' }],
+  passedOver: { files: [['.svg', 248]], entries: [{ name: '__MACOSX', reason: 'left by macOS' }] },
+  treated: { turned: [1, 2], transparent: [1], clipped: [], cropped: [1, 2, 3], enlarged: [4] },
+};
+
 test('what is said is shown and kept; of the steps every tenth is kept', async () => {
   const terminal = recordingTerminal();
   const runPath = join(root, 'run');
   const { observer, stop } = watchRun(terminal, { runPath, lastStep: 40 });
   observer.onWarning('said before there is a folder');
   await mkdir(runPath);
-  observer.onTransparency(1, '#ff8800');
+  const { data } = resolveTrainConfig([{ data: { kind: 'folder', path: 'photos', background: '#ff8800' } }]);
+  observer.onData(OPENED, data);
   observer.onResume(8, 'step-8');
   for (const step of [9, 10, 11]) observer.onStep(reportOf(step));
   observer.onHeldOutLoss(11, 1 / 3);
@@ -37,14 +57,22 @@ test('what is said is shown and kept; of the steps every tenth is kept', async (
 
   expect(terminal.printed.err).toMatchInlineSnapshot(`
     "warning: said before there is a folder
+    warning: skipped cat/bad\\x0a2026 \\x1b[31m.png: the file is empty
+    warning: passed over __MACOSX: left by macOS
+    files of other kinds passed over: .svg 248
     1 picture has transparency: laid on #ff8800
+    2 pictures are turned: upright, as EXIF says
     continuing at step 8 from step-8
     step 11: held-out loss 0.3333
     "
   `);
   const log = await readFile(join(runPath, 'log.txt'), 'utf8');
   expect(log.replaceAll(/^\d{4}-\d\d-\d\dT[\d:.]+Z/gm, 'TIME')).toMatchInlineSnapshot(`
-    "TIME 1 picture has transparency: laid on #ff8800
+    "TIME warning: skipped cat/bad\\x0a2026 \\x1b[31m.png: the file is empty
+    TIME warning: passed over __MACOSX: left by macOS
+    TIME files of other kinds passed over: .svg 248
+    TIME 1 picture has transparency: laid on #ff8800
+    TIME 2 pictures are turned: upright, as EXIF says
     TIME continuing at step 8 from step-8
     TIME step 10 of 40 | loss 0.5000 | 12.0 images/s
     TIME step 11: held-out loss 0.3333

@@ -1,7 +1,7 @@
 /** @file What a person sees of a run in training: a bar on a terminal, lines elsewhere, and everything in `log.txt`. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Background } from '../data/images/background.ts';
+import { printableLine } from '../core/printable.ts';
 import { AppendFile } from '../host/files/append-file-node.ts';
 import type { RunConfig } from '../tasks/training/config/train-config.ts';
 import type { InitialWeights } from '../tasks/training/run/initial-weights.ts';
@@ -9,6 +9,7 @@ import type { ChangedOption } from '../tasks/training/run/run-config.ts';
 import type { RunObserver } from '../tasks/training/run/run-observer.ts';
 import type { StepReport } from '../tasks/training/run/training-loop.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
+import { noteFiles } from './data-report.ts';
 import { type Progress, startProgress, type Terminal } from './terminal.ts';
 import { shortest } from './wording.ts';
 
@@ -46,18 +47,17 @@ export function watchRun(terminal: Terminal, { runPath, ...limits }: WatchOption
     if (file === undefined && existsSync(runPath)) file = new AppendFile(join(runPath, 'log.txt'));
     file?.append(`${new Date().toISOString()} ${line}\n`);
   };
-  const say = (line: string) => {
+  const say = (message: string) => {
+    const line = printableLine(message);
     pause();
     terminal.err.write(`${line}\n`);
     log(line);
   };
   return {
     observer: {
-      onTransparency: (pictures, background) =>
-        say(
-          `${pictures === 1 ? '1 picture has' : `${pictures} pictures have`} transparency: ${describeBackground(background)}`,
-        ),
-      onRecognisedData: say,
+      onData: (opened, data) => {
+        for (const note of noteFiles(opened, data)) say(note);
+      },
       onChangedOptions: (changes, config) => {
         for (const change of changes) say(describeChange(change, config));
       },
@@ -118,13 +118,6 @@ export function preparationProgress(terminal: Terminal): {
       progress = undefined;
     },
   };
-}
-
-/** `laid on white` */
-export function describeBackground(background: Background): string {
-  return background === 'drop'
-    ? 'dropped, so that colours hidden under it are learned (data.background=white lays pictures on white)'
-    : `laid on ${background}`;
 }
 
 /** `21 tensors of weights.safetensors (ema); not in it, so as in a run from scratch: blocks.1` */

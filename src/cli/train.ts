@@ -7,7 +7,7 @@ import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
-import { backgroundOf, DATA_KINDS, type DataConfig } from '../data/datasets/data-config.ts';
+import { DATA_KINDS, type DataConfig } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
@@ -35,18 +35,13 @@ import {
   trainInFolder,
 } from '../tasks/training/run/training-session.ts';
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
+import { describeFiles, filesAsData } from './data-report.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
-import {
-  describeBackground,
-  describeHeldOut,
-  describeInitialWeights,
-  preparationProgress,
-  watchRun,
-} from './train-report.ts';
+import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
 
 interface TrainFlags extends DeviceFlag {
   readonly config?: string;
@@ -280,7 +275,7 @@ function describePlan(
   runPath: string,
   json: boolean,
 ): string {
-  const { data, trainee, parameterCount, memory, transparent } = plan;
+  const { data, opened, trainee, parameterCount, memory } = plan;
   const memoryBytes = memory.state + memory.step;
   const limit = memoryLimit();
   const excess = memoryBytes > limit ? `: more than the ${formatBytes(limit)} that there are` : '';
@@ -292,8 +287,7 @@ function describePlan(
       model: trainee.card.spec,
       parameters: parameterCount,
       memoryBytes,
-      transparent,
-      ...(plan.recognised === undefined ? {} : { recognised: plan.recognised }),
+      ...filesAsData(opened),
     };
     return `${JSON.stringify(described)}\n`;
   }
@@ -302,19 +296,11 @@ function describePlan(
     `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
     `memory      at least ${formatBytes(memoryBytes)}, of which a step takes ${formatBytes(memory.step)}${excess}`,
     `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
-    ...(plan.recognised === undefined ? [] : [`recognised  ${plan.recognised}`]),
-    `skipped     ${plan.skipped.length}`,
-    `transparent ${describeTransparency(plan, config)}`,
+    ...describeFiles(opened, config.data).map(([label, text]) => `${label.padEnd(11)} ${text}`),
     `start       ${describeStart(start)}`,
     `config      ${JSON.stringify(config, null, 2)}`,
     '',
   ].join('\n');
-}
-
-function describeTransparency({ transparent }: TrainingPlan, { data }: RunConfig): string {
-  const treatment = describeBackground(backgroundOf(data));
-  if (transparent === undefined) return `not counted: ${treatment}`;
-  return transparent === 0 ? '0' : `${transparent}: ${treatment}`;
 }
 
 function describeStart(start: RunStart): string {

@@ -1,5 +1,5 @@
 /** @file Error classes. An error is data: where it happened, what is wrong with both values, and one fix. */
-import { printable } from './printable.ts';
+import { printableLine } from './printable.ts';
 
 export interface ErrorDetails {
   /** The function, module path, file or flag concerned, as the user would name it. */
@@ -91,5 +91,5 @@ function formatMessage(name: string, { where, problem, facts = [], fix }: ErrorD
   const lines = [`${name}: ${where}: ${problem}`];
   for (const [label, text] of facts) lines.push(`  ${label.padEnd(labelWidth)}  ${text}`);
   if (fix !== undefined) lines.push(`  fix: ${fix}`);
-  return printable(lines.join('\n'));
+  return lines.map(printableLine).join('\n');
 }

@@ -2,6 +2,8 @@
 import * as v from 'valibot';
 import { parseImageSize, writtenImageSize } from '../../core/image-size.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../images/background.ts';
+import { IMAGE_ENDINGS } from '../images/image-formats.ts';
+import { type Orientation, orientationSchema } from '../images/orientation.ts';
 
 /** Settings that a run begins with: those of the paper, or those of pictures on a laptop. */
 export type DataRecipe = 'paper' | 'laptop';
@@ -53,6 +55,8 @@ const emoji = emojiOf('emoji', 32);
 /** Rendered in 256×256 pixels. */
 const emoji3d = emojiOf('emoji-3d', 128);
 
+const folderDefaults = { ...sharedDefaults, augment: 'flip', endings: 'all', strict: false } as const;
+
 const folder = kindOfData({
   schema: v.strictObject({
     kind: v.literal('folder'),
@@ -62,13 +66,19 @@ const folder = kindOfData({
     augment: v.picklist(['none', 'flip']),
     /** What pictures with transparency are laid on. */
     background: v.custom<Background>(isBackground, BACKGROUNDS),
+    orientation: orientationSchema,
+    /** Files that are read, by the ending of their name. */
+    endings: v.custom<'all' | readonly string[]>(
+      isEndings,
+      `all, or a list among ${IMAGE_ENDINGS.join(', ')}`,
+    ),
     /** An unreadable image is an error. */
     strict: v.boolean(),
   }),
   defaults: {
     // As in the paper's code, which reads pictures with PIL's convert('RGB').
-    paper: { ...sharedDefaults, augment: 'flip', background: 'drop', strict: false },
-    laptop: { ...sharedDefaults, augment: 'flip', background: 'white', strict: false },
+    paper: { ...folderDefaults, background: 'drop', orientation: 'ignore' },
+    laptop: { ...folderDefaults, background: 'white', orientation: 'follow' },
   },
   path: 'a folder with a folder of images per class',
 });
@@ -113,6 +123,16 @@ export function dataName(data: DataConfig): string {
 /** What pictures with transparency are laid on. */
 export function backgroundOf(data: DataConfig): Background {
   return 'background' in data ? data.background : 'white';
+}
+
+/** Are pictures turned as EXIF says? */
+export function orientationOf(data: DataConfig): Orientation {
+  return 'orientation' in data ? data.orientation : 'follow';
+}
+
+function isEndings(value: unknown): boolean {
+  if (!Array.isArray(value)) return value === 'all';
+  return value.length > 0 && value.every((ending) => IMAGE_ENDINGS.includes(ending));
 }
 
 function isImageSize(value: unknown): boolean {

@@ -183,10 +183,19 @@ describe('unreadable images', () => {
     }
   });
 
-  it('are fatal when strict, also when the crops come from the cache', async () => {
+  it('are all listed when strict, also when the crops come from the cache', async () => {
+    const strictly = () => messageOf(openImageFolder(root, { ...options, strict: true }));
+    const message = await strictly();
+    expect(message).toMatchInlineSnapshot(`
+      "DataError: /pets: 4 images cannot be read
+        cat/text.png   not an image, or of a format that cannot be read
+        dog/empty.jpg  the file is empty
+        dog/half.jpg   cut off or damaged (corrupt header: VipsJpeg: premature end of JPEG image)
+        dog/link.png   the file cannot be opened (ENOENT)
+        fix: mend or remove the files, or leave out --strict to skip such images"
+    `);
     await openImageFolder(root, options);
-    const opening = openImageFolder(root, { ...options, strict: true });
-    await expect(opening).rejects.toThrow('cat/text.png cannot be read: not an image');
+    expect(await strictly()).toBe(message);
   });
 
   it('are replaced by the next of their class and named when met on demand', async () => {
@@ -255,27 +264,62 @@ it.skipIf(!HAS_PERMISSIONS)(
   },
 );
 
-describe('how many pictures have transparency', () => {
+describe('how pictures were changed', () => {
   beforeEach(async () => {
     await putDisc('disc/1.png', 0);
     await putDisc('disc/2.png', 0, 255);
     await putDisc('disc/3.png', 100);
     await put('disc/4.png', 'only text');
+    await put('disc/5.jpg', await lying().toBuffer());
+    await put('disc/6.png', await halfImage(9, 6, 6).png().toBuffer());
+    await put('disc/7.png', await halfImage(9, 16, 16).toColourspace('grey16').png().toBuffer());
   });
 
-  it('is counted as they are prepared, and known from the cache', async () => {
-    for (const expectedProgress of [4, 0]) {
+  const treated = { turned: [3], transparent: [0, 2], clipped: [5], cropped: [3], enlarged: [4] };
+
+  it('is known when they are prepared, and from the cache', async () => {
+    for (const expectedProgress of [7, 0]) {
       let progress = 0;
       const dataset = await openImageFolder(root, { ...options, onProgress: () => progress++ });
       expect(progress).toBe(expectedProgress);
-      expect(dataset.transparent).toBe(2);
+      expect(dataset.treated).toEqual(treated);
     }
-    expect((await openImageFolder(root, { ...options, background: 'drop' })).transparent).toBe(2);
+  });
+
+  it('is known whatever is done about it', async () => {
+    const asStored = await openImageFolder(root, { ...options, background: 'drop', orientation: 'ignore' });
+    expect(asStored.treated).toEqual(treated);
   });
 
   it('is not known of pictures that are decoded later', async () => {
-    expect((await openImageFolder(root, { ...options, memoryLimitBytes: 0 })).transparent).toBeUndefined();
+    expect((await openImageFolder(root, { ...options, memoryLimitBytes: 0 })).treated).toBeUndefined();
   });
+});
+
+/** A picture whose upper half is black, stored on its side with EXIF orientation 6. */
+function lying(): Sharp {
+  return halfImage(200, 32, 16).jpeg({ quality: 100 }).withMetadata({ orientation: 6 });
+}
+
+it.each(modes)('pictures are turned as EXIF says, unless that is to be ignored, %s', async (_, mode) => {
+  await put('a/1.jpg', await lying().toBuffer());
+  const read = async (chosen: Pick<ImageFolderOptions, 'orientation'>) => {
+    const { x } = await loadBatch(await openImageFolder(root, { ...options, ...mode, ...chosen }), [0], null);
+    // Top right, bottom left.
+    return [SIZE - 1, SIZE * (SIZE - 1)].map((i) => Math.round(127.5 * x.data[i]! + 127.5));
+  };
+  expect(await read({})).toEqual([0, 200]);
+  expect(await read({ orientation: 'follow' })).toEqual([0, 200]);
+  expect(await read({ orientation: 'ignore' })).toEqual([200, 0]);
+});
+
+it('only files of the given endings are read', async () => {
+  await putPets();
+  await put('cat/moving.gif', await halfImage(9).gif().toBuffer());
+  expect((await openImageFolder(root, options)).sampleNames).toContain('cat/moving.gif');
+  const earlier = await openImageFolder(root, { ...options, endings: ['.png'] });
+  expect(earlier.sampleNames).toEqual(['cat/a.PNG', 'cat/b/deep.png', 'dog/1.png']);
+  expect(earlier.passedOver.files).toEqual([['.gif', 1]]);
 });
 
 describe('the cache of crops', () => {
@@ -311,25 +355,34 @@ describe('a folder that cannot be used', () => {
     `);
   });
 
-  it('has no class folders', async () => {
-    await putImage('1.png', 1);
-    await putImage('2.png', 1);
+  it('holds nothing', async () => {
+    await mkdir(join(root, 'bird'), { recursive: true });
+    await put('__MACOSX/cat/._1.png', '');
+    await put('readme', 'no pictures yet');
     expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
-      "DataError: /pets: there are no class folders, but 2 images directly in it
+      "DataError: /pets: there are no images in it
+        files     without ending 1
+        __MACOSX  left by macOS in an archive
+        bird      empty
         fix: use a folder that holds one folder of images per class, e.g. pets/cat/1.jpg, pets/dog/2.jpg"
     `);
   });
 
-  it('has classes without images', async () => {
+  it('has classes of other files', async () => {
     await putPets();
-    await mkdir(join(root, 'bird'));
-    expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
-      "DataError: /pets: class without a readable image: bird
-        fix: put images into that folder, or remove it"
-    `);
     await put('fish/readme.md', 'soon');
     expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
+      "DataError: /pets: class without a readable image: fish
+        fish  holds .md 1
+        fix: put images into that folder, or remove it"
+    `);
+    await put('bird/1.svg', '<svg/>');
+    await put('bird/2.SVG', '<svg/>');
+    await put('bird/notes', 'soon');
+    expect(await messageOf(openImageFolder(root, options))).toMatchInlineSnapshot(`
       "DataError: /pets: classes without a readable image: bird, fish
+        bird  holds .svg 2, without ending 1
+        fish  holds .md 1
         fix: put images into those folders, or remove them"
     `);
   });
@@ -349,9 +402,73 @@ it('a link that leads nowhere, or to itself, is passed over', async () => {
   expect((await openImageFolder(root, options)).classNames).toEqual(['cat', 'dog']);
 });
 
-it('a link to a folder above does not go round for ever', async () => {
-  await putPets();
-  await symlink(root, join(root, 'cat', 'again'));
+describe('passed over', () => {
+  it('are links to folders above, from any depth', async () => {
+    await putPets();
+    await symlink(root, join(root, 'cat', 'again'));
+    await symlink(workFolder, join(root, 'cat', 'b', 'further'));
+    await symlink(join(root, 'cat'), join(root, 'cat', 'b', 'same'));
+    await symlink('.', join(root, 'here'));
+    const dataset = await openImageFolder(root, options);
+    expect(dataset.sampleNames).toEqual(['cat/a.PNG', 'cat/b/deep.png', 'dog/1.png']);
+    const reason = 'a link to a folder above it';
+    expect(dataset.passedOver.entries).toEqual([
+      { name: 'cat/again', reason },
+      { name: 'cat/b/further', reason },
+      { name: 'cat/b/same', reason },
+      { name: 'here', reason },
+    ]);
+  });
+
+  it('are not links to other folders', async () => {
+    await putPets();
+    await symlink(join(root, 'dog'), join(root, 'hound'));
+    expect((await openImageFolder(root, options)).sampleNames).toContain('hound/1.png');
+  });
+
+  it('are folders of programs, empty ones, and what is no picture', async () => {
+    await putPets();
+    for (const name of ['__MACOSX/cat', 'cat/@eaDir', 'dog/more/lost+found', '$RECYCLE.BIN']) {
+      await putImage(`${name}/1.png`, 9);
+    }
+    await mkdir(join(root, 'bird', 'more'), { recursive: true });
+    await put('cat/.DS_Store', '');
+    await put('cat/Thumbs.db', '');
+    await put('dog/1.svg', '<svg/>');
+    await put('2.SVG', '<svg/>');
+    await putImage('beside.png', 9);
+    const { classNames, sampleNames, passedOver } = await openImageFolder(root, options);
+    expect({ classNames, sampleNames, passedOver }).toEqual({
+      classNames: ['cat', 'dog'],
+      sampleNames: ['cat/a.PNG', 'cat/b/deep.png', 'dog/1.png'],
+      passedOver: {
+        files: [
+          ['.svg', 2],
+          ['.db', 1],
+        ],
+        entries: [
+          { name: '$RECYCLE.BIN', reason: 'the waste bin of Windows' },
+          { name: '__MACOSX', reason: 'left by macOS in an archive' },
+          { name: 'bird', reason: 'empty' },
+          { name: 'cat/@eaDir', reason: 'left by a file server' },
+          { name: 'dog/more/lost+found', reason: 'a folder of the file system' },
+          { name: '.', reason: 'a picture is in no class folder' },
+        ],
+      },
+    });
+  });
+});
+
+it('pictures without folders are one class, called as their folder', async () => {
+  await putImage('2.png', 20);
+  await putImage('1.png', 10);
+  await put('__MACOSX/._1.png', '');
   const dataset = await openImageFolder(root, options);
-  expect(dataset.sampleNames.length).toBeLessThan(20);
+  expect([dataset.classNames, dataset.sampleNames]).toEqual([['pets'], ['1.png', '2.png']]);
+  expect(await levels(dataset)).toEqual([10, 20]);
+});
+
+it('classes have names of any script', async () => {
+  for (const name of ['日本', '😀', 'søt', 'кот']) await putImage(`${name}/1.png`, 9);
+  expect((await openImageFolder(root, options)).classNames).toEqual(['søt', 'кот', '日本', '😀']);
 });

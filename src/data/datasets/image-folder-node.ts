@@ -8,18 +8,32 @@ import { isMirrored } from '../images/augmentation.ts';
 import { type Background, backgroundColour, type Rgb } from '../images/background.ts';
 import { centerCrop } from '../images/center-crop.ts';
 import { decodeRgb } from '../images/image-decode-node.ts';
+import { IMAGE_ENDINGS } from '../images/image-formats.ts';
+import type { Orientation } from '../images/orientation.ts';
 import type { PixelImage } from '../images/pixel-image.ts';
 import { writeModelValues } from '../images/pixels.ts';
-import { emptyClassError, type ImageListing, type ListedImage, listImages } from './image-listing-node.ts';
+import {
+  emptyClassError,
+  type ImageListing,
+  type ListedImage,
+  listImages,
+  type PassedOver,
+  type SkippedFile,
+} from './image-listing-node.ts';
 import type { CachedPixels } from './pixel-cache-node.ts';
 import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
 import { checkReadBuffer, readImageSize, type Samples, UnreadableSample } from './samples.ts';
+import { TREATMENTS, type TreatedSamples, type Treatment, treatedBy } from './treatments.ts';
 
 export interface ImageFolderOptions extends PreparationOptions {
   /** Of the crops in pixels: `32`, or height and width as in `'48x32'`. */
   readonly imageSize: number | string;
   /** What pictures with transparency are laid on; white by default. */
   readonly background?: Background;
+  /** Are pictures turned as EXIF says? `follow` by default. */
+  readonly orientation?: Orientation;
+  /** Files that are read, by the ending of their name; those of all formats by default. */
+  readonly endings?: readonly string[] | 'all';
   /** Mirrors half of the training pictures; true by default, as the reference does. */
   readonly flip?: boolean;
   /** An image that cannot be read is an error; false by default: it is skipped and named. */
@@ -28,24 +42,21 @@ export interface ImageFolderOptions extends PreparationOptions {
   readonly memoryLimitBytes?: number;
 }
 
-export interface SkippedImage {
-  /** Path inside the folder. */
-  readonly name: string;
-  /** One line that says why it cannot be read. */
-  readonly reason: string;
-}
-
 export interface ImageFolderSamples extends Samples {
   /**
    * Images left out because they cannot be read. When images are decoded while training, the list grows as they are
    * met, each with a warning, and reading one fails with {@link UnreadableSample}.
    */
-  readonly skipped: readonly SkippedImage[];
-  /** How many images show what is behind them; undefined when images are decoded while training. */
-  readonly transparent: number | undefined;
+  readonly skipped: readonly SkippedFile[];
+  /** What lies beside the images. */
+  readonly passedOver: PassedOver;
+  /** How the images were changed; undefined when they are decoded while training. */
+  readonly treated: TreatedSamples | undefined;
 }
 
 const CHANNELS = 3;
+/** Changes with the pixels that are read from the same files, and with the manifest of the cache. */
+const READER_VERSION = 2;
 const MAX_SIDE = 4096;
 const DEFAULT_MEMORY_LIMIT_BYTES = 2 ** 30;
 
@@ -60,9 +71,10 @@ export async function openImageFolder(
   options: ImageFolderOptions,
 ): Promise<ImageFolderSamples> {
   const size = readImageSize(root, options.imageSize, MAX_SIDE);
-  const { background = 'white' } = options;
-  const resolved = { ...options, size, background, colour: backgroundColour(root, background) };
-  const listing = await listImages(root);
+  const { background = 'white', orientation = 'follow', endings = 'all' } = options;
+  const colour = backgroundColour(root, background);
+  const resolved = { ...options, size, background, orientation, colour };
+  const listing = await listImages(root, endings === 'all' ? IMAGE_ENDINGS : endings);
   const bytesInMemory = listing.images.length * bytesOf(size);
   return bytesInMemory <= (options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES)
     ? openInMemory(root, listing, resolved)
@@ -72,6 +84,7 @@ export async function openImageFolder(
 interface ResolvedOptions extends ImageFolderOptions {
   readonly size: ImageSize;
   readonly background: Background;
+  readonly orientation: Orientation;
   /** Of the background; null drops alpha. */
   readonly colour: Rgb | null;
 }
@@ -80,8 +93,8 @@ interface ResolvedOptions extends ImageFolderOptions {
 interface CropManifest {
   /** Images without a crop, by index into the listing. */
   readonly unreadable: readonly (readonly [index: number, reason: string])[];
-  /** How many of the others are not opaque everywhere. */
-  readonly transparent: number;
+  /** Of the others, by index among them. */
+  readonly treated: TreatedSamples;
 }
 
 async function openInMemory(
@@ -89,20 +102,28 @@ async function openInMemory(
   listing: ImageListing,
   options: ResolvedOptions,
 ): Promise<ImageFolderSamples> {
-  const { size, background, strict = false } = options;
+  const { size, background, orientation, strict = false } = options;
   const imageSize = writtenImageSize(size);
   const files = listing.images.map(({ name, bytes, changedMs }) => [name, bytes, changedMs]);
   const { manifest, pixels } = await cachedOrPrepared<CropManifest>(
     `images-${imageSize}`,
-    { root: resolve(root), imageSize, background, files, sharp: sharp.versions },
+    {
+      root: resolve(root),
+      imageSize,
+      background,
+      orientation,
+      files,
+      reader: READER_VERSION,
+      sharp: sharp.versions,
+    },
     options,
-    () => prepareCrops(root, listing.images, options),
+    () => prepareCrops(listing.images, options),
   );
   const skipped = manifest.unreadable.map(([index, reason]) => ({
     name: listing.images[index]!.name,
     reason,
   }));
-  if (strict && skipped.length > 0) throw unreadableError(root, skipped[0]!);
+  if (strict && skipped.length > 0) throw unreadableError(root, skipped);
   const unreadable = new Set(manifest.unreadable.map(([index]) => index));
   const images = listing.images.filter((_, index) => !unreadable.has(index));
   checkClasses(root, listing, images, skipped);
@@ -116,7 +137,8 @@ async function openInMemory(
   const samples: ImageFolderSamples = {
     ...describe(root, listing, images, size),
     skipped,
-    transparent: manifest.transparent,
+    passedOver: listing.passedOver,
+    treated: manifest.treated,
     read(index: number, key: RandomKey | null, out: Float32Array): void {
       checkReadBuffer(samples, out);
       writeModelValues(cropAt(index), out, mayMirror(options, key));
@@ -126,31 +148,33 @@ async function openInMemory(
 }
 
 async function prepareCrops(
-  root: string,
   images: readonly ListedImage[],
   options: ResolvedOptions,
 ): Promise<CachedPixels<CropManifest>> {
-  const { size, strict = false, onProgress } = options;
+  const { size, onProgress } = options;
   const bytesPerImage = bytesOf(size);
   const pixels = new Uint8Array(images.length * bytesPerImage);
   const reasons = new Map<number, string>();
-  let transparentCount = 0;
+  const treatments = new Map<number, readonly Treatment[]>();
   let done = 0;
   await forEachConcurrently(images.length, async (index) => {
     try {
-      const { crop, transparent } = await readCrop(images[index]!, options);
-      pixels.set(crop, index * bytesPerImage);
-      if (transparent) transparentCount++;
+      const crop = await readCrop(images[index]!, options);
+      pixels.set(crop.data, index * bytesPerImage);
+      treatments.set(index, crop.treatments);
     } catch (error) {
-      const reason = reasonOf(error);
-      if (strict) throw unreadableError(root, { name: images[index]!.name, reason });
-      reasons.set(index, reason);
+      reasons.set(index, reasonOf(error));
     }
     onProgress?.(++done, images.length);
   });
-  const unreadable = [...reasons].sort(([a], [b]) => a - b);
+  const readable = [...images.keys()].filter((index) => !reasons.has(index));
   return {
-    manifest: { unreadable, transparent: transparentCount },
+    manifest: {
+      unreadable: [...reasons].sort(([a], [b]) => a - b),
+      treated: treatedBy((treatment) =>
+        [...readable.keys()].filter((i) => treatments.get(readable[i]!)!.includes(treatment)),
+      ),
+    },
     pixels: withoutImages(pixels, bytesPerImage, reasons),
   };
 }
@@ -174,13 +198,13 @@ function openOnDemand(root: string, listing: ImageListing, options: ResolvedOpti
   const { images } = listing;
   const { size, strict = false } = options;
   const unreadable = new Map<number, UnreadableSample>();
-  const skipped: SkippedImage[] = [];
+  const skipped: SkippedFile[] = [];
 
   /** Remembers why an image has no crop. */
   function noteUnreadable(index: number, cause: unknown): UnreadableSample {
     const { name, label } = images[index]!;
     const image = { name, reason: reasonOf(cause) };
-    if (strict) throw unreadableError(root, image);
+    if (strict) throw unreadableError(root, [image]);
     const known = unreadable.get(index);
     if (known !== undefined) return known;
     const failure = new UnreadableSample({ where: `${root}: ${name}`, problem: image.reason, cause });
@@ -195,7 +219,8 @@ function openOnDemand(root: string, listing: ImageListing, options: ResolvedOpti
   const samples: ImageFolderSamples = {
     ...describe(root, listing, images, size),
     skipped,
-    transparent: undefined,
+    passedOver: listing.passedOver,
+    treated: undefined,
     async read(index: number, key: RandomKey | null, out: Float32Array): Promise<void> {
       checkReadBuffer(samples, out);
       const known = unreadable.get(index);
@@ -203,7 +228,7 @@ function openOnDemand(root: string, listing: ImageListing, options: ResolvedOpti
       const crop = await readCrop(images[index]!, options).catch((cause: unknown) => {
         throw noteUnreadable(index, cause);
       });
-      writeModelValues({ ...size, channels: CHANNELS, data: crop.crop }, out, mayMirror(options, key));
+      writeModelValues(crop, out, mayMirror(options, key));
     },
   };
   return samples;
@@ -230,9 +255,17 @@ function describe(
   };
 }
 
-async function readCrop({ path }: ListedImage, { size, colour }: ResolvedOptions) {
-  const { image, transparent } = await decodeRgb(path, colour);
-  return { crop: centerCrop(image, size).data, transparent };
+async function readCrop(
+  { path }: ListedImage,
+  { size, colour, orientation }: ResolvedOptions,
+): Promise<PixelImage & { readonly treatments: readonly Treatment[] }> {
+  const { image, ...decoded } = await decodeRgb(path, colour, orientation);
+  const facts: Readonly<Record<Treatment, boolean>> = {
+    ...decoded,
+    cropped: image.width * size.height !== image.height * size.width,
+    enlarged: image.width < size.width || image.height < size.height,
+  };
+  return { ...centerCrop(image, size), treatments: TREATMENTS.filter((treatment) => facts[treatment]) };
 }
 
 function mayMirror({ flip = true }: ImageFolderOptions, key: RandomKey | null): boolean {
@@ -243,7 +276,7 @@ function checkClasses(
   root: string,
   { classNames }: ImageListing,
   readable: readonly ListedImage[],
-  skipped: readonly SkippedImage[],
+  skipped: readonly SkippedFile[],
 ): void {
   const present = new Set(readable.map((image) => image.label));
   const missing = classNames.filter((_, label) => !present.has(label));
@@ -252,17 +285,20 @@ function checkClasses(
 
 const MAX_FACTS = 5;
 
-function factsOf(skipped: readonly SkippedImage[]): [label: string, text: string][] {
+function factsOf(skipped: readonly SkippedFile[]): [label: string, text: string][] {
   const facts = skipped.slice(0, MAX_FACTS).map(({ name, reason }): [string, string] => [name, reason]);
   if (skipped.length > MAX_FACTS) facts.push(['…', `and ${skipped.length - MAX_FACTS} more`]);
   return facts;
 }
 
-function unreadableError(root: string, { name, reason }: SkippedImage): DataError {
+function unreadableError(root: string, images: readonly SkippedFile[]): DataError {
+  const [{ name, reason }] = images as [SkippedFile];
+  const several = images.length > 1;
   return new DataError({
     where: root,
-    problem: `${name} cannot be read: ${reason}`,
-    fix: 'mend or remove the file, or leave out --strict to skip such images',
+    problem: several ? `${images.length} images cannot be read` : `${name} cannot be read: ${reason}`,
+    facts: several ? images.map((image) => [image.name, image.reason] as const) : [],
+    fix: `mend or remove the ${several ? 'files' : 'file'}, or leave out --strict to skip such images`,
   });
 }
 

@@ -1,20 +1,27 @@
 /** @file Opens the data that a configuration names. */
 import type { DataKind, DataOf } from './data-config.ts';
 import { type EmojiOptions, openEmoji } from './emoji-node.ts';
-import { openImageFolder, type SkippedImage } from './image-folder-node.ts';
+import { openImageFolder } from './image-folder-node.ts';
+import { NOTHING_PASSED_OVER, type PassedOver, type SkippedFile } from './image-listing-node.ts';
 import { expectNoLatents, openLatents } from './latents/open-latents-node.ts';
 import type { PreparationOptions } from './preparation-node.ts';
 import type { Samples } from './samples.ts';
+import { type TreatedSamples, UNTREATED } from './treatments.ts';
 
 export interface OpenedData {
   readonly samples: Samples;
   /** Left out because they cannot be read. */
-  readonly skipped: readonly SkippedImage[];
-  /** How many pictures show what is behind them; undefined where that is found out only while training. */
-  readonly transparent: number | undefined;
+  readonly skipped: readonly SkippedFile[];
+  /** What lies beside them. */
+  readonly passedOver: PassedOver;
+  /** How pictures were changed; undefined where that is found out only while training. */
+  readonly treated: TreatedSamples | undefined;
   /** What was recognised in data of others, in one line. */
   readonly recognised?: string;
 }
+
+/** Of data that are no files of pictures. */
+const NO_FILES = { skipped: [], passedOver: NOTHING_PASSED_OVER, treated: UNTREATED } as const;
 
 type Openers = {
   readonly [Kind in DataKind]: (data: DataOf<Kind>, options: PreparationOptions) => Promise<OpenedData>;
@@ -24,21 +31,22 @@ const OPENERS: Openers = {
   emoji: ({ imageSize, augment }, options) => openArtwork({ ...options, imageSize, augment }),
   'emoji-3d': ({ imageSize, augment }, options) =>
     openArtwork({ ...options, artwork: 'fluent-3d', imageSize, augment }),
-  folder: async ({ path, imageSize, augment, background, strict }, options) => {
+  folder: async ({ kind: _, path, augment, ...folder }, options) => {
     await expectNoLatents(path);
-    const flip = augment !== 'none';
-    const samples = await openImageFolder(path, { ...options, imageSize, background, flip, strict });
-    return { samples, skipped: samples.skipped, transparent: samples.transparent };
+    const samples = await openImageFolder(path, { ...options, ...folder, flip: augment !== 'none' });
+    const { skipped, passedOver, treated } = samples;
+    return { samples, skipped, passedOver, treated };
   },
   latents: async ({ path, imageSize, augment }, options) => {
     const flip = augment !== 'none';
     const { samples, recognised } = await openLatents(path, { ...options, imageSize, flip });
-    return { samples, skipped: [], transparent: 0, recognised };
+    return { samples, ...NO_FILES, recognised };
   },
 };
 
 async function openArtwork(options: EmojiOptions): Promise<OpenedData> {
-  return { samples: await openEmoji(options), skipped: [], transparent: 0 };
+  const samples = await openEmoji(options);
+  return { samples, ...NO_FILES };
 }
 
 /** @throws DataError or ConfigError if there are no such data, or not at this size */

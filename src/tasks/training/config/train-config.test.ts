@@ -186,6 +186,21 @@ test('values of the wrong kind', () => {
   `);
 });
 
+test('the presets of the papers read pictures as the originals do', () => {
+  const data = { kind: 'folder', path: 'photos' };
+  const { data: read } = resolveTrainConfig([{ model: { preset: 'DiT-S/4' }, data }]);
+  expect(read).toMatchObject({ background: 'drop', orientation: 'ignore' });
+});
+
+test.each([
+  ['orientation', 'left', 'use follow or ignore'],
+  ['endings', [], 'use all, or a list among .jpg, .jpeg, .jfif, .png'],
+  ['endings', ['.psd'], 'use all, or a list among .jpg, .jpeg, .jfif, .png'],
+])('data.%s is not %j', (name, value, fix) => {
+  const data = { kind: 'folder', path: 'photos', [name]: value };
+  expect(() => resolveTrainConfig([{ data }])).toThrow(fix);
+});
+
 describe('data', () => {
   const dataOf = (...layers: readonly object[]) => resolveTrainConfig(layers.map((data) => ({ data }))).data;
 
@@ -195,7 +210,13 @@ describe('data', () => {
     });
     expect(dataOf({ kind: 'folder', path: 'emoji' })).toEqual({
       ...{ kind: 'folder', path: 'emoji', imageSize: 32, augment: 'flip', background: 'white' },
-      ...{ balanceClasses: false, heldOutFraction: 0.1, strict: false },
+      ...{
+        orientation: 'follow',
+        endings: 'all',
+        balanceClasses: false,
+        heldOutFraction: 0.1,
+        strict: false,
+      },
     });
     expect(() => dataOf({ kind: 'folder' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: configuration: there is no data.path

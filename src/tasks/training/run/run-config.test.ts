@@ -124,7 +124,7 @@ describe('the configuration of a run', () => {
       await bind(layerOf('data.background', 'drop'));
       const path = join(runPath, 'config.json');
       const { data, training, optimizer, averages, ...rest } = JSON.parse(await readFile(path, 'utf8'));
-      const { balanceClasses: _, background: __, ...earlierData } = data;
+      const { balanceClasses: _, background: __, orientation: ______, endings: _____, ...earlierData } = data;
       const { initFrom: ___, ...earlierTraining } = training;
       const { kind: ____, ...settings } = optimizer;
       const [{ decay: emaDecay, warmup: emaWarmup }] = averages;
@@ -137,7 +137,10 @@ describe('the configuration of a run', () => {
       // Twice: the first time writes the options into the file.
       for (const time of [1, 2]) {
         const config = resolveTrainConfig([await defaultsOfRun(runPath), ...TINY_LAYERS]);
-        expect({ time, ...config.data }).toMatchObject({ time, balanceClasses: false, background: 'drop' });
+        expect({ time, ...config.data }).toMatchObject({
+          ...{ time, balanceClasses: false, background: 'drop', orientation: 'ignore' },
+          endings: ['.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp'],
+        });
         await bindConfig(runPath, config, '1.2.3');
       }
     });
@@ -156,7 +159,9 @@ describe('the configuration of a run', () => {
   test('is the default for options whose default has changed', async () => {
     expect(await defaultsOfRun(join(root, 'none'))).toEqual({});
     await bind();
-    expect(await defaultsOfRun(runPath)).toEqual({ data: { background: 'white' } });
+    expect(await defaultsOfRun(runPath)).toEqual({
+      data: { background: 'white', orientation: 'follow', endings: 'all' },
+    });
   });
 
   test.each([

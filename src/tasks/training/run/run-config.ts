@@ -9,7 +9,7 @@ import { parseJson } from '../../../host/files/read-json-node.ts';
 import { systemErrorCode } from '../../../host/files/write-error-node.ts';
 import { listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import { PRESETS } from '../../../networks/presets.ts';
-import { type ConfigLayer, isLayer, layerOf, overlay } from '../config/config-layer.ts';
+import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
 import { withDataKind, withoutIdleOptions } from '../config/earlier-data.ts';
 import { withAverages } from '../config/earlier-ema.ts';
 import { OF_THE_RUN } from '../config/model-for-data.ts';
@@ -23,17 +23,25 @@ const MEMORY_OPTIONS = ['training.microBatch', 'training.recompute'];
 
 /** What runs did that were started before there were these options. */
 const EARLIER_DEFAULTS: ConfigLayer = {
-  data: { balanceClasses: false, background: 'drop' },
   optimizer: { kind: 'adamw' },
   training: { initFrom: null, microBatch: null, recompute: false },
+};
+const EARLIER_DATA: ConfigLayer = { balanceClasses: false };
+const EARLIER_FOLDER: ConfigLayer = {
+  background: 'drop',
+  orientation: 'ignore',
+  // Others were not looked for, or could not be read.
+  endings: ['.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp'],
 };
 
 /** The configuration of a run as a version wrote it that may have had fewer options, with what the run did for them. */
 export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
-  const { data, ...rest } = EARLIER_DEFAULTS;
+  const named = withDataKind(config);
+  const kind = isLayer(named.data) ? named.data.kind : undefined;
+  const data = { ...EARLIER_DATA, ...(kind === 'folder' ? EARLIER_FOLDER : {}) };
   // The first version had no latents.
-  const isLatent = isLayer(config.data) && config.data.kind === 'latents';
-  return withAverages(withoutIdleOptions(withDataKind(overlay(isLatent ? rest : { ...rest, data }, config))));
+  const defaults = kind === 'latents' ? EARLIER_DEFAULTS : { ...EARLIER_DEFAULTS, data };
+  return withAverages(withoutIdleOptions(overlay(defaults, named)));
 }
 
 /**
@@ -42,7 +50,8 @@ export function withEarlierDefaults(config: ConfigLayer): ConfigLayer {
  */
 export async function defaultsOfRun(runPath: string): Promise<ConfigLayer> {
   const data = (await configOfRun(runPath))?.data;
-  return isLayer(data) && data.kind === 'folder' ? layerOf('data.background', data.background) : {};
+  if (!isLayer(data) || data.kind !== 'folder') return {};
+  return { data: Object.fromEntries(Object.keys(EARLIER_FOLDER).map((name) => [name, data[name]])) };
 }
 
 /** What the last session of a run was configured with; undefined if there was none. */

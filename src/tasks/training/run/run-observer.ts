@@ -1,5 +1,6 @@
 /** @file What a run tells whoever watches it. */
-import type { Background } from '../../../data/images/background.ts';
+import type { DataConfig } from '../../../data/datasets/data-config.ts';
+import type { OpenedData } from '../../../data/datasets/open-data-node.ts';
 import type { RunConfig } from '../config/train-config.ts';
 import type { InitialWeights } from './initial-weights.ts';
 import type { ChangedOption } from './run-config.ts';
@@ -7,10 +8,8 @@ import type { StepReport } from './training-loop.ts';
 
 /** Each may listen to what they care for. */
 export interface RunObserver {
-  /** Some of the pictures show what is behind them. */
-  onTransparency?(pictures: number, background: Background): void;
-  /** What was found in data that others made. */
-  onRecognisedData?(description: string): void;
+  /** What is known of the files of the data before the first step. */
+  onData?(opened: OpenedData, data: DataConfig): void;
   /** The run goes on with its pictures, which lie elsewhere by now. */
   onMovedData?(from: string, to: string): void;
   /** A run goes on with other options than those of its last session. */

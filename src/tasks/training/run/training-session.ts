@@ -3,9 +3,7 @@ import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../../../core/errors.ts';
-import { backgroundOf } from '../../../data/datasets/data-config.ts';
-import type { SkippedImage } from '../../../data/datasets/image-folder-node.ts';
-import { openData } from '../../../data/datasets/open-data-node.ts';
+import { type OpenedData, openData } from '../../../data/datasets/open-data-node.ts';
 import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
@@ -46,11 +44,8 @@ export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
 export interface TrainingPlan<R extends Role = Role> {
   readonly trainee: Trainee<R>;
   readonly data: Split;
-  readonly skipped: readonly SkippedImage[];
-  /** How many pictures show what is behind them; undefined where that is found out only while training. */
-  readonly transparent: number | undefined;
-  /** What was recognised in data of others, in one line. */
-  readonly recognised?: string | undefined;
+  /** All of the data, with what is known of their files. */
+  readonly opened: OpenedData;
   readonly parameterCount: number;
   readonly memory: TrainingMemory;
 }
@@ -78,22 +73,20 @@ export async function planTraining<Config extends RunConfig>(
   if (!dryRun && config.data.kind !== 'latents') {
     expectEnoughMemory(leastLearning(config, families), config, backend.name);
   }
-  const { samples, skipped, transparent, recognised } = await openData(config.data, {
+  const opened = await openData(config.data, {
     onWarning: (message) => observer.onWarning?.(message),
     onProgress: (done, total) => {
       signal?.throwIfAborted();
       onPreparing?.(done, total);
     },
   });
-  const data = splitHeldOut(samples, config.data.heldOutFraction);
+  const data = splitHeldOut(opened.samples, config.data.heldOutFraction);
   // Before other classes make another model of it.
   if (runPath !== undefined) await expectSameData(runPath, data, config);
-  const trainee = traineeFor(config, samples, families);
+  const trainee = traineeFor(config, opened.samples, families);
   return {
     data,
-    skipped,
-    transparent,
-    recognised,
+    opened,
     trainee,
     parameterCount: countParameters(trainee.learning.network.parameters()),
     memory: (dryRun ? trainingMemory : expectEnoughMemory)(trainee.learning, config, backend.name),
@@ -175,10 +168,7 @@ async function trainAlone<R extends Role>(
   if (changes.length > 0) options.observer.onChangedOptions?.(changes, config);
   await recordData(runPath, plan.data);
   // Told only now that there is a folder to log it in.
-  for (const { name, reason } of plan.skipped) options.observer.onWarning?.(`skipped ${name}: ${reason}`);
-  const { transparent = 0, recognised } = plan;
-  if (recognised !== undefined) options.observer.onRecognisedData?.(recognised);
-  if (transparent > 0) options.observer.onTransparency?.(transparent, backgroundOf(config.data));
+  options.observer.onData?.(plan.opened, config.data);
   return runTraining({
     ...limits,
     config,
