@@ -39,6 +39,7 @@ interface Session {
 function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Session) {
   let now = 0;
   const drawn: number[] = [];
+  const warnings: string[] = [];
   const decisions = new RunDecisions(1000, limits, () => 1000 * now);
   const drawSamples: DrawSamples = Object.assign(
     async () => {
@@ -51,13 +52,17 @@ function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Sessi
     logging: tinyConfig({ logging: { sampleEvery: 100, ...logging } }).logging,
     folder: { samplesAt: String },
     log: { heldOutBefore: undefined, heldOut: () => undefined, samples: () => undefined },
-    observer: { onSamples: (step: number) => void drawn.push(step) },
+    observer: {
+      onSamples: (step: number) => void drawn.push(step),
+      onWarning: (message: string) => void warnings.push(message),
+    },
     snapshot: () => ({ card: tinyCard() }) as ReturnType<EvaluatorParts<'denoiser'>['snapshot']>,
     ...{ decisions, drawSamples, heldOutLoss: undefined },
   };
   const evaluator = new RunEvaluator(parts);
   return {
     drawn,
+    warnings,
     /** Trains until the session is over. */
     async run(secondsPerStep: number): Promise<{ readonly step: number; readonly seconds: number }> {
       let step = 0;
@@ -99,10 +104,11 @@ test('the last sheet is drawn within the time of the session', async () => {
   expect(drawn).toEqual([48]);
 });
 
-test('a sheet that would take most of the time is left out', async () => {
-  const { run, drawn } = sessionOf({ limits: { stopAfterMs: 60_000 }, evaluations: 30 * 40 });
+test('a sheet that would take most of the time is left out, and that is said', async () => {
+  const { run, drawn, warnings } = sessionOf({ limits: { stopAfterMs: 60_000 }, evaluations: 30 * 40 });
   expect(await run(1)).toEqual({ step: 60, seconds: 60 });
   expect(drawn).toEqual([]);
+  expect(warnings).toEqual(['no sheet is drawn: it would take some 40 s, most of the session']);
 });
 
 test('a session without steps, or that is stopped, draws none', async () => {
@@ -110,5 +116,5 @@ test('a session without steps, or that is stopped, draws none', async () => {
   await over.run(1);
   const stopped = sessionOf({ limits: { signal: AbortSignal.abort() } });
   await stopped.run(1);
-  expect([...over.drawn, ...stopped.drawn]).toEqual([]);
+  expect([...over.drawn, ...stopped.drawn, ...over.warnings, ...stopped.warnings]).toEqual([]);
 });

@@ -149,6 +149,8 @@ export class RunEvaluator<R extends Role> implements LoopListener {
   /** The step of the latest sheet, or the one at which the session began. */
   private drawn: number | undefined;
   private drawsLast = false;
+  /** That the last sheet takes; 0 where none is wanted. */
+  private expectedSeconds = 0;
 
   constructor(parts: EvaluatorParts<R>) {
     const { heldOutBefore: before } = parts.log;
@@ -182,7 +184,14 @@ export class RunEvaluator<R extends Role> implements LoopListener {
 
   async onEnd(step: number): Promise<void> {
     await this.measure(step);
-    if (this.drawsLast && this.drawn !== step) await this.draw(step);
+    if (this.drawn === step) return;
+    if (this.drawsLast) await this.draw(step);
+    else if (this.expectedSeconds > 0) {
+      const seconds = Math.ceil(this.expectedSeconds);
+      this.parts.observer.onWarning?.(
+        `no sheet is drawn: it would take some ${seconds} s, most of the session`,
+      );
+    }
   }
 
   /** Keeps time for the end of the session: for a sheet, unless it would take most of all time. */
@@ -190,7 +199,9 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     const { logging, decisions, drawSamples } = this.parts;
     const { limitMs = Number.POSITIVE_INFINITY } = decisions;
     const fits = 1000 * sheetSeconds <= LARGEST_SHARE * limitMs;
-    this.drawsLast = logging.sampleEvery !== null && drawSamples !== undefined && fits;
+    const isWanted = logging.sampleEvery !== null && drawSamples !== undefined;
+    this.drawsLast = isWanted && fits;
+    this.expectedSeconds = isWanted ? sheetSeconds : 0;
     decisions.reserve(1000 * (this.measuring.seconds + (this.drawsLast ? sheetSeconds : 0)));
   }
 
