@@ -3,21 +3,25 @@ import type { DType, TypedArrays } from '../core/dtype.ts';
 import { DataError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 import { formatShape, type Shape, sizeOf, stridesOf } from '../core/shape.ts';
-import { halvesToFloats } from './half.ts';
-import { viewOf } from './view.ts';
+import { ofData } from './data-fault.ts';
+import { STORED_BYTES, type StoredDType, storedTensor } from './stored-tensor.ts';
 
-/** Element types that are read; `<f2` is widened to f32. */
-const ELEMENT_BYTES = {
-  '|u1': 1,
-  '|i1': 1,
-  '|b1': 1,
-  '<f2': 2,
-  '<f4': 4,
-  '<f8': 8,
-  '<i4': 4,
-  '<i8': 8,
-} as const;
-type Descriptor = keyof typeof ELEMENT_BYTES;
+/** Element types that are read. */
+const STORED = {
+  '|u1': 'U8',
+  '|i1': 'I8',
+  '|b1': 'BOOL',
+  '<f2': 'F16',
+  '<f4': 'F32',
+  '<f8': 'F64',
+  '<i2': 'I16',
+  '<i4': 'I32',
+  '<i8': 'I64',
+  '<u2': 'U16',
+  '<u4': 'U32',
+  '<u8': 'U64',
+} as const satisfies Record<string, StoredDType>;
+type Descriptor = keyof typeof STORED;
 
 const DESCRIPTORS: Readonly<Record<DType, Descriptor>> = {
   u8: '|u1',
@@ -30,6 +34,7 @@ const DESCRIPTORS: Readonly<Record<DType, Descriptor>> = {
 };
 
 const MAGIC = '\x93NUMPY';
+const MAX_AXES = 64;
 /** NumPy aligns the values to this, so that the file can be mapped into memory. */
 const ALIGNMENT = 64;
 
@@ -46,7 +51,8 @@ export interface NpyHeader {
 }
 
 /**
- * Reads an `.npy` file. Values are views into `bytes` where they are aligned; arrays in Fortran order are reordered.
+ * Reads an `.npy` file. Values are views into `bytes` where they are aligned and of a type in memory, which is the next
+ * wider one else: `<f2` becomes f32. Arrays in Fortran order are reordered.
  *
  * @param where what the user calls the file
  * @throws DataError when the file is damaged or its elements are of a type that is not supported
@@ -58,11 +64,11 @@ export function parseNpy(bytes: Uint8Array, where: string): HostTensor {
     throw new UnsupportedElements({
       where,
       problem: `arrays of element type ${written} are not supported`,
-      fix: `convert it with astype to one of ${Object.keys(ELEMENT_BYTES).join(' ')}`,
+      fix: `convert it with astype to one of ${Object.keys(STORED).join(' ')}`,
     });
   }
   const data = bytes.subarray(dataBegin);
-  const neededBytes = sizeOf(shape) * ELEMENT_BYTES[descriptor];
+  const neededBytes = sizeOf(shape) * STORED_BYTES[STORED[descriptor]];
   if (data.length !== neededBytes) {
     throw new DataError({
       where,
@@ -70,7 +76,7 @@ export function parseNpy(bytes: Uint8Array, where: string): HostTensor {
       fix: 'the file is damaged: copy or write it again',
     });
   }
-  const tensor = readValues(descriptor, shape, data);
+  const tensor = ofData(() => storedTensor(STORED[descriptor], shape, data, where));
   return isFortranOrder ? toRowMajor(tensor) : tensor;
 }
 
@@ -88,7 +94,7 @@ export function npyHeader(dtype: DType, shape: Shape): Uint8Array {
 }
 
 function isRead(descriptor: string): descriptor is Descriptor {
-  return Object.hasOwn(ELEMENT_BYTES, descriptor);
+  return Object.hasOwn(STORED, descriptor);
 }
 
 /** @throws DataError when it is no `.npy` file, or its header is damaged */
@@ -123,41 +129,22 @@ export function parseNpyHeader(bytes: Uint8Array, where: string): NpyHeader {
 function parseDictionary(text: string, where: string): Omit<NpyHeader, 'dataBegin'> {
   const descriptor = /'descr':\s*('[^']*'|\[.*\])/.exec(text)?.[1];
   const order = /'fortran_order':\s*(True|False)/.exec(text)?.[1];
-  const axes = /'shape':\s*\(([\d,\s]*)\)/.exec(text)?.[1];
+  // Python 2 ends whole numbers in an L.
+  const axes = /'shape':\s*\(([\dL,\s]*)\)/.exec(text)?.[1];
   if (descriptor === undefined || order === undefined || axes === undefined) {
-    throw headerError(where, `the header lacks descr, fortran_order or shape: ${text}`);
+    throw headerError(where, `the header lacks descr, fortran_order or shape: ${text.slice(0, 200)}`);
   }
-  const shape = axes
-    .split(',')
-    .map((axis) => axis.trim())
-    .filter((axis) => axis !== '')
-    .map(Number);
+  const lengths = axes.split(',').map((axis) => axis.trim());
+  if (lengths.at(-1) === '') lengths.pop();
+  if (lengths.length > MAX_AXES || !lengths.every((length) => /^\d+L?$/.test(length))) {
+    throw headerError(where, `the header has no shape, but (${axes.slice(0, 200)})`);
+  }
+  const shape = lengths.map((length) => Number.parseInt(length, 10));
   return { descriptor, isFortranOrder: order === 'True', shape };
 }
 
 function headerError(where: string, problem: string): DataError {
   return new DataError({ where, problem, fix: 'the file is damaged: copy or write it again' });
-}
-
-function readValues(descriptor: Descriptor, shape: Shape, data: Uint8Array): HostTensor {
-  switch (descriptor) {
-    case '|u1':
-      return hostTensor('u8', shape, viewOf(Uint8Array, data));
-    case '|i1':
-      return hostTensor('i8', shape, viewOf(Int8Array, data));
-    case '|b1':
-      return hostTensor('bool', shape, viewOf(Uint8Array, data));
-    case '<f2':
-      return hostTensor('f32', shape, halvesToFloats(viewOf(Uint16Array, data)));
-    case '<f4':
-      return hostTensor('f32', shape, viewOf(Float32Array, data));
-    case '<f8':
-      return hostTensor('f64', shape, viewOf(Float64Array, data));
-    case '<i4':
-      return hostTensor('i32', shape, viewOf(Int32Array, data));
-    case '<i8':
-      return hostTensor('i64', shape, viewOf(BigInt64Array, data));
-  }
 }
 
 /** Reorders values that were stored with the first axis running fastest. */

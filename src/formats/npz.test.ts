@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { strToU8, zipSync } from 'fflate';
 import { describe, expect, test } from 'vitest';
+import { joinBytes } from '../../test/support/torch-writer.ts';
 import { DataError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, tensorOf } from '../core/host-tensor.ts';
 import { parseNpy } from './npy.ts';
@@ -100,16 +101,16 @@ describe('malformed files', () => {
 
   test('not an archive', () => {
     expect(messageOf(() => parseNpz(strToU8('not a zip'), 'x.npz'))).toMatchInlineSnapshot(`
-      "DataError: x.npz: not a readable .npz archive of 9 bytes: invalid zip data
-        fix: the file is damaged or of another kind: copy or write it again"
+      "DataError: x.npz: the end of its zip archive is missing: the file is cut off
+        fix: the file is damaged: copy or write it again"
     `);
   });
 
   test('a truncated archive', () => {
     const half = fixture('stored.npz').subarray(0, 1500);
     expect(messageOf(() => parseNpz(half, 'x.npz'))).toMatchInlineSnapshot(`
-      "DataError: x.npz: not a readable .npz archive of 1500 bytes: invalid zip data
-        fix: the file is damaged or of another kind: copy or write it again"
+      "DataError: x.npz: the end of its zip archive is missing: the file is cut off
+        fix: the file is damaged: copy or write it again"
     `);
   });
 
@@ -153,7 +154,7 @@ describe('malformed files', () => {
   test('big-endian values', () => {
     expect(npyWithHeader("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }")).toMatchInlineSnapshot(`
       "DataError: x.npy: arrays of element type '>f4' are not supported
-        fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i4 <i8"
+        fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i2 <i4 <i8 <u2 <u4 <u8"
     `);
   });
 
@@ -162,8 +163,61 @@ describe('malformed files', () => {
       npyWithHeader("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (1,), }"),
     ).toMatchInlineSnapshot(`
       "DataError: x.npy: arrays of element type [('x', '<f4')] are not supported
-        fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i4 <i8"
+        fix: convert it with astype to one of |u1 |i1 |b1 <f2 <f4 <f8 <i2 <i4 <i8 <u2 <u4 <u8"
     `);
+  });
+});
+
+describe('arrays as others write them', () => {
+  const npyWith = (text: string, ...values: readonly Uint8Array[]): Uint8Array => {
+    const header = `\x93NUMPY\x01\x00${String.fromCharCode(text.length)}\x00${text}`;
+    return joinBytes(
+      Uint8Array.from(header, (char) => char.charCodeAt(0)),
+      ...values,
+    );
+  };
+  const two = (descriptor: string, bytes: readonly number[]) =>
+    parseNpy(
+      npyWith(`{'descr': '${descriptor}', 'fortran_order': False, 'shape': (2L,), }`, Uint8Array.from(bytes)),
+      'x',
+    );
+
+  test('integers of all widths, and shapes as Python 2 wrote them', () => {
+    expect(two('<i2', [1, 0, 0xfe, 0xff])).toEqual(tensorOf('i32', [2], [1, -2]));
+    expect(two('<u2', [1, 0, 0xfe, 0xff])).toEqual(tensorOf('i32', [2], [1, 0xfffe]));
+    expect(two('<u4', [1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff])).toEqual(tensorOf('i64', [2], [1, 0xffffffff]));
+    const small = [1, 0, 0, 0, 0, 0, 0, 0];
+    expect(two('<u8', [...small, ...small])).toEqual(tensorOf('i64', [2], [1, 1]));
+    const large = [...small, ...new Array(8).fill(255)];
+    expect(() => two('<u8', large)).toThrowErrorMatchingInlineSnapshot(`
+      [DataError: DataError: x: it holds 18446744073709551615 at index 1, beyond the range of signed 64-bit integers
+        fix: save it as another element type]
+    `);
+    expect(() => two('<u8', large)).toThrow(DataError);
+  });
+
+  test('shapes that are none', () => {
+    for (const shape of ['1 2,', ',', '1,,2', 'L', '1,'.repeat(65)]) {
+      const file = npyWith(`{'descr': '|u1', 'fortran_order': False, 'shape': (${shape}), }`);
+      expect(() => parseNpy(file, 'x'), shape).toThrow('the header has no shape, but');
+    }
+  });
+
+  test('values that changed on the disk', () => {
+    const archive = fixture('stored.npz').slice();
+    archive[archive.length >> 1]! ^= 1;
+    expect(() => parseNpz(archive, 'x.npz')).toThrow('the checksum of');
+    expect(() => parseNpz(archive, 'x.npz')).toThrow(DataError);
+  });
+
+  test('an array packed in a way that is not read, where it is asked for', () => {
+    const archive = zipSync({ 'a.npy': fixture('version2.npy') }, { level: 0 });
+    const packed = archive.slice();
+    const view = new DataView(packed.buffer);
+    for (let at = 0; at + 12 < packed.length; at++) {
+      if (view.getUint32(at, true) === 0x02014b50) view.setUint16(at + 10, 14, true);
+    }
+    expect(() => parseNpz(packed, 'x.npz', ['a'])).toThrow('a.npy is compressed by method 14');
   });
 });
 

@@ -1,8 +1,9 @@
 /** @file Named arrays as NumPy stores them: a zip archive of `.npy` files. */
-import { unzipSync } from 'fflate';
 import { DataError } from '../core/errors.ts';
 import type { HostTensor } from '../core/host-tensor.ts';
+import { ofData } from './data-fault.ts';
 import { parseNpy, UnsupportedElements } from './npy.ts';
+import { unzip } from './zip.ts';
 
 /** What `np.savez` calls an array that is given no name; sample archives of the ADM and DiT code hold just this one. */
 export const UNNAMED_ARRAY = 'arr_0';
@@ -19,24 +20,14 @@ export function parseNpz(
   where: string,
   wanted?: readonly string[],
 ): Map<string, HostTensor> {
-  let files: Record<string, Uint8Array>;
-  try {
-    files = unzipSync(bytes);
-  } catch (cause) {
-    throw new DataError({
-      where,
-      problem: `not a readable .npz archive of ${bytes.length} bytes: ${cause instanceof Error ? cause.message : String(cause)}`,
-      fix: 'the file is damaged or of another kind: copy or write it again',
-      cause,
-    });
-  }
+  const files = ofData(() => unzip(bytes, where));
   const arrays = new Map<string, HostTensor>();
-  for (const [file, content] of Object.entries(files)) {
+  for (const [file, read] of files) {
     const name = file.replace(/\.npy$/, '');
     const isAsked = wanted?.includes(name) ?? file.endsWith('.npy');
     if (!isAsked) continue;
     try {
-      arrays.set(name, parseNpy(content, `${where}: ${name}`));
+      arrays.set(name, parseNpy(ofData(read), `${where}: ${name}`));
     } catch (error) {
       if (wanted !== undefined || !(error instanceof UnsupportedElements)) throw error;
     }
@@ -45,7 +36,7 @@ export function parseNpz(
   if (missing === undefined) return arrays;
   throw new DataError({
     where,
-    problem: `there is no array ${missing} in it, but ${Object.keys(files).join(', ') || 'none at all'}`,
+    problem: `there is no array ${missing} in it, but ${[...files.keys()].join(', ') || 'none at all'}`,
     fix: 'give an archive that has it',
   });
 }

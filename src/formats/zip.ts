@@ -53,18 +53,29 @@ const CHUNK_BYTES = 2 ** 22;
 /** Compressed bytes unpacked at once; they can become a thousand times as many before their size is seen. */
 const INFLATE_BYTES = 2 ** 13;
 
+/** Deflate packs no better: 258 bytes into two bits. */
+const MAX_DEFLATION = 1032;
+
+/** Asks for the bytes from `begin` to `end`, and goes on with them: the same steps read a file and what is in memory. */
+type Reading<T> = Generator<readonly [begin: number, end: number], T, Uint8Array>;
+
+async function readFrom<T>(source: ByteSource, reading: Reading<T>): Promise<T> {
+  let step = reading.next();
+  while (step.done !== true) step = reading.next(await source.read(...step.value));
+  return step.value;
+}
+
+function readIn<T>(bytes: Uint8Array, reading: Reading<T>): T {
+  let step = reading.next();
+  while (step.done !== true) step = reading.next(bytes.subarray(...step.value));
+  return step.value;
+}
+
 export class ZipArchive {
   /** In the order of their contents. */
   readonly entries: ReadonlyMap<string, ZipEntry>;
   private readonly source: ByteSource;
-  private readonly where: string;
-  private readonly crc32: (bytes: Uint8Array, previous?: number) => number;
-  /** Where contents begin, of entries whose header was checked. */
-  private readonly contentBegins = new Map<string, number>();
-  /** Entries whose checksum was seen to be right. */
-  private readonly verified = new Set<string>();
-  /** The last content that was unpacked: many tensors may lie in it. */
-  private unpacked: { readonly name: string; readonly content: Uint8Array } | undefined;
+  private readonly contents: Contents;
 
   /**
    * @param maxDirectoryBytes - limit of the list of entries; by default that of checkpoints
@@ -75,21 +86,16 @@ export class ZipArchive {
     where: string,
     { maxDirectoryBytes = MAX_DIRECTORY_BYTES }: { readonly maxDirectoryBytes?: number } = {},
   ): Promise<ZipArchive> {
-    const { begin, end, count } = await findDirectory(source, where);
-    if (end - begin > maxDirectoryBytes) {
-      throw damaged(where, `its zip directory takes ${end - begin} bytes, the limit is ${maxDirectoryBytes}`);
-    }
-    const entries = parseDirectory(await source.read(begin, end), begin, count, where);
+    const entries = await readFrom(source, readDirectory(source.size, where, maxDirectoryBytes));
     const unpackedBytes = entries.reduce((sum, { size }) => sum + size, 0);
     checkExpansion('its zip archive', unpackedBytes, source.size, where);
-    return new ZipArchive(source, where, new Map(entries.map((entry) => [entry.name, entry])));
+    return new ZipArchive(source, new Contents(entries, where, source.crc32));
   }
 
-  private constructor(source: ByteSource, where: string, entries: ReadonlyMap<string, StoredEntry>) {
+  private constructor(source: ByteSource, contents: Contents) {
     this.source = source;
-    this.crc32 = source.crc32 ?? portableCrc32;
-    this.where = where;
-    this.entries = entries;
+    this.contents = contents;
+    this.entries = contents.entries;
   }
 
   /**
@@ -98,15 +104,51 @@ export class ZipArchive {
    *
    * @throws CheckpointError if the content is damaged
    */
-  async read(name: string, begin = 0, end = this.entries.get(name)!.size): Promise<Uint8Array> {
-    const entry = this.entries.get(name) as StoredEntry;
+  read(name: string, begin = 0, end = this.entries.get(name)!.size): Promise<Uint8Array> {
+    return readFrom(this.source, this.contents.read(name, begin, end));
+  }
+}
+
+/**
+ * An archive in memory: what reads each of its entries, by their names. Contents that are stored as they are, are views.
+ *
+ * @throws CheckpointError if the directory is damaged, or its entries overlap or leave the file; when an entry is read,
+ * if its content is damaged
+ */
+export function unzip(bytes: Uint8Array, where: string): ReadonlyMap<string, () => Uint8Array> {
+  const entries = readIn(bytes, readDirectory(bytes.length, where, MAX_DIRECTORY_BYTES));
+  const contents = new Contents(entries, where);
+  return new Map(
+    entries.map(({ name, size }) => [name, () => readIn(bytes, contents.read(name, 0, size))] as const),
+  );
+}
+
+class Contents {
+  readonly entries: ReadonlyMap<string, StoredEntry>;
+  private readonly where: string;
+  private readonly crc32: (bytes: Uint8Array, previous?: number) => number;
+  /** Where contents begin, of entries whose header was checked. */
+  private readonly contentBegins = new Map<string, number>();
+  /** Entries whose checksum was seen to be right. */
+  private readonly verified = new Set<string>();
+  /** The last content that was unpacked: many tensors may lie in it. */
+  private unpacked: { readonly name: string; readonly content: Uint8Array } | undefined;
+
+  constructor(entries: readonly StoredEntry[], where: string, crc32 = portableCrc32) {
+    this.entries = new Map(entries.map((entry) => [entry.name, entry]));
+    this.where = where;
+    this.crc32 = crc32;
+  }
+
+  *read(name: string, begin: number, end: number): Reading<Uint8Array> {
+    const entry = this.entries.get(name)!;
     this.expectReadable(entry);
-    if (entry.method === METHODS.deflated) return (await this.unpack(entry)).subarray(begin, end);
-    const contentBegin = await this.findContent(entry);
+    if (entry.method === METHODS.deflated) return (yield* this.unpack(entry)).subarray(begin, end);
+    const contentBegin = yield* this.findContent(entry);
     const isWhole = begin === 0 && end === entry.size;
     if (entry.crc === NO_CHECKSUM) this.verified.add(name);
-    if (!isWhole && !this.verified.has(name)) await this.verifyInPieces(entry, contentBegin);
-    const bytes = await this.source.read(contentBegin + begin, contentBegin + end);
+    if (!isWhole && !this.verified.has(name)) yield* this.verifyInPieces(entry, contentBegin);
+    const bytes = yield [contentBegin + begin, contentBegin + end];
     if (isWhole && !this.verified.has(name)) this.verify(entry, this.crc32(bytes));
     return bytes;
   }
@@ -130,11 +172,11 @@ export class ZipArchive {
     }
   }
 
-  private async verifyInPieces(entry: StoredEntry, contentBegin: number): Promise<void> {
+  private *verifyInPieces(entry: StoredEntry, contentBegin: number): Reading<void> {
     let crc = 0;
     for (let begin = 0; begin < entry.size; begin += CHUNK_BYTES) {
       const end = Math.min(begin + CHUNK_BYTES, entry.size);
-      crc = this.crc32(await this.source.read(contentBegin + begin, contentBegin + end), crc);
+      crc = this.crc32(yield [contentBegin + begin, contentBegin + end], crc);
     }
     this.verify(entry, crc);
   }
@@ -149,9 +191,12 @@ export class ZipArchive {
     this.verified.add(name);
   }
 
-  private async unpack(entry: StoredEntry): Promise<Uint8Array> {
+  private *unpack(entry: StoredEntry): Reading<Uint8Array> {
     if (this.unpacked?.name === entry.name) return this.unpacked.content;
-    const begin = await this.findContent(entry);
+    if (entry.size > MAX_DEFLATION * entry.storedSize) {
+      throw this.lyingSize(entry, `at most ${MAX_DEFLATION * entry.storedSize}`);
+    }
+    const begin = yield* this.findContent(entry);
     const content = new Uint8Array(entry.size);
     let size = 0;
     const inflate = new Inflate((piece) => {
@@ -162,7 +207,7 @@ export class ZipArchive {
     });
     for (let offset = 0; offset < entry.storedSize; offset += INFLATE_BYTES) {
       const next = Math.min(offset + INFLATE_BYTES, entry.storedSize);
-      const bytes = await this.source.read(begin + offset, begin + next);
+      const bytes = yield [begin + offset, begin + next];
       try {
         inflate.push(bytes, next === entry.storedSize);
       } catch (cause) {
@@ -181,13 +226,13 @@ export class ZipArchive {
   }
 
   /** Where the content begins, behind a header that must agree with the directory. */
-  private async findContent(entry: StoredEntry): Promise<number> {
+  private *findContent(entry: StoredEntry): Reading<number> {
     const known = this.contentBegins.get(entry.name);
     if (known !== undefined) return known;
     const nameBytes = new TextEncoder().encode(entry.name);
     const nameEnd = entry.begin + LOCAL_BYTES + nameBytes.length;
     if (nameEnd > entry.limit) throw this.noHeader(entry);
-    const header = await this.source.read(entry.begin, nameEnd);
+    const header = yield [entry.begin, nameEnd];
     const view = viewOfBytes(header);
     const isThere =
       view.getUint32(0, true) === LOCAL_SIGNATURE &&
@@ -211,16 +256,33 @@ export class ZipArchive {
   }
 }
 
+function* readDirectory(fileBytes: number, where: string, maxBytes: number): Reading<StoredEntry[]> {
+  const { begin, end, count } = yield* findDirectory(fileBytes, where);
+  if (end - begin > maxBytes) {
+    throw damaged(where, `its zip directory takes ${end - begin} bytes, the limit is ${maxBytes}`);
+  }
+  return parseDirectory(yield [begin, end], begin, count, where);
+}
+
 interface DirectoryPlace {
   readonly begin: number;
   readonly end: number;
   readonly count: number;
 }
 
+/** What the record at the end says. */
+interface DirectoryRecord {
+  readonly count: number;
+  readonly bytes: number;
+  readonly begin: number;
+  /** Where the record itself begins. */
+  readonly limit: number;
+}
+
 /** From the record at the end of the file, which only a comment may follow. */
-async function findDirectory(source: ByteSource, where: string): Promise<DirectoryPlace> {
-  const tailBegin = Math.max(0, source.size - END_BYTES - MAX_COMMENT_BYTES - END64_LOCATOR_BYTES);
-  const tail = await source.read(tailBegin, source.size);
+function* findDirectory(fileBytes: number, where: string): Reading<DirectoryPlace> {
+  const tailBegin = Math.max(0, fileBytes - END_BYTES - MAX_COMMENT_BYTES - END64_LOCATOR_BYTES);
+  const tail = yield [tailBegin, fileBytes];
   const view = viewOfBytes(tail);
   let at = tail.length - END_BYTES;
   while (
@@ -243,7 +305,7 @@ async function findDirectory(source: ByteSource, where: string): Promise<Directo
   const locator = at - END64_LOCATOR_BYTES;
   const has64 = locator >= 0 && view.getUint32(locator, true) === END64_LOCATOR_SIGNATURE;
   const { begin, bytes, count, limit } = has64
-    ? await read64(source, Number(view.getBigUint64(locator + 8, true)), tailBegin + locator, where)
+    ? yield* read64(Number(view.getBigUint64(locator + 8, true)), tailBegin + locator, where)
     : place;
   if (begin + bytes > limit) {
     throw damaged(
@@ -254,8 +316,8 @@ async function findDirectory(source: ByteSource, where: string): Promise<Directo
   return { begin, end: begin + bytes, count };
 }
 
-async function read64(source: ByteSource, at: number, limit: number, where: string) {
-  const view = at + END64_BYTES <= limit ? viewOfBytes(await source.read(at, at + END64_BYTES)) : undefined;
+function* read64(at: number, limit: number, where: string): Reading<DirectoryRecord> {
+  const view = at + END64_BYTES <= limit ? viewOfBytes(yield [at, at + END64_BYTES]) : undefined;
   if (view?.getUint32(0, true) !== END64_SIGNATURE) {
     throw damaged(where, `its zip directory has no 64-bit record at byte ${at}`);
   }
