@@ -179,3 +179,16 @@ describe.each(documentPaths())('%s', (document) => {
     expect(misplaced.map(([place]) => place)).toEqual([]);
   });
 });
+
+test('each row of the formats names a test that shows it', () => {
+  const lines = readFileSync(join(REPOSITORY, 'docs/guides/formats.md'), 'utf8').split('\n');
+  const rows = lines.filter((line, i) => /^\| (?!---)/.test(line) && !lines[i + 1]?.startsWith('| ---'));
+  expect(rows.length).toBeGreaterThan(30);
+  const unshown = rows.filter((row) => {
+    const [, path, title] = /`((?:src|test)\/[\w/.-]+\.test\.ts)`: ([^|]+) \|$/.exec(row) ?? [];
+    if (path === undefined) return true;
+    const source = readFileSync(join(REPOSITORY, path), 'utf8');
+    return !new RegExp(`['"][^'"\n]*${title!.replaceAll(/[.()]/g, '\\$&')}`).test(source);
+  });
+  expect(unshown).toEqual([]);
+});
