@@ -48,6 +48,10 @@ test('the version is the package’s', async () => {
   expect(await udit('--version')).toEqual({ code: 0, out: `${manifest.version}\n`, err: '' });
 });
 
+test('the help of a command that does not exist', async () => {
+  expect(await udit('sampel', '--help')).toEqual(await udit('sampel'));
+});
+
 test('a command that does not exist', async () => {
   expect(await udit('sampel')).toMatchInlineSnapshot(`
     {

@@ -547,12 +547,17 @@ describe('bad input ends with a message and the right exit code', () => {
     expect(await sample('none', '--sampler', 'dpm++2m', '--eta', '0.5')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: sampler dpm++2m: it has no option eta (given: 0.5)
-        fix: leave eta out, or use dpm++2m-sde
+        "err": "ConfigError: sampler dpm++2m: it has no option --eta (given: 0.5)
+        fix: leave --eta out, or use dpm++2m-sde
       ",
         "out": "",
       }
     `);
+  });
+
+  test('the negation of an option of another sampler', async () => {
+    const { err } = await sample('none', '--sampler', 'dpm++2m', '--no-clip');
+    expect(err).toContain('it has no option --no-clip (given: false)\n  fix: leave --no-clip out');
   });
 
   test('guidance between times that no step is at', async () => {

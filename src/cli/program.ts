@@ -84,7 +84,11 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
   // The name of another command may be a value: then its module is read for nothing.
   const program = await buildProgram(terminal, args);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    // The help of a command that is not there would be that of all.
+    const isCommand = COMMANDS.some(({ name }) => name === args[0]) || args[0] === 'help';
+    await program.parseAsync(isCommand || args[0]!.startsWith('-') ? args : args.slice(0, 1), {
+      from: 'user',
+    });
     return EXIT_CODES.ok;
   } catch (error) {
     return reportFailure(error, terminal, { verbose: program.opts().verbose === true });

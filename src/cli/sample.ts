@@ -34,7 +34,7 @@ import {
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
-import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
+import { inFlags, requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
@@ -246,7 +246,11 @@ async function sample(
     saved,
     flags,
     terminal,
-  ).finally(saved.close);
+  )
+    .catch((error) => {
+      throw inFlags(error, flags);
+    })
+    .finally(saved.close);
   const { sampler } = pipeline;
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {

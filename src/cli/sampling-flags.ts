@@ -1,5 +1,6 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw: one for each setting of sampling. */
 import { type Command, Option } from 'commander';
+import { ConfigError } from '../core/errors.ts';
 import type { RequestedSettings } from '../tasks/sampling/settings.ts';
 import {
   SETTING_NAMES,
@@ -51,6 +52,23 @@ function parserOf(value: Exclude<SettingValue, { kind: 'choice' }>): ((text: str
     case 'switch':
       return undefined;
   }
+}
+
+/** An error of a setting in the words of the command line: `leave --no-clip out` in place of `leave clip out`. */
+export function inFlags(error: unknown, flags: SamplingFlags): unknown {
+  if (!(error instanceof ConfigError) || error.fix === undefined) return error;
+  const asked = requestedSettings(flags);
+  const name = SETTING_NAMES.find((setting) => error.fix!.startsWith(`leave ${setting} out`));
+  if (name === undefined) return error;
+  const long = settingFlag(name).flag.split(/[ ,]/)[0]!;
+  const flag = asked[name] === false ? long.replace('--', '--no-') : long;
+  return new ConfigError({
+    where: error.where,
+    problem: error.problem.replace(`option ${name} `, `option ${flag} `),
+    facts: error.facts,
+    fix: error.fix.replace(name, flag),
+    cause: error,
+  });
 }
 
 /** What the user asked for; flags that were not given are undefined. */

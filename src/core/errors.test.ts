@@ -12,6 +12,12 @@ import {
 } from './errors.ts';
 
 describe('errors', () => {
+  it('as text name their class once', () => {
+    expect(String(new ConfigError({ where: 'sampling', problem: 'steps is 0' }))).toBe(
+      'ConfigError: sampling: steps is 0',
+    );
+  });
+
   it('read as one line, then aligned facts, then one fix', () => {
     const error = new ShapeError({
       where: 'modulate',

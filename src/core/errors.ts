@@ -28,6 +28,11 @@ export abstract class UditError extends Error {
     this.facts = details.facts ?? [];
     this.fix = details.fix;
   }
+
+  /** The message begins with the name already. */
+  override toString(): string {
+    return this.message;
+  }
 }
 
 /** Axes or sizes that do not fit each other. */

@@ -146,7 +146,7 @@ async function readError(path: string, cause: unknown): Promise<CheckpointError>
   const folder = dirname(path);
   const names = await checkpointNames(folder);
   return new CheckpointError({
-    where: path,
+    where: path === '' ? '""' : path,
     problem: 'there is no such file',
     fix:
       names.length === 0 ? 'check the path' : `did you mean ${join(folder, closest(basename(path), names))}?`,

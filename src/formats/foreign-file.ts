@@ -22,15 +22,25 @@ const SIGNATURES: readonly (ForeignFile & { readonly start: string })[] = [
     kind: 'a Git LFS pointer: the content itself was not downloaded',
     fix: 'run `git lfs pull` where the file lies',
   },
+  { start: '{', kind: 'JSON', fix: 'give the file of the weights themselves' },
+  {
+    start: '\x08',
+    kind: 'a protocol buffer, as ONNX models are',
+    fix: 'give the weights that it was made of',
+  },
   { start: '<', kind: 'an HTML or XML page', fix: 'download the file itself, not the page that shows it' },
 ];
 
 /** As many bytes tell all of them apart. */
 export const LONGEST_SIGNATURE = Math.max(...SIGNATURES.map(({ start }) => start.length));
 
-/** What the file is if its first bytes are well known, otherwise undefined. */
+const TEXT: ForeignFile = { kind: 'a text', fix: 'give a .safetensors file' };
+
+/** What the file is if its first bytes are well known or all printable, otherwise undefined. */
 export function describeForeignFile(bytes: Uint8Array): ForeignFile | undefined {
-  return SIGNATURES.find(({ start }) =>
+  const known = SIGNATURES.find(({ start }) =>
     Array.from(start).every((char, i) => bytes[i] === char.charCodeAt(0)),
   );
+  const isText = bytes.subarray(0, LONGEST_SIGNATURE).every((byte) => byte >= 0x20 && byte < 0x7f);
+  return known ?? (isText ? TEXT : undefined);
 }

@@ -35,6 +35,11 @@ const entry = (dtype: string, shape: unknown, begin: number, end: number) => ({
 describe('a file of the reference library', () => {
   const bytes = new Uint8Array(readFileSync(REFERENCE_FILE));
 
+  test('is read without a name, and from an ArrayBuffer', () => {
+    expect(parseSafetensors(bytes.slice().buffer)).toEqual(parseSafetensors(bytes, 'dtypes.safetensors'));
+    expect(() => parseSafetensors(new ArrayBuffer(3))).toThrow('safetensors: the file has 3 bytes');
+  });
+
   test('gives every element type exactly', () => {
     const { tensors, metadata } = parseSafetensors(bytes, 'dtypes.safetensors');
     expect(metadata).toEqual({ family: 'test', step: '7' });
@@ -224,6 +229,14 @@ describe('malformed files', () => {
       "CheckpointError: run/x.safetensors: not a safetensors file: its first 8 bytes give a header of 11936128518282652000 bytes, the limit is 100000000
         fix: give a .safetensors file"
     `);
+  });
+
+  test.each([
+    ['# A recipe, and more words', 'a text'],
+    ['{"model": {"preset": "x"}}', 'JSON'],
+    ['\x08\x0a\x12\x04udit and more of it', 'a protocol buffer, as ONNX models are'],
+  ])('a file that begins with %j', (text, kind) => {
+    expect(message(new TextEncoder().encode(text))).toContain(`not a safetensors file, but ${kind}`);
   });
 
   test('a .pt file', () => {

@@ -80,7 +80,8 @@ interface Header {
  * @param where what the user calls the file
  * @throws CheckpointError unless the header is sound and its tensors cover the values exactly
  */
-export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsFile {
+export function parseSafetensors(file: Uint8Array | ArrayBuffer, where = 'safetensors'): SafetensorsFile {
+  const bytes = file instanceof ArrayBuffer ? new Uint8Array(file) : file;
   const dataBegin = findData(bytes, bytes.length, where);
   const data = bytes.subarray(dataBegin);
   const { entries, metadata } = parseHeader(bytes.subarray(SIZE_BYTES, dataBegin), data.length, where);

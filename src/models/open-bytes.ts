@@ -1,8 +1,9 @@
 /** @file Opens a model that is in memory or behind a `Blob`: the portable half of `openModel`. */
+import { expectOptions } from '../core/options.ts';
 import { type ByteSource, bytesInMemory, bytesOfBlob } from '../formats/byte-source.ts';
 import { openTensors } from '../formats/open.ts';
 import type { Role } from '../networks/family.ts';
-import { loadNetwork, type NetworkRequest } from './open-model.ts';
+import { loadNetwork, type NetworkRequest, REQUEST_OPTIONS } from './open-model.ts';
 import type { SavedNetwork } from './saved-model.ts';
 
 /** A whole checkpoint file: safetensors or PyTorch's. A browser's `File` is a `Blob`. */
@@ -25,8 +26,10 @@ export interface OpenModelOptions<R extends Role = Role> extends NetworkRequest<
  */
 export async function openModel<R extends Role = 'denoiser'>(
   bytes: ModelBytes,
-  { name = 'model', ...request }: OpenModelOptions<R> = {},
+  options: OpenModelOptions<R> = {},
 ): Promise<SavedNetwork<R>> {
+  expectOptions(options, 'openModel', { ...REQUEST_OPTIONS, name: 'optional' });
+  const { name = 'model', ...request } = options;
   return loadNetwork<R>(await openTensors(sourceOf(bytes), name), name, request);
 }
 

@@ -5,6 +5,7 @@
 
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
+import type { OptionTable } from '../core/options.ts';
 import { randomKey } from '../core/random.ts';
 import { readTensors, type TensorInfo, type TensorSource } from '../core/tensor-source.ts';
 import { fitParameters, unneeded } from '../formats/fit.ts';
@@ -47,6 +48,12 @@ export interface NetworkRequest<R extends Role = Role> extends ModelRequest {
   /** Families of one's own that its network may be of, beside those of this project. */
   readonly families?: Families | undefined;
 }
+
+export const REQUEST_OPTIONS: OptionTable<NetworkRequest> = {
+  ...({ weights: 'optional', role: 'optional', families: 'optional' } as const),
+  ...({ preset: 'optional', numClasses: 'optional', imageSize: 'optional' } as const),
+  ...({ tokens: 'optional', downFactor: 'optional' } as const),
+};
 
 /** A model in a file, whose weights can be read one by one. */
 export interface FoundNetwork<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {

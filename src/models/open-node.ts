@@ -1,8 +1,9 @@
 /** @file Opens the model that a name, a path or a URL means. */
 import { fileURLToPath } from 'node:url';
+import { expectOptions } from '../core/options.ts';
 import type { Role } from '../networks/family.ts';
 import { locateCheckpoint, openCheckpoint } from './bundled-node.ts';
-import type { NetworkRequest } from './open-model.ts';
+import { type NetworkRequest, REQUEST_OPTIONS } from './open-model.ts';
 import type { SavedNetwork } from './saved-model.ts';
 
 /**
@@ -19,6 +20,7 @@ export async function openModel<R extends Role = 'denoiser'>(
   where: string | URL,
   request: NetworkRequest<R> = {},
 ): Promise<SavedNetwork<R>> {
+  expectOptions(request, 'openModel', REQUEST_OPTIONS);
   const path = await locateCheckpoint(where instanceof URL ? fileURLToPath(where) : where);
   return openCheckpoint<R>(path, request);
 }

@@ -144,7 +144,10 @@ function entryFolder(folder: string): EntryFolder {
     remove: (name) => rm(path(name)),
     async create(name, byteLength) {
       const file = await open(path(name), 'w');
-      await file.truncate(byteLength);
+      await file.truncate(byteLength).catch(async (error) => {
+        await file.close();
+        throw error;
+      });
       return { write: (bytes, offset) => writeFully(file, bytes, offset), close: () => file.close() };
     },
   };
@@ -165,8 +168,7 @@ async function sealFiles(folder: string): Promise<void> {
     const path = join(folder, name);
     seal[name] = await crc32OfFile(path);
     const file = await open(path, 'r+');
-    await file.sync();
-    await file.close();
+    await file.sync().finally(() => file.close());
   }
   await writeFile(join(folder, SEAL_FILE), JSON.stringify(seal), { flush: true });
 }

@@ -17,6 +17,7 @@ import { cpuBackend } from '../runtime/cpu-node.ts';
 import { loadError } from '../runtime/ort.ts';
 import type { Backend } from '../runtime/session.ts';
 import { wasmBackend } from '../runtime/wasm-web.ts';
+import { type CompileCache, type EntryFolder, UnkeptError } from './cache.ts';
 import { DiskCache } from './disk-cache-node.ts';
 import { compileInference } from './inference.ts';
 import { compileTraining } from './training.ts';
@@ -206,6 +207,31 @@ describe('the cache', () => {
     const broken: Backend = { ...cpuBackend, optimise: () => Promise.reject(new TypeError('a bug')) };
     await expect(compileInference(graph, weights, broken, { cache: told })).rejects.toThrow('a bug');
     expect(onUnkept).not.toHaveBeenCalled();
+  });
+
+  test('closes its files when the disk is full', async () => {
+    const closed: string[] = [];
+    const full: CompileCache = {
+      find: async () => undefined,
+      remove: async () => undefined,
+      async keep(_, build) {
+        const noSpace = new Error('ENOSPC: no space left on device');
+        const folderOf = (): EntryFolder => ({
+          path: (name) => name,
+          remove: async () => undefined,
+          create: async (name) => ({
+            write: () => Promise.reject(noSpace),
+            close: async () => void closed.push(name),
+          }),
+        });
+        await build(folderOf()).catch((error) => {
+          throw new UnkeptError(error);
+        });
+        throw new Error('the disk is full');
+      },
+    };
+    expect(await outputOf(graph, weights, cpuBackend, { cache: full })).toEqual(expected);
+    expect(closed).toEqual(['weights.data']);
   });
 
   test('that is full is done without, and told', async () => {

@@ -11,7 +11,7 @@ import { specialise } from '../graph/specialise.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
 import type { ExternalTensor } from '../onnx/model-writer.ts';
 import { type Backend, type LoadableModel, ModelRefusedError, type Session } from '../runtime/session.ts';
-import { type CompileCache, ENTRY_FILE, type EntryFolder, UnkeptError } from './cache.ts';
+import { type CompileCache, ENTRY_FILE, type EntryFolder, type FileSink, UnkeptError } from './cache.ts';
 import { foldWeights, readWeight, type TakeValue } from './fold.ts';
 import { loadWhole } from './missing-kernels.ts';
 import { modelKey } from './model-key.ts';
@@ -153,15 +153,28 @@ async function buildOnDisk(
   folder: EntryFolder,
 ): Promise<void> {
   const { bytes, external, dataLength } = program.model;
-  const data = await folder.create(DATA_FILE, dataLength);
-  await computeWeights(external, program.folded, weights, backend, (part, { offset }) =>
-    data.write(part, offset),
+  await fill(folder, DATA_FILE, dataLength, (data) =>
+    computeWeights(external, program.folded, weights, backend, (part, { offset }) =>
+      data.write(part, offset),
+    ),
   );
-  await data.close();
-  const model = await folder.create(UNOPTIMISED_FILE, bytes.byteLength);
-  await model.write(bytes, 0);
-  await model.close();
+  await fill(folder, UNOPTIMISED_FILE, bytes.byteLength, (model) => model.write(bytes, 0));
   await backend.optimise!(folder.path(UNOPTIMISED_FILE), folder.path(ENTRY_FILE));
   await folder.remove(UNOPTIMISED_FILE);
   await folder.remove(DATA_FILE);
+}
+
+/** The file is closed however it ends: a disk may be full. */
+async function fill(
+  folder: EntryFolder,
+  name: string,
+  byteLength: number,
+  write: (file: FileSink) => Promise<void>,
+): Promise<void> {
+  const file = await folder.create(name, byteLength);
+  try {
+    await write(file);
+  } finally {
+    await file.close();
+  }
 }

@@ -3,6 +3,7 @@
 import { ConfigError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import { planSampling } from '../../diffusion/samplers.ts';
@@ -60,6 +61,13 @@ export interface OnnxExportOptions {
   readonly dataFile?: string;
 }
 
+const EXPORT_OPTIONS: OptionTable<OnnxExportOptions> = {
+  what: 'needed',
+  ...({ outputs: 'optional', settings: 'optional', size: 'optional', positionScaling: 'optional' } as const),
+  ...({ precision: 'optional', batchSize: 'optional' } as const),
+  ...({ metadata: 'optional', dataFile: 'optional' } as const),
+};
+
 /** A model that is complete but for the values of its weights. */
 export interface OnnxExport {
   readonly what: ExportedPart;
@@ -109,6 +117,7 @@ const FORMAT = 'udit-onnx-1';
  * @throws ConfigError if the settings do not fit the model or each other
  */
 export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: OnnxExportOptions): OnnxExport {
+  expectOptions(options, 'exportOnnx', EXPORT_OPTIONS);
   const { what, batchSize, size, positionScaling, precision = 'f32', dataFile = 'model.onnx.data' } = options;
   const features = featuresOf(options.opset);
   const traceAt = { size, positionScaling };

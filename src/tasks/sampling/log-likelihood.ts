@@ -3,6 +3,7 @@
 import { ConfigError, ShapeError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, scalar } from '../../core/host-tensor.ts';
 import type { ImageSize } from '../../core/image-size.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { fold, type RandomKey, randomBits, randomKey } from '../../core/random.ts';
 import { formatShape, sameShape, sizeOf } from '../../core/shape.ts';
 import { samplingInterval } from '../../diffusion/flow/flow.ts';
@@ -39,6 +40,12 @@ export interface LikelihoodOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const LIKELIHOOD_OPTIONS: OptionTable<LikelihoodOptions> = {
+  backend: 'needed',
+  ...({ size: 'optional', positionScaling: 'optional', solver: 'optional', seed: 'optional' } as const),
+  ...({ threads: 'optional', cache: 'optional', signal: 'optional' } as const),
+};
+
 export interface ImageLikelihoods {
   /** Natural logarithm of each image's density, [N]. */
   readonly logLikelihood: Float32Array;
@@ -72,6 +79,7 @@ export async function logLikelihood(
   labels: HostTensor<'i64'>,
   options: LikelihoodOptions,
 ): Promise<ImageLikelihoods> {
+  expectOptions(options, 'logLikelihood', LIKELIHOOD_OPTIONS);
   const { backend, size, positionScaling, seed = 0, threads = 1, cache, signal } = options;
   const { solver = { method: 'dopri5', ...REFERENCE_TOLERANCES } } = options;
   const objective = createObjective(saved.card.objective);

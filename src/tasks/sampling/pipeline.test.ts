@@ -3,7 +3,13 @@ import { OnePicturePerClass, pictureWeights } from '../../../test/support/analyt
 import { type HostTensor, tensorOf } from '../../core/host-tensor.ts';
 import { toPixels } from '../../data/images/pixels.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
-import { createPipeline, type LatentDecoder, type PictureBatch, type Pipeline } from './pipeline.ts';
+import {
+  createPipeline,
+  type LatentDecoder,
+  type PictureBatch,
+  type Pipeline,
+  type PipelineOptions,
+} from './pipeline.ts';
 import type { SampledModel } from './sample.ts';
 import { drawInto, pixelsOf, type Sink } from './sinks/sink.ts';
 
@@ -42,6 +48,16 @@ test('pixels come batch by batch with their classes', async () => {
   expect(batches.flatMap(({ pictures }) => Array.from(pictures.data as Uint8Array))).toEqual([...all.data]);
   expect(pipeline.space).toEqual({ kind: 'pixels' });
   expect(pipeline.pictureShape).toEqual([2, 2, 3]);
+});
+
+test('options that are none, missing or unknown are errors, as on the command line', async () => {
+  const create = (given: unknown) => createPipeline(saved, given as PipelineOptions);
+  await expect(create(undefined)).rejects.toThrow('createSampler: the option backend is missing');
+  await expect(create({ ...options, stepz: 3 })).rejects.toThrow('there is no option stepz');
+  await expect(create({ ...options, sampler: 'eulr' })).rejects.toThrow('sampler is "eulr"');
+  const asked = { ...request, indizes: [1] };
+  await expect(pipeline.sampler.generate(asked)).rejects.toThrow('did you mean indices?');
+  await expect(batchesOf(pipeline, asked)).rejects.toThrow('did you mean indices?');
 });
 
 test('what is there already is not drawn, and the rest is as it would be', async () => {

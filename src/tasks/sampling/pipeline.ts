@@ -50,6 +50,9 @@ export interface Pipeline {
   release(): Promise<void>;
 }
 
+/** Programs without types may give no options; `createSampler` says which are needed. */
+const NONE = {} as PipelineOptions;
+
 /**
  * Compiles a model into what draws pictures from labels and a seed.
  *
@@ -61,7 +64,7 @@ export interface Pipeline {
  */
 export async function createPipeline(
   saved: SampledModel,
-  { autoencoder, ...options }: PipelineOptions,
+  { autoencoder, ...options }: PipelineOptions = NONE,
 ): Promise<Pipeline> {
   const drawn = spaceOf(saved.card, saved.network.config);
   if (autoencoder !== undefined && drawn.kind === 'pixels') {

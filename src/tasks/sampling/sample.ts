@@ -3,6 +3,7 @@ import { pMapIterable } from 'p-map';
 import { ConfigError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf, zeros } from '../../core/host-tensor.ts';
 import type { ImageSize } from '../../core/image-size.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
@@ -33,7 +34,7 @@ import {
   type RequestedSettings,
   type SamplingSettings,
 } from './settings.ts';
-import { expectKnown, SETTING_NAMES } from './settings-schema.ts';
+import { SETTING_OPTIONS } from './settings-schema.ts';
 import { buildStepGraph } from './step-graph.ts';
 import { workerBytes } from './worker-memory.ts';
 
@@ -123,11 +124,18 @@ export type SampledModel = Pick<SavedModel, 'network'> & {
   readonly card: Pick<SavedModel['card'], 'objective' | 'guidance' | 'space'>;
 };
 
-/** Beside the settings. */
-const OPTION_NAMES: readonly (keyof SamplerOptions)[] = [
-  ...(['backend', 'precision', 'size', 'positionScaling', 'cache'] as const),
-  ...(['images', 'batchSize', 'workers', 'threads', 'cores'] as const),
-];
+const SAMPLER_OPTIONS: OptionTable<SamplerOptions> = {
+  ...SETTING_OPTIONS,
+  backend: 'needed',
+  ...({ precision: 'optional', size: 'optional', positionScaling: 'optional', cache: 'optional' } as const),
+  ...({ images: 'optional', batchSize: 'optional' } as const),
+  ...({ workers: 'optional', threads: 'optional', cores: 'optional' } as const),
+};
+const REQUEST_OPTIONS: OptionTable<SampleRequest> = {
+  ...({ labels: 'needed', seed: 'needed' } as const),
+  ...({ indices: 'optional', noise: 'optional', isNeeded: 'optional' } as const),
+  ...({ signal: 'optional', onStep: 'optional' } as const),
+};
 const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
 
 /**
@@ -141,6 +149,7 @@ const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
  * @throws ConfigError for an option that does not exist, or settings that do not fit the model or each other
  */
 export async function createSampler(saved: SampledModel, options: SamplerOptions): Promise<ImageSampler> {
+  expectOptions(options, 'createSampler', SAMPLER_OPTIONS);
   const {
     backend,
     size,
@@ -154,7 +163,6 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     cache,
     ...requested
   } = options;
-  expectKnown(requested, 'createSampler', [...OPTION_NAMES, ...SETTING_NAMES]);
   const asked = { images, batchSize: most, workers: askedWorkers, threads: askedThreads, cores };
   for (const [name, value] of Object.entries(asked)) {
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
@@ -211,6 +219,7 @@ interface CompiledSampler {
 }
 
 async function drawAll(compiled: CompiledSampler, request: SampleRequest): Promise<HostTensor<'f32'>> {
+  expectOptions(request, 'sampling', REQUEST_OPTIONS);
   const images = zeros('f32', [request.labels.length, ...compiled.imageShape]);
   const imageSize = sizeOf(compiled.imageShape);
   for await (const batch of drawBatches(compiled, request)) {
@@ -228,6 +237,7 @@ async function* drawBatches(
   start: StartRun = (run) => run(),
 ): AsyncGenerator<SampledBatch, void, undefined> {
   const { batchSize, workers } = compiled;
+  expectOptions(request, 'sampling', REQUEST_OPTIONS);
   const { labels, indices = labels.map((_, i) => i), isNeeded = () => true } = request;
   checkRequest(compiled, { ...request, indices });
   // Whoever stops taking images, and a batch that fails, stop the others too.

@@ -2,10 +2,10 @@
  * @file The settings of sampling, said once: their values, and the words in which flags ask for them. Flags, JSON grids
  * and programs are read by this schema.
  */
-import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { expectedValue } from '../../core/config-issue.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { expectKnown, type OptionTable } from '../../core/options.ts';
 import { count } from '../../core/values.ts';
 import { DIFFUSION_FORMS, type DiffusionForm, LAST_STEPS } from '../../diffusion/flow/sde.ts';
 import { SAMPLERS, type SamplerName } from '../../diffusion/samplers.ts';
@@ -104,6 +104,11 @@ const SETTINGS = {
 export type SettingName = keyof typeof SETTINGS;
 export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[];
 
+/** For functions that take them among their options. */
+export const SETTING_OPTIONS = Object.fromEntries(
+  SETTING_NAMES.map((name) => [name, 'optional']),
+) as OptionTable<SamplingSettings>;
+
 /** All settings are optional: what is left open is chosen by `chooseSettings`. */
 export const samplingSchema = v.strictObject(SETTINGS);
 
@@ -172,17 +177,6 @@ export function expectSettings(settings: object): void {
     where: 'sampling',
     problem: `${name} is ${shown(issue.input)}`,
     fix: `use ${expectedValue(issue)}`,
-  });
-}
-
-/** @throws ConfigError naming the nearest for a key that is not there */
-export function expectKnown(options: object, where: string, known: readonly string[]): void {
-  const unknown = Object.keys(options).find((key) => !known.includes(key));
-  if (unknown === undefined) return;
-  throw new ConfigError({
-    where,
-    problem: `there is no option ${unknown}`,
-    fix: `did you mean ${closest(unknown, known)}?`,
   });
 }
 

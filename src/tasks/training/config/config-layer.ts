@@ -1,4 +1,5 @@
 /** @file Configurations are laid over each other: recipe, file, flags. */
+import { ConfigError } from '../../../core/errors.ts';
 import { SHARED_DATA_OPTIONS } from '../../../data/datasets/data-config.ts';
 
 /** A part of a configuration. */
@@ -18,11 +19,21 @@ const OF_EVERY_KIND: Readonly<Record<string, readonly string[]>> = { data: SHARE
 export function overlay(below: ConfigLayer, above: ConfigLayer): ConfigLayer {
   const merged: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
+    if (key in Object.prototype) throw unknownKey(key);
     const existing = merged[key];
     if (!isLayer(existing) || !isLayer(value)) merged[key] = value;
     else merged[key] = overlay(isOtherKind(existing, value) ? kept(existing, key) : existing, value);
   }
   return merged;
+}
+
+/** What every object has is found in any schema. */
+function unknownKey(key: string): ConfigError {
+  return new ConfigError({
+    where: 'configuration',
+    problem: `there is no option ${key}`,
+    fix: 'leave it out',
+  });
 }
 
 function isOtherKind(existing: ConfigLayer, value: ConfigLayer): boolean {

@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../../../core/errors.ts';
+import { expectOptions, type OptionTable } from '../../../core/options.ts';
 import { type OpenedData, openData } from '../../../data/datasets/open-data-node.ts';
 import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
@@ -39,6 +40,18 @@ export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
   readonly stopAfterStep?: number;
   readonly stopAfterMs?: number;
 }
+
+const SESSION_OPTIONS: OptionTable<SessionOptions> = {
+  ...({
+    config: 'needed',
+    runPath: 'needed',
+    threads: 'needed',
+    version: 'needed',
+    observer: 'needed',
+  } as const),
+  ...({ backend: 'optional', drawSamples: 'optional', onPreparing: 'optional', signal: 'optional' } as const),
+  ...({ stopAfterStep: 'optional', stopAfterMs: 'optional', extend: 'optional' } as const),
+};
 
 /** What a run would be, without touching the disk beyond the data's cache. */
 export interface TrainingPlan<R extends Role = Role> {
@@ -126,6 +139,7 @@ export async function trainInFolder<R extends Role>(
   plan: TrainingPlan<R>,
   options: SessionOptions<R>,
 ): Promise<RunResult> {
+  expectOptions(options, 'trainInFolder', SESSION_OPTIONS);
   const { runPath, signal, observer } = options;
   const isNew = await makeFolder(runPath, UNWRITABLE);
   const onWait = ({ processId, host }: LockHolder) => {
