@@ -65,7 +65,7 @@ const EXPORT_OPTIONS: OptionTable<OnnxExportOptions> = {
   what: 'needed',
   ...({ outputs: 'optional', settings: 'optional', size: 'optional', positionScaling: 'optional' } as const),
   ...({ precision: 'optional', batchSize: 'optional' } as const),
-  ...({ metadata: 'optional', dataFile: 'optional' } as const),
+  ...({ metadata: 'optional', dataFile: 'optional', opset: 'optional' } as const),
 };
 
 /** A model that is complete but for the values of its weights. */
