@@ -1,11 +1,13 @@
-/** @file `udit sample`, stopped and killed at work. */
+/** @file `udit sample` in pieces: stopped, killed at work, and split over machines. */
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { tensorOf } from '../src/core/host-tensor.ts';
+import { npyHeader } from '../src/formats/npy.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
@@ -77,4 +79,40 @@ test('an archive is gone on with after a kill, to the same bytes', async () => {
   await udit(...command, join(root, 'undisturbed'));
   const bytes = await readFile(join(root, 'undisturbed', archive));
   expect((await readFile(join(out, archive))).equals(bytes)).toBe(true);
+});
+
+const sample = (folder: string, ...flags: readonly string[]) =>
+  udit('sample', run, '--steps', '2', '--workers', '1', '--out', join(root, folder), ...flags);
+
+test('a job in parts, joined by the same command, with noise from a file or without', async () => {
+  const noise = tensorOf(
+    'f32',
+    [4, 3, 8, 8],
+    Array.from({ length: 4 * 192 }, (_, i) => Math.sin(i)),
+  );
+  await writeFile(join(root, 'noise.npy'), [
+    npyHeader('f32', noise.shape),
+    new Uint8Array(noise.data.buffer),
+  ]);
+  const flags = ['--classes', 'owl,newt', '--count', '2', '--npz', '--noise', join(root, 'noise.npy')];
+  await sample('undivided', ...flags);
+  for (const part of ['2/2', '1/2']) {
+    const { out } = await sample('divided', ...flags, '--part', part);
+    expect(out).toContain('2 images in ');
+  }
+  const { err } = await sample('divided', ...flags);
+  expect(err).toContain('note: 4 of 4 images are there already\n');
+  for (const name of await readdir(join(root, 'undivided')))
+    expect(await readFile(join(root, 'divided', name))).toEqual(
+      await readFile(join(root, 'undivided', name)),
+    );
+  const wrong = await sample('wrong', '--classes', 'owl', '--noise', join(root, 'noise.npy'), '--count', '1');
+  expect([wrong.code, wrong.err]).toMatchInlineSnapshot(`
+    [
+      2,
+      "ConfigError: --noise: it has the shape [4,3,8,8], [1,3,8,8] is needed
+      fix: give noise for each image, [images, channels, height, width]
+    ",
+    ]
+  `);
 });

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { tensorOf } from '../src/core/host-tensor.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { writeSafetensors } from '../src/formats/file-node.ts';
-import { npyHeader } from '../src/formats/npy.ts';
 import { parseNpz } from '../src/formats/npz.ts';
 import { cardMetadata } from '../src/models/saved-model.ts';
 import { presetSpec } from '../src/networks/presets.ts';
@@ -254,47 +253,6 @@ describe('sampling', () => {
     ];
     const largest = Math.max(...expected.map((byte, i) => Math.abs(byte - actual[i]!)));
     expect(largest).toBeLessThanOrEqual(1);
-  });
-
-  test('a job in parts, joined by the same command, with noise from a file or without', async () => {
-    const noise = tensorOf(
-      'f32',
-      [4, 3, 8, 8],
-      Array.from({ length: 4 * 192 }, (_, i) => Math.sin(i)),
-    );
-    await writeFile(join(root, 'noise.npy'), [
-      npyHeader('f32', noise.shape),
-      new Uint8Array(noise.data.buffer),
-    ]);
-    const flags = ['--classes', 'owl,newt', '--count', '2', '--npz', '--noise', join(root, 'noise.npy')];
-    await sample('undivided', ...flags);
-    for (const part of ['2/2', '1/2']) {
-      const { out } = await sample('divided', ...flags, '--part', part);
-      expect(out).toContain('2 images in ');
-    }
-    const { err } = await sample('divided', ...flags);
-    expect(err).toContain('note: 4 of 4 images are there already\n');
-    for (const name of await readdir(join(root, 'undivided')))
-      expect(await readFile(join(root, 'divided', name))).toEqual(
-        await readFile(join(root, 'undivided', name)),
-      );
-    const wrong = await sample(
-      'wrong',
-      '--classes',
-      'owl',
-      '--noise',
-      join(root, 'noise.npy'),
-      '--count',
-      '1',
-    );
-    expect([wrong.code, wrong.err]).toMatchInlineSnapshot(`
-      [
-        2,
-        "ConfigError: --noise: it has the shape [4,3,8,8], [1,3,8,8] is needed
-        fix: give noise for each image, [images, channels, height, width]
-      ",
-      ]
-    `);
   });
 
   test('any number of workers writes the same bytes', async () => {
