@@ -62,7 +62,7 @@ describe('fetching', () => {
       size     8.39 MB
       sha256   HASH, trusted because none is published: later downloads have to have it too
       licence  Apache License 2.0
-      next     give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet
+      next     give its name where a checkpoint is asked for; udit sample decodes its latents with sd-vae-ft-ema
       ",
       }
     `);
@@ -79,7 +79,7 @@ describe('fetching', () => {
       size     8.39 MB
       sha256   HASH, trusted because none is published: later downloads have to have it too
       licence  Apache License 2.0
-      next     give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet
+      next     give its name where a checkpoint is asked for; udit sample decodes its latents with sd-vae-ft-ema
       ",
       }
     `);
@@ -195,6 +195,11 @@ describe('the list', () => {
       DiT-LLaMA-XL-2    ~10.8 GB            Apache-2.0    DiT-LLaMA-XL/2, ImageNet 256×256, 2400k steps, FID 2.42 at guidance 1.5
       sd-vae-ft-ema       335 MB            MIT           Stable Diffusion's autoencoder with the ft-ema decoder: latents to pictures and back
       sd-vae-ft-mse       335 MB            MIT           Stable Diffusion's autoencoder with the ft-mse decoder: latents to pictures and back
+      TAESD             ~9.80 MB            MIT           tiny autoencoder for latents of Stable Diffusion: fast, and good enough for previews
+      TAESDXL           ~9.80 MB            MIT           tiny autoencoder for latents of SDXL: fast, and good enough for previews
+      TAESD3            ~9.90 MB            MIT           tiny autoencoder for latents of Stable Diffusion 3: fast, and good enough for previews
+      TAEF1             ~9.90 MB            MIT           tiny autoencoder for latents of FLUX.1: fast, and good enough for previews
+      TAEF2             ~5.40 MB            MIT           tiny autoencoder for latents of FLUX.2: fast, and good enough for previews
       fid-inception      95.6 MB            Apache-2.0    pytorch-fid's Inception v3: the features that FID compares
 
       cache: ROOT/weights
@@ -226,7 +231,7 @@ describe('the list', () => {
         "preset": "U-DiT-S",
         "sha256": "HASH",
         "url": "https://huggingface.co/yuchuantian/U-DiT/resolve/b912cefded105df4eea5d4b0b35cc1ba9013f2d8/U-DiT-S-400k.pt",
-        "use": "give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet",
+        "use": "give its name where a checkpoint is asked for; udit sample decodes its latents with sd-vae-ft-ema",
       }
     `);
     expect(list[1]).toMatchObject({ path: null, part: null, licence: { nonCommercial: false } });

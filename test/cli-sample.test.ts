@@ -131,7 +131,13 @@ describe('weights of another program', () => {
       '--seed',
       '5',
     );
-    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect({ code, err }).toMatchInlineSnapshot(`
+      {
+        "code": 0,
+        "err": "note: latents are not decoded: sd-vae-ft-ema is not on this machine; udit fetch sd-vae-ft-ema changes that
+      ",
+      }
+    `);
     expect(out).toMatchInlineSnapshot(`
       "U-DiT, its weights (ROOT/published.pt)
         model    U-DiT for 3 classes, recognised by the shapes of its tensors
@@ -175,8 +181,9 @@ describe('weights of another program', () => {
     const { code, err } = await sampleLatents('none', '--previews');
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
-      "ConfigError: --previews: U-DiT draws latents of 4 channels, which cannot be shown
-        fix: leave --previews out
+      "note: latents are not decoded: sd-vae-ft-ema is not on this machine; udit fetch sd-vae-ft-ema changes that
+      ConfigError: --previews: U-DiT draws latents of 4 channels, which cannot be shown
+        fix: leave --previews out, or name what decodes them with --autoencoder
       "
     `);
   });

@@ -2,12 +2,12 @@
 import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
 import { formatImageSize, type ImageSize, sameSize, squareOf } from '../core/image-size.ts';
+import type { ImageSpace } from '../core/image-space.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
 import type { ImageSampler } from '../tasks/sampling/sample.ts';
 import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
 import type { GuidanceInterval } from '../tasks/sampling/settings.ts';
-import { drawsPixels } from '../tasks/sampling/settings.ts';
 import { modelLines, shortest } from './wording.ts';
 
 export interface DrawnSamples {
@@ -15,6 +15,10 @@ export interface DrawnSamples {
   /** The checkpoint's file. */
   readonly path: string;
   readonly sampler: ImageSampler;
+  /** What is written. */
+  readonly space: ImageSpace;
+  /** What decodes latents. */
+  readonly autoencoder?: string | undefined;
   readonly device: BackendName;
   readonly imageCount: number;
   readonly seed: number;
@@ -24,35 +28,37 @@ export interface DrawnSamples {
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart(drawn: DrawnSamples): string {
-  const { saved, path, sampler, device, imageCount, seed } = drawn;
+  const { saved, path, sampler, autoencoder, device, imageCount, seed } = drawn;
   const { settings, precision, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
-    `${plural(imageCount, nounOf(saved))}${atOtherSize(drawn)} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
+    `${plural(imageCount, nounOf(drawn))}${atOtherSize(drawn)} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
+    (autoencoder === undefined ? '' : `latents decoded by ${autoencoder}\n`) +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(sampler.memoryPerWorker)} each\n`
   );
 }
 
 /** Where the files are and what one took. */
-export function describeResult(
-  { saved, sampler, imageCount, folder, reached }: DrawnSamples,
-  files: SampleFiles,
-): string {
+export function describeResult(drawn: DrawnSamples, files: SampleFiles): string {
+  const { sampler, autoencoder, imageCount, folder, reached } = drawn;
   const lines = [
-    `${plural(imageCount, nounOf(saved))} in ${shortest(folder)}, ${secondsPerImage(files).toFixed(2)} s each` +
+    `${plural(imageCount, nounOf(drawn))} in ${shortest(folder)}, ${secondsPerImage(files).toFixed(2)} s each` +
       (sampler.nfe === undefined ? `, ${reached.meanNfe.toFixed(1)} evaluations of the network` : ''),
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
-  if (files.previewsPath !== undefined) lines.push(`previews ${shortest(files.previewsPath)}`);
+  if (files.previewsPath !== undefined) {
+    const by = autoencoder === undefined ? '' : `, decoded by ${autoencoder}`;
+    lines.push(`previews ${shortest(files.previewsPath)}${by}`);
+  }
   if (files.npzPath !== undefined) lines.push(`archive  ${shortest(files.npzPath)}`);
   return `${lines.join('\n')}\n`;
 }
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, device, seed, reached }: DrawnSamples,
+  { saved, path, sampler, autoencoder, device, seed, reached }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -63,6 +69,7 @@ export function describeAsJson(
     nimg,
     weights: saved.source,
     findings: Object.fromEntries(saved.findings),
+    ...(autoencoder === undefined ? {} : { autoencoder }),
     ...sampler.settings,
     nfe: sampler.nfe ?? reached.meanNfe,
     networkRuns: sampler.networkRuns ?? null,
@@ -101,8 +108,8 @@ function stepsOf({ stepCount }: ImageSampler): string {
   return stepCount === undefined ? 'steps chosen on the way' : plural(stepCount, 'step');
 }
 
-function nounOf({ network }: Pick<SavedModel, 'network'>): string {
-  return drawsPixels(network.config) ? 'image' : 'latent';
+function nounOf({ space }: DrawnSamples): string {
+  return space.kind === 'pixels' ? 'image' : 'latent';
 }
 
 function during(interval: GuidanceInterval | undefined): string {

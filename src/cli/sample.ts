@@ -3,8 +3,10 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { plural } from '../charts/format.ts';
-import { ConfigError, DataError } from '../core/errors.ts';
+import { ConfigError, DataError, DownloadError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
+import { squareOf } from '../core/image-size.ts';
+import type { LatentSpace } from '../core/image-space.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { parseNpy } from '../formats/npy.ts';
@@ -12,14 +14,22 @@ import { crc32OfFile } from '../host/files/digest-node.ts';
 import { systemErrorCode } from '../host/files/write-error-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
+import { findPublished } from '../models/hub/catalogue.ts';
+import { openAutoencoder } from '../models/open-autoencoder-node.ts';
+import { type SavedNetwork, spaceOf } from '../models/saved-model.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { BatchPlan, type Part, WHOLE } from '../tasks/sampling/batch-plan.ts';
 import { chooseClasses, classesOf } from '../tasks/sampling/classes.ts';
 import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
+import {
+  type CompiledDecoder,
+  createDecoder,
+  type DecoderOptions,
+} from '../tasks/sampling/latent-decoder.ts';
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
-import { chooseSettings, DEFAULT_BATCH_SIZE, drawsPixels } from '../tasks/sampling/settings.ts';
+import { chooseSettings, DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
@@ -47,6 +57,8 @@ interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
   readonly previews?: true;
   readonly part?: Part;
   readonly noise?: string;
+  readonly autoencoder?: string;
+  readonly latents?: true;
   readonly json?: true;
   readonly precision: Precision;
   readonly batchSize?: number;
@@ -66,7 +78,8 @@ Examples:
   udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
   udit sample runs/mine --count 5k --npz --no-png  an archive for metrics; again: continues it
   udit sample runs/mine --count 5k --npz --part 1/4   a quarter; without --part: joins them
-  udit sample DiT-XL-2-256x256.pt --classes 207    published weights: latents, as an .npz archive
+  udit sample U-DiT-L-1000k --classes 207          published weights, decoded by sd-vae-ft-ema where it is fetched
+  udit sample U-DiT-L-1000k --autoencoder TAESD    decoded by a tiny autoencoder
 `;
 
 export function defineSample(command: Command, terminal: Terminal): void {
@@ -85,6 +98,11 @@ export function defineSample(command: Command, terminal: Terminal): void {
   withSamplingFlags(command)
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
+    .option(
+      '--autoencoder <name>',
+      'decodes latents: a fetched one, a file or a run (default: that of the latents, where it is fetched)',
+    )
+    .addOption(new Option('--latents', 'write latents to an .npz archive undecoded').conflicts('autoencoder'))
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
     .option('--no-png', 'write no PNG files and no sheet')
     .option('--previews', 'write previews.png: the predicted picture of each step')
@@ -119,13 +137,6 @@ export function defineSample(command: Command, terminal: Terminal): void {
 
 /** What is to be drawn, and what draws it; the weights are not needed any more. */
 async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, terminal: Terminal) {
-  if (flags.previews === true && !drawsPixels(saved.network.config)) {
-    throw new ConfigError({
-      where: '--previews',
-      problem: `${saved.card.name} draws latents of ${saved.network.config.inChannels} channels, which cannot be shown`,
-      fix: 'leave --previews out',
-    });
-  }
   const classes = classesOf(saved.network.config, saved.card);
   const labels = chooseClasses(flags.classes, classes);
   const imageCount = labels.length * flags.count;
@@ -144,6 +155,20 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
     const load = { limited: settings.cfgInterval !== undefined, size: traceAt.size };
     expectBatchFits(largest, (images) => workerBytes(network, images, load));
   }
+  const cache = flags.cache ? compileCache(notesOn(terminal)) : undefined;
+  const size = traceAt.size ?? squareOf(network.config.inputSize);
+  const autoencoder = await openDecoder(saved, flags, terminal, { backend, size, cache });
+  if (
+    flags.previews === true &&
+    autoencoder === undefined &&
+    spaceOf(card, network.config).kind === 'latents'
+  ) {
+    throw new ConfigError({
+      where: '--previews',
+      problem: `${card.name} draws latents of ${network.config.inChannels} channels, which cannot be shown`,
+      fix: 'leave --previews out, or name what decodes them with --autoencoder',
+    });
+  }
   const pipeline = await createPipeline(saved, {
     ...settings,
     ...traceAt,
@@ -153,7 +178,8 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
     batchSize: flags.batchSize,
     workers: flags.workers,
     threads: flags.threads,
-    cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
+    cache,
+    autoencoder,
   });
   const { workers, batchSize } = pipeline.sampler;
   const batches = new BatchPlan(imageCount, batchSize).batchesOf(flags.part ?? WHOLE);
@@ -164,7 +190,52 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
     );
   }
   const partCount = batches.reduce((sum, { count }) => sum + count, 0);
-  return { pipeline, device: backend.name, classes, labels, imageCount: partCount, batchCount };
+  return { pipeline, autoencoder, device: backend.name, classes, labels, imageCount: partCount, batchCount };
+}
+
+/**
+ * What decodes the latents of a model, if it draws any: the autoencoder asked for, else that of the latents where it is
+ * on this machine.
+ */
+async function openDecoder(
+  { card, network }: OpenCheckpoint,
+  { autoencoder: asked, latents: undecoded }: SampleFlags,
+  terminal: Terminal,
+  options: Omit<DecoderOptions, 'drawn'>,
+): Promise<CompiledDecoder | undefined> {
+  const space = spaceOf(card, network.config);
+  if (space.kind === 'pixels') {
+    const given = asked === undefined ? undecoded && '--latents' : '--autoencoder';
+    if (given === undefined) return undefined;
+    throw new ConfigError({
+      where: given,
+      problem: `${card.name} draws pixels, not latents`,
+      fix: `leave ${given} out`,
+    });
+  }
+  if (undecoded === true) return undefined;
+  const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
+  const drawn = { name: card.name, space, config: network.config };
+  const { backend } = options;
+  return saved && createDecoder(saved, { ...options, drawn, workers: 1, threads: backend.machine?.cores });
+}
+
+/** The autoencoder of these latents, if it is on this machine. */
+async function openUsual(
+  { autoencoder }: LatentSpace,
+  terminal: Terminal,
+): Promise<SavedNetwork<'autoencoder'> | undefined> {
+  const name = autoencoder === '' ? USUAL_AUTOENCODER : autoencoder;
+  const isPublished = findPublished(name) !== undefined;
+  try {
+    if (isPublished) return await openAutoencoder(name);
+  } catch (error) {
+    if (!(error instanceof DownloadError)) throw error;
+  }
+  notesOn(terminal)(
+    `latents are not decoded: ${name} is not on this machine; ${isPublished ? `udit fetch ${name}` : '--autoencoder FILE'} changes that`,
+  );
+  return undefined;
 }
 
 /** Which weights these are, on any machine. */
@@ -193,6 +264,9 @@ async function readNoise(path: string): Promise<HostTensor<'f32'>> {
     fix: 'convert it with astype(numpy.float32)',
   });
 }
+
+/** The paper's, with which all published models of latents were trained. */
+const USUAL_AUTOENCODER = 'sd-vae-ft-ema';
 
 /** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
 const ADAPTIVE_PARTS = 100;
@@ -242,7 +316,7 @@ async function sample(
   await expectHarmlessOutputs('--out', [flags.out]);
   const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise);
   const saved = await findCheckpoint(path, modelRequest(flags));
-  const { pipeline, device, classes, labels, imageCount, batchCount } = await compilePipeline(
+  const { pipeline, autoencoder, device, classes, labels, imageCount, batchCount } = await compilePipeline(
     saved,
     flags,
     terminal,
@@ -257,6 +331,8 @@ async function sample(
     saved,
     path,
     sampler,
+    space: pipeline.space,
+    autoencoder: autoencoder?.name,
     device,
     imageCount,
     seed: flags.seed,
@@ -279,9 +355,15 @@ async function sample(
       png: flags.png,
       npz: flags.npz === true,
       previews: flags.previews === true,
+      decoder: autoencoder,
       part: flags.part,
       noise,
-      origin: { device, positionScaling: flags.positionScaling, ...(await originOf(saved, path)) },
+      origin: {
+        device,
+        positionScaling: flags.positionScaling,
+        ...(autoencoder && { autoencoder: autoencoder.name }),
+        ...(await originOf(saved, path)),
+      },
       signal,
       onResume: (found, batches) => {
         notesOn(terminal)(`${found} of ${plural(imageCount, 'image')} are there already`);
@@ -297,5 +379,6 @@ async function sample(
   } finally {
     progress.stop();
     await pipeline.release();
+    await autoencoder?.release();
   }
 }

@@ -43,16 +43,20 @@ describe.each(CATALOGUE.filter(({ kind }) => kind === 'denoiser'))(
 );
 
 test('of networks that udit has, it is said how they are used, and of others that they are not there', () => {
-  const uses = CATALOGUE.map((file) => [file.preset !== undefined, file.use] as const);
-  for (const [isKnown, use] of uses) {
-    if (isKnown) expect(use).toMatch(/^give its name where a checkpoint is asked for/);
-    else expect(use).toMatch(/^for programs of your own: udit has no /);
+  for (const { kind, use } of CATALOGUE) {
+    const expected = {
+      denoiser: /^give its name where a checkpoint is asked for/,
+      autoencoder: /^give its name to udit sample: --autoencoder/,
+      features: /^for programs of your own: udit has no /,
+    }[kind];
+    expect(use).toMatch(expected);
   }
-  expect(CATALOGUE.filter(({ preset }) => preset === undefined).map(({ kind }) => kind)).toEqual([
-    'autoencoder',
-    'autoencoder',
-    'features',
-  ]);
+});
+
+test('autoencoders say whose latents they make', () => {
+  expect(CATALOGUE.filter(({ latents }) => latents !== undefined).map(({ kind }) => kind)).toEqual(
+    CATALOGUE.filter(({ kind }) => kind === 'autoencoder').map(({ kind }) => kind),
+  );
 });
 
 test('capitals do not matter', () => {

@@ -17,6 +17,8 @@ export interface PublishedFile {
   readonly about: string;
   /** The preset of a denoiser; none for networks that udit does not have. */
   readonly preset?: string;
+  /** Of an autoencoder: the diffusion model whose latents it makes and takes. */
+  readonly latents?: string;
   /** What to do with it once it is here. */
   readonly use: string;
   readonly url: string;
@@ -47,8 +49,8 @@ function onHuggingFace(repository: string, revision: string, path: string) {
 /** What to do with a file of this kind once it is here. */
 const USES: Readonly<Record<PublishedFile['kind'], string>> = {
   denoiser:
-    'give its name where a checkpoint is asked for; it draws latents, which udit does not decode to pictures yet',
-  autoencoder: 'for programs of your own: udit has no autoencoders yet',
+    'give its name where a checkpoint is asked for; udit sample decodes its latents with sd-vae-ft-ema',
+  autoencoder: 'give its name to udit sample: --autoencoder',
   features: 'for programs of your own: udit has no feature networks yet',
 };
 
@@ -112,9 +114,28 @@ function autoencoder(variant: string, file: Pick<PublishedFile, 'sha256'> & { re
     name,
     kind: 'autoencoder',
     about: `Stable Diffusion's autoencoder with the ft-${variant} decoder: latents to pictures and back`,
+    latents: 'Stable Diffusion',
     ...onHuggingFace(`stabilityai/${name}`, revision, 'diffusion_pytorch_model.safetensors'),
     size: exactly(334_643_276),
     ...known,
+    licence: 'MIT',
+  } as const;
+}
+
+/** In one file for encoder and decoder, with diffusers' names; TAEF2 alone is called otherwise. */
+function tinyAutoencoder(
+  name: string,
+  latents: string,
+  bytes: number,
+  file = 'diffusion_pytorch_model.safetensors',
+) {
+  return {
+    name,
+    kind: 'autoencoder',
+    about: `tiny autoencoder for latents of ${latents}: fast, and good enough for previews`,
+    latents,
+    ...onHuggingFace(`madebyollin/${name.toLowerCase()}`, 'main', file),
+    size: about(bytes),
     licence: 'MIT',
   } as const;
 }
@@ -159,6 +180,11 @@ const ENTRIES: readonly Omit<PublishedFile, 'use'>[] = [
     revision: '31f26fdeee1355a5c34592e401dd41e45d25a493',
     sha256: 'a1d993488569e928462932c8c38a0760b874d166399b14414135bd9c42df5815',
   }),
+  tinyAutoencoder('TAESD', 'Stable Diffusion', 9.8e6),
+  tinyAutoencoder('TAESDXL', 'SDXL', 9.8e6),
+  tinyAutoencoder('TAESD3', 'Stable Diffusion 3', 9.9e6),
+  tinyAutoencoder('TAEF1', 'FLUX.1', 9.9e6),
+  tinyAutoencoder('TAEF2', 'FLUX.2', 5.4e6, 'taef2.safetensors'),
   {
     name: 'fid-inception',
     kind: 'features',

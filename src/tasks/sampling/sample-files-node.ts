@@ -12,7 +12,7 @@ import { type ClassList, className, classSlugs } from './classes.ts';
 import { drawOfImages, imagesPerClass, shuffled, type WantedImage } from './draw.ts';
 import { type EarlierPictures, findEarlier, noteOf } from './earlier-pictures-node.ts';
 import { expectNoise } from './image-noise.ts';
-import type { PictureBatch, Pipeline } from './pipeline.ts';
+import type { LatentDecoder, PictureBatch, Pipeline } from './pipeline.ts';
 import type { SampleRequest, StepProgress } from './sample.ts';
 import type { FoundPictures } from './sinks/found-pictures.ts';
 import { pngFiles } from './sinks/png-files-node.ts';
@@ -37,6 +37,8 @@ export interface SampleFilesRequest {
   readonly npz: boolean;
   /** Write `previews.png`? */
   readonly previews?: boolean;
+  /** Decodes previews of latents. */
+  readonly decoder?: LatentDecoder | undefined;
   /** The part to draw: PNG files without a sheet, and an archive of its own, which the request for the whole joins. */
   readonly part?: Part | undefined;
   /** What the pictures start from, `f32[N,C,H,W]`, class after class. Default: noise of the seed. */
@@ -228,6 +230,7 @@ function pictureSinks(
           stepCount: pipeline.sampler.stepCount!,
           rowLabels,
           rowOf,
+          decoder: content.decoder,
         })
       : undefined,
   };

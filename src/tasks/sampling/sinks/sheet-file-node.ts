@@ -1,5 +1,6 @@
 /** @file Contact sheets as PNG files: of the pictures, or of how they came into being. */
 import { writeSheet } from '../../../data/images/png-node.ts';
+import type { LatentDecoder } from '../pipeline.ts';
 import { PreviewSheet, Sheet } from './sheet.ts';
 import { pixelsOf, type Sink } from './sink.ts';
 
@@ -36,15 +37,20 @@ export interface PreviewOptions {
   readonly rowLabels: readonly string[];
   /** The row of the picture at a position; undefined: its steps are not shown. */
   readonly rowOf: (position: number) => number | undefined;
+  /** Decodes what a model of latents sees. */
+  readonly decoder?: LatentDecoder | undefined;
 }
 
 /** What the network sees in some pictures, a row each, from step to step. */
-export function previewsFile(path: string, { stepCount, rowLabels, rowOf }: PreviewOptions): Sink {
+export function previewsFile(path: string, { stepCount, rowLabels, rowOf, decoder }: PreviewOptions): Sink {
   const sheet = new PreviewSheet(rowLabels.length, stepCount, rowOf);
   return {
     put: async () => undefined,
     onStep: (progress) => sheet.add(progress),
-    close: () => writeIfAny(path, sheet, rowLabels),
+    async close() {
+      await sheet.show(decoder);
+      return writeIfAny(path, sheet, rowLabels);
+    },
   };
 }
 

@@ -27,7 +27,7 @@ test('previews are of evenly spread steps with both ends', () => {
   expect(previewSteps(25)).toEqual([1, 3, 5, 8, 10, 12, 14, 16, 18, 21, 23, 25]);
 });
 
-test('previews have a row for the first image of each class and a column per step', () => {
+test('previews have a row for the first image of each class and a column per step', async () => {
   const sheet = new PreviewSheet(2, 2, (position) => (position % 3 === 0 ? position / 3 : undefined));
   // Images 0, 1, 2 are of one class and 3, 4, 5 of the other, drawn in batches of four.
   const at = (step: number, first: number, bytes: readonly number[]) => {
@@ -45,5 +45,6 @@ test('previews have a row for the first image of each class and a column per ste
   at(2, 0, [20, 21, 22, 23]);
   at(1, 4, [14, 15]);
   at(2, 4, [24, 25]);
+  await sheet.show();
   expect([...sheet.images!.data]).toEqual([10, 20, 13, 23]);
 });

@@ -1,6 +1,8 @@
 /** @file What is kept of pictures as they are drawn, to be shown on one sheet: the pictures, or how they came into being. */
-import { type HostTensor, zeros } from '../../../core/host-tensor.ts';
+import { type HostTensor, hostTensor, zeros } from '../../../core/host-tensor.ts';
+import { sizeOf } from '../../../core/shape.ts';
 import { toPixels } from '../../../data/images/pixels.ts';
+import type { LatentDecoder } from '../pipeline.ts';
 import type { StepProgress } from '../sample.ts';
 
 // H W C picture
@@ -50,6 +52,8 @@ export function previewSteps(stepCount: number): number[] {
 export class PreviewSheet extends Sheet {
   readonly #steps: readonly number[];
   readonly #rowOf: (position: number) => number | undefined;
+  /** Predictions by their cell, `f32[1,C,H,W]`. */
+  readonly #seen = new Map<string, { row: number; column: number; x0: HostTensor<'f32'> }>();
 
   /** @param rowOf - the row of the picture at a position; undefined: it has none */
   constructor(rows: number, stepCount: number, rowOf: (position: number) => number | undefined) {
@@ -62,12 +66,20 @@ export class PreviewSheet extends Sheet {
   add({ step, first, x0 }: StepProgress): void {
     const column = this.#steps.indexOf(step);
     if (column < 0) return;
-    const count = x0.shape[0]!;
-    const rows = Array.from({ length: count }, (_, n) => this.#rowOf(first + n));
-    if (rows.every((row) => row === undefined)) return;
-    const pixels = toPixels(x0);
-    rows.forEach((row, n) => {
-      if (row !== undefined) this.place(row, column, pixels, n);
-    });
+    const shape = [1, ...x0.shape.slice(1)];
+    const size = sizeOf(shape);
+    for (let n = 0; n < x0.shape[0]!; n++) {
+      const row = this.#rowOf(first + n);
+      if (row === undefined) continue;
+      const data = x0.data.slice(n * size, (n + 1) * size);
+      this.#seen.set(`${row} ${column}`, { row, column, x0: hostTensor('f32', shape, data) });
+    }
+  }
+
+  /** Puts all predictions down, decoded where they are latents. */
+  async show(decoder?: LatentDecoder): Promise<void> {
+    for (const { row, column, x0 } of this.#seen.values()) {
+      this.place(row, column, toPixels(decoder === undefined ? x0 : await decoder.decode(x0)), 0);
+    }
   }
 }

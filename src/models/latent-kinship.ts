@@ -1,0 +1,78 @@
+/** @file Whether a decoder belongs to a model's latents, and how it takes them. */
+import { ConfigError } from '../core/errors.ts';
+import { type LatentSpace, perChannel, USUAL_LATENTS } from '../core/image-space.ts';
+import type { NetworkConfig } from '../networks/nn/network.ts';
+import { CATALOGUE, findPublished } from './hub/catalogue.ts';
+import type { AutoencoderCard, NetworkOfRole } from './saved-model.ts';
+
+export interface DrawnLatents {
+  /** Name of the model that draws them. */
+  readonly name: string;
+  readonly space: LatentSpace;
+  readonly config: Pick<NetworkConfig, 'inChannels'>;
+}
+
+export interface Decoder {
+  readonly card: Pick<AutoencoderCard, 'name' | 'space'>;
+  readonly network: Pick<NetworkOfRole['autoencoder'], 'config'>;
+}
+
+/** Of each channel: a decoder takes latent / scale + shift. */
+export interface Denormalisation {
+  readonly scale: readonly number[];
+  readonly shift: readonly number[];
+}
+
+/**
+ * How a decoder takes the latents that a model draws. It fits if it was trained for latents of the same kind; where one
+ * of the two is not known, the shape of the latents decides.
+ *
+ * @throws ConfigError with both names if it does not
+ */
+export function denormalisationFor(drawn: DrawnLatents, { card, network }: Decoder): Denormalisation {
+  const channels = drawn.config.inChannels;
+  const { factor, latentChannels } = network.config;
+  if (channels !== latentChannels || drawn.space.factor !== factor) {
+    throw refused(
+      drawn,
+      card.name,
+      `${drawn.name} draws latents of ${channels} channels at 1/${drawn.space.factor} of the side, ` +
+        `${card.name} decodes ${latentChannels} channels at 1/${factor}`,
+    );
+  }
+  const [kind, decoded] = [kindOf(drawn.space), kindOf(card.space as LatentSpace)];
+  if (kind !== undefined && decoded !== undefined && kind !== decoded) {
+    throw refused(
+      drawn,
+      card.name,
+      `${drawn.name} draws latents of ${kind}, ${card.name} decodes those of ${decoded}`,
+    );
+  }
+  const own = card.space as LatentSpace;
+  const each = (value: LatentSpace['scale']) => perChannel(value, channels);
+  const [scale, shift] = [each(drawn.space.scale), each(drawn.space.shift)];
+  const isTiny = kind === STABLE_DIFFUSION && own.scale !== USUAL_LATENTS.scale;
+  if (!isTiny) return { scale, shift };
+  // Tiny autoencoders have latents of the usual scale, and the model may have others of the same network:
+  // latent → (latent / scale + shift − usual shift) · usual scale.
+  return {
+    scale: scale.map((value) => value / USUAL_LATENTS.scale),
+    shift: shift.map((value) => (value - USUAL_LATENTS.shift) * USUAL_LATENTS.scale),
+  };
+}
+
+const STABLE_DIFFUSION = 'Stable Diffusion';
+
+/** Which diffusion models have such latents; undefined where nothing tells. */
+function kindOf({ autoencoder, factor, scale }: LatentSpace): string | undefined {
+  if (autoencoder !== '') return findPublished(autoencoder)?.latents ?? autoencoder;
+  const isUsual = factor === USUAL_LATENTS.factor && scale === USUAL_LATENTS.scale;
+  return isUsual ? STABLE_DIFFUSION : undefined;
+}
+
+function refused({ space }: DrawnLatents, decoder: string, problem: string): ConfigError {
+  const kind = kindOf(space);
+  const published = CATALOGUE.filter(({ latents }) => latents !== undefined && latents === kind);
+  const names = published.length > 0 ? published.map(({ name }) => name) : [kind ?? 'another autoencoder'];
+  return new ConfigError({ where: decoder, problem, fix: `decode with ${names.join(' or ')}` });
+}

@@ -1,0 +1,149 @@
+/** @file `udit sample` with a model of latents and an autoencoder that decodes them, from the command line to the files. */
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type { HostTensor } from '../src/core/host-tensor.ts';
+import { randomKey } from '../src/core/random.ts';
+import { toPixels } from '../src/data/images/pixels.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
+import { parseNpz } from '../src/formats/npz.ts';
+import { openAutoencoder } from '../src/models/open-autoencoder-node.ts';
+import type { AutoencoderCard } from '../src/models/saved-model.ts';
+import { writeModel } from '../src/models/write-model-node.ts';
+import { AutoencoderKL } from '../src/networks/autoencoders/autoencoder-kl.ts';
+import { initialise } from '../src/networks/nn/initialise.ts';
+import { createDecoder } from '../src/tasks/sampling/latent-decoder.ts';
+import { runUdit } from './support/run-udit.ts';
+import { tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+
+const SPACE = { kind: 'latents', autoencoder: 'tiny-kl', factor: 2, scale: 0.5, shift: 0.25 } as const;
+const network = new AutoencoderKL({
+  ...{ inputSize: 16, inChannels: 3, latentChannels: 4, factor: 2, levelChannels: [8, 16] },
+  ...{ layersPerLevel: 1, normGroups: 4, midAttention: true, quantConv: true },
+});
+
+let root: string;
+let model: string;
+let autoencoder: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit latents '));
+  vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
+  model = join(root, 'model.safetensors');
+  await writeTinyCheckpoint(model, tinyCard({ spec: tinySpec({ inChannels: 4 }), space: SPACE }));
+  autoencoder = await writeAutoencoder('tiny-kl', {});
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
+
+async function writeAutoencoder(name: string, space: Partial<typeof SPACE>): Promise<string> {
+  const card: AutoencoderCard = {
+    ...{ role: 'autoencoder', name, step: 0, nimg: 0 },
+    spec: { family: 'AutoencoderKL', config: network.config },
+    space: { ...SPACE, ...space, autoencoder: name },
+  };
+  const path = join(root, `${name}.safetensors`);
+  await writeModel(path, {
+    card,
+    weights: initialise(network, network.initRule, randomKey(3)),
+    source: 'model',
+  });
+  return path;
+}
+
+async function sample(folder: string, ...flags: readonly string[]) {
+  const outcome = await runUdit(
+    [
+      ...['sample', model, '--steps', '2', '--workers', '1', '--count', '2', '--classes', 'owl,newt'],
+      ...['--out', join(root, folder), ...flags],
+    ],
+    root,
+  );
+  return { ...outcome, out: outcome.out.replace(/\d+\.\d+ s each/, '#.## s each') };
+}
+
+test('latents are decoded to PNG files, a sheet, an archive and previews', async () => {
+  const { code, err, out } = await sample('decoded', '--autoencoder', autoencoder, '--npz', '--previews');
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toMatchInlineSnapshot(`
+    "U-DiT-XS, step 20, EMA weights (ROOT/model.safetensors)
+    4 images by dpm++2m, 2 steps, cfg scale 3, seed 0
+    latents decoded by tiny-kl
+    1 worker of 1 thread, batches of 1, at most 81.4 MB each
+    4 images in ROOT/decoded, #.## s each
+    grid     ROOT/decoded/grid.png
+    previews ROOT/decoded/previews.png, decoded by tiny-kl
+    archive  ROOT/decoded/samples_4x16x16x3.npz
+    "
+  `);
+  expect(await readdir(join(root, 'decoded'))).toMatchInlineSnapshot(`
+    [
+      "grid.png",
+      "newt-0-0.png",
+      "newt-0-1.png",
+      "owl-0-0.png",
+      "owl-0-1.png",
+      "previews.png",
+      "samples_4x16x16x3.npz",
+    ]
+  `);
+
+  // The archive of latents, decoded by the same network in one batch, has the pixels of the PNG files.
+  expect((await sample('latents', '--latents')).code).toBe(0);
+  const latents = parseNpz(await readFile(join(root, 'latents', 'latents_4x4x8x8.npz')), 'latents').get(
+    'arr_0',
+  );
+  const decoder = await createDecoder(await openAutoencoder(autoencoder), {
+    drawn: { name: 'model', space: SPACE, config: { inChannels: 4 } },
+    size: { height: 8, width: 8 },
+    backend: cpuBackend,
+  });
+  const pixels = toPixels(await decoder.decode(latents as HostTensor<'f32'>));
+  await decoder.release();
+  const archive = parseNpz(await readFile(join(root, 'decoded', 'samples_4x16x16x3.npz')), 'samples').get(
+    'arr_0',
+  )!;
+  expect(archive.shape).toEqual([4, 16, 16, 3]);
+  expect(differing(archive as HostTensor<'u8'>, pixels)).toBeLessThan(0.01);
+  const { width, height } = await sharp(join(root, 'decoded', 'owl-0-0.png')).metadata();
+  expect({ width, height }).toEqual({ width: 16, height: 16 });
+});
+
+/** The share of bytes that differ by more than a rounding. */
+function differing(a: HostTensor<'u8'>, b: HostTensor<'u8'>): number {
+  expect(a.shape).toEqual(b.shape);
+  return a.data.filter((byte, i) => Math.abs(byte - b.data[i]!) > 1).length / a.data.length;
+}
+
+test('an autoencoder of other latents is refused with both names', async () => {
+  const { code, err } = await sample('refused', '--autoencoder', await writeAutoencoder('other-kl', {}));
+  expect(code).toBe(2);
+  expect(err).toMatchInlineSnapshot(`
+    "ConfigError: other-kl: U-DiT-XS draws latents of tiny-kl, other-kl decodes those of other-kl
+      fix: decode with tiny-kl
+    "
+  `);
+});
+
+test('the autoencoder of a model that is not there, and one for a model of pixels', async () => {
+  const { code, err } = await sample('undecoded');
+  expect({ code, err }).toMatchInlineSnapshot(`
+    {
+      "code": 0,
+      "err": "note: latents are not decoded: tiny-kl is not on this machine; --autoencoder FILE changes that
+    ",
+    }
+  `);
+  expect(
+    await sample('missing', '--autoencoder', 'TAESD').then(({ err }) => err.replaceAll(root, '')),
+  ).toMatchInlineSnapshot(`
+    "DownloadError: TAESD: these published weights are not in the cache, ROOT/cache/weights
+      fix: fetch them with: udit fetch TAESD (9.80 MB)
+    "
+  `);
+  const pixels = await runUdit(['sample', '--autoencoder', autoencoder, '--out', join(root, 'x')], root);
+  expect(pixels).toMatchObject({ code: 2, err: expect.stringContaining('draws pixels, not latents') });
+});
