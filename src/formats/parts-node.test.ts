@@ -62,6 +62,15 @@ describe('weights in several files', () => {
     expect(await findWeights(await folderOf(['model.safetensors']))).toMatch('model.safetensors');
     expect(await findWeights(await folderOf(['a.safetensors', 'b.safetensors']))).toBeUndefined();
   });
+
+  test('of variants the one without a name', async () => {
+    const variants = ['model.fp16.safetensors', 'model.safetensors', 'model.non_ema.safetensors'];
+    expect(await findWeights(await folderOf(variants))).toMatch(/\/model\.safetensors$/);
+    const indices = ['m.safetensors.index.fp16.json', 'm.safetensors.index.json'];
+    const folder = await folderOf([]);
+    for (const name of indices) await writeFile(join(folder, name), '{}');
+    expect(await findWeights(folder)).toMatch(/index\.json$/);
+  });
 });
 
 describe('refusals', () => {

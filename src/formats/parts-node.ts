@@ -1,6 +1,6 @@
 /** @file Weights in several files, as large models are published: an index in JSON says which tensor is in which. */
 import { readdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import * as v from 'valibot';
 import { CheckpointError } from '../core/errors.ts';
 import { readJson } from '../host/files/read-json-node.ts';
@@ -26,12 +26,17 @@ export function isInParts(path: string): boolean {
   return INDEX_NAME.test(name) || PART_NAME.test(name);
 }
 
-/** What holds the weights in a folder as models are published: an index, a part, or the only file of its kind. */
+/**
+ * What holds the weights in a folder as models are published: an index, a part, or the only file of its kind. Of variants,
+ * such as `model.fp16.safetensors` beside `model.safetensors`, the one without a name is meant.
+ */
 export async function findWeights(folder: string): Promise<string | undefined> {
-  const names = (await readdir(folder).catch((): string[] => [])).sort();
+  const all = await readdir(folder).catch((): string[] => []);
+  const names = all.sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
   const only = (kind: RegExp): string | undefined => {
-    const files = names.filter((name) => kind.test(name));
-    return files.length === 1 ? files[0] : undefined;
+    const [first, ...others] = names.filter((name) => kind.test(name));
+    const stem = first?.slice(0, -extname(first).length);
+    return others.every((name) => name.startsWith(`${stem}.`)) ? first : undefined;
   };
   const found =
     names.find((name) => INDEX_NAME.test(name)) ??

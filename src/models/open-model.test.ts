@@ -266,6 +266,9 @@ describe('a checkpoint of another program', () => {
     expect(labels(rows(10), { numClasses: 10 })).toEqual([10, 0]);
     expect(labels({ ...rows(10), metadata: { 'args.num_classes': '10' } })).toEqual([10, 0]);
     expect(labels({ ...rows(10), metadata: { 'args.num_classes': '9' } })).toEqual([9, 0.1]);
+    for (const none of ['0', '', '-1']) {
+      expect(labels({ ...rows(1), metadata: { 'args.num_classes': none } })).toEqual([1, 0]);
+    }
   });
 
   test.each([
@@ -320,7 +323,10 @@ describe('a checkpoint of another program', () => {
       findModel(fileOf(publishedWeights, metadata), 'x.pt', request).network.config.inputSize;
     expect(sizeOf({}, {})).toBe(32);
     expect(sizeOf({ 'args.image_size': '512' }, {})).toBe(64);
-    expect(sizeOf({ 'args.image_size': '1e9' }, {})).toBe(32);
+    expect(sizeOf({ 'args.image_size': '128' }, {})).toBe(16);
+    for (const none of ['1e9', '1000000000', '100', '0', '']) {
+      expect(sizeOf({ 'args.image_size': none }, {}), none).toBe(32);
+    }
     expect(sizeOf({ 'args.image_size': '512' }, { imageSize: 128 })).toBe(16);
     const pixels = fileOf(randomWeights(tinySpec(), 1));
     expect(findModel(pixels, 'x.pt', { imageSize: 64 }).network.config.inputSize).toBe(64);

@@ -26,8 +26,9 @@ export interface ModelDescription {
   readonly advice: string | undefined;
 }
 
-/** What `--image-size` of their training scripts can be. */
-const PUBLISHED_SIZES = [256, 512];
+/** What `--image-size` of a training script can be: of other sizes some networks could not be built. */
+const SIDE_UNIT = 64;
+const MAX_SIDE = 4096;
 
 /**
  * @param metadata - of the file, which may hold arguments of the script that trained it
@@ -43,7 +44,7 @@ export function describePublished(
   const script = metadata['args.model'];
   const recognised = asFlow(asTrained(recogniseModel(tensors), script));
   const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
-  const argument = PUBLISHED_SIZES.find((size) => String(size) === metadata['args.image_size']);
+  const argument = wholeNumber(metadata['args.image_size'], { unit: SIDE_UNIT, max: MAX_SIDE });
   const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
   const inputSize = shownSize(spec, recognised) ?? (imageSize && inputSizeOf(imageSize, spec));
   const changes = {
@@ -74,9 +75,18 @@ function labelsIn(
   const rows = [...tensors].find(([name]) => name.endsWith('.embedding_table.weight'))?.[1].shape[0];
   if (rows === undefined) return numClasses === undefined ? {} : { numClasses };
   if (numClasses !== undefined) return labelsOf(rows, numClasses);
-  const argument = Number(metadata['args.num_classes']);
-  const isTrue = rows === argument || rows === argument + 1;
+  const argument = wholeNumber(metadata['args.num_classes'], { unit: 1, max: rows });
+  const isTrue = rows === argument || rows - 1 === argument;
   return preset === undefined && isTrue ? labelsOf(rows, argument) : {};
+}
+
+/** A positive multiple of `unit`, if an argument of a script is one. */
+function wholeNumber(
+  text: string | undefined,
+  { unit, max }: { readonly unit: number; readonly max: number },
+): number | undefined {
+  const value = /^\d+$/.test(text ?? '') ? Number(text) : 0;
+  return value > 0 && value <= max && value % unit === 0 ? value : undefined;
 }
 
 const PUBLISHED_CARD = { classNames: [], step: 0, nimg: 0 };
