@@ -65,6 +65,7 @@ describe('programs', () => {
   test('of docstrings stand where people start', () => {
     expect(examples.map(({ document }) => document).sort()).toMatchInlineSnapshot(`
       [
+        "udit/evaluate:FeatureMoments",
         "udit/evaluate:frechetDistance",
         "udit/export:exportOnnx",
         "udit/graph:compileInference",

@@ -2,7 +2,7 @@
 
 import { plural } from '../charts/format.ts';
 import type { ModelValue } from '../engine/onnx/model-writer.ts';
-import type { FoundModel } from '../models/open-model.ts';
+import type { SavedNetwork } from '../models/saved-model.ts';
 import type { Agreement } from '../tasks/export/export-check.ts';
 import type { WrittenExport } from '../tasks/export/export-file-node.ts';
 import { modelLines, shortest } from './wording.ts';
@@ -11,7 +11,7 @@ import { modelLines, shortest } from './wording.ts';
 export type TensorNames = 'original' | 'diffusers';
 
 export interface ExportReport {
-  readonly saved: Pick<FoundModel, 'card' | 'source' | 'findings'>;
+  readonly saved: Pick<SavedNetwork, 'card' | 'source' | 'findings'>;
   /** The file that it was made of. */
   readonly checkpoint: string;
   /** The written file, and the one beside it that holds its weights if there is one. */

@@ -9,10 +9,9 @@ import { cpuBackend } from '../engine/runtime/cpu-node.ts';
 import { sha256OfFile } from '../host/files/digest-node.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
+import { findAnyCheckpoint, isDenoiser, locateCheckpoint, type OpenAny } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { underDiffusersNames } from '../models/diffusers-names.ts';
-import type { FoundModel } from '../models/open-model.ts';
 import { termsOf } from '../models/terms-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { dataPathOf, writeOnnxExport, writeWeightsExport } from '../tasks/export/export-file-node.ts';
@@ -26,7 +25,7 @@ import {
   type TensorNames,
 } from './export-report.ts';
 import { interruptible } from './failures.ts';
-import { threadCount, wholeNumber } from './flags.ts';
+import { listOf, threadCount, wholeNumber } from './flags.ts';
 import {
   type ModelFlags,
   modelRequest,
@@ -43,6 +42,7 @@ type Format = 'onnx' | 'safetensors';
 
 interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
   readonly what?: ExportedPart;
+  readonly outputs?: readonly string[];
   readonly format?: Format;
   readonly names?: TensorNames;
   readonly out: string;
@@ -54,7 +54,7 @@ interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
   readonly threads?: number;
 }
 
-const PARTS: readonly ExportedPart[] = ['sampler', 'guided-step', 'denoiser'];
+const PARTS: readonly ExportedPart[] = ['sampler', 'guided-step', 'denoiser', 'network'];
 const FORMATS: readonly Format[] = ['onnx', 'safetensors'];
 const NAMES: readonly TensorNames[] = ['original', 'diffusers'];
 
@@ -65,6 +65,8 @@ Examples:
   udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
   udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, slightly less accurate
   udit export runs/mine --out mine.safetensors                weights under PyTorch's names
+  udit export vae.safetensors --outputs images --out decoder.onnx
+                                                              the decoder of an autoencoder
   udit export dit.pt --names diffusers --out dit.safetensors  weights of DiT for diffusers
 `;
 
@@ -79,8 +81,13 @@ export function defineExport(command: Command, terminal: Terminal): void {
     .addOption(
       new Option(
         '--what <part>',
-        'network, one guided step, or the whole sampler (default: sampler)',
+        'network, one guided step, or the whole sampler (default: sampler; of other networks: network)',
       ).choices(PARTS),
+    )
+    .option(
+      '--outputs <names>',
+      'of an autoencoder: images is its decoder, latents its encoder (default: all outputs)',
+      listOf((name) => name),
     )
     .addOption(new Option('--format <name>', 'for names with another ending').choices(FORMATS))
     .addOption(
@@ -126,8 +133,9 @@ async function runExport(
   // A file of weights beside a model is written, or removed if it is an earlier export's.
   const outputs = format === 'onnx' ? [path, dataPathOf(path)] : [path];
   await expectHarmlessOutputs('--out', outputs, [checkpoint]);
-  const saved = await findCheckpoint(checkpoint, modelRequest(flags));
+  const saved = await findAnyCheckpoint(checkpoint, modelRequest(flags));
   try {
+    expectOfRole(flags, saved);
     await makeFolder(dirname(path), { fix: 'choose another place with --out' });
     const sha256 = await sha256OfFile(checkpoint, { signal });
     const metadata = {
@@ -151,33 +159,36 @@ type Written = Pick<ExportReport, 'paths' | 'bytes' | 'tensors' | 'onnx'>;
 
 async function exportWeights(
   path: string,
-  saved: FoundModel,
+  saved: OpenAny,
   { names = 'original' }: ExportFlags,
   metadata: Record<string, string>,
 ): Promise<Written> {
   const original = await readTensors(saved.weights);
-  const weights = names === 'original' ? original : underDiffusersNames(saved.card.spec, original);
+  const weights =
+    isDenoiser(saved) && names === 'diffusers' ? underDiffusersNames(saved.card.spec, original) : original;
   const bytes = await writeWeightsExport(path, { ...saved, weights }, metadata);
   return { paths: [path], bytes, tensors: { count: weights.size, names } };
 }
 
 async function exportModel(
   path: string,
-  saved: FoundModel,
+  saved: OpenAny,
   flags: ExportFlags,
   metadata: Record<string, string>,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Written> {
-  const traceAt = traceAtOf(saved, flags);
-  if (flags.batchSize !== undefined) {
+  // Networks that are no denoisers take pictures.
+  const traceAt = isDenoiser(saved) ? traceAtOf(saved, flags) : { size: flags.imageSize };
+  if (flags.batchSize !== undefined && isDenoiser(saved)) {
     expectBatchFits(flags.batchSize, (images) => workerBytes(saved.network, images, { size: traceAt.size }));
   }
   const progress = startProgress(terminal, { title: 'checking', total: 1 });
   try {
     const { paths, bytes, ...onnx } = await writeOnnxExport(path, saved, {
       ...traceAt,
-      what: flags.what ?? 'sampler',
+      what: flags.what ?? (isDenoiser(saved) ? 'sampler' : 'network'),
+      outputs: flags.outputs,
       settings: requestedSettings(flags),
       batchSize: flags.batchSize,
       precision: flags.precision,
@@ -225,4 +236,27 @@ function expectMeaningful(flags: ExportFlags, format: Format): void {
           : undefined;
   if (problem === undefined) return;
   throw new ConfigError({ where: 'udit export', problem, fix: 'leave those flags out' });
+}
+
+/** Flags of denoisers mean nothing for other networks, and the other way round. */
+function expectOfRole(flags: ExportFlags, saved: OpenAny): void {
+  const { model, numClasses, tokens, downFactor, positionScaling, names, outputs } = flags;
+  const ofDenoisers = {
+    ...{ '--model': model, '--num-classes': numClasses, '--tokens': tokens, '--down-factor': downFactor },
+    ...{ '--position-scaling': positionScaling, '--names': names },
+    ...Object.fromEntries(
+      Object.entries(requestedSettings(flags)).map(([name, value]) => [
+        `the sampling setting ${name}`,
+        value,
+      ]),
+    ),
+  };
+  const other = isDenoiser(saved) ? { '--outputs': outputs } : ofDenoisers;
+  const [flag] = Object.entries(other).find(([, value]) => value !== undefined) ?? [];
+  if (flag === undefined) return;
+  throw new ConfigError({
+    where: 'udit export',
+    problem: `${saved.card.name} is ${isDenoiser(saved) ? 'a denoiser' : 'no denoiser'}: ${flag} means nothing for it`,
+    fix: 'leave it out',
+  });
 }

@@ -1,7 +1,11 @@
 /** @file What `udit inspect` prints about a model. */
 
 import { formatShare } from '../charts/format.ts';
+import type { ImageSize } from '../core/image-size.ts';
 import { type MacCounts, totalMacs } from '../engine/graph/macs.ts';
+import { Denoiser } from '../networks/denoisers/denoiser.ts';
+import type { Network } from '../networks/nn/network.ts';
+import { traceNetwork } from '../networks/trace.ts';
 import type { AttentionCost } from '../tasks/inspection/attention-cost.ts';
 import type { Counterpart } from '../tasks/inspection/counterpart.ts';
 import type { Inspection } from '../tasks/inspection/inspect.ts';
@@ -22,17 +26,30 @@ export function describeInspection(model: InspectedModel): string {
     describeStages(model.inspection),
     describeTotals(model.inspection),
     describeMemory(model.inspection),
-    describeAttention(model.inspection),
-    describeComparison(model),
+    ...(model.inspection.attention.length === 0 ? [] : [describeAttention(model.inspection)]),
+    ...(model.network instanceof Denoiser ? [describeComparison(model)] : []),
   ].join('\n');
 }
 
-function describeInput({ name, spec: { family, config }, inspection: { size } }: InspectedModel): string {
-  const { inChannels, numClasses, learnSigma } = config;
+function describeInput({ name, spec: { family }, network, inspection: { size } }: InspectedModel): string {
+  if (!(network instanceof Denoiser)) return `${name} (${family}): ${describePorts(network, size)}\n`;
+  const { inChannels, numClasses, learnSigma } = network.config;
   const [input, output] = [inChannels, learnSigma ? 2 * inChannels : inChannels].map(
     (channels) => `${channels}×${size.height}×${size.width}`,
   );
   return `${name} (${family}): ${input} → ${output}, ${numClasses} classes\n`;
+}
+
+/** `x 3×64×64, z 4×8×8 → latents 4×8×8, images 3×64×64` */
+function describePorts(network: Network, size: ImageSize): string {
+  const { inputs, outputs } = traceNetwork(network, { size });
+  return [inputs, outputs]
+    .map((ports) =>
+      Object.entries(ports)
+        .map(([name, { shape }]) => `${name} ${shape.slice(1).join('×')}`)
+        .join(', '),
+    )
+    .join(' → ');
 }
 
 function describeStages({ stages, parameters, macs }: Inspection): string {

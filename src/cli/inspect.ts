@@ -5,9 +5,10 @@ import { ConfigError } from '../core/errors.ts';
 import { formatImageSize, type ImageSize } from '../core/image-size.ts';
 import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
 import { locateCheckpoint } from '../models/bundled-node.ts';
+import type { ModelSpec } from '../networks/registry.ts';
 import { counterpartOf } from '../tasks/inspection/counterpart.ts';
 import { drawModel } from '../tasks/inspection/drawing.ts';
-import { inspectModel } from '../tasks/inspection/inspect.ts';
+import { inspectNetwork } from '../tasks/inspection/inspect.ts';
 import { layerOf } from '../tasks/training/config/config-layer.ts';
 import { collectAssignments, parseAssignment } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
@@ -95,26 +96,29 @@ async function inspect(
   }
   const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
   if (flags.svg !== undefined) await expectHarmlessOutputs('--svg', [flags.svg], await filesRead(argument));
-  const model = await modelFromArgument(argument, {
+  const { name, role, spec, network } = await modelFromArgument(argument, {
     ...(size === undefined ? {} : { imageSize: size }),
     options: [
       ...(numClasses === undefined ? [] : [layerOf('model.numClasses', numClasses)]),
       ...set.map(parseAssignment),
     ],
   });
-  const inspection = inspectModel(model.spec, { batch: flags.batchSize, size });
+  const inspection = { role, spec, ...inspectNetwork(network, { batch: flags.batchSize, size }) };
   const measured =
     spectrumFile === undefined
       ? undefined
       : await describedSpectrum(argument, { ...flags, file: spectrumFile }, terminal, signal);
-  const counterpart = counterpartOf(model.spec, inspection.macs.merged, size);
+  const counterpart =
+    role === 'denoiser' ? counterpartOf(spec as ModelSpec, inspection.macs.merged, size) : undefined;
   const spectrum = measured === undefined ? {} : { spectrum: measured.spectrum };
-  const inspected = { ...model, inspection, counterpart, ...spectrum };
+  const inspected = { name, spec, inspection, counterpart, ...spectrum };
   if (flags.svg !== undefined) {
-    await writeFileAtomic(resolve(flags.svg), [new TextEncoder().encode(drawModel(model.name, inspection))]);
+    await writeFileAtomic(resolve(flags.svg), [new TextEncoder().encode(drawModel(name, inspection))]);
   }
   terminal.out.write(
-    flags.json === true ? `${JSON.stringify(inspected, null, 2)}\n` : describeInspection(inspected),
+    flags.json === true
+      ? `${JSON.stringify(inspected, null, 2)}\n`
+      : describeInspection({ ...inspected, role, network }),
   );
   if (flags.svg !== undefined && flags.json !== true) terminal.out.write(`\ndrawn in ${flags.svg}\n`);
   if (measured !== undefined && flags.json !== true) terminal.out.write(`\n${measured.description}`);

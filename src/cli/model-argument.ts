@@ -2,9 +2,11 @@
 import { statSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
 import { type ImageSize, isSquare } from '../core/image-size.ts';
-import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
+import { findAnyCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
+import type { NetworkSpec, Role } from '../networks/family.ts';
+import type { Network } from '../networks/nn/network.ts';
 import { PRESETS, presetSpec } from '../networks/presets.ts';
-import type { ModelSpec } from '../networks/registry.ts';
+import { createModel, type ModelSpec } from '../networks/registry.ts';
 import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { modelOfConfig } from '../tasks/training/config/model-for-data.ts';
 import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
@@ -13,9 +15,12 @@ import { readConfigFile } from './config-arguments.ts';
 /** What a path that does not exist must look like to be missed as a file, and not as a preset. */
 const CHECKPOINT_NAME = /\.(safetensors|pt|pth|bin)$/;
 
+/** A network of any role, as its card names it. */
 export interface NamedModel {
   readonly name: string;
-  readonly spec: ModelSpec;
+  readonly role: Role;
+  readonly spec: NetworkSpec;
+  readonly network: Network;
 }
 
 /** What flags change about a preset or a configuration. */
@@ -36,12 +41,12 @@ export async function modelFromArgument(argument: string, changes: ModelChanges)
   if (argument.endsWith('.json')) return configuredModel(argument, changes);
   const path = await locateCheckpoint(argument);
   if (!CHECKPOINT_NAME.test(path) && statSync(path, { throwIfNoEntry: false }) === undefined) {
-    return { name: argument, spec: presetSpec(argument) }; // throws, naming the nearest
+    return built(argument, presetSpec(argument)); // throws, naming the nearest
   }
-  const { card, close } = await findCheckpoint(path);
+  const { card, network, close } = await findAnyCheckpoint(path);
   await close();
-  const { name, spec } = card;
-  if (changes.options.length === 0) return { name, spec };
+  const { name, role = 'denoiser', spec } = card;
+  if (changes.options.length === 0) return { name, role, spec, network };
   throw new ConfigError({
     where: path,
     problem: 'the options of a trained model cannot be changed',
@@ -59,14 +64,18 @@ function presetWith(preset: string, { imageSize, options }: ModelChanges): Named
   const size = trainedAt('model.inputSize', imageSize);
   const { model } = resolveTrainConfig([{ model: { preset } }, ...size, ...options]);
   const { preset: name, ...overrides } = model;
-  return { name, spec: presetSpec(name, overrides) };
+  return built(name, presetSpec(name, overrides));
 }
 
 /** The size of a configured model is that of its pictures. */
 async function configuredModel(path: string, { imageSize, options }: ModelChanges): Promise<NamedModel> {
   const size = trainedAt('data.imageSize', imageSize);
   const config = resolveTrainConfig([await readConfigFile(path), ...size, ...options]);
-  return { name: config.model.preset, spec: modelOfConfig(config) };
+  return built(config.model.preset, modelOfConfig(config));
+}
+
+function built(name: string, spec: ModelSpec): NamedModel {
+  return { name, role: 'denoiser', spec, network: createModel(spec) };
 }
 
 function trainedAt(key: string, size: ImageSize | undefined): ConfigLayer[] {

@@ -1,7 +1,7 @@
 /** @file What several commands say in the same words. */
 import { relative } from 'node:path';
 import { printable } from '../core/printable.ts';
-import type { SavedModel } from '../models/saved-model.ts';
+import type { SavedNetwork } from '../models/saved-model.ts';
 
 const WEIGHTS_IN_WORDS = new Map([
   ['ema', 'EMA weights'],
@@ -11,7 +11,7 @@ const WEIGHTS_IN_WORDS = new Map([
 
 /** Which model of which file: one line, and below it what was found out about a file of another program. */
 export function modelLines(
-  { card, source, findings }: Pick<SavedModel, 'card' | 'source' | 'findings'>,
+  { card, source, findings }: Pick<SavedNetwork, 'card' | 'source' | 'findings'>,
   path: string,
 ): string {
   const steps = card.step === 0 ? '' : `step ${card.step}, `;

@@ -4,10 +4,17 @@ import { fileURLToPath } from 'node:url';
 import { CheckpointError } from '../core/errors.ts';
 import { readTensors } from '../core/tensor-source.ts';
 import { openTensorFile } from '../formats/file-node.ts';
+import { Denoiser } from '../networks/denoisers/denoiser.ts';
 import type { Role } from '../networks/family.ts';
 import { openAutoencoderFile } from './autoencoder-file-node.ts';
 import { findCheckpointFile } from './locate-node.ts';
-import { type FoundNetwork, findNetwork, type NetworkRequest } from './open-model.ts';
+import {
+  type FoundNetwork,
+  findNetwork,
+  type ModelRequest,
+  type NetworkRequest,
+  roleOf,
+} from './open-model.ts';
 import type { SavedNetwork, WeightSet, WeightSource } from './saved-model.ts';
 import { ownSets } from './weight-sets.ts';
 
@@ -42,6 +49,9 @@ export interface OpenNetwork<R extends Role> extends FoundNetwork<R> {
 
 export type OpenCheckpoint = OpenNetwork<'denoiser'>;
 
+/** A network of whatever role, which its card tells. */
+export type OpenAny = { readonly [R in Role]: OpenNetwork<R> }[Role];
+
 /**
  * The model in a checkpoint of any origin, with the weights asked for; by default the moving average where there is one.
  *
@@ -63,6 +73,18 @@ export async function findCheckpoint<R extends Role = 'denoiser'>(
     await file.close();
     throw error;
   }
+}
+
+export function isDenoiser(saved: OpenAny): saved is OpenCheckpoint {
+  return saved.network instanceof Denoiser;
+}
+
+/** The same for a network of any role. */
+export async function findAnyCheckpoint(path: string, request: ModelRequest = {}): Promise<OpenAny> {
+  const file = await openAutoencoderFile(path);
+  const role = roleOf(file);
+  await file.close();
+  return (await findCheckpoint(path, { ...request, role })) as OpenAny;
 }
 
 /** The same with all weights in memory. */

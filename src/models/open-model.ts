@@ -113,6 +113,13 @@ export async function loadNetwork<R extends Role = 'denoiser'>(
   return { ...found, weights: await readTensors(found.weights) };
 }
 
+/** What the network of a file is for, as it says or as its tensors show; a denoiser where nothing tells. */
+export function roleOf({ metadata, infos, unreadable = new Map() }: TensorFile): Role {
+  if (metadata.format === FORMAT) return ROLES.find((role) => role === metadata.role) ?? 'denoiser';
+  const names = [...infos.keys(), ...unreadable.keys()];
+  return ROLES.find((role) => chooseForeignWeights(names, 'ema', role) !== undefined) ?? 'denoiser';
+}
+
 interface Located<R extends Role> extends Omit<SavedNetwork<R>, 'weights'> {
   /** All of the model, in their order. */
   readonly parameters: readonly Parameter[];

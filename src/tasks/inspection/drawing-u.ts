@@ -33,7 +33,8 @@ interface PlacedStage {
   readonly bottom: number;
 }
 
-export function drawU(stages: readonly DrawnStage[]): Drawing {
+/** @param hasSkips - do stages of one level hand their maps across? */
+export function drawU(stages: readonly DrawnStage[], { hasSkips }: { readonly hasSkips: boolean }): Drawing {
   const { placed, width } = placeStages(stages);
   const parts = placed.flatMap((place, i) => {
     const next = placed[i + 1];
@@ -44,7 +45,7 @@ export function drawU(stages: readonly DrawnStage[]): Drawing {
     ];
   });
   return {
-    parts: [...parts, ...drawSkips(placed)],
+    parts: [...parts, ...(hasSkips ? drawSkips(placed) : [])],
     width,
     height: Math.max(...placed.map(({ bottom }) => bottom)),
   };

@@ -19,7 +19,9 @@ const LEGEND = { gap: 40, itemWidth: 128, lineHeight: 26 } as const;
 export function drawModel(name: string, inspection: Inspection): Svg {
   const stages = inspection.stages.filter((stage): stage is DrawnStage => stage.map !== undefined);
   const isU = new Set(stages.map(({ map }) => map.height)).size > 1;
-  const { parts, width, height }: Drawing = isU ? drawU(stages) : drawColumn(stages);
+  // The halves of an autoencoder are joined by the latents alone.
+  const hasSkips = inspection.role === 'denoiser';
+  const { parts, width, height }: Drawing = isU ? drawU(stages, { hasSkips }) : drawColumn(stages);
   const legendTop = MARGIN + HEADER + height + LEGEND.gap;
   const size = { width: width + 2 * MARGIN, height: legendTop + LEGEND.lineHeight + MARGIN };
   return svgDocument(name, size, [

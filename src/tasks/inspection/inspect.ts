@@ -10,6 +10,7 @@ import { add, mean, square } from '../../engine/graph/operators.ts';
 import { simplify } from '../../engine/graph/rewrite.ts';
 import type { Unlabelled } from '../../engine/graph/tensor.ts';
 import { gradients } from '../../engine/graph/vjp.ts';
+import type { NetworkSpec, Role } from '../../networks/family.ts';
 import { countParameters } from '../../networks/nn/module.ts';
 import { isPartOf, type Network, type Stage } from '../../networks/nn/network.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
@@ -47,7 +48,8 @@ export interface NetworkInspection {
 }
 
 export interface Inspection extends NetworkInspection {
-  readonly spec: ModelSpec;
+  readonly role: Role;
+  readonly spec: NetworkSpec;
 }
 
 /** Bytes of values in float32; parameters, inputs and results are not among them. */
@@ -70,7 +72,7 @@ export interface InspectOptions {
 
 /** @throws ConfigError if the configuration cannot work */
 export function inspectModel(spec: ModelSpec, options: InspectOptions = {}): Inspection {
-  return { spec, ...inspectNetwork(createModel(spec), options) };
+  return { role: 'denoiser', spec, ...inspectNetwork(createModel(spec), options) };
 }
 
 export function inspectNetwork(
