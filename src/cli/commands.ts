@@ -29,6 +29,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./train.ts')).defineTrain,
   },
   {
+    name: 'data',
+    arguments: '<data>',
+    summary: 'look at pictures as a model sees them: classes, counts, a sheet, and what is passed over',
+    load: async () => (await import('./data.ts')).defineData,
+  },
+  {
     name: 'ablate',
     arguments: '<grid>',
     summary: 'train the variants of a JSON grid with several seeds, and compare them in a table and plots',

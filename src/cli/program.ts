@@ -20,6 +20,7 @@ const AFTER_HELP = `
 Examples:
   udit start                 pictures of the bundled model, then a training of four minutes
   udit train                 train in runs/; again: continue
+  udit data photos           look at your pictures as a model sees them
   udit plot runs/mine        draw its held-out loss against steps
   udit ablate GRID.json      train and compare the variants of a grid
   udit sample                draw emoji with the bundled model

@@ -129,8 +129,16 @@ export function paintText(text: string, paint: (column: number, row: number) => 
   }
 }
 
+/** Has every character a glyph? */
+export function isDrawable(text: string): boolean {
+  return charactersOf(text).every((character) => character in GLYPHS);
+}
+
 function glyphsOf(text: string): string[][] {
-  // Letters with accents are drawn without: "é" as "e".
-  const characters = text.normalize('NFKD').replace(/\p{Mark}/gu, '');
-  return Array.from(characters, (character) => (GLYPHS[character] ?? UNKNOWN_GLYPH).split(' '));
+  return charactersOf(text).map((character) => (GLYPHS[character] ?? UNKNOWN_GLYPH).split(' '));
+}
+
+/** Letters with accents are drawn without: "é" as "e". */
+function charactersOf(text: string): string[] {
+  return Array.from(text.normalize('NFKD').replace(/\p{Mark}/gu, ''));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tensorOf, zeros } from '../../core/host-tensor.ts';
 import { cropImage, filledImage, type PixelImage } from './pixel-image.ts';
-import { drawSheet, joinSheets } from './sheet.ts';
+import { classLabel, drawSheet, joinSheets } from './sheet.ts';
 
 /** `count` grey pictures of 2×1 pixels: 10·n and 10·n + 5. */
 const pictures = (count: number) =>
@@ -122,4 +122,13 @@ describe('joinSheets', () => {
     expect(widest).toBeLessThan(gap - 6);
     expect(columns.some((column) => column > gap)).toBe(true);
   });
+});
+
+it.each([
+  ['cat, tabby', 'cat, tabby'],
+  ['Métropole', 'Métropole'],
+  ['日本', 'class 7'],
+  ['😀', 'class 7'],
+])('a class %s is labelled %s', (name, label) => {
+  expect(classLabel(name, 7)).toBe(label);
 });

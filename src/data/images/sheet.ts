@@ -2,7 +2,7 @@
 import { ConfigError, ShapeError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { formatShape } from '../../core/shape.ts';
-import { GLYPH_HEIGHT, paintText, textWidth } from './pixel-font.ts';
+import { GLYPH_HEIGHT, isDrawable, paintText, textWidth } from './pixel-font.ts';
 import { filledImage, type PixelImage, pasteImage } from './pixel-image.ts';
 import { imageAt } from './pixels.ts';
 
@@ -84,6 +84,11 @@ export function joinSheets(sheets: readonly TitledSheet[]): PixelImage {
     left += widths[i]! + SHEET_GAP;
   });
   return joined;
+}
+
+/** The name of a class, or its number where there are no letters to write the name with. */
+export function classLabel(name: string, label: number): string {
+  return isDrawable(name) ? name : `class ${label}`;
 }
 
 function checkSheet(images: HostTensor<'u8'>, { columns, rowLabels, scale }: SheetLayout): void {

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import { writePng } from '../../data/images/png-node.ts';
-import { joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
+import { classLabel, joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { openCheckpoint } from '../../models/bundled-node.ts';
@@ -93,7 +93,11 @@ async function drawClassSheet(
   const isLatent = spaceOf(model.card, model.network.config).kind === 'latents';
   const decoding = isLatent ? { autoencoder } : {};
   const pipeline = await createPipeline(model, { backend, images, cores: threads, steps, ...decoding });
-  const sheet = sheetFile(path, { rows: classes.length, columns: COLUMNS, rowLabels: classes });
+  const sheet = sheetFile(path, {
+    rows: classes.length,
+    columns: COLUMNS,
+    rowLabels: classes.map(classLabel),
+  });
   try {
     await drawInto(pipeline, { labels, seed, signal }, [sheet]);
   } finally {

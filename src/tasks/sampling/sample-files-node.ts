@@ -4,6 +4,7 @@ import { formatBytes } from '../../core/byte-size.ts';
 import { ConfigError, DataError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { sizeOf } from '../../core/shape.ts';
+import { classLabel } from '../../data/images/sheet.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { freeBytes } from '../../host/files/write-error-node.ts';
@@ -207,7 +208,7 @@ function pictureSinks(
   found: FoundPictures | undefined,
 ) {
   const { pipeline, classes, labels, count, folder, wanted, part } = content;
-  const rowLabels = labels.slice(0, MOST_ROWS).map((label) => className(classes, label));
+  const rowLabels = labels.slice(0, MOST_ROWS).map((label) => classLabel(className(classes, label), label));
   const rows = new Map(labels.slice(0, MOST_ROWS).map((label, row) => [label, row]));
   const columns = Math.min(count, MOST_COLUMNS);
   const cellOf = (position: number): number | undefined => {
