@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CheckpointError, NumericsError } from '../../core/errors.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { serialiseModel } from '../../engine/onnx/model-writer.ts';
 import type { Backend, LoadableModel } from '../../engine/runtime/session.ts';
 import { openTensorFile } from '../../formats/file-node.ts';
@@ -11,6 +12,7 @@ import { contentOf, type FileContent, writeFilesAtomic } from '../../host/files/
 import { cardMetadata, type SavedNetwork } from '../../models/saved-model.ts';
 import { type Agreement, type CheckOptions, checkExport } from './export-check.ts';
 import {
+  EXPORT_OPTIONS,
   type ExportedNetwork,
   exportOnnx,
   exportWeights,
@@ -23,6 +25,13 @@ export interface ExportFileOptions extends Omit<OnnxExportOptions, 'dataFile'>, 
   /** Puts the weights into a file of their own, `<path>.data`. Default: if they do not fit into the model. */
   readonly externalData?: boolean | undefined;
 }
+
+const FILE_OPTIONS: OptionTable<ExportFileOptions> = {
+  ...EXPORT_OPTIONS,
+  backend: 'needed',
+  ...({ threads: 'optional', cache: 'optional', signal: 'optional' } as const),
+  ...({ onProgress: 'optional', externalData: 'optional' } as const),
+};
 
 export interface WrittenExport {
   readonly exported: OnnxExport;
@@ -59,7 +68,9 @@ export async function writeOnnxExport(
 ): Promise<WrittenExport> {
   const [folder, name] = [dirname(path), basename(path)];
   const dataFile = dataPathOf(name);
-  const exported = exportOnnx(saved, { ...options, dataFile });
+  expectOptions(options, 'writeOnnxExport', FILE_OPTIONS);
+  const ofExport = Object.entries(options).filter(([option]) => option in EXPORT_OPTIONS);
+  const exported = exportOnnx(saved, { ...(Object.fromEntries(ofExport) as typeof options), dataFile });
   const { externalData = exported.model.dataLength > MAX_EMBEDDED_BYTES } = options;
   const files = externalData
     ? filesInParts(name, dataFile, saved, exported, options)

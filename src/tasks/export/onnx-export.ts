@@ -61,7 +61,7 @@ export interface OnnxExportOptions {
   readonly dataFile?: string;
 }
 
-const EXPORT_OPTIONS: OptionTable<OnnxExportOptions> = {
+export const EXPORT_OPTIONS: OptionTable<OnnxExportOptions> = {
   what: 'needed',
   ...({ outputs: 'optional', settings: 'optional', size: 'optional', positionScaling: 'optional' } as const),
   ...({ precision: 'optional', batchSize: 'optional' } as const),
