@@ -35,6 +35,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./data.ts')).defineData,
   },
   {
+    name: 'encode',
+    arguments: '<images>',
+    summary: 'encode pictures and their mirror images into shards of latents, to train on',
+    load: async () => (await import('./encode.ts')).defineEncode,
+  },
+  {
     name: 'ablate',
     arguments: '<grid>',
     summary: 'train the variants of a JSON grid with several seeds, and compare them in a table and plots',

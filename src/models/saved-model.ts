@@ -5,8 +5,8 @@
 import * as v from 'valibot';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
-import { type ImageSpace, usualSpace } from '../core/image-space.ts';
-import { imageSpaceSchema } from '../core/image-space-schema.ts';
+import { type ImageSpace, type LatentSpace, usualSpace } from '../core/image-space.ts';
+import { imageSpaceSchema, latentSpaceSchema } from '../core/image-space-schema.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
 import type { Autoencoder } from '../networks/autoencoders/autoencoder.ts';
@@ -53,7 +53,7 @@ export interface ModelCard extends CardBase {
 export interface AutoencoderCard extends CardBase {
   readonly role: 'autoencoder';
   /** What its latents are. */
-  readonly space: ImageSpace;
+  readonly space: LatentSpace;
 }
 
 export interface FeatureCard extends CardBase {
@@ -147,15 +147,15 @@ function cardSchema(role: Role, families: Families) {
     nimg: countText,
     version: v.exactOptional(v.string()),
   };
-  const space = jsonText(imageSpaceSchema);
-  if (role === 'autoencoder') return v.object({ ...base, role: v.literal(role), space });
+  if (role === 'autoencoder')
+    return v.object({ ...base, role: v.literal(role), space: jsonText(latentSpaceSchema) });
   if (role === 'features') return v.object({ ...base, role: v.literal(role) });
   return v.object({
     ...base,
     objective: jsonText(objectiveSchema),
     class_names: jsonText(v.array(v.string())),
     guidance: v.exactOptional(jsonText(guidanceSchema)),
-    space: v.exactOptional(space),
+    space: v.exactOptional(jsonText(imageSpaceSchema)),
   });
 }
 

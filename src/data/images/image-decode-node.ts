@@ -35,6 +35,7 @@ interface StoredImage extends Pick<DecodedImage, 'turned' | 'clipped'> {
  *
  *     const { image } = await decodeRgb('photos/cat/1.jpg');
  *
+ * @param file - its path, or its content
  * @param background - what a picture with transparency is laid on; null drops alpha, which gives the reference's
  * `PIL.Image.open(path).convert('RGB')`
  * @param orientation - `ignore` leaves pictures lying that only EXIF turns, as the reference does
@@ -42,17 +43,25 @@ interface StoredImage extends Pick<DecodedImage, 'turned' | 'clipped'> {
  * @throws {@link DataError} if at this time no file can be read
  */
 export async function decodeRgb(
-  path: string,
+  file: string | Uint8Array,
   background: Rgb | null = null,
   orientation: Orientation = 'follow',
 ): Promise<DecodedImage> {
   try {
-    // Reading the file here and not in sharp gives the system's own reason when that fails.
-    const { image, ...treatment } = await decode(await readFile(path), orientation);
+    const { image, ...treatment } = await decode(await contentOf(file), orientation);
     return { image: layOn(image, background), transparent: hasTransparency(image), ...treatment };
   } catch (error) {
-    throw tooManyFilesError(path, error) ?? new Error(reasonOf(error), { cause: error });
+    throw (
+      tooManyFilesError(typeof file === 'string' ? file : 'pictures', error) ??
+      new Error(reasonOf(error), { cause: error })
+    );
   }
+}
+
+/** Reading the file here and not in sharp gives the system's own reason when that fails. */
+async function contentOf(file: string | Uint8Array): Promise<Buffer> {
+  if (typeof file === 'string') return readFile(file);
+  return Buffer.from(file.buffer, file.byteOffset, file.byteLength);
 }
 
 async function decode(bytes: Buffer, orientation: Orientation): Promise<StoredImage> {

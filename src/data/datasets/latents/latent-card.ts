@@ -18,6 +18,8 @@ const cardSchema = v.object({
     imageSize: v.union([v.number(), v.string()]),
     /** How they were brought to this size. */
     crop: v.literal('center'),
+    /** Pictures that EXIF turns were turned. */
+    orientation: v.literal('follow'),
     /** What transparent ones were laid on. */
     background: v.string(),
   }),

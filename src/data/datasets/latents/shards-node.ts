@@ -7,6 +7,7 @@ import type { LatentSpace } from '../../../core/image-space.ts';
 import { formatShape, sameShape } from '../../../core/shape.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
 import { openSafetensors, type SafetensorsSource } from '../../../formats/safetensors.ts';
+import { sha256OfFile } from '../../../host/files/digest-node.ts';
 import { parseJson } from '../../../host/files/read-json-node.ts';
 import { numberedClasses } from './label-classes.ts';
 import {
@@ -23,8 +24,10 @@ import type { LatentStore } from './latent-store.ts';
 import type { OpenedLatents } from './opened-latents.ts';
 import { fileSource } from './stored-files-node.ts';
 
-interface Shard extends SafetensorsSource {
+export interface Shard extends SafetensorsSource {
   readonly path: string;
+  /** Of the file. */
+  readonly bytes: number;
   /** Shape of its tensor of latents. */
   readonly shape: readonly [pictures: number, channels: number, height: number, width: number];
 }
@@ -35,8 +38,10 @@ export async function openShards(root: string, files: readonly string[]): Promis
   return first.metadata.format === LATENTS_FORMAT ? openOwn(root, files) : openLightning(root, files);
 }
 
-async function openShard(path: string): Promise<Shard> {
-  const file = await openSafetensors(await fileSource(path), path);
+/** @throws CheckpointError or DataError if the file is damaged, or holds no latents */
+export async function openShard(path: string): Promise<Shard> {
+  const source = await fileSource(path);
+  const file = await openSafetensors(source, path);
   const name = file.metadata.format === LATENTS_FORMAT ? 'mean' : 'latents';
   const shape = file.infos.get(name)?.shape ?? [];
   if (shape.length !== 4 || !file.infos.has('labels')) {
@@ -46,7 +51,7 @@ async function openShard(path: string): Promise<Shard> {
       fix: 'give shards of latents, as udit encode or LightningDiT write them',
     });
   }
-  return { ...file, path, shape: shape as unknown as Shard['shape'] };
+  return { ...file, path, bytes: source.size, shape: shape as unknown as Shard['shape'] };
 }
 
 /** Rows of all shards, one after another. */
@@ -202,9 +207,11 @@ async function openOwn(root: string, files: readonly string[]): Promise<OpenedLa
     root,
     list.shards.map(({ file }) => join(root, file)),
   );
+  const total = list.shards.reduce((bytes, shard) => bytes + shard.bytes, 0);
   const sampleNames: string[] = [];
   for (const [at, shard] of rows.shards.entries()) {
     expectListed(shard, list, at);
+    if (total <= HASHED_BYTES) await expectHash(shard.path, list.shards[at]!.sha256);
     sampleNames.push(...(await readShardNames(shard)));
   }
   const labels = await rows.labels();
@@ -255,11 +262,25 @@ export function shardCard({ metadata, path }: Pick<Shard, 'metadata' | 'path'>):
   }
 }
 
+/** Larger encodings are not read to the end each time: their sizes and headers are checked alone. */
+const HASHED_BYTES = 2 ** 30;
+
+async function expectHash(path: string, sha256: string): Promise<void> {
+  const found = await sha256OfFile(path);
+  if (found === sha256) return;
+  throw new DataError({
+    where: path,
+    problem: `its SHA-256 is ${found.slice(0, 12)}…, but ${LATENTS_FILE} says ${sha256.slice(0, 12)}…`,
+    fix: 'the file was damaged or replaced: remove it, and run udit encode again',
+  });
+}
+
 function expectListed(shard: Shard, list: LatentsFile, at: number): void {
   const { card, shard: number } = shardCard(shard);
   const expected = list.shards[at]!;
   const differences: [string, string, string][] = [
-    ['number', String(number), String(at)],
+    ['place', String(number), String(at)],
+    ['number of bytes', String(shard.bytes), String(expected.bytes)],
     ['pictures', String(shard.shape[0]), String(expected.pictures)],
     ['autoencoder', card.autoencoderHash.slice(0, 12), list.card.autoencoderHash.slice(0, 12)],
     ['classes', String(card.classNames.length), String(list.card.classNames.length)],

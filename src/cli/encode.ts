@@ -1,0 +1,133 @@
+/** @file `udit encode`: pictures to shards of latents. */
+import { type Command, InvalidArgumentError } from 'commander';
+import { formatBytes } from '../core/byte-size.ts';
+import { type ImageSize, parseImageSize } from '../core/image-size.ts';
+import { quoted } from '../core/printable.ts';
+import { BACKGROUNDS, type Background, isBackground } from '../data/images/background.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { compileCache } from '../models/compile-cache-node.ts';
+import { openModel } from '../models/open-node.ts';
+import { type EncodeResult, encodePictures } from '../tasks/encoding/encode-node.ts';
+import { openPictures } from '../tasks/encoding/picture-source-node.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
+import { interruptible } from './failures.ts';
+import { imageSize, threadCount, wholeNumber } from './flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
+import { notesOn, type Progress, startProgress, type Terminal } from './terminal.ts';
+
+interface EncodeFlags extends DeviceFlag {
+  readonly out: string;
+  readonly autoencoder: string;
+  readonly imageSize: ImageSize;
+  readonly background: Background;
+  readonly shardSize: number;
+  readonly threads?: number;
+  readonly json?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  udit encode photos --out latents                      a folder with a folder of images per class
+  udit encode pictures --out latents --image-size 512   a folder with labels.csv or labels.json in it
+  udit encode imagenet-train --out latents              tar archives of WebDataset: 0001.jpg and 0001.cls
+  udit encode photos --out latents --autoencoder my-autoencoder.safetensors
+  udit train --model U-DiT-S --data-path latents        train on them
+
+The same command again goes on where it was stopped. Each shard holds mean and deviation of every picture and of its
+mirror image, with labels and names; latents.json names all shards, and the pictures that cannot be read.
+`;
+
+export function defineEncode(command: Command, terminal: Terminal): void {
+  command
+    .argument('<images>', 'class folders, a folder with a list of labels, or WebDataset archives (.tar)')
+    .requiredOption('--out <folder>', 'folder for the shards')
+    .option('--autoencoder <name>', 'file, or name of fetched weights', 'sd-vae-ft-ema')
+    .option(
+      '--image-size <n>',
+      'pixels to which pictures are cropped: 256, or 384x256',
+      imageSize,
+      parseImageSize(256),
+    )
+    .option(
+      '--background <colour>',
+      `what transparent pictures are laid on: ${BACKGROUNDS}`,
+      background,
+      'white',
+    )
+    .option('--shard-size <n>', 'pictures of a shard', wholeNumber({ from: 1 }), 2048)
+    .addOption(deviceOption())
+    .option('--threads <n>', 'CPU threads (default: one per core)', threadCount)
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', EXAMPLES)
+    .action((images: string, flags: EncodeFlags) =>
+      interruptible((signal) => encode(images, flags, terminal, signal)),
+    );
+}
+
+function background(text: string): Background {
+  if (isBackground(text)) return text;
+  throw new InvalidArgumentError(`Allowed are ${BACKGROUNDS}.`);
+}
+
+async function encode(
+  images: string,
+  flags: EncodeFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { out, shardSize } = flags;
+  await expectHarmlessOutputs('--out', [out], [images]);
+  const source = await openPictures(images);
+  terminal.err.write(
+    `${source.names.length} pictures, classes: ${source.classNames.length}; ${source.recognised}\n`,
+  );
+  const autoencoder = await openModel(flags.autoencoder, { role: 'autoencoder' });
+  for (const [label, text] of autoencoder.findings) terminal.err.write(`${label}: ${text}\n`);
+  const startedMs = performance.now();
+  let progress: Progress | undefined;
+  let worked = 0;
+  let seenDone = 0;
+  let seenResumed = 0;
+  try {
+    const result = await encodePictures({
+      ...{ source, out, autoencoder, shardSize, signal },
+      background: flags.background,
+      size: flags.imageSize,
+      backend: await openDevice(flags.device),
+      workers: flags.threads ?? physicalCores(),
+      cache: compileCache(notesOn(terminal)),
+      observer: {
+        onProgress(done, total, resumed) {
+          if (resumed === seenResumed) worked += done - seenDone;
+          [seenDone, seenResumed] = [done, resumed];
+          progress ??= startProgress(terminal, { title: 'encoding', total, from: done });
+          const pace = worked / ((performance.now() - startedMs) / 1000);
+          progress.update(done, `${done} of ${total}, ${pace.toFixed(1)} pictures/s`);
+        },
+        onUnreadable(name, reason) {
+          progress?.stop();
+          progress = undefined;
+          terminal.err.write(`warning: ${name} is left out: ${reason}\n`);
+        },
+      },
+    });
+    progress?.stop();
+    terminal.out.write(
+      flags.json === true ? `${JSON.stringify({ out, ...result })}\n` : describeResult(out, result),
+    );
+  } finally {
+    progress?.stop();
+  }
+}
+
+function describeResult(out: string, { pictures, resumed, shards, unreadable }: EncodeResult): string {
+  const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+  return [
+    `encoded     ${pictures} pictures in ${shards.length} shards of ${out}, ${formatBytes(bytes)}`,
+    ...(resumed === 0 ? [] : [`before      ${resumed} of them, by an earlier command`]),
+    `left out    ${unreadable.length}${unreadable.length === 0 ? '' : ', listed in latents.json'}`,
+    `train       udit train --model U-DiT-S --data-path ${quoted(out)}`,
+    '',
+  ].join('\n');
+}
