@@ -45,8 +45,12 @@ describe('metadata that is refused', () => {
     `);
   });
 
+  test('of an unknown family', () => {
+    const spec = JSON.stringify({ family: 'GAN', config: {} });
+    expect(reading({ spec })).toThrow('its network is of the family "GAN", which is none of U-DiT, DiT,');
+  });
+
   test.each([
-    ['spec', JSON.stringify({ family: 'GAN', config: {} })],
     ['spec', JSON.stringify({ ...card.spec, config: { ...card.spec.config, width: '8' } })],
     ['spec', JSON.stringify({ ...card.spec, config: { ...card.spec.config, depth: [1e99] } })],
     ['spec', JSON.stringify({ ...card.spec, config: { ...card.spec.config, registers: 4 } })],
