@@ -11,8 +11,8 @@ import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { presetSpec } from '../../networks/presets.ts';
 import { createModel } from '../../networks/registry.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
-import { input } from '../graph/operators.ts';
-import type { Unlabelled } from '../graph/tensor.ts';
+import { input, mul, parameter } from '../graph/operators.ts';
+import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import { cpuBackend } from '../runtime/cpu-node.ts';
 import { loadError } from '../runtime/ort.ts';
 import type { Backend } from '../runtime/session.ts';
@@ -262,5 +262,19 @@ describe('the cache', () => {
       [RuntimeUnavailableError: RuntimeUnavailableError: runtime wasm: it reads no files, but model.onnx is a file
         fix: pass the bytes of the model and of its data]
     `);
+  });
+});
+
+describe('an output with the name of a leaf is refused before the runtime sees it', () => {
+  const x = input('x', [2]);
+  test.each([
+    ['an input', { x: mul(x, 2) }, 'an output and an input are both named "x"'],
+    ['itself', { x }, 'an output and an input are both named "x"'],
+    ['a parameter', { w: mul(x, parameter('w', [2])) }, 'an output and a parameter are both named "w"'],
+  ])('%s', async (_, outputs, message) => {
+    const graph = graphOf(outputs as Readonly<Record<string, Tensor>>);
+    const weights = new Map([['w', tensorOf('f32', [2], [1, 2])]]);
+    await expect(compileInference(graph, weights, cpuBackend)).rejects.toThrowError(message);
+    await expect(compileTraining(graph, cpuBackend)).rejects.toThrowError(message);
   });
 });

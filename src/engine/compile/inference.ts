@@ -5,7 +5,7 @@
  */
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
-import { type Graph, leavesOf } from '../graph/graph.ts';
+import { expectDistinctNames, type Graph, leavesOf } from '../graph/graph.ts';
 import { simplify, splitFoldable } from '../graph/rewrite.ts';
 import { specialise } from '../graph/specialise.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
@@ -96,6 +96,7 @@ async function lowerForInference(graph: Graph, backend: Backend): Promise<Progra
 
 /** What of a graph depends on weights alone, and the rest, which reads the values of that as parameters. */
 export function splitForInference(graph: Graph): { readonly folded: Graph; readonly rest: Graph } {
+  expectDistinctNames(graph);
   const { folded, rest } = splitFoldable(simplify(specialise(graph)));
   return { folded, rest: simplify(rest) };
 }

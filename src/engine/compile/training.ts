@@ -1,5 +1,5 @@
 /** @file Compiles graphs whose parameters are fed at every run. */
-import type { Graph } from '../graph/graph.ts';
+import { expectDistinctNames, type Graph } from '../graph/graph.ts';
 import { simplify } from '../graph/rewrite.ts';
 import { lowerGraph } from '../onnx/lower.ts';
 import type { Backend, Session, SessionOptions } from '../runtime/session.ts';
@@ -14,6 +14,7 @@ export interface FedProgram {
 
 /** Parameters stay inputs: for a graph that computes with many sets of them. */
 export async function lowerFed(graph: Graph, backend: Backend, options: SessionOptions): Promise<FedProgram> {
+  expectDistinctNames(graph);
   backend.start?.(options.threads);
   const features = await backend.features();
   const simplified = simplify(graph);

@@ -1,5 +1,5 @@
 /** @file A graph: named outputs, and through them everything they need. */
-import { ShapeError } from '../../core/errors.ts';
+import { ConfigError, ShapeError } from '../../core/errors.ts';
 import { sameShape } from '../../core/shape.ts';
 import { INFER, type Inferred } from './infer.ts';
 import { isOp, type OpParams, type Tensor } from './tensor.ts';
@@ -17,6 +17,24 @@ export type Leaf = Tensor & { readonly params: OpParams['input'] };
 /** Leaves of one kind in order of creation. */
 export function leavesOf(graph: Graph, kind: 'input' | 'parameter'): Leaf[] {
   return topologicalOrder(graph.values()).filter((tensor): tensor is Leaf => isOp(tensor, kind));
+}
+
+/**
+ * Checks that a session can tell outputs from leaves.
+ *
+ * @throws ConfigError naming an output that is called as an input or a parameter is
+ */
+export function expectDistinctNames(graph: Graph): void {
+  for (const kind of ['input', 'parameter'] as const) {
+    const leaf = leavesOf(graph, kind).find(({ params: { name } }) => graph.has(name));
+    if (leaf === undefined) continue;
+    const { name } = leaf.params;
+    throw new ConfigError({
+      where: 'graph',
+      problem: `an output and ${kind === 'input' ? 'an input' : 'a parameter'} are both named "${name}"`,
+      fix: `name the output otherwise, such as "next ${name}"`,
+    });
+  }
 }
 
 /**
