@@ -17,10 +17,11 @@ export { type FeatureSet, type MatrixProduct, plainProduct } from '../metrics/ma
 export { FeatureMoments, type FeatureStatistics, featureStatistics } from '../metrics/moments.ts';
 export { mosaicStatistics, mosaics } from '../metrics/mosaic.ts';
 export {
-  PatchCollector,
   type Planes,
   type PyramidDistance,
+  patchDescriptors,
   pyramidDistance,
+  pyramidPatches,
 } from '../metrics/patches.ts';
 export { type SlicedOptions, slicedWasserstein } from '../metrics/sliced-wasserstein.ts';
 export { type Spread, spreadOf } from '../metrics/spread.ts';

@@ -10,6 +10,7 @@ import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
 import { readFully } from '../host/files/transfer-node.ts';
 import { systemErrorCode } from '../host/files/write-error-node.ts';
 import type { ByteSource } from './byte-source.ts';
+import { type NpzFile, openNpz } from './npz-file.ts';
 import { openTensors } from './open.ts';
 import { isInParts, openParts } from './parts-node.ts';
 import {
@@ -79,6 +80,15 @@ async function openWith<T>(
     await file.close();
     throw error;
   }
+}
+
+/**
+ * An `.npz` archive of any size, whose arrays are read row by row.
+ *
+ * @throws CheckpointError or DataError when the file is missing, unreadable, damaged or of another format
+ */
+export async function openNpzFile(path: string): Promise<NpzFile & { close(): Promise<void> }> {
+  return openWith(openNpz, path);
 }
 
 async function openFile(path: string): Promise<ByteSource & { close(): Promise<void> }> {

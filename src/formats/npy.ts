@@ -35,6 +35,8 @@ const DESCRIPTORS: Readonly<Record<DType, Descriptor>> = {
 
 const MAGIC = '\x93NUMPY';
 const MAX_AXES = 64;
+/** No header of arrays of numbers is longer. */
+export const NPY_HEADER_LIMIT = 4096;
 /** NumPy aligns the values to this, so that the file can be mapped into memory. */
 const ALIGNMENT = 64;
 
@@ -58,25 +60,19 @@ export interface NpyHeader {
  * @throws DataError when the file is damaged or its elements are of a type that is not supported
  */
 export function parseNpy(bytes: Uint8Array, where: string): HostTensor {
-  const { descriptor: written, isFortranOrder, shape, dataBegin } = parseNpyHeader(bytes, where);
-  const descriptor = written.slice(1, -1);
-  if (!isRead(descriptor)) {
-    throw new UnsupportedElements({
-      where,
-      problem: `arrays of element type ${written} are not supported`,
-      fix: `convert it with astype to one of ${Object.keys(STORED).join(' ')}`,
-    });
-  }
+  const header = parseNpyHeader(bytes, where);
+  const { descriptor, isFortranOrder, shape, dataBegin } = header;
+  const stored = storedTypeOf(header, where);
   const data = bytes.subarray(dataBegin);
-  const neededBytes = sizeOf(shape) * STORED_BYTES[STORED[descriptor]];
+  const neededBytes = sizeOf(shape) * STORED_BYTES[stored];
   if (data.length !== neededBytes) {
     throw new DataError({
       where,
-      problem: `an array ${descriptor}${formatShape(shape)} takes ${neededBytes} bytes, but ${data.length} are there`,
+      problem: `an array ${descriptor.slice(1, -1)}${formatShape(shape)} takes ${neededBytes} bytes, but ${data.length} are there`,
       fix: 'the file is damaged: copy or write it again',
     });
   }
-  const tensor = ofData(() => storedTensor(STORED[descriptor], shape, data, where));
+  const tensor = ofData(() => storedTensor(stored, shape, data, where));
   return isFortranOrder ? toRowMajor(tensor) : tensor;
 }
 
@@ -93,8 +89,19 @@ export function npyHeader(dtype: DType, shape: Shape): Uint8Array {
   return header;
 }
 
-function isRead(descriptor: string): descriptor is Descriptor {
-  return Object.hasOwn(STORED, descriptor);
+/**
+ * The element type, if it is one that is read.
+ *
+ * @throws UnsupportedElements
+ */
+export function storedTypeOf({ descriptor: written }: NpyHeader, where: string): StoredDType {
+  const descriptor = written.slice(1, -1);
+  if (Object.hasOwn(STORED, descriptor)) return STORED[descriptor as Descriptor];
+  throw new UnsupportedElements({
+    where,
+    problem: `arrays of element type ${written} are not supported`,
+    fix: `convert it with astype to one of ${Object.keys(STORED).join(' ')}`,
+  });
 }
 
 /** @throws DataError when it is no `.npy` file, or its header is damaged */

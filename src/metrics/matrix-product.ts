@@ -8,6 +8,17 @@ export interface FeatureSet {
   readonly width: number;
 }
 
+/** Rows of several sets of one width, one after the other. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const values = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    values.set(part, at);
+    at += part.length;
+  }
+  return values;
+}
+
 export const countOf = ({ values, width }: FeatureSet): number => values.length / width;
 
 export const rowsOf = ({ values, width }: FeatureSet, start: number, end: number): FeatureSet => ({

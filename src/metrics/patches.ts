@@ -4,7 +4,7 @@
  */
 import { ShapeError } from '../core/errors.ts';
 import { fold, type RandomKey, randomIntegers } from '../core/random.ts';
-import type { FeatureSet } from './matrix-product.ts';
+import { type FeatureSet, joined } from './matrix-product.ts';
 import { slicedWasserstein } from './sliced-wasserstein.ts';
 
 // C channels · H W picture
@@ -99,41 +99,17 @@ function mirrored(place: number, length: number): number {
   return place < length ? place : 2 * (length - 1) - place;
 }
 
-/** Patches of pictures that come one by one, level by level. */
-export class PatchCollector {
-  private readonly key: RandomKey;
-  private readonly perPicture: number;
-  private readonly levels: Float32Array[][] = [];
-  private pictures = 0;
-  private channels = 0;
+/** Patches of each level of a picture, at places that the key chooses: [count, C·7·7] row by row. */
+export function pyramidPatches(picture: Planes, key: RandomKey, count: number): Float32Array[] {
+  return laplacianPyramid(picture).map((level, number) => patchesOf(level, fold(key, number), count));
+}
 
-  /** @param perPicture - patches of each level of a picture */
-  constructor(key: RandomKey, perPicture: number) {
-    this.key = key;
-    this.perPicture = perPicture;
-  }
-
-  /** @param index - of the picture: it chooses the places of its patches */
-  add(picture: Planes, index = this.pictures): this {
-    this.channels = picture.channels;
-    this.pictures++;
-    for (const [number, level] of laplacianPyramid(picture).entries()) {
-      this.levels[number] ??= [];
-      this.levels[number].push(patchesOf(level, fold(this.key, index, number), this.perPicture));
-    }
-    return this;
-  }
-
-  /** Descriptors of each level, every channel with mean 0 and deviation 1 over all patches. */
-  descriptors(): FeatureSet[] {
-    const width = this.channels * PATCH ** 2;
-    return this.levels.map((parts) => {
-      const values = new Float32Array(parts.length * this.perPicture * width);
-      for (const [i, part] of parts.entries()) values.set(part, i * part.length);
-      for (let channel = 0; channel < this.channels; channel++) standardise(values, width, channel);
-      return { values, width };
-    });
-  }
+/** Patches of one level of all pictures, every channel brought to mean 0 and deviation 1 over all of them. */
+export function patchDescriptors(parts: readonly Float32Array[], channels: number): FeatureSet {
+  const width = channels * PATCH ** 2;
+  const values = joined(parts);
+  for (let channel = 0; channel < channels; channel++) standardise(values, width, channel);
+  return { values, width };
 }
 
 /** [count, C·7·7] of random places. */

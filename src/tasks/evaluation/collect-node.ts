@@ -1,0 +1,277 @@
+/**
+ * @file What metrics need of a set of pictures, collected in one pass. It is kept in parts of some hundred pictures, so that
+ * a killed run loses none that is whole: nothing is drawn or extracted twice.
+ */
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DataError } from '../../core/errors.ts';
+import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
+import { fold, randomKey } from '../../core/random.ts';
+import { imageAt } from '../../data/images/pixels.ts';
+import { readSafetensors, writeSafetensors } from '../../formats/file-node.ts';
+import { cacheFolder } from '../../host/files/cache-folder-node.ts';
+import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { type FeatureSet, joined } from '../../metrics/matrix-product.ts';
+import { FeatureMoments } from '../../metrics/moments.ts';
+import { COARSEST, patchDescriptors, pyramidPatches } from '../../metrics/patches.ts';
+import type { Extractor } from './extractor.ts';
+import type { PictureSource } from './picture-source.ts';
+
+// N pictures · D features
+
+export interface CollectOptions {
+  /** Leave it out where no metric needs features. */
+  readonly extractor?: { readonly identity: unknown; readonly network: Extractor } | undefined;
+  /** Patches for SWD as well? */
+  readonly patches: boolean;
+  /** Where parts are kept; by default the folder `features` of the cache, null keeps nothing. */
+  readonly folder?: string | null | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Told how many pictures are done. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Collected {
+  readonly count: number;
+  /** Outputs of the extractor: all rows of those that are compared in pairs. */
+  readonly features: FeatureSet | undefined;
+  readonly logits: FeatureSet | undefined;
+  /** Of outputs whose mean and covariance alone are needed. */
+  readonly moments: ReadonlyMap<string, FeatureMoments>;
+  /** Descriptors of each level of a pyramid. */
+  readonly patches: readonly FeatureSet[] | undefined;
+  /** A hash of the pixels of each picture, in hexadecimal. */
+  readonly digests: readonly string[];
+  /** Pictures whose pixels are all the same. */
+  readonly constant: number;
+  /** SHA-256 of all pictures in their order. */
+  readonly hash: string;
+  /** How many were there from an earlier run. */
+  readonly found: number;
+}
+
+const PART = 512;
+/** Patches of a level in all: their memory is that of a few thousand pictures' features. */
+const MOST_PATCHES = 65_536;
+const MOST_PER_PICTURE = 64;
+const DIGEST_BYTES = 16;
+/** Places of patches are the same in every run. */
+const PATCH_KEY = fold(randomKey(0), 'patches');
+
+/**
+ * @throws DataError if a part cannot be written
+ */
+export async function collect(source: PictureSource, options: CollectOptions): Promise<Collected> {
+  const { count } = source;
+  const perPicture = options.patches ? patchesPerPicture(source) : 0;
+  const parts = await partStore(source, perPicture, options);
+  const collector = new Collector(count, options.extractor?.network);
+  let found = 0;
+  let pictures: Batches | undefined;
+  try {
+    for (let first = 0; first < count; first += PART) {
+      options.signal?.throwIfAborted();
+      const size = Math.min(PART, count - first);
+      const kept = await parts.read(first);
+      if (kept === undefined) {
+        pictures ??= new Batches(source, first);
+        if (pictures.next !== first) {
+          await pictures.close();
+          pictures = new Batches(source, first);
+        }
+        const part = await makePart(await pictures.take(size), first, perPicture, options);
+        await parts.write(first, part);
+        collector.add(part, first);
+      } else {
+        found += size;
+        collector.add(kept, first);
+      }
+      options.onProgress?.(first + size, count);
+    }
+  } finally {
+    await pictures?.close();
+  }
+  return collector.finish(found);
+}
+
+function patchesPerPicture({ size, count }: PictureSource): number {
+  if (Math.min(size.height, size.width) < COARSEST) return 0;
+  return Math.max(1, Math.min(MOST_PER_PICTURE, Math.floor(MOST_PATCHES / count)));
+}
+
+/** Pictures in groups of other sizes than those in which they come. */
+class Batches {
+  next: number;
+  private readonly source: PictureSource;
+  private readonly stream: AsyncGenerator<HostTensor<'u8'>>;
+  private rest: HostTensor<'u8'> | undefined;
+
+  constructor(source: PictureSource, start: number) {
+    this.next = start;
+    this.source = source;
+    this.stream = source.batches(start);
+  }
+
+  /** @throws DataError if the source has fewer than it said */
+  async take(count: number): Promise<HostTensor<'u8'>> {
+    const { height, width } = this.source.size;
+    const bytes = height * width * 3;
+    const data = new Uint8Array(count * bytes);
+    for (let filled = 0; filled < count; ) {
+      this.rest ??= (await this.stream.next()).value as HostTensor<'u8'> | undefined;
+      if (this.rest === undefined) {
+        throw new DataError({
+          where: this.source.name,
+          problem: `it ends after ${this.next + filled} of ${this.source.count} pictures`,
+          fix: 'run the command again when nothing changes it',
+        });
+      }
+      const there = this.rest.shape[0]!;
+      const taken = Math.min(there, count - filled);
+      data.set(this.rest.data.subarray(0, taken * bytes), filled * bytes);
+      this.rest =
+        taken === there
+          ? undefined
+          : hostTensor('u8', [there - taken, height, width, 3], this.rest.data.subarray(taken * bytes));
+      filled += taken;
+    }
+    this.next += count;
+    return hostTensor('u8', [count, height, width, 3], data);
+  }
+
+  async close(): Promise<void> {
+    await this.stream.return(undefined);
+  }
+}
+
+/** Everything that is kept of a part: outputs of the network, patches of each level, digests, and which are constant. */
+async function makePart(
+  pictures: HostTensor<'u8'>,
+  first: number,
+  perPicture: number,
+  { extractor }: CollectOptions,
+): Promise<TensorMap> {
+  const count = pictures.shape[0]!;
+  const part = new Map<string, HostTensor>();
+  if (extractor !== undefined) {
+    for (const [name, tensor] of await extractAll(pictures, extractor.network)) part.set(name, tensor);
+  }
+  const images = Array.from({ length: count }, (_, i) => imageAt(pictures, i));
+  if (perPicture > 0) {
+    const patches = images.map((image, i) => {
+      const { height, width, data } = image;
+      const values = Float32Array.from({ length: data.length }, (_, at) => {
+        const [channel, pixel] = [Math.floor(at / (height * width)), at % (height * width)];
+        return data[pixel * 3 + channel]!;
+      });
+      return pyramidPatches({ channels: 3, height, width, values }, fold(PATCH_KEY, first + i), perPicture);
+    });
+    for (const level of patches[0]!.keys()) {
+      const values = joined(patches.map((levels) => levels[level]!));
+      part.set(`patches.${level}`, hostTensor('f32', [count, values.length / count], values));
+    }
+  }
+  const digests = images.map(({ data }) =>
+    createHash('sha256').update(data).digest().subarray(0, DIGEST_BYTES),
+  );
+  part.set('digests', hostTensor('u8', [count, DIGEST_BYTES], Uint8Array.from(Buffer.concat(digests))));
+  const constant = images.map(({ data }) => (data.every((byte, i) => byte === data[i % 3]) ? 1 : 0));
+  part.set('constant', hostTensor('u8', [count], Uint8Array.from(constant)));
+  return part;
+}
+
+async function extractAll(pictures: HostTensor<'u8'>, network: Extractor): Promise<TensorMap> {
+  const [count, height, width] = pictures.shape as [number, number, number];
+  const bytes = height * width * 3;
+  const starts = Array.from({ length: Math.ceil(count / network.batch) }, (_, i) => i * network.batch);
+  const batches = await Promise.all(
+    starts.map((start) => {
+      const end = Math.min(start + network.batch, count);
+      const shape = [end - start, height, width, 3];
+      return network.extract(hostTensor('u8', shape, pictures.data.subarray(start * bytes, end * bytes)));
+    }),
+  );
+  return new Map(
+    [...network.widths].map(([name, columns]) => {
+      const values = joined(batches.map((batch) => batch.get(name)!.data));
+      return [name, hostTensor('f32', [count, columns], values)];
+    }),
+  );
+}
+
+/** Parts on disk, in a folder named by all that they depend on. */
+async function partStore(source: PictureSource, perPicture: number, { extractor, folder }: CollectOptions) {
+  if (folder === null) return { read: async () => undefined, write: async () => {} };
+  const identity = {
+    version: 1,
+    source: source.identity,
+    extractor: extractor?.identity ?? null,
+    perPicture,
+  };
+  const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
+  const place = join(folder ?? join(cacheFolder(), 'features'), key);
+  const pathOf = (first: number) => join(place, `${String(first).padStart(7, '0')}.safetensors`);
+  await makeFolder(place, { Failure: DataError, fix: 'name a writable folder in UDIT_CACHE' });
+  return {
+    async read(first: number): Promise<TensorMap | undefined> {
+      const isThere = await access(pathOf(first)).then(
+        () => true,
+        () => false,
+      );
+      return isThere ? (await readSafetensors(pathOf(first))).tensors : undefined;
+    },
+    write: (first: number, part: TensorMap) => writeSafetensors(pathOf(first), part, {}),
+  };
+}
+
+/** Puts parts together, in their order. */
+class Collector {
+  private readonly count: number;
+  private readonly rows = new Map<string, FeatureSet>();
+  private readonly moments = new Map<string, FeatureMoments>();
+  private readonly patches: Float32Array[][] = [];
+  private readonly digests: string[] = [];
+  private readonly hash = createHash('sha256');
+  private constant = 0;
+
+  constructor(count: number, network: Extractor | undefined) {
+    this.count = count;
+    for (const [name, width] of network?.widths ?? []) {
+      // Classes are compared picture by picture, maps by their moments, features by both.
+      if (name !== 'logits') this.moments.set(name, new FeatureMoments(width));
+      if (name !== 'spatial') this.rows.set(name, { values: new Float32Array(count * width), width });
+    }
+  }
+
+  add(part: TensorMap, first: number): void {
+    const floats = (name: string) => part.get(name)!.data as Float32Array;
+    for (const [name, { values, width }] of this.rows) values.set(floats(name), first * width);
+    for (const [name, moments] of this.moments) moments.add(floats(name));
+    for (let level = 0; part.has(`patches.${level}`); level++) {
+      const earlier = this.patches[level] ?? [];
+      this.patches[level] = [...earlier, floats(`patches.${level}`)];
+    }
+    const bytes = part.get('digests')!.data as Uint8Array;
+    this.hash.update(bytes);
+    for (let at = 0; at < bytes.length; at += DIGEST_BYTES) {
+      this.digests.push(Buffer.from(bytes.subarray(at, at + DIGEST_BYTES)).toString('hex'));
+    }
+    for (const flag of part.get('constant')!.data as Uint8Array) this.constant += flag;
+  }
+
+  finish(found: number): Collected {
+    return {
+      count: this.count,
+      features: this.rows.get('features'),
+      logits: this.rows.get('logits'),
+      moments: this.moments,
+      patches:
+        this.patches.length === 0 ? undefined : this.patches.map((parts) => patchDescriptors(parts, 3)),
+      digests: this.digests,
+      constant: this.constant,
+      hash: this.hash.digest('hex'),
+      found,
+    };
+  }
+}

@@ -1,0 +1,243 @@
+/** @file Scores of samples against a reference, whatever both are: folders, archives, data sets, statistics, models. */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError, DataError } from '../../core/errors.ts';
+import type { ImageSize } from '../../core/image-size.ts';
+import { version } from '../../core/version-node.ts';
+import type { SavedNetwork } from '../../models/saved-model.ts';
+import { type Collected, collect } from './collect-node.ts';
+import { describeClasses, doubtsAbout } from './doubts.ts';
+import { createExtractor, type Extractor, type ExtractorOptions } from './extractor.ts';
+import { isDataSetName, openArchive, openDataSet, openPictureFolder } from './open-pictures-node.ts';
+import { atSizeOf, type PictureSource, type ResizeRule } from './picture-source.ts';
+import { runtimeProduct } from './runtime-product.ts';
+import { type MetricName, type Score, type Side, scoresOf, statisticsOf } from './scores.ts';
+import {
+  readAdmStatistics,
+  readStatistics,
+  type StoredStatistics,
+  writeStatistics,
+} from './statistics-file-node.ts';
+
+/** A feature network and what to call it. */
+export interface NamedExtractor {
+  readonly name: string;
+  /** Its configuration and its weights, as one word. */
+  readonly identity: string;
+  readonly saved: Pick<SavedNetwork<'features'>, 'network' | 'weights'>;
+}
+
+export interface EvaluationRequest extends ExtractorOptions {
+  /** A picture folder, an `.npz` archive, a file of statistics, or the name of a data set. */
+  readonly reference: string;
+  /** Pictures likewise, or a model. */
+  readonly samples: string;
+  readonly metrics: readonly MetricName[];
+  readonly extractor?: NamedExtractor | undefined;
+  /** What distances of its features are called. Default FID. */
+  readonly frechetName?: string;
+  /** Opens a model for the samples; without it a model is an error. */
+  readonly openModel?: (where: string) => Promise<PictureSource>;
+  readonly resize?: ResizeRule | undefined;
+  readonly k?: number;
+  readonly split?: number;
+  /** Writes the statistics of the reference into a file. */
+  readonly saveStatistics?: string | undefined;
+  /** Where extracted features are kept. Default: the cache; null keeps nothing. */
+  readonly folder?: string | null | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (side: string, done: number, total: number) => void;
+}
+
+export interface EvaluatedSide {
+  readonly name: string;
+  readonly kind: PictureSource['kind'] | 'statistics';
+  readonly count: number | undefined;
+  /** SHA-256 of its pictures. */
+  readonly hash: string | undefined;
+  readonly classes?: string | undefined;
+  readonly provenance: Readonly<Record<string, unknown>>;
+}
+
+export interface Evaluation {
+  readonly scores: readonly Score[];
+  /** Metrics that could not be computed, with the reason. */
+  readonly omitted: readonly (readonly [MetricName, string])[];
+  /** What speaks against the scores. */
+  readonly doubts: readonly string[];
+  readonly reference: EvaluatedSide;
+  readonly samples: EvaluatedSide;
+  /** What every score depends on beside the pictures. Scores of different ones are not compared. */
+  readonly provenance: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * @throws DataError if pictures cannot be read
+ * @throws ConfigError if the sides cannot be compared
+ */
+export async function evaluate(request: EvaluationRequest): Promise<Evaluation> {
+  const { extractor, metrics, backend } = request;
+  const samples = await openPictures(request.samples, request.openModel);
+  const open: { close(): Promise<void> }[] = [samples];
+  let network: Extractor | undefined;
+  const { product, release } = runtimeProduct(backend, request.threads);
+  try {
+    const reference = await openReference(request, samples.size);
+    if (reference.pictures) open.push(reference.pictures);
+    const compared = reference.pictures ? atSizeOf(reference.pictures, samples, request.resize) : samples;
+    network = extractor && (await createExtractor(extractor.saved, compared.size, request));
+    const collectSide = (source: PictureSource) =>
+      collect(source, {
+        extractor: network && { identity: extractor!.identity, network },
+        patches: metrics.includes('swd'),
+        folder: request.folder,
+        signal: request.signal,
+        onProgress: (done, total) => request.onProgress?.(source.name, done, total),
+      });
+    const real = reference.pictures && (await collectSide(reference.pictures));
+    const drawn = await collectSide(compared);
+    const realSource = reference.pictures ?? { name: request.reference, doubts: [] };
+    const sides = [
+      sideOf(request.reference, real, reference.stored),
+      sideOf(request.samples, drawn, undefined),
+    ] as const;
+    if (request.saveStatistics !== undefined) await saveStatistics(request, real);
+    const found = await scoresOf(...sides, { ...request, product });
+    return {
+      ...found,
+      doubts: doubtsAbout(
+        { source: realSource, seen: real },
+        { source: compared, seen: drawn },
+        metrics,
+        network?.widths.get('features') ?? 0,
+      ),
+      reference: evaluatedSide(request.reference, reference.pictures, real, reference.stored),
+      samples: evaluatedSide(request.samples, compared, drawn, undefined),
+      provenance: {
+        extractor: extractor?.identity ?? null,
+        ...{ k: request.k ?? 3, split: request.split ?? 5000, resize: request.resize ?? null, version },
+      },
+    };
+  } finally {
+    await network?.release();
+    await release();
+    for (const source of open) await source.close();
+  }
+}
+
+interface Reference {
+  readonly pictures: PictureSource | undefined;
+  /** Statistics that are used in place of those of its pictures. */
+  readonly stored: StoredStatistics | undefined;
+}
+
+async function openReference(request: EvaluationRequest, size: ImageSize): Promise<Reference> {
+  const { reference, extractor } = request;
+  if (isDataSetName(reference) && !existsSync(reference)) {
+    return { pictures: await openDataSet(reference, size), stored: undefined };
+  }
+  if (reference.endsWith('.safetensors') && existsSync(reference)) {
+    if (extractor === undefined) {
+      throw new ConfigError({
+        where: reference,
+        problem: 'statistics of features cannot be compared without a network for the samples',
+        fix: 'name the network with --extractor',
+      });
+    }
+    return { pictures: undefined, stored: await readStatistics(reference, extractor.identity) };
+  }
+  if (!reference.endsWith('.npz') || !existsSync(reference)) {
+    return {
+      pictures: await openPictures(reference, undefined),
+      stored: undefined,
+    };
+  }
+  const stored = await readAdmStatistics(reference);
+  const pictures = await openArchive(reference).catch((error: unknown) => {
+    // A batch of ADM may have statistics alone.
+    if (stored === undefined) throw error;
+    return undefined;
+  });
+  return { pictures, stored };
+}
+
+async function openPictures(
+  where: string,
+  openModel: EvaluationRequest['openModel'],
+): Promise<PictureSource> {
+  const found = statSync(where, { throwIfNoEntry: false });
+  if (found?.isDirectory() && !isRun(where)) return openPictureFolder(where);
+  if (where.endsWith('.npz') && found !== undefined) return openArchive(where);
+  if (found === undefined && isDataSetName(where)) {
+    throw new ConfigError({
+      where,
+      problem: 'a data set is drawn at the size of the samples, so it cannot be the samples',
+      fix: 'give it as the reference, which is the first argument',
+    });
+  }
+  if (openModel !== undefined) return openModel(where);
+  throw new DataError({
+    where,
+    problem:
+      found === undefined
+        ? 'there is no such folder, archive or data set'
+        : 'this is no picture folder and no archive',
+    fix: 'give a folder of pictures, an .npz archive with arr_0, or emoji',
+  });
+}
+
+/** Does the folder of a run, or of checkpoints, lie there? */
+function isRun(folder: string): boolean {
+  return (
+    existsSync(join(folder, 'checkpoints')) ||
+    readdirSync(folder).some((name) => name.endsWith('.safetensors'))
+  );
+}
+
+function sideOf(name: string, collected: Collected | undefined, stored: StoredStatistics | undefined): Side {
+  const own = collected ? statisticsOf(collected.moments) : new Map();
+  return {
+    name,
+    count: collected?.count ?? stored?.count ?? 0,
+    features: collected?.features,
+    logits: collected?.logits,
+    patches: collected?.patches,
+    statistics: new Map([...own, ...(stored?.statistics ?? [])]),
+  };
+}
+
+async function saveStatistics(
+  { saveStatistics: path, reference, extractor }: EvaluationRequest,
+  collected: Collected | undefined,
+): Promise<void> {
+  if (collected === undefined || extractor === undefined) {
+    throw new ConfigError({
+      where: '--save-statistics',
+      problem: `${reference} has no pictures that a network describes`,
+      fix: 'give pictures as the reference, and a network',
+    });
+  }
+  await writeStatistics(path!, {
+    statistics: statisticsOf(collected.moments),
+    ...{ extractor: extractor.identity, count: collected.count, hash: collected.hash },
+  });
+}
+
+function evaluatedSide(
+  name: string,
+  source: PictureSource | undefined,
+  collected: Collected | undefined,
+  stored: StoredStatistics | undefined,
+): EvaluatedSide {
+  return {
+    name,
+    kind: source?.kind ?? 'statistics',
+    count: collected?.count ?? stored?.count,
+    hash: collected?.hash ?? stored?.hash,
+    classes: describeClasses(source?.labels),
+    provenance: {
+      ...source?.provenance,
+      ...(stored && source ? { statistics: 'as stored in the archive' } : {}),
+    },
+  };
+}

@@ -1,0 +1,296 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { npzOf } from '../../../test/support/npz.ts';
+import { type HostTensor, hostTensor, tensorOf } from '../../core/host-tensor.ts';
+import { randomIntegers, randomKey } from '../../core/random.ts';
+import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
+import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
+import { frechetDistance } from '../../metrics/frechet.ts';
+import { featureStatistics } from '../../metrics/moments.ts';
+import { DINOv2 } from '../../networks/features/dinov2.ts';
+import { initialise } from '../../networks/nn/initialise.ts';
+import { type EvaluationRequest, evaluate, type NamedExtractor } from './evaluate-node.ts';
+import { createExtractor } from './extractor.ts';
+import { openArchive, openPictureFolder } from './open-pictures-node.ts';
+import { METRIC_NAMES } from './scores.ts';
+
+const SIDE = 16;
+let root: string;
+
+/** Random pictures u8 [count, side, side, 3], darker towards the bottom by `slope`. */
+function pictures(seed: number, count: number, side = SIDE, slope = 0): HostTensor<'u8'> {
+  const size = count * side * side * 3;
+  const noise = randomIntegers(randomKey(seed), size, 128);
+  const data = Uint8Array.from(noise, (value, i) => value + slope * (Math.floor(i / (side * 3)) % side));
+  return hostTensor('u8', [count, side, side, 3], data);
+}
+
+async function writeArchive(name: string, arrays: Readonly<Record<string, HostTensor>>): Promise<string> {
+  const path = join(root, name);
+  await writeFileAtomic(path, [await npzOf(new Map(Object.entries(arrays)))]);
+  return path;
+}
+
+async function writeFolder(name: string, { shape, data }: HostTensor<'u8'>, ending = 'png'): Promise<string> {
+  const folder = join(root, name);
+  await mkdir(folder, { recursive: true });
+  const [count, height, width] = shape as [number, number, number];
+  const bytes = height * width * 3;
+  for (let i = 0; i < count; i++) {
+    const raw = { height, width, channels: 3 } as const;
+    const file = join(folder, `${String(i).padStart(6, '0')}.${ending}`);
+    await sharp(data.subarray(i * bytes, (i + 1) * bytes), { raw }).toFile(file);
+  }
+  return folder;
+}
+
+const network = new DINOv2({
+  ...{ inputSize: 4, inChannels: 3, patchSize: 2, width: 8, depth: 1, heads: 2, positions: 2 },
+});
+const extractor: NamedExtractor = {
+  name: 'tiny',
+  identity: 'tiny, seed 3',
+  saved: { network, weights: initialise(network, network.initRule, randomKey(3)) },
+};
+
+const COUNT = 30;
+let real: string;
+let drawn: string;
+const request = (changes: Partial<EvaluationRequest> = {}): EvaluationRequest => ({
+  ...{ reference: real, samples: drawn, metrics: METRIC_NAMES, extractor, backend: cpuBackend, folder: null },
+  ...{ frechetName: 'FD-tiny', ...changes },
+});
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit evaluation '));
+  real = await writeFolder('real', pictures(1, COUNT, SIDE, 4));
+  drawn = await writeArchive('drawn.npz', { arr_0: pictures(2, 20) });
+});
+afterAll(() => rm(root, { recursive: true }));
+
+describe('a folder and an archive', () => {
+  test('are compared by every metric that the network allows, and what is left out is told', async () => {
+    const { scores, omitted, reference, samples, provenance } = await evaluate(request());
+    expect(scores.map(({ label }) => label)).toEqual([
+      ...['FD-tiny-20', 'precision', 'recall', 'density', 'coverage', 'KID-20', 'MIND-20', 'SWD-20'],
+    ]);
+    for (const { value } of scores) expect(Number.isFinite(value)).toBe(true);
+    expect(omitted).toEqual([
+      ['sfid', `there are no statistics of spatial of ${real}`],
+      ['is', 'the network has no classes'],
+    ]);
+    expect([reference.kind, reference.count, samples.kind, samples.count]).toEqual([
+      'folder',
+      30,
+      'archive',
+      20,
+    ]);
+    expect(reference.hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(provenance).toMatchObject({ extractor: 'tiny, seed 3', k: 3, split: 5000, resize: null });
+  });
+
+  test('have the distance of their features', async () => {
+    const featuresOf = async (path: string) => {
+      const source = await (path.endsWith('.npz') ? openArchive(path) : openPictureFolder(path));
+      const run = await createExtractor(extractor.saved, source.size, { backend: cpuBackend, batch: 50 });
+      const values: number[] = [];
+      for await (const batch of source.batches(0))
+        values.push(...(await run.extract(batch)).get('features')!.data);
+      await Promise.all([run.release(), source.close()]);
+      return featureStatistics(values, 8);
+    };
+    const expected = frechetDistance(await featuresOf(real), await featuresOf(drawn));
+    const { scores } = await evaluate(request({ metrics: ['fid'], batch: 7 }));
+    expect(scores[0]!.value / expected).toBeCloseTo(1, 5);
+  });
+
+  test('give the same with any batch, with several workers, and as an archive or a folder', async () => {
+    const metrics = ['fid', 'pr', 'mind', 'swd'] as const;
+    const { scores, samples } = await evaluate(request({ metrics }));
+    const folder = await writeFolder('drawn', pictures(2, 20));
+    for (const changes of [{ batch: 3 }, { workers: 2, batch: 8 }, { samples: folder }]) {
+      const other = await evaluate(request({ metrics, ...changes }));
+      expect(other.samples.hash).toBe(samples.hash);
+      for (const [i, { value }] of scores.entries()) expect(other.scores[i]!.value).toBeCloseTo(value, 4);
+    }
+  });
+
+  test('need no network for SWD', async () => {
+    const { scores, omitted } = await evaluate(request({ metrics: ['swd'], extractor: undefined }));
+    expect([scores.length, omitted]).toEqual([1, []]);
+  });
+});
+
+describe('extracted features are kept', () => {
+  test('and a run that was stopped goes on with them', async () => {
+    const folder = join(root, 'kept');
+    const archive = await writeArchive('many.npz', { arr_0: pictures(5, 600, SIDE) });
+    const stop = new AbortController();
+    const seen: string[] = [];
+    const run = (changes: Partial<EvaluationRequest>) =>
+      evaluate(request({ ...{ samples: archive, metrics: ['fid'], folder }, ...changes }));
+    await expect(
+      run({
+        signal: stop.signal,
+        onProgress: (side, done) => {
+          seen.push(side);
+          if (side === archive && done === 512) stop.abort(new Error('stopped'));
+        },
+      }),
+    ).rejects.toThrowError('stopped');
+    const parts = async () =>
+      (await readdir(folder, { recursive: true })).filter((name) => name.endsWith('.safetensors'));
+    expect((await parts()).length).toBe(2);
+    const first = await run({});
+    expect((await parts()).length).toBe(3);
+    // A network of the same name that fails at once: it is not asked again.
+    const failing = { ...extractor, saved: { ...extractor.saved, weights: nanWeights() } };
+    expect((await run({ extractor: failing })).scores).toEqual(first.scores);
+  });
+
+  const nanWeights = () =>
+    new Map(
+      [...extractor.saved.weights].map(([name, { shape, data }]) => [
+        name,
+        hostTensor(
+          'f32',
+          shape,
+          (data as Float32Array).map(() => Number.NaN),
+        ),
+      ]),
+    );
+
+  test('but not those of weights that give no numbers', async () => {
+    const failing = {
+      ...extractor,
+      identity: 'broken',
+      saved: { ...extractor.saved, weights: nanWeights() },
+    };
+    await expect(
+      evaluate(request({ metrics: ['fid'], extractor: failing })),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [NumericsError: NumericsError: extractor: features 0 of picture 0 of a batch is NaN
+        fix: the weights are damaged or of another network: fetch them again]
+    `);
+  });
+});
+
+describe('statistics', () => {
+  test('of a reference are stored, and stand for its pictures', async () => {
+    const path = join(root, 'real.safetensors');
+    const all = await evaluate(request({ metrics: ['fid', 'pr'], saveStatistics: path }));
+    const { scores, omitted, reference } = await evaluate(
+      request({ reference: path, metrics: ['fid', 'pr'] }),
+    );
+    expect(scores).toEqual([all.scores[0]]);
+    expect(omitted).toEqual([['pr', `${path} has no pictures`]]);
+    expect(reference).toMatchObject({ kind: 'statistics', count: COUNT, hash: all.reference.hash });
+    const other = { ...extractor, identity: 'another network' };
+    await expect(evaluate(request({ reference: path, extractor: other }))).rejects.toThrowError(
+      'its statistics are of the network tiny, seed 3, the samples are measured with another network',
+    );
+  });
+
+  test('in an archive of ADM come before those of its pictures', async () => {
+    const mean = tensorOf('f64', [8], new Array(8).fill(0));
+    const identity = tensorOf(
+      'f64',
+      [8, 8],
+      Array.from({ length: 64 }, (_, i) => (i % 9 === 0 ? 1 : 0)),
+    );
+    const both = await writeArchive('adm.npz', { arr_0: pictures(1, 10), mu: mean, sigma: identity });
+    const alone = await writeArchive('adm-alone.npz', { mu: mean, sigma: identity });
+    const whole = await evaluate(request({ reference: both, metrics: ['fid', 'mind'] }));
+    const stored = await evaluate(request({ reference: alone, metrics: ['fid', 'mind'] }));
+    expect(whole.scores[0]!.value).toBe(stored.scores[0]!.value);
+    expect(stored.omitted.map(([metric]) => metric)).toEqual(['mind']);
+  });
+});
+
+describe('doubts', () => {
+  test('about few, equal and empty pictures are told', async () => {
+    const { shape, data } = pictures(7, 6);
+    const bytes = SIDE * SIDE * 3;
+    data.copyWithin(0, bytes, 2 * bytes);
+    data.fill(9, 2 * bytes, 3 * bytes);
+    const samples = await writeArchive('odd.npz', { arr_0: hostTensor('u8', shape, data) });
+    const { doubts } = await evaluate(request({ samples, metrics: ['fid'] }));
+    expect(doubts.map((doubt) => doubt.replaceAll(root, 'ROOT'))).toMatchInlineSnapshot(`
+      [
+        "ROOT/odd.npz has 6 pictures for 8 features: the covariance has no full rank, and FID is far too high; MIND and KID need fewer",
+        "ROOT/odd.npz holds 1 picture of one colour only",
+        "ROOT/odd.npz holds 1 picture more than once",
+      ]
+    `);
+  });
+
+  test('about JPEG, shared pictures and an order by class', async () => {
+    const jpeg = await writeFolder('jpeg', pictures(8, 12), 'jpg');
+    const some = pictures(9, 12);
+    const reference = await writeArchive('some.npz', { arr_0: some });
+    const mixed = pictures(10, 12);
+    mixed.data.set(some.data.subarray(0, 2 * SIDE * SIDE * 3));
+    const labels = tensorOf('i64', [12], [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2]);
+    const samples = await writeArchive('sorted.npz', { arr_0: mixed, labels });
+    const ofJpeg = await evaluate(request({ reference: jpeg, metrics: ['swd'] }));
+    expect(ofJpeg.doubts.join()).toContain('12 of 12 pictures');
+    const sorted = await evaluate(request({ reference, samples, metrics: ['is', 'swd'] }));
+    expect(sorted.doubts.map((doubt) => doubt.replaceAll(root, 'ROOT'))).toMatchInlineSnapshot(`
+      [
+        "ROOT/sorted.npz shares 2 pictures with the reference",
+        "the pictures of ROOT/sorted.npz are sorted by class: splits of the Inception Score then hold few classes each; the shuffled score is the one to compare",
+      ]
+    `);
+    expect(sorted.samples.classes).toBe('3 classes, 3 to 6 pictures each');
+  });
+
+  test('become an error where the samples are the reference', async () => {
+    const again = await writeArchive('again.npz', { arr_0: pictures(1, COUNT, SIDE, 4) });
+    await expect(evaluate(request({ samples: again, metrics: ['swd'] }))).rejects.toThrowError(
+      '30 of its 30 pictures are pictures of the reference',
+    );
+  });
+});
+
+describe('sides that cannot be compared are refused', () => {
+  test('pictures of another size, unless it is said how to resize', async () => {
+    const samples = await writeArchive('large.npz', { arr_0: pictures(3, 20, 32) });
+    await expect(evaluate(request({ samples, metrics: ['swd'] }))).rejects.toThrowError(
+      'its pictures have 32x32 pixels',
+    );
+    const { samples: side } = await evaluate(request({ samples, metrics: ['swd'], resize: 'bicubic' }));
+    expect(side.provenance).toEqual({ resized: "32x32 by Pillow's bicubic" });
+  });
+
+  test('a folder of several sizes, without pictures, or with a damaged one', async () => {
+    const folder = await writeFolder('two sizes', pictures(1, 2));
+    await sharp(pictures(1, 1, 8).data, { raw: { width: 8, height: 8, channels: 3 } }).toFile(
+      join(folder, 'z.png'),
+    );
+    await expect(evaluate(request({ reference: folder, metrics: ['swd'] }))).rejects.toThrowError(
+      '000000.png has 16x16 pixels, z.png 8x8',
+    );
+    await writeFileAtomic(join(folder, 'z.png'), [Buffer.from('no picture')]);
+    await expect(evaluate(request({ reference: folder, metrics: ['swd'] }))).rejects.toThrowError(
+      'cannot be read',
+    );
+    await mkdir(join(root, 'empty'));
+    await expect(
+      evaluate(request({ reference: join(root, 'empty') })),
+    ).rejects.toThrowErrorMatchingInlineSnapshot();
+  });
+
+  test('archives of something else, a data set as samples, and nothing at all', async () => {
+    const latents = await writeArchive('latents.npz', {
+      arr_0: tensorOf('f32', [2, 4, 2, 2], new Array(32).fill(0)),
+    });
+    await expect(evaluate(request({ samples: latents }))).rejects.toThrowError('arr_0 is f32[2,4,2,2]');
+    await expect(evaluate(request({ samples: 'emoji' }))).rejects.toThrowError('cannot be the samples');
+    await expect(evaluate(request({ samples: join(root, 'missing') }))).rejects.toThrowError(
+      'there is no such folder',
+    );
+  });
+});

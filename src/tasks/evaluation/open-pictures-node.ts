@@ -1,0 +1,164 @@
+/** @file Opens pictures to be evaluated: a folder, an archive of NumPy, or a data set by its name. */
+import { readdir, stat } from 'node:fs/promises';
+import { extname, join, resolve, sep } from 'node:path';
+import { ConfigError, DataError } from '../../core/errors.ts';
+import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
+import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
+import { formatShape } from '../../core/shape.ts';
+import { openEmoji } from '../../data/datasets/emoji-node.ts';
+import { loadBatch } from '../../data/datasets/samples.ts';
+import { decodeRgb, IMAGE_EXTENSIONS } from '../../data/images/image-decode-node.ts';
+import { toPixels } from '../../data/images/pixels.ts';
+import { openNpzFile } from '../../formats/file-node.ts';
+import { UNNAMED_ARRAY } from '../../formats/npz.ts';
+import { inPixels, type PictureSource } from './picture-source.ts';
+
+/** Pictures read at once. */
+const BATCH = 32;
+
+/** Data sets by their names, with the artwork of each. */
+const EMOJI = { emoji: 'twemoji', 'emoji-3d': 'fluent-3d' } as const;
+export type DataSetName = keyof typeof EMOJI;
+
+export const isDataSetName = (name: string): name is DataSetName => Object.hasOwn(EMOJI, name);
+
+/** Emoji of a size, without augmentation. */
+export async function openDataSet(name: DataSetName, size: ImageSize): Promise<PictureSource> {
+  const imageSize = writtenImageSize(size);
+  const samples = await openEmoji({ imageSize, artwork: EMOJI[name], augment: 'none' });
+  return {
+    name,
+    kind: 'data set',
+    count: samples.length,
+    size,
+    identity: { dataSet: name, imageSize },
+    labels: samples.labels,
+    doubts: [],
+    provenance: { imageSize },
+    async *batches(start) {
+      for (let first = start; first < samples.length; first += BATCH) {
+        const indices = Array.from({ length: Math.min(BATCH, samples.length - first) }, (_, i) => first + i);
+        yield toPixels((await loadBatch(samples, indices, null)).x);
+      }
+    },
+    close: async () => {},
+  };
+}
+
+const FORMS_OF_JPEG = new Set(['.jpg', '.jpeg', '.webp']);
+
+/**
+ * All pictures in a folder at any depth, by their paths. The class of a picture is the folder in which it lies.
+ *
+ * @throws DataError if there are none, or one cannot be read
+ * @throws ConfigError if they differ in size
+ */
+export async function openPictureFolder(name: string): Promise<PictureSource> {
+  const root = resolve(name);
+  const files = (await readdir(root, { recursive: true }))
+    .filter(
+      (file) => IMAGE_EXTENSIONS.has(extname(file).toLowerCase()) && !`${sep}${file}`.includes(`${sep}.`),
+    )
+    .sort();
+  const [first] = files;
+  if (first === undefined) {
+    throw new DataError({
+      where: name,
+      problem: 'there are no pictures in this folder',
+      fix: `give a folder with files such as 000000.png (read are ${[...IMAGE_EXTENSIONS].join(' ')})`,
+    });
+  }
+  const read = async (file: string) => {
+    try {
+      return (await decodeRgb(join(root, file), null)).image;
+    } catch (cause) {
+      throw new DataError({
+        where: join(name, file),
+        problem: `the picture cannot be read: ${(cause as Error).message}`,
+        fix: 'mend or remove it',
+        cause,
+      });
+    }
+  };
+  const { height, width } = await read(first);
+  const size = { height, width };
+  const folders = files.map((file) => file.slice(0, file.lastIndexOf(sep) + 1));
+  const classes = [...new Set(folders)];
+  const lossy = files.filter((file) => FORMS_OF_JPEG.has(extname(file).toLowerCase())).length;
+  const states = await Promise.all(files.map((file) => stat(join(root, file))));
+  return {
+    name,
+    kind: 'folder',
+    count: files.length,
+    size,
+    identity: { folder: root, files: files.map((file, i) => [file, states[i]!.size, states[i]!.mtimeMs]) },
+    labels: classes.length > 1 ? folders.map((folder) => classes.indexOf(folder)) : undefined,
+    doubts:
+      lossy === 0
+        ? []
+        : [
+            `${lossy} of ${files.length} pictures in ${name} are JPEG or WebP: their losses change FID by whole points`,
+          ],
+    provenance: {},
+    async *batches(start) {
+      const bytes = height * width * 3;
+      for (let begin = start; begin < files.length; begin += BATCH) {
+        const names = files.slice(begin, begin + BATCH);
+        const data = new Uint8Array(names.length * bytes);
+        const images = await Promise.all(names.map(read));
+        for (const [i, image] of images.entries()) {
+          if (image.height !== height || image.width !== width) {
+            throw new ConfigError({
+              where: name,
+              problem: `${first} has ${inPixels(size)} pixels, ` + `${names[i]} ${inPixels(image)}`,
+              fix: 'bring all pictures to one size first: how that is done changes every score',
+            });
+          }
+          data.set(image.data, i * bytes);
+        }
+        yield hostTensor('u8', [names.length, height, width, 3], data);
+      }
+    },
+    close: async () => {},
+  };
+}
+
+/** `arr_0` of an archive as ADM's and DiT's programs write it, u8 [N, H, W, 3]; with `labels` [N] the classes. */
+export async function openArchive(name: string): Promise<PictureSource> {
+  const file = await openNpzFile(name);
+  try {
+    const array = await file.array(UNNAMED_ARRAY);
+    const [count = 0, height = 0, width = 0, channels] = array.shape;
+    const start = count === 0 ? undefined : await array.read(0, 1);
+    if (array.shape.length !== 4 || channels !== 3 || start?.dtype !== 'u8') {
+      throw new DataError({
+        where: name,
+        problem: `${UNNAMED_ARRAY} is ${start?.dtype ?? ''}${formatShape(array.shape)}, pictures are u8[N,H,W,3]`,
+        fix: 'give an archive of pictures as udit sample --npz or ADM writes it',
+      });
+    }
+    const labels = file.names.includes('labels')
+      ? (await (await file.array('labels')).read()).data
+      : undefined;
+    const state = await stat(name);
+    return {
+      name,
+      kind: 'archive',
+      count,
+      size: { height, width },
+      identity: { archive: resolve(name), bytes: state.size, changedMs: state.mtimeMs },
+      labels: labels && Array.from(labels, Number),
+      doubts: [],
+      provenance: {},
+      async *batches(begin) {
+        for (let at = begin; at < count; at += BATCH) {
+          yield (await array.read(at, Math.min(at + BATCH, count))) as HostTensor<'u8'>;
+        }
+      },
+      close: file.close,
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
