@@ -201,6 +201,9 @@ describe('the list', () => {
       TAEF1             ~9.90 MB            MIT           tiny autoencoder for latents of FLUX.1: fast, and good enough for previews
       TAEF2             ~5.40 MB            MIT           tiny autoencoder for latents of FLUX.2: fast, and good enough for previews
       fid-inception      95.6 MB            Apache-2.0    pytorch-fid's Inception v3: the features that FID compares
+      DINOv2-S-14       ~88.0 MB            Apache-2.0    DINOv2 ViT-S/14 without registers: the features that FD-DINOv2 compares
+      DINOv2-B-14        ~346 MB            Apache-2.0    DINOv2 ViT-B/14 without registers: the features that FD-DINOv2 compares
+      DINOv2-L-14       ~1.22 GB            Apache-2.0    DINOv2 ViT-L/14 without registers: the features that FD-DINOv2 compares
 
       cache: ROOT/weights
       "

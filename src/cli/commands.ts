@@ -59,6 +59,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./sample.ts')).defineSample,
   },
   {
+    name: 'evaluate',
+    arguments: '<reference> <samples>',
+    summary:
+      'measure samples against a reference: FID, precision, recall and others, or SWD without a network',
+    load: async () => (await import('./evaluate.ts')).defineEvaluate,
+  },
+  {
     name: 'fetch',
     arguments: '[name]',
     summary: 'download published weights by name, verified and once',

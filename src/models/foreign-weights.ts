@@ -7,7 +7,7 @@ import type { ChosenWeights } from './weight-sets.ts';
 const TELLTALES: Readonly<Record<Role, readonly string[]>> = {
   denoiser: ['x_embedder.proj.weight', DIFFUSERS_PATCHES],
   autoencoder: ['encoder.conv_in.weight', 'encoder.0.weight', 'encoder.layers.0.weight'],
-  features: [],
+  features: ['Conv2d_1a_3x3.conv.weight', 'cls_token'],
 };
 
 /** What PyTorch puts into names where a module is compiled, recomputed, sharded or copied over devices. */

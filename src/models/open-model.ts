@@ -17,6 +17,7 @@ import type { Network } from '../networks/nn/network.ts';
 import { findDiffusersParameters } from './diffusers-names.ts';
 import { chooseForeignWeights } from './foreign-weights.ts';
 import { describePublishedAutoencoder } from './published-autoencoder.ts';
+import { describePublishedFeatures } from './published-features.ts';
 import { describePublished, type ModelDescription, type PublishedRequest } from './published-model.ts';
 import {
   type CardOfRole,
@@ -220,9 +221,9 @@ function describeForeign(
   where: string,
   request: NetworkRequest,
 ): NetworkDescription {
-  return request.role === 'autoencoder'
-    ? describePublishedAutoencoder(tensors, where)
-    : describePublished(tensors, metadata, where, request);
+  if (request.role === 'autoencoder') return describePublishedAutoencoder(tensors, where);
+  if (request.role === 'features') return describePublishedFeatures(tensors, where);
+  return describePublished(tensors, metadata, where, request);
 }
 
 function describeOwn(
@@ -278,13 +279,13 @@ function checkDepth({ config }: NetworkSpec, tensorCount: number, where: string)
 const BEGINNINGS: Readonly<Record<Role, string>> = {
   denoiser: 'embeds the images of a model (…x_embedder.proj.weight)',
   autoencoder: 'is the first of an encoder (…encoder.conv_in.weight or …encoder.layers.0.weight)',
-  features: 'is the first of a feature network',
+  features: 'is the first of a feature network (Conv2d_1a_3x3.conv.weight or cls_token)',
 };
 
 const EXAMPLES: Readonly<Record<Role, string>> = {
   denoiser: 'give a checkpoint of U-DiT or DiT',
   autoencoder: 'give a checkpoint of AutoencoderKL or TAESD',
-  features: 'give a file that udit has written',
+  features: 'give the weights of FID-Inception or DINOv2',
 };
 
 function noNetwork({ format, infos }: TensorFile, where: string, role: Role): CheckpointError {

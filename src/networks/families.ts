@@ -11,6 +11,14 @@ import { DiT, type DiTConfig, FULL_ATTENTION } from './denoisers/dit.ts';
 import { DiTLlama } from './denoisers/dit-llama.ts';
 import { UDiT, type UDiTConfig } from './denoisers/udit.ts';
 import type { Families } from './family.ts';
+import { DINOV2_PRESETS, DINOv2, type DINOv2Config } from './features/dinov2.ts';
+import { INCEPTION_PRESETS, type InceptionConfig, InceptionV3 } from './features/inception.ts';
+import {
+  DINOV2_OPTIONS,
+  INCEPTION_OPTIONS,
+  recogniseDINOv2,
+  recogniseInception,
+} from './features/recognise.ts';
 import { PATCH_OPTIONS, UDIT_OPTIONS } from './options.ts';
 import { DIT_LLAMA_PRESETS, DIT_PRESETS, UDIT_PRESETS } from './published-sizes.ts';
 import {
@@ -69,7 +77,24 @@ export const AUTOENCODERS = {
   },
 } as const satisfies Families;
 
-export const FAMILIES = { ...DENOISERS, ...AUTOENCODERS } as const;
+export const FEATURE_NETWORKS = {
+  'Inception-v3': {
+    role: 'features',
+    options: INCEPTION_OPTIONS,
+    build: (config: InceptionConfig) => new InceptionV3(config),
+    presets: INCEPTION_PRESETS,
+    recognise: recogniseInception,
+  },
+  DINOv2: {
+    role: 'features',
+    options: DINOV2_OPTIONS,
+    build: (config: DINOv2Config) => new DINOv2(config),
+    presets: DINOV2_PRESETS,
+    recognise: recogniseDINOv2,
+  },
+} as const satisfies Families;
+
+export const FAMILIES = { ...DENOISERS, ...AUTOENCODERS, ...FEATURE_NETWORKS } as const;
 
 /** Of denoisers. */
 export type Family = keyof typeof DENOISERS;
@@ -81,3 +106,4 @@ type SpecOf<F extends Families> = {
 /** What a checkpoint or a run records to build its model again. */
 export type ModelSpec = SpecOf<typeof DENOISERS>;
 export type AutoencoderSpec = SpecOf<typeof AUTOENCODERS>;
+export type FeatureSpec = SpecOf<typeof FEATURE_NETWORKS>;

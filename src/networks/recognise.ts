@@ -1,6 +1,13 @@
 /** @file Which network a checkpoint belongs to, from the names and shapes of its tensors alone. */
 import type { Shape } from '../core/shape.ts';
-import { AUTOENCODERS, type AutoencoderSpec, DENOISERS, type ModelSpec } from './families.ts';
+import {
+  AUTOENCODERS,
+  type AutoencoderSpec,
+  DENOISERS,
+  FEATURE_NETWORKS,
+  type FeatureSpec,
+  type ModelSpec,
+} from './families.ts';
 import type { Families, NetworkSpec, Recognised } from './family.ts';
 
 export interface RecognisedNetwork<Spec extends NetworkSpec> {
@@ -30,6 +37,12 @@ export function recogniseModel(tensors: Tensors): RecognisedModel | undefined {
 /** The same for an autoencoder. */
 export function recogniseAutoencoder(tensors: Tensors): RecognisedNetwork<AutoencoderSpec> | undefined {
   const found = recogniseAmong<AutoencoderSpec>(AUTOENCODERS, tensors);
+  return found && complete(found);
+}
+
+/** The same for a feature network. */
+export function recogniseFeatures(tensors: Tensors): RecognisedNetwork<FeatureSpec> | undefined {
+  const found = recogniseAmong<FeatureSpec>(FEATURE_NETWORKS, tensors);
   return found && complete(found);
 }
 

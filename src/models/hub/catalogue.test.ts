@@ -47,7 +47,7 @@ test('of networks that udit has, it is said how they are used, and of others tha
     const expected = {
       denoiser: /^give its name where a checkpoint is asked for/,
       autoencoder: /^give its name to udit sample: --autoencoder/,
-      features: /^for programs of your own: udit has no /,
+      features: /^give its name to udit evaluate: --extractor/,
     }[kind];
     expect(use).toMatch(expected);
   }

@@ -51,7 +51,7 @@ const USES: Readonly<Record<PublishedFile['kind'], string>> = {
   denoiser:
     'give its name where a checkpoint is asked for; udit sample decodes its latents with sd-vae-ft-ema',
   autoencoder: 'give its name to udit sample: --autoencoder',
-  features: 'for programs of your own: udit has no feature networks yet',
+  features: 'give its name to udit evaluate: --extractor',
 };
 
 function udit(model: string, steps: string, fid: string, file: Pick<PublishedFile, 'size' | 'sha256'>) {
@@ -140,6 +140,19 @@ function tinyAutoencoder(
   } as const;
 }
 
+function dinov2(size: 'S' | 'B' | 'L', file: Pick<PublishedFile, 'size'>) {
+  const name = `dinov2_vit${size.toLowerCase()}14`;
+  return {
+    name: `DINOv2-${size}-14`,
+    kind: 'features',
+    about: `DINOv2 ViT-${size}/14 without registers: the features that FD-DINOv2 compares`,
+    url: `https://dl.fbaipublicfiles.com/dinov2/${name}/${name}_pretrain.pth`,
+    page: 'https://github.com/facebookresearch/dinov2',
+    ...file,
+    licence: 'Apache-2.0',
+  } as const;
+}
+
 const ENTRIES: readonly Omit<PublishedFile, 'use'>[] = [
   udit('U-DiT-S', '400k', '31.51', { size: about(236e6) }),
   udit('U-DiT-B', '400k', '16.64', {
@@ -195,6 +208,9 @@ const ENTRIES: readonly Omit<PublishedFile, 'use'>[] = [
     sha256: '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2',
     licence: 'Apache-2.0',
   },
+  dinov2('S', { size: about(88e6) }),
+  dinov2('B', { size: about(346e6) }),
+  dinov2('L', { size: about(1.22e9) }),
 ];
 
 export const CATALOGUE: readonly PublishedFile[] = ENTRIES.map((entry) => ({

@@ -4,7 +4,7 @@ import { input } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { Network } from '../nn/network.ts';
 
-/** Pictures [N, C, H, W] → features [N, F], such as the scores of a classifier. */
+/** Pictures [N, C, H, W] in [−1, 1] → features [N, F], such as the scores of a classifier. */
 export abstract class FeatureNetwork extends Network {
   abstract override forward(x: Tensor<'N C H W'>): Unlabelled;
 

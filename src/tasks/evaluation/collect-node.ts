@@ -53,7 +53,7 @@ export interface Collected {
 
 const PART = 512;
 /** Patches of a level in all: their memory is that of a few thousand pictures' features. */
-const MOST_PATCHES = 65_536;
+const MOST_PATCHES = 32_768;
 const MOST_PER_PICTURE = 64;
 const DIGEST_BYTES = 16;
 /** Places of patches are the same in every run. */

@@ -1,0 +1,208 @@
+/** @file `udit evaluate`: scores of samples against a reference. */
+import { type Command, Option } from 'commander';
+import { ConfigError } from '../core/errors.ts';
+import { openDevice } from '../engine/runtime/devices-node.ts';
+import { isGpu } from '../engine/runtime/session.ts';
+import { crc32OfFile } from '../host/files/digest-node.ts';
+import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { findCheckpoint, locateCheckpoint, openCheckpoint } from '../models/bundled-node.ts';
+import { compileCache } from '../models/compile-cache-node.ts';
+import { locatePublished } from '../models/hub/fetch-weights-node.ts';
+import { type EvaluationRequest, evaluate, type NamedExtractor } from '../tasks/evaluation/evaluate-node.ts';
+import { modelPictures } from '../tasks/evaluation/model-pictures.ts';
+import { type PictureSource, RESIZE_RULES, type ResizeRule } from '../tasks/evaluation/picture-source.ts';
+import { METRIC_NAMES, type MetricName, WITHOUT_NETWORK } from '../tasks/evaluation/scores.ts';
+import { chooseSettings } from '../tasks/sampling/settings.ts';
+import { type DeviceFlag, deviceOption } from './device-flag.ts';
+import { describeEvaluation } from './evaluate-report.ts';
+import { interruptible } from './failures.ts';
+import { listAmong, threadCount, wholeNumber } from './flags.ts';
+import {
+  type ModelFlags,
+  modelRequest,
+  type SizeFlags,
+  traceAtOf,
+  withModelFlags,
+  withSizeFlags,
+} from './model-flags.ts';
+import { expectHarmlessOutputs } from './output-guard.ts';
+import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
+import { notesOn, startProgress, type Terminal } from './terminal.ts';
+
+interface EvaluateFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
+  readonly metrics?: readonly MetricName[];
+  readonly extractor: string;
+  readonly resize?: ResizeRule;
+  readonly k: number;
+  readonly split: number;
+  readonly saveStatistics?: string;
+  readonly numSamples: number;
+  readonly seed: number;
+  readonly json?: true;
+  readonly batchSize: number;
+  readonly workers?: number;
+  readonly threads?: number;
+  readonly cache: boolean;
+}
+
+const DEFAULT_EXTRACTOR = 'fid-inception';
+const DEFAULT_SAMPLES = 50_000;
+const DEFAULT_BATCH = 16;
+
+const AFTER_HELP = `
+REFERENCE is what is real: a folder of pictures, an .npz archive as ADM's (its mu and sigma are used
+where it has them), statistics that --save-statistics wrote, or a data set: emoji, emoji-3d.
+SAMPLES are pictures likewise, or a run folder, a checkpoint or the name of fetched weights, which
+draws them. What was drawn and extracted is kept in the cache: the same command goes on after a stop.
+
+Metrics: fid, sfid, is (Inception Score), pr (precision and recall), dc (density and coverage), kid,
+mind (useful from 1,000 pictures), and swd, which needs no network and suits small pictures.
+
+Examples:
+  udit evaluate emoji runs/mine --metrics swd --num-samples 2000
+  udit evaluate VIRTUAL_imagenet256_labeled.npz samples_50000x256x256x3.npz
+  udit evaluate photos samples --extractor DINOv2-L-14 --metrics fid,mind
+  udit evaluate photos runs/mine --num-samples 10k --cfg-scale 1.5 --save-statistics photos.safetensors
+`;
+
+export function defineEvaluate(command: Command, terminal: Terminal): void {
+  command
+    .argument('<reference>', 'what is real: pictures, statistics, or a data set')
+    .argument('<samples>', 'pictures, or a model that draws them')
+    .optionsGroup('What to measure:')
+    .addOption(
+      new Option(
+        '--metrics <list>',
+        `of ${METRIC_NAMES.join()} (default: all that can be measured)`,
+      ).argParser(listAmong(METRIC_NAMES)),
+    )
+    .option('--extractor <name>', 'network of the features: fetched weights, or a file', DEFAULT_EXTRACTOR)
+    .option('--k <n>', 'neighbours of precision and recall', wholeNumber({ from: 1 }), 3)
+    .option('--split <n>', 'pictures per split of the Inception Score', wholeNumber({ from: 1 }), 5000)
+    .addOption(
+      new Option(
+        '--resize <rule>',
+        'bring samples to the size of the reference by this filter of Pillow',
+      ).choices(RESIZE_RULES),
+    )
+    .optionsGroup('How a model draws its samples:')
+    .option(
+      '--num-samples <n>',
+      'pictures, an equal share of each class',
+      wholeNumber({ from: 1 }),
+      DEFAULT_SAMPLES,
+    )
+    .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0);
+  withSizeFlags(withModelFlags(withSamplingFlags(command)))
+    .optionsGroup('What to write:')
+    .option('--save-statistics <file>', 'statistics of the reference, to be the reference later')
+    .option('--json', 'print scores and their provenance as JSON')
+    .optionsGroup('Where to run it:')
+    .addOption(deviceOption())
+    .option('--workers <n>', 'batches at a time (default: one per core)', wholeNumber({ from: 1 }))
+    .option('--threads <n>', 'CPU threads of each worker (default: 1)', threadCount)
+    .option('--batch-size <n>', 'pictures in a batch of the network', wholeNumber({ from: 1 }), DEFAULT_BATCH)
+    .option('--no-cache', 'keep no compiled models, features and pictures for later')
+    .addHelpText('after', AFTER_HELP)
+    .action((reference: string, samples: string, flags: EvaluateFlags) =>
+      interruptible((signal) => run(reference, samples, flags, terminal, signal)),
+    );
+}
+
+async function run(
+  reference: string,
+  samples: string,
+  flags: EvaluateFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { saveStatistics, metrics = METRIC_NAMES, k, split, resize } = flags;
+  if (saveStatistics !== undefined) {
+    await expectHarmlessOutputs('--save-statistics', [saveStatistics], [reference, samples]);
+  }
+  const needsNetwork =
+    metrics.some((metric) => !WITHOUT_NETWORK.includes(metric)) || saveStatistics !== undefined;
+  const extractor = needsNetwork ? await openExtractor(flags.extractor) : undefined;
+  const backend = await openDevice(flags.device);
+  const workers = isGpu(backend.name) ? undefined : (flags.workers ?? physicalCores());
+  let progress: ReturnType<typeof startProgress> | undefined;
+  let side: string | undefined;
+  const request: EvaluationRequest = {
+    ...{ reference, samples, metrics, extractor, backend, k, split, resize, saveStatistics, signal },
+    ...(workers === undefined ? {} : { workers }),
+    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(extractor?.name.startsWith('DINOv2') ? { frechetName: 'FD-DINOv2' } : {}),
+    batch: flags.batchSize,
+    cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
+    folder: flags.cache ? undefined : null,
+    openModel: (where) => openModelPictures(where, flags, request, signal),
+    onProgress(name, done, total) {
+      if (name !== side) {
+        progress?.stop();
+        progress = startProgress(terminal, { title: name, total });
+        side = name;
+      }
+      progress!.update(done, `${done} of ${total} pictures`);
+    },
+  };
+  try {
+    const evaluation = await evaluate(request);
+    progress?.stop();
+    terminal.out.write(
+      flags.json === true
+        ? `${JSON.stringify(evaluation, null, 2)}\n`
+        : describeEvaluation(evaluation, flags.metrics),
+    );
+  } finally {
+    progress?.stop();
+  }
+}
+
+/** @throws ConfigError that names the metrics which need no network, if there is none of this name */
+async function openExtractor(name: string): Promise<NamedExtractor> {
+  const path = await locatePublished(name, 'features').catch((error: unknown) => {
+    if (!(error instanceof Error)) throw error;
+    throw new ConfigError({
+      where: '--extractor',
+      problem: `the weights of ${name} are not there`,
+      fix: `fetch them with: udit fetch ${name}; --metrics ${WITHOUT_NETWORK.join()} needs none`,
+      cause: error,
+    });
+  });
+  const file = path ?? name;
+  const saved = await openCheckpoint(file, { role: 'features' });
+  const { crc32 } = await crc32OfFile(file);
+  const { config } = saved.network;
+  const options = 'preprocessing' in config ? `, ${String(config.preprocessing)}` : '';
+  const identity = `${saved.card.name}${options}, CRC-32 ${crc32.toString(16).padStart(8, '0')}`;
+  return { name: saved.card.name, identity, saved };
+}
+
+async function openModelPictures(
+  where: string,
+  flags: EvaluateFlags,
+  { backend, cache }: EvaluationRequest,
+  signal: AbortSignal,
+): Promise<PictureSource> {
+  const path = await locateCheckpoint(where);
+  const { crc32 } = await crc32OfFile(path);
+  const saved = await findCheckpoint(path, modelRequest(flags));
+  try {
+    const settings = chooseSettings(
+      saved.card.objective.kind,
+      saved.network.config,
+      requestedSettings(flags),
+      saved.card.guidance,
+    );
+    return await modelPictures(saved, {
+      ...settings,
+      ...traceAtOf(saved, flags),
+      ...{ name: where, count: flags.numSamples, seed: flags.seed, backend, cache, signal },
+      weights: `${saved.source} of CRC-32 ${crc32.toString(16).padStart(8, '0')}`,
+      workers: flags.workers,
+      threads: flags.threads,
+    });
+  } finally {
+    await saved.close();
+  }
+}
