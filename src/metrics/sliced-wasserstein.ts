@@ -53,12 +53,14 @@ function unitVector(key: RandomKey, width: number): Float64Array {
 
 function projected(features: FeatureSet, axis: Float64Array): Float64Array {
   const { values, width } = features;
-  return Float64Array.from({ length: countOf(features) }, (_, i) => {
+  const places = new Float64Array(countOf(features));
+  for (let i = 0; i < places.length; i++) {
     const at = i * width;
     let sum = 0;
     for (let k = 0; k < width; k++) sum += values[at + k]! * axis[k]!;
-    return sum;
-  }).sort();
+    places[i] = sum;
+  }
+  return places.sort();
 }
 
 /** ∫ |F⁻¹(q) − G⁻¹(q)|ᵖ dq of two sorted samples, which may differ in number. */

@@ -108,7 +108,7 @@ describe('a folder and an archive', () => {
   });
 
   test('give the same with any batch, with several workers, and as an archive or a folder', async () => {
-    const metrics = ['fid', 'pr', 'mind', 'swd'] as const;
+    const metrics = ['fid', 'pr', 'mind'] as const;
     const { scores, samples } = await evaluate(request({ metrics }));
     const folder = await writeFolder('drawn', pictures(2, 20));
     for (const changes of [{ batch: 3 }, { workers: 2, batch: 8 }, { samples: folder }]) {
@@ -235,9 +235,9 @@ describe('doubts', () => {
     mixed.data.set(some.data.subarray(0, 2 * SIDE * SIDE * 3));
     const labels = tensorOf('i64', [12], [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2]);
     const samples = await writeArchive('sorted.npz', { arr_0: mixed, labels });
-    const ofJpeg = await evaluate(request({ reference: jpeg, metrics: ['swd'] }));
+    const ofJpeg = await evaluate(request({ reference: jpeg, metrics: ['mind'] }));
     expect(ofJpeg.doubts.join()).toContain('12 of 12 pictures');
-    const sorted = await evaluate(request({ reference, samples, metrics: ['is', 'swd'] }));
+    const sorted = await evaluate(request({ reference, samples, metrics: ['is', 'mind'] }));
     expect(sorted.doubts.map((doubt) => doubt.replaceAll(root, 'ROOT'))).toMatchInlineSnapshot(`
       [
         "ROOT/sorted.npz shares 2 pictures with the reference",
@@ -249,7 +249,7 @@ describe('doubts', () => {
 
   test('become an error where the samples are the reference', async () => {
     const again = await writeArchive('again.npz', { arr_0: pictures(1, COUNT, SIDE, 4) });
-    await expect(evaluate(request({ samples: again, metrics: ['swd'] }))).rejects.toThrowError(
+    await expect(evaluate(request({ samples: again, metrics: ['mind'] }))).rejects.toThrowError(
       '30 of its 30 pictures are pictures of the reference',
     );
   });
@@ -258,10 +258,10 @@ describe('doubts', () => {
 describe('sides that cannot be compared are refused', () => {
   test('pictures of another size, unless it is said how to resize', async () => {
     const samples = await writeArchive('large.npz', { arr_0: pictures(3, 20, 32) });
-    await expect(evaluate(request({ samples, metrics: ['swd'] }))).rejects.toThrowError(
+    await expect(evaluate(request({ samples, metrics: ['mind'] }))).rejects.toThrowError(
       'its pictures have 32x32 pixels',
     );
-    const { samples: side } = await evaluate(request({ samples, metrics: ['swd'], resize: 'bicubic' }));
+    const { samples: side } = await evaluate(request({ samples, metrics: ['mind'], resize: 'bicubic' }));
     expect(side.provenance).toEqual({ resized: "32x32 by Pillow's bicubic" });
   });
 
@@ -270,11 +270,11 @@ describe('sides that cannot be compared are refused', () => {
     await sharp(pictures(1, 1, 8).data, { raw: { width: 8, height: 8, channels: 3 } }).toFile(
       join(folder, 'z.png'),
     );
-    await expect(evaluate(request({ reference: folder, metrics: ['swd'] }))).rejects.toThrowError(
+    await expect(evaluate(request({ reference: folder, metrics: ['mind'] }))).rejects.toThrowError(
       '000000.png has 16x16 pixels, z.png 8x8',
     );
     await writeFileAtomic(join(folder, 'z.png'), [Buffer.from('no picture')]);
-    await expect(evaluate(request({ reference: folder, metrics: ['swd'] }))).rejects.toThrowError(
+    await expect(evaluate(request({ reference: folder, metrics: ['mind'] }))).rejects.toThrowError(
       'cannot be read',
     );
     await mkdir(join(root, 'empty'));

@@ -7,7 +7,8 @@ import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
 import { formatShape } from '../../core/shape.ts';
 import { openEmoji } from '../../data/datasets/emoji-node.ts';
 import { loadBatch } from '../../data/datasets/samples.ts';
-import { decodeRgb, IMAGE_EXTENSIONS } from '../../data/images/image-decode-node.ts';
+import { decodeRgb } from '../../data/images/image-decode-node.ts';
+import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import { toPixels } from '../../data/images/pixels.ts';
 import { openNpzFile } from '../../formats/file-node.ts';
 import { UNNAMED_ARRAY } from '../../formats/npz.ts';
@@ -45,7 +46,7 @@ export async function openDataSet(name: DataSetName, size: ImageSize): Promise<P
   };
 }
 
-const FORMS_OF_JPEG = new Set(['.jpg', '.jpeg', '.webp']);
+const FORMS_OF_JPEG = new Set(['.jpg', '.jpeg', '.jfif', '.webp', '.avif']);
 
 /**
  * All pictures in a folder at any depth, by their paths. The class of a picture is the folder in which it lies.
@@ -57,7 +58,7 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
   const root = resolve(name);
   const files = (await readdir(root, { recursive: true }))
     .filter(
-      (file) => IMAGE_EXTENSIONS.has(extname(file).toLowerCase()) && !`${sep}${file}`.includes(`${sep}.`),
+      (file) => IMAGE_ENDINGS.includes(extname(file).toLowerCase()) && !`${sep}${file}`.includes(`${sep}.`),
     )
     .sort();
   const [first] = files;
@@ -65,12 +66,12 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
     throw new DataError({
       where: name,
       problem: 'there are no pictures in this folder',
-      fix: `give a folder with files such as 000000.png (read are ${[...IMAGE_EXTENSIONS].join(' ')})`,
+      fix: `give a folder with files such as 000000.png (read are ${IMAGE_ENDINGS.join(' ')})`,
     });
   }
   const read = async (file: string) => {
     try {
-      return (await decodeRgb(join(root, file), null)).image;
+      return (await decodeRgb(join(root, file), null, 'ignore')).image;
     } catch (cause) {
       throw new DataError({
         where: join(name, file),
@@ -97,7 +98,7 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
       lossy === 0
         ? []
         : [
-            `${lossy} of ${files.length} pictures in ${name} are JPEG or WebP: their losses change FID by whole points`,
+            `${lossy} of ${files.length} pictures in ${name} are of a format with losses, such as JPEG: they change FID by whole points`,
           ],
     provenance: {},
     async *batches(start) {
