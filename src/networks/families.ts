@@ -13,12 +13,6 @@ import { UDiT, type UDiTConfig } from './denoisers/udit.ts';
 import type { Families } from './family.ts';
 import { DINOV2_PRESETS, DINOv2, type DINOv2Config } from './features/dinov2.ts';
 import { INCEPTION_PRESETS, type InceptionConfig, InceptionV3 } from './features/inception.ts';
-import {
-  DINOV2_OPTIONS,
-  INCEPTION_OPTIONS,
-  recogniseDINOv2,
-  recogniseInception,
-} from './features/recognise.ts';
 import { PATCH_OPTIONS, UDIT_OPTIONS } from './options.ts';
 import { DIT_LLAMA_PRESETS, DIT_PRESETS, UDIT_PRESETS } from './published-sizes.ts';
 import {
@@ -27,6 +21,12 @@ import {
   recogniseAutoencoderKL,
   recogniseTaesd,
 } from './recognise-autoencoders.ts';
+import {
+  DINOV2_OPTIONS,
+  INCEPTION_OPTIONS,
+  recogniseDINOv2,
+  recogniseInception,
+} from './recognise-features.ts';
 import { recogniseDiT, recogniseDiTLlama, recogniseUDiT } from './recognise-shapes.ts';
 
 const ADDED_TO_PATCHES = { discardSigma: false, ...FULL_ATTENTION };

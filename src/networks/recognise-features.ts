@@ -1,10 +1,10 @@
 /** @file Options of the feature networks, and what names and shapes of tensors show of them. */
 import * as v from 'valibot';
-import { count } from '../../core/values.ts';
-import type { Recognised, ShapeOf } from '../family.ts';
-import { countBlocks } from '../recognise-shapes.ts';
-import { DINOV2_PRESETS, type DINOv2Config } from './dinov2.ts';
-import { INCEPTION_PRESETS, type InceptionConfig } from './inception.ts';
+import { count } from '../core/values.ts';
+import type { Recognised, ShapeOf } from './family.ts';
+import { DINOV2_PRESETS, type DINOv2Config } from './features/dinov2.ts';
+import { INCEPTION_PRESETS, type InceptionConfig } from './features/inception.ts';
+import { countBlocks } from './recognise-shapes.ts';
 
 const COMMON_OPTIONS = { inputSize: count, inChannels: v.literal(3) };
 
