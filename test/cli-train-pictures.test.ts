@@ -111,7 +111,13 @@ describe('pictures that EXIF turns', () => {
 
   test('are counted in a dry run, which lists what is left out', async () => {
     const shown = await train('dry', ...flags('follow'), '--dry-run');
-    expect(shown.out.split('\n').slice(4, 12).join('\n')).toMatchInlineSnapshot(`
+    expect(
+      shown.out
+        .split('\n')
+        .filter((line) => !/^( {12}warning|input)/.test(line))
+        .slice(4, 12)
+        .join('\n'),
+    ).toMatchInlineSnapshot(`
       "skipped     1
                   a/bad\\x0a\\x1b[31m.png: not an image, or of a format that cannot be read
       passed over .svg 1
@@ -133,5 +139,35 @@ describe('pictures that EXIF turns', () => {
     const { code, err } = await train('strict', ...flags('follow'), '--strict');
     expect(code).toBe(1);
     expect(err).toContain('a/bad\\x0a\\x1b[31m.png cannot be read: not an image');
+  });
+});
+
+describe('a dry run before', () => {
+  test('shows what the network takes, costs and is made of, and says where it is meant for latents', async () => {
+    const dry = (preset: string) =>
+      train('dry', '--data-path', 'emoji', ...TINY_UDIT_FLAGS, '--model', preset, '--dry-run');
+    const { out } = await dry('U-DiT-S');
+    expect(out).toMatch(/^input {7}U-DiT-S takes 3×8×8 pixels: [\d.]+ GMACs an image$/m);
+    expect(out).toContain(
+      'warning: U-DiT-S was published for latents 4×32×32, as of pictures of 256 pixels; here it is given pixels themselves',
+    );
+    expect(out).toMatch(/^network {5}U-DiT \{$/m);
+    for (const option of ['width', 'heads', 'depth', 'mlpRatio']) expect(out).toContain(`  "${option}": `);
+    const other = await dry('U-DiT-XS');
+    expect(other.out).not.toContain('warning');
+  });
+
+  test('finds a results folder that cannot be', async () => {
+    await writeFile(join(root, 'file'), '');
+    const flags = ['--data-path', 'emoji', '--results-dir', join(root, 'file', 'runs'), '--dry-run'];
+    const { code, err } = await train('dry', ...flags);
+    expect({ code, err }).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: ROOT/file: there is a file where a folder is needed
+        fix: choose a writable folder with --results-dir
+      ",
+      }
+    `);
   });
 });

@@ -74,7 +74,9 @@ describe('a run', () => {
   test('says how it went and what to do next', () => {
     expect(outcome.code).toBe(0);
     expect(withoutNumbers(outcome.err)).toMatchInlineSnapshot(`
-      "step 0: held-out loss #.####
+      "DiT-S/2 takes 3×8×8 pixels: 0.0000221 GMACs an image
+      warning: DiT-S/2 was published for latents 4×32×32, as of pictures of 256 pixels; here it is given pixels themselves
+      step 0: held-out loss #.####
       step 10: held-out loss #.####
       step 10: samples in ROOT/my runs/whole/samples/step-0000010.png
       step 20: checkpoint ROOT/my runs/whole/checkpoints/step-0000020.safetensors
@@ -216,14 +218,14 @@ describe('a run', () => {
 
     // A new block begins as the identity, so that the deeper model computes what the other one does.
     const deeper = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
-    expect(deeper.err.split('\n')[0]).toBe(
+    expect(deeper.err.split('\n')[2]).toBe(
       'beginning with 22 tensors of ROOT/my runs/whole/checkpoints/step-0000020.safetensors (ema); not in it, so as in a run from scratch: blocks.1',
     );
     expect(await heldOut('deeper', 0)).toBeCloseTo(await heldOut('whole', 20), 5);
     expect(await heldOut('deeper', 20)).toBeLessThan(await heldOut('deeper', 0));
 
     const classes = await train('classes', '--init-from', pathIn('whole'), '--num-classes', '5');
-    expect(classes.err.split('\n')[0]).toContain('as in a run from scratch: y_embedder.embedding_table');
+    expect(classes.err.split('\n')[2]).toContain('as in a run from scratch: y_embedder.embedding_table');
 
     const wider = await train('wider', '--init-from', pathIn('whole'), '--set', 'model.width=16');
     expect(wider).toMatchObject({
@@ -301,9 +303,11 @@ describe('a dry run', () => {
     const before = await readdir(join(root, 'my runs'));
     const { code, out, err } = await train('dry', '--dry-run');
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out.split('\n').slice(0, 12).join('\n')).toMatchInlineSnapshot(`
+    expect(out.split('\n').slice(0, 14).join('\n')).toMatchInlineSnapshot(`
       "run         ROOT/my runs/dry
       model       DiT-S/2, 3,908 parameters
+      input       DiT-S/2 takes 3×8×8 pixels: 0.0000221 GMACs an image
+                  warning: DiT-S/2 was published for latents 4×32×32, as of pictures of 256 pixels; here it is given pixels themselves
       memory      at least 161 kB, of which a step takes 82.4 kB
       data        11 training and 5 held-out pictures in 2 classes
       skipped     0
@@ -407,7 +411,7 @@ describe('the pictures of a run', () => {
     const words = parts.flatMap((part, i) => (i % 2 === 1 ? [part] : part.split(' ').filter(Boolean)));
     const short = ['--results-dir', join(root, 'my runs'), '--stop-after', '1', '--threads', '1'];
     const { code, err: said } = await runUdit([...words, name, ...short], root);
-    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/^beginning with 2\d tensors/) });
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/^beginning with 2\d tensors/m) });
   }
 
   test('may have moved in a run that kept no list of them, if the classes are the same', async () => {
@@ -475,12 +479,13 @@ describe('wrong usage ends with code 2', () => {
   test('a preset that does not exist', async () => {
     expect(await dry('--model', 'U-DiT-XSS')).toMatchInlineSnapshot(`
       "ConfigError: preset: there is no preset "U-DiT-XSS"
-        U-DiT      XS T S B L
-        DiT        UNet S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
-        DiT-UNet   Slim KV
-        SiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
-        DiT-LLaMA  B/4 L/4 XL/2 XL/4
-        SiT-LLaMA  S/2 B/2 L/2 XL/2
+        U-DiT         XS T S B L
+        DiT           UNet S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-UNet      Slim KV
+        SiT           S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-LLaMA     B/4 L/4 XL/2 XL/4
+        SiT-LLaMA     S/2 B/2 L/2 XL/2
+        autoencoders  autoencoder SD-VAE TAESD TAESD3 TAEF2
         fix: did you mean U-DiT-XS?
       "
     `);
@@ -515,7 +520,9 @@ describe('what goes wrong in a run', () => {
     const { code, err } = await train('diverging', ...flags, '--set', 'optimizer.warmupSteps=0');
     expect(code).toBe(1);
     expect(err.replaceAll(/(cat|dog)\/\d\.png/g, 'PICTURE')).toMatchInlineSnapshot(`
-      "step 0: held-out loss 1.1354
+      "DiT-S/2 takes 3×8×8 pixels: 0.0000221 GMACs an image
+      warning: DiT-S/2 was published for latents 4×32×32, as of pictures of 256 pixels; here it is given pixels themselves
+      step 0: held-out loss 1.1354
       step 1: checkpoint ROOT/my runs/diverging/checkpoints/step-0000001.safetensors
       NumericsError: training step 2: the loss is Infinity, the norm of the gradient NaN
         pictures              PICTURE, PICTURE, PICTURE, PICTURE

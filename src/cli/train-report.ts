@@ -21,6 +21,8 @@ const LOG_SECONDS = 10;
 
 export interface RunWatcher {
   readonly observer: Required<RunObserver>;
+  /** Shows a line, and keeps it in the log. */
+  say(line: string): void;
   stop(): void;
 }
 
@@ -54,6 +56,7 @@ export function watchRun(terminal: Terminal, { runPath, ...limits }: WatchOption
     log(line);
   };
   return {
+    say,
     observer: {
       onData: (opened, data) => {
         for (const note of noteFiles(opened, data)) say(note);

@@ -5,12 +5,17 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
+import { USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
 import { DATA_KINDS, type DataConfig } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
+import { expectFolderPossible } from '../host/files/make-folder-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { listCheckpoints } from '../models/run-checkpoints-node.ts';
+import { PRESETS } from '../networks/presets.ts';
+import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
 import { reconstructionSheets } from '../tasks/sampling/reconstruction-sheet-node.ts';
 import { type ConfigLayer, layerOf, overlay } from '../tasks/training/config/config-layer.ts';
@@ -24,6 +29,7 @@ import {
 import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
 import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
+import { UNWRITABLE } from '../tasks/training/run/run-folder.ts';
 import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
 import type { DrawSamples } from '../tasks/training/run/run-recorder.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
@@ -171,17 +177,25 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     });
     preparing.stop();
     if (flags.dryRun === true) {
+      await expectFolderPossible(runPath, UNWRITABLE);
       const start = await planStart(config, plan, runPath);
       terminal.out.write(describePlan(config, plan, start, runPath, flags.json === true));
       return;
     }
     const threads = flags.threads ?? physicalCores();
+    const isNew = (await listCheckpoints(join(runPath, 'checkpoints'))).length === 0;
     const result = await trainInFolder(plan, {
       config,
       runPath,
       version,
       backend,
-      observer,
+      observer: {
+        ...observer,
+        onData: (opened, data) => {
+          observer.onData(opened, data);
+          if (isNew) for (const line of noteNetwork(plan)) watcher.say(line);
+        },
+      },
       drawSamples: sheetsOf(config, plan, { backend, threads, signal }),
       threads,
       signal,
@@ -286,6 +300,8 @@ function describePlan(
       start,
       model: trainee.card.spec,
       parameters: parameterCount,
+      input: opened.samples.shape,
+      macs: networkMacs(trainee.learning.network),
       memoryBytes,
       ...filesAsData(opened),
     };
@@ -294,13 +310,36 @@ function describePlan(
   return [
     `run         ${runPath}`,
     `model       ${config.model.preset}, ${parameterCount.toLocaleString('en')} parameters`,
+    ...noteNetwork(plan).map((line, i) => `${(i === 0 ? 'input' : '').padEnd(11)} ${line}`),
     `memory      at least ${formatBytes(memoryBytes)}, of which a step takes ${formatBytes(memory.step)}${excess}`,
     `data        ${data.training.length} training and ${data.heldOut.length} held-out pictures in ${data.training.classNames.length} classes`,
     ...describeFiles(opened, config.data).map(([label, text]) => `${label.padEnd(11)} ${text}`),
     `start       ${describeStart(start)}`,
+    `network     ${trainee.card.spec.family} ${JSON.stringify(trainee.card.spec.config, null, 2)}`,
     `config      ${JSON.stringify(config, null, 2)}`,
     '',
   ].join('\n');
+}
+
+/** What the network takes and costs; and a warning where a model that others train on latents is given pixels. */
+function noteNetwork({ opened: { samples }, trainee: { card, learning } }: TrainingPlan): string[] {
+  const { shape, space } = samples;
+  const cost = `${(networkMacs(learning.network) / 1e9).toPrecision(3)} GMACs an image`;
+  const input = `${card.name} takes ${shape.join('×')} ${space.kind}: ${cost}`;
+  const published = PRESETS[card.name]?.config;
+  if (
+    space.kind !== 'pixels' ||
+    published === undefined ||
+    usualSpace(published.inChannels).kind === 'pixels'
+  ) {
+    return [input];
+  }
+  const { inChannels, inputSize } = published;
+  const usual = `${inChannels}×${inputSize}×${inputSize}`;
+  return [
+    input,
+    `warning: ${card.name} was published for latents ${usual}, as of pictures of ${inputSize * USUAL_LATENTS.factor} pixels; here it is given pixels themselves`,
+  ];
 }
 
 function describeStart(start: RunStart): string {

@@ -1,5 +1,5 @@
 /** @file Folders that a command writes into. */
-import { mkdir, stat } from 'node:fs/promises';
+import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { DataError } from '../../core/errors.ts';
 import { isDiskFull, systemErrorCode, type UditErrorClass } from './write-error-node.ts';
@@ -26,6 +26,33 @@ export async function makeFolder(
   } catch (cause) {
     throw new Failure({ where: path, problem: describe(cause), fix, cause });
   }
+}
+
+/**
+ * Checks that a folder is there or can be made, as far as the permissions of the folders above say. Makes nothing.
+ *
+ * @throws `Failure` if it cannot be
+ */
+export async function expectFolderPossible(
+  path: string,
+  { Failure = DataError, fix }: FolderFailure,
+): Promise<void> {
+  const fullPath = resolve(path);
+  const status = await stat(fullPath).catch(() => undefined);
+  if (status === undefined && dirname(fullPath) !== fullPath) {
+    return expectFolderPossible(dirname(fullPath), { Failure, fix });
+  }
+  if (status?.isDirectory() !== true) {
+    throw new Failure({ where: path, problem: 'there is a file where a folder is needed', fix });
+  }
+  await access(fullPath, constants.W_OK | constants.X_OK).catch((cause) => {
+    throw new Failure({
+      where: path,
+      problem: `nothing can be written into it (${systemErrorCode(cause)})`,
+      fix,
+      cause,
+    });
+  });
 }
 
 /** One level after another: Node's own recursion never ends on a file system without new folders, such as `/proc`. */

@@ -20,10 +20,15 @@ export interface NetworkCost {
 export function networkCost(spec: ModelSpec): NetworkCost {
   const model = createModel(spec);
   return {
-    macs: totalMacs(sumMacs(macsOf([traceNetwork(model).outputs.prediction]))),
+    macs: networkMacs(model),
     parameters: countParameters(model.parameters()),
     mergedParameters: mergedParameters(inferenceGraph(model)),
   };
+}
+
+/** Multiply-accumulates of one forward pass of one image, at the size of the training, with convolutions merged. */
+export function networkMacs(network: Network): number {
+  return totalMacs(sumMacs(macsOf(Object.values(traceNetwork(network).outputs))));
 }
 
 /** The forward pass with everything folded that depends on weights alone. */
