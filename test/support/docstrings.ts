@@ -1,7 +1,8 @@
 /** @file The examples in the docstrings of what the package's entries export: an indented block below a blank line. */
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import ts from 'typescript';
 import { REPOSITORY, type ShownProgram } from './documents.ts';
+import { createProgram } from './examples-project.ts';
 
 /** Entries of programs in Node, by preference where several export a name. */
 const ENTRIES = [
@@ -26,11 +27,9 @@ export interface DocumentedExample extends ShownProgram {
 
 /** Each is a module: what it needs is imported first, from its own entry if that has it. */
 export function docstringExamples(): DocumentedExample[] {
-  const configPath = join(REPOSITORY, 'examples/tsconfig.json');
-  const { config } = ts.readConfigFile(configPath, ts.sys.readFile);
-  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, dirname(configPath));
   const files = new Map(ENTRIES.map((entry) => [entry, sourceOf(entry)]));
-  const program = ts.createProgram([...files.values()], options);
+  // Names and docstrings are found without the types of the language and of Node.
+  const program = createProgram([...files.values()], { noLib: true, types: [] });
   const checker = program.getTypeChecker();
   const exported = new Map(
     ENTRIES.map((entry) => {

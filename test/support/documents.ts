@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+/** With it, `udit` means the sources. */
+export const EXAMPLES_TSCONFIG = join(REPOSITORY, 'examples/tsconfig.json');
 
 /** Everything that users and contributors read, by path in the repository. */
 export function documentPaths(): string[] {

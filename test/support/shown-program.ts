@@ -1,11 +1,10 @@
 /** @file Runs a TypeScript program as its reader would, except that `udit` means the sources. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { REPOSITORY } from './documents.ts';
+import { EXAMPLES_TSCONFIG } from './documents.ts';
 
-const TSX = fileURLToPath(import.meta.resolve('tsx/cli'));
+const TSX = import.meta.resolve('tsx');
 
 /** @returns what it prints; rejects if it fails */
 export async function runProgram(
@@ -13,14 +12,9 @@ export async function runProgram(
   args: readonly string[],
   { cwd }: { readonly cwd: string },
 ): Promise<string> {
-  const tsconfig = join(REPOSITORY, 'examples/tsconfig.json');
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [TSX, '--tsconfig', tsconfig, file, ...args],
-    {
-      cwd,
-      env: { ...process.env, UDIT_CACHE: join(cwd, 'cache') },
-    },
-  );
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', TSX, file, ...args], {
+    cwd,
+    env: { ...process.env, TSX_TSCONFIG_PATH: EXAMPLES_TSCONFIG, UDIT_CACHE: join(cwd, 'cache') },
+  });
   return stdout;
 }

@@ -33,7 +33,8 @@ interface StoredImage extends Pick<DecodedImage, 'turned' | 'clipped'> {
  * RGB pixels of an image file. The colour profile is ignored, grey is spread over three channels, levels of 16 bits are
  * cut to their upper 8 bits in colour and cut off at 255 in grey, as Pillow does. Of an animation it is the first picture.
  *
- *     const { image } = await decodeRgb('photos/cat/1.jpg');
+ *     const { image } = await decodeRgb('photos/cats/1.png');
+ *     console.log(image.width, image.height);
  *
  * @param file - its path, or its content
  * @param background - what a picture with transparency is laid on; null drops alpha, which gives the reference's
