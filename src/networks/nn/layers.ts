@@ -166,11 +166,16 @@ export class GroupNorm extends Module {
 
   forward(x: Tensor<'N H W C'>): Unlabelled {
     const [batch, height, width, channels] = x.shape as [number, number, number, number];
-    const [pixels, depth] = [height * width, channels / this.groups];
-    const grouped = transpose(reshape(x, [batch, pixels, this.groups, depth]), [0, 2, 1, 3]);
-    const normalised = layerNorm(reshape(grouped, [batch, this.groups, pixels * depth]), this.eps);
-    const ungrouped = transpose(reshape(normalised, [batch, this.groups, pixels, depth]), [0, 2, 1, 3]);
-    return add(mul(reshape(ungrouped, x.shape), this.weight.tensor), this.bias.tensor);
+    // Channels first, as the convolutions around it are computed: a group is one run of memory.
+    const grouped = reshape(transpose(x, [0, 3, 1, 2]), [
+      batch,
+      this.groups,
+      (channels / this.groups) * height * width,
+    ]);
+    const normalised = reshape(layerNorm(grouped, this.eps), [batch, channels, height, width]);
+    const perChannel = (parameter: Parameter) => reshape(parameter.tensor, [channels, 1, 1]);
+    const scaled = add(mul(normalised, perChannel(this.weight)), perChannel(this.bias));
+    return transpose(scaled, [0, 2, 3, 1]);
   }
 }
 
