@@ -30,6 +30,7 @@ const EXAMPLES = `
 Examples:
   udit encode photos --out latents                      a folder with a folder of images per class
   udit encode pictures --out latents --image-size 512   a folder with labels.csv or labels.json in it
+  udit encode emoji-3d --out latents --autoencoder runs/autoencoder-emoji-3d --image-size 128
   udit encode imagenet-train --out latents              tar archives of WebDataset: 0001.jpg and 0001.cls
   udit encode photos --out latents --autoencoder my-autoencoder.safetensors
   udit train --model U-DiT-S --data-path latents        train on them
@@ -40,7 +41,10 @@ mirror image, with labels and names; latents.json names all shards, and the pict
 
 export function defineEncode(command: Command, terminal: Terminal): void {
   command
-    .argument('<images>', 'class folders, a folder with a list of labels, or WebDataset archives (.tar)')
+    .argument(
+      '<images>',
+      'class folders, a folder with a list of labels, WebDataset archives (.tar), "emoji" or "emoji-3d"',
+    )
     .requiredOption('--out <folder>', 'folder for the shards')
     .option('--autoencoder <name>', 'file, or name of fetched weights', 'sd-vae-ft-ema')
     .option(

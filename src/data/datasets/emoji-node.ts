@@ -38,6 +38,13 @@ const CHANNELS = 3;
 /** Mirrored, a flag becomes another country's and a letter unreadable. */
 const DIRECTED_CLASSES: ReadonlySet<string> = new Set(['Symbols', 'Flags']);
 
+/** Is a picture of this class another one than its mirror image? */
+export const isDirected = (className: string): boolean => DIRECTED_CLASSES.has(className);
+
+/** The artwork of each data set. */
+export const ARTWORK_OF = { emoji: 'twemoji', 'emoji-3d': 'fluent-3d' } as const;
+export type EmojiKind = keyof typeof ARTWORK_OF;
+
 /** Masters are drawn at twice the size for sharp shrinking, up to this size; beyond it a shrunk pixel no longer shows. */
 const LARGEST_DOUBLED_SIZE = 64;
 
@@ -101,7 +108,7 @@ function emojiSamples(
     channels: CHANNELS,
     data: pixels.subarray(index * bytesPerMaster, (index + 1) * bytesPerMaster),
   });
-  const mayMirror = classNames.map((name) => augment === 'flip' || !DIRECTED_CLASSES.has(name));
+  const mayMirror = classNames.map((name) => augment === 'flip' || !isDirected(name));
   const samples: EmojiSamples = {
     name,
     classNames,
@@ -138,7 +145,7 @@ async function rasteriseAll(
   sharp.concurrency(1);
   try {
     await forEachConcurrently(emojis.length, async (index) => {
-      pixels.set(await rasterise(emojis[index]!.path, size, ARTWORKS[artwork]), index * bytesPerImage);
+      pixels.set(await rasterise(emojis[index]!.path, size, artwork), index * bytesPerImage);
       options.onProgress?.(++done, emojis.length);
     });
   } finally {
@@ -148,10 +155,12 @@ async function rasteriseAll(
 }
 
 /** `size` × `size` RGB bytes on white. */
-function rasterise(path: string, size: number, { density }: ArtworkTraits): Promise<Uint8Array> {
-  return sharp(path, density === undefined ? {} : { density: density(size) })
-    .resize(size, size)
-    .flatten({ background: '#ffffff' })
-    .raw()
-    .toBuffer();
+function rasterise(path: string, size: number, artwork: Artwork): Promise<Uint8Array> {
+  return drawEmoji(path, size, artwork).flatten({ background: '#ffffff' }).raw().toBuffer();
+}
+
+/** A picture with `size` × `size` pixels; what is around it is transparent. */
+export function drawEmoji(path: string, size: number, artwork: Artwork) {
+  const { density } = ARTWORKS[artwork];
+  return sharp(path, density === undefined ? {} : { density: density(size) }).resize(size, size);
 }

@@ -1,6 +1,6 @@
 /** @file Opens the data that a configuration names. */
 import type { DataKind, DataOf } from './data-config.ts';
-import { type EmojiOptions, openEmoji } from './emoji-node.ts';
+import { ARTWORK_OF, type EmojiOptions, openEmoji } from './emoji-node.ts';
 import { openImageFolder } from './image-folder-node.ts';
 import { NOTHING_PASSED_OVER, type PassedOver, type SkippedFile } from './image-listing-node.ts';
 import { expectNoLatents, openLatents } from './latents/open-latents-node.ts';
@@ -30,7 +30,7 @@ type Openers = {
 const OPENERS: Openers = {
   emoji: ({ imageSize, augment }, options) => openArtwork({ ...options, imageSize, augment }),
   'emoji-3d': ({ imageSize, augment }, options) =>
-    openArtwork({ ...options, artwork: 'fluent-3d', imageSize, augment }),
+    openArtwork({ ...options, artwork: ARTWORK_OF['emoji-3d'], imageSize, augment }),
   folder: async ({ kind: _, path, augment, ...folder }, options) => {
     await expectNoLatents(path);
     const samples = await openImageFolder(path, { ...options, ...folder, flip: augment !== 'none' });

@@ -18,7 +18,8 @@ import { DiskCache } from '../../engine/compile/disk-cache-node.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { type EncodeOptions, encodePictures } from './encode-node.ts';
 import { compileEncoder, type LatentEncoder } from './latent-encoder.ts';
-import { openPictures, type PictureSource } from './picture-source-node.ts';
+import type { PictureSource } from './picture-source.ts';
+import { openPictures } from './picture-source-node.ts';
 
 const size = { height: 16, width: 16 };
 let root: string;
@@ -206,4 +207,16 @@ test('a size that the autoencoder cannot take, and a folder of something else', 
     "ConfigError: OUT: there is notes.txt in it, which is no shard of latents
       fix: name an empty folder with --out"
   `);
+});
+
+test('where the mirror image is another picture, the picture stands in its place', async () => {
+  await encode({ source: { ...source, hasMirror: (index) => index !== 0 } });
+  const { samples } = await openLatents(out);
+  const key = keys.find((each) => isMirrored(each))!;
+  for (const index of [0, 1]) {
+    const { mean, std } = await expectedOf(samples.sampleNames[index]!, index !== 0);
+    const noise = normal(fold(key, 'latent'), mean.length);
+    const expected = mean.map((value, i) => (value + std[i]! * noise[i]! - 0.25) * 3);
+    expect(largestDifference(await read(samples, index, key), expected)).toBeLessThan(1e-4);
+  }
 });

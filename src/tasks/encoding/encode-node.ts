@@ -25,7 +25,7 @@ import type { SavedNetwork } from '../../models/saved-model.ts';
 import { weightsHash } from '../../models/weights-hash-node.ts';
 import { encodeShard, PICTURE_AND_MIRROR, type WrittenShard } from './encode-shard-node.ts';
 import { compileEncoder } from './latent-encoder.ts';
-import type { PictureSource } from './picture-source-node.ts';
+import type { PictureSource } from './picture-source.ts';
 
 export interface EncodeOptions {
   readonly source: PictureSource;

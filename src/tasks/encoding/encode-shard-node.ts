@@ -15,7 +15,7 @@ import { serialiseSafetensors } from '../../formats/safetensors.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import type { Encoded, LatentEncoder } from './latent-encoder.ts';
 import { toRange } from './latent-encoder.ts';
-import type { PictureSource } from './picture-source-node.ts';
+import type { PictureSource } from './picture-source.ts';
 
 // Z h w latent · C H W picture
 
@@ -104,7 +104,10 @@ export async function encodeShard(
         reasons.set(row, reasonOf(error));
       });
       signal?.throwIfAborted();
-      if (crop !== undefined) rows.set(row, await encoder.encode(pictureAndMirror(crop, work)));
+      if (crop !== undefined) {
+        const isMirrored = source.hasMirror?.(first + row) ?? true;
+        rows.set(row, await encoder.encode(pictureAndMirror(crop, isMirrored, work)));
+      }
       work.onPicture?.();
     },
     atOnce,
@@ -136,12 +139,13 @@ async function readCrop(index: number, { source, size, background }: ShardWork):
 
 function pictureAndMirror(
   crop: PixelImage,
+  isMirrored: boolean,
   { size: { height, width }, pictureRange }: ShardWork,
 ): HostTensor<'f32'> {
   const area = CHANNELS * height * width;
   const values = new Float32Array(PICTURE_AND_MIRROR * area);
   writeModelValues(crop, values.subarray(0, area));
-  writeModelValues(crop, values.subarray(area), true);
+  writeModelValues(crop, values.subarray(area), isMirrored);
   toRange(values, pictureRange);
   return hostTensor('f32', [PICTURE_AND_MIRROR, CHANNELS, height, width], values);
 }

@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { writeFiles } from '../../../test/support/latent-files.ts';
 import { writePictureFolder } from '../../../test/support/picture-folder.ts';
 import { tarOf } from '../../../test/support/tar-writer.ts';
-import { openPictures, type PictureSource } from './picture-source-node.ts';
+import { decodeRgb } from '../../data/images/image-decode-node.ts';
+import type { PictureSource } from './picture-source.ts';
+import { openPictures } from './picture-source-node.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -93,5 +95,21 @@ describe('tar archives of WebDataset', () => {
       "DataError: FOLDER/000.tar: 7.jpg: there is no label beside it
         fix: pack a file .cls of the same name with the number of its class, or .json with one of label, cls, class, class_id"
     `);
+  });
+});
+
+describe('the emoji that come with udit', () => {
+  test.each([
+    ['emoji', 'emoji of @twemoji/svg', 1870],
+    ['emoji-3d', 'emoji of @lobehub/fluent-emoji-3d', 1852],
+  ])('%s', async (kind, recognised, count) => {
+    const source = await openPictures(kind);
+    expect(source.recognised).toContain(recognised);
+    expect(source.names).toHaveLength(count);
+    const indexOf = (className: string) => source.labels.indexOf(source.classNames.indexOf(className));
+    expect(source.hasMirror?.(indexOf('Objects'))).toBe(true);
+    expect(source.hasMirror?.(indexOf('Flags'))).toBe(false);
+    const { image } = await decodeRgb(await source.file(indexOf('Smileys & Emotion')), [255, 255, 255]);
+    expect([...image.data.slice(0, 3)]).toEqual([255, 255, 255]);
   });
 });

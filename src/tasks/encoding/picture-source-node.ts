@@ -10,23 +10,13 @@ import { fileSource } from '../../data/datasets/latents/stored-files-node.ts';
 import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
 import { type TarEntry, tarEntries } from '../../formats/tar.ts';
+import { isEmojiKind, openEmojiPictures } from './emoji-source-node.ts';
 import { classesOf, LABEL_LISTS, type Label, parseLabelList } from './label-list.ts';
-
-export interface PictureSource {
-  /** What users call it. */
-  readonly name: string;
-  /** How it was understood, in a few words. */
-  readonly recognised: string;
-  readonly classNames: readonly string[];
-  readonly labels: Int32Array;
-  /** A name for each picture. */
-  readonly names: readonly string[];
-  /** The file of a picture: its path, or its content. */
-  file(index: number): Promise<string | Uint8Array>;
-}
+import type { PictureSource } from './picture-source.ts';
 
 /** @throws DataError if there are no pictures, or not a label for each */
 export async function openPictures(path: string): Promise<PictureSource> {
+  if (isEmojiKind(path)) return openEmojiPictures(path);
   if (path.endsWith('.tar') && (await stat(path).catch(() => undefined))?.isFile())
     return openTars(path, [path]);
   const names = (await readdir(path).catch(() => [])).sort();
