@@ -9,7 +9,7 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { openModel } from '../models/open-node.ts';
 import { type EncodeResult, encodePictures } from '../tasks/encoding/encode-node.ts';
-import { openPictures } from '../tasks/encoding/picture-source-node.ts';
+import { openPictures } from '../tasks/encoding/picture-files-node.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { imageSize, threadCount, wholeNumber } from './flags.ts';

@@ -18,13 +18,13 @@ import { DiskCache } from '../../engine/compile/disk-cache-node.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { type EncodeOptions, encodePictures } from './encode-node.ts';
 import { compileEncoder, type LatentEncoder } from './latent-encoder.ts';
-import type { PictureSource } from './picture-source.ts';
-import { openPictures } from './picture-source-node.ts';
+import type { PictureFiles } from './picture-files.ts';
+import { openPictures } from './picture-files-node.ts';
 
 const size = { height: 16, width: 16 };
 let root: string;
 let out: string;
-let source: PictureSource;
+let source: PictureFiles;
 /** Encodes one picture at a time. */
 let single: LatentEncoder;
 

@@ -25,10 +25,10 @@ import type { SavedNetwork } from '../../models/saved-model.ts';
 import { weightsHash } from '../../models/weights-hash-node.ts';
 import { encodeShard, PICTURE_AND_MIRROR, type WrittenShard } from './encode-shard-node.ts';
 import { compileEncoder } from './latent-encoder.ts';
-import type { PictureSource } from './picture-source.ts';
+import type { PictureFiles } from './picture-files.ts';
 
 export interface EncodeOptions {
-  readonly source: PictureSource;
+  readonly source: PictureFiles;
   /** A folder for the shards; made if it is not there. */
   readonly out: string;
   readonly autoencoder: Pick<SavedNetwork<'autoencoder'>, 'card' | 'network' | 'weights'>;

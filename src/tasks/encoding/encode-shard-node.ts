@@ -15,12 +15,12 @@ import { serialiseSafetensors } from '../../formats/safetensors.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import type { Encoded, LatentEncoder } from './latent-encoder.ts';
 import { toRange } from './latent-encoder.ts';
-import type { PictureSource } from './picture-source.ts';
+import type { PictureFiles } from './picture-files.ts';
 
 // Z h w latent · C H W picture
 
 export interface ShardWork {
-  readonly source: PictureSource;
+  readonly source: PictureFiles;
   readonly encoder: LatentEncoder;
   readonly size: ImageSize;
   /** Of the pictures as the encoder takes them. */
@@ -159,7 +159,7 @@ function reasonOf(error: unknown): string {
 function serialise(
   values: ReadonlyMap<string, Float32Array>,
   indices: readonly number[],
-  source: PictureSource,
+  source: PictureFiles,
   { latentShape }: LatentEncoder,
   card: ShardCard,
 ): Uint8Array[] {

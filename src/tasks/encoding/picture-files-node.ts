@@ -10,12 +10,12 @@ import { fileSource } from '../../data/datasets/latents/stored-files-node.ts';
 import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
 import { type TarEntry, tarEntries } from '../../formats/tar.ts';
-import { isEmojiKind, openEmojiPictures } from './emoji-source-node.ts';
+import { isEmojiKind, openEmojiPictures } from './emoji-files-node.ts';
 import { classesOf, LABEL_LISTS, type Label, parseLabelList } from './label-list.ts';
-import type { PictureSource } from './picture-source.ts';
+import type { PictureFiles } from './picture-files.ts';
 
 /** @throws DataError if there are no pictures, or not a label for each */
-export async function openPictures(path: string): Promise<PictureSource> {
+export async function openPictures(path: string): Promise<PictureFiles> {
   if (isEmojiKind(path)) return openEmojiPictures(path);
   if (path.endsWith('.tar') && (await stat(path).catch(() => undefined))?.isFile())
     return openTars(path, [path]);
@@ -30,7 +30,7 @@ export async function openPictures(path: string): Promise<PictureSource> {
   return list === undefined ? openClassFolders(path) : openListed(path, list);
 }
 
-async function openClassFolders(root: string): Promise<PictureSource> {
+async function openClassFolders(root: string): Promise<PictureFiles> {
   const { classNames, images } = await listImages(root);
   return {
     name: root,
@@ -42,7 +42,7 @@ async function openClassFolders(root: string): Promise<PictureSource> {
   };
 }
 
-async function openListed(root: string, list: string): Promise<PictureSource> {
+async function openListed(root: string, list: string): Promise<PictureFiles> {
   const where = join(root, list);
   const labels = parseLabelList(await readFile(where, 'utf8'), where);
   const present = (await readdir(root, { recursive: true }))
@@ -92,7 +92,7 @@ interface StoredPicture {
   readonly entry: TarEntry;
 }
 
-async function openTars(root: string, archives: readonly string[]): Promise<PictureSource> {
+async function openTars(root: string, archives: readonly string[]): Promise<PictureFiles> {
   const pictures: StoredPicture[] = [];
   const labels: Label[] = [];
   for (const archive of archives) {

@@ -6,8 +6,8 @@ import { writeFiles } from '../../../test/support/latent-files.ts';
 import { writePictureFolder } from '../../../test/support/picture-folder.ts';
 import { tarOf } from '../../../test/support/tar-writer.ts';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
-import type { PictureSource } from './picture-source.ts';
-import { openPictures } from './picture-source-node.ts';
+import type { PictureFiles } from './picture-files.ts';
+import { openPictures } from './picture-files-node.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -21,7 +21,7 @@ const errorOf = () =>
     () => 'no error',
     (error: Error) => error.message.replaceAll(folder, 'FOLDER'),
   );
-const labelled = ({ names, labels, classNames }: PictureSource) =>
+const labelled = ({ names, labels, classNames }: PictureFiles) =>
   Object.fromEntries(names.map((name, i) => [name, classNames[labels[i]!]]));
 
 test('class folders', async () => {

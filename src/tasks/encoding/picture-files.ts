@@ -1,6 +1,6 @@
 /** @file Labelled pictures that can be encoded, wherever they come from. */
 
-export interface PictureSource {
+export interface PictureFiles {
   /** What users call it. */
   readonly name: string;
   /** How it was understood, in a few words. */

@@ -1,7 +1,7 @@
 /** @file The embedded data sets as pictures that can be encoded. */
 import { readEmojiCatalogue } from '../../data/datasets/emoji-catalogue-node.ts';
 import { ARTWORK_OF, drawEmoji, type EmojiKind, isDirected } from '../../data/datasets/emoji-node.ts';
-import type { PictureSource } from './picture-source.ts';
+import type { PictureFiles } from './picture-files.ts';
 
 export const isEmojiKind = (name: string): name is EmojiKind => Object.hasOwn(ARTWORK_OF, name);
 
@@ -9,7 +9,7 @@ export const isEmojiKind = (name: string): name is EmojiKind => Object.hasOwn(AR
 const RASTER_SIZE = 512;
 
 /** @throws ConfigError if the package of the pictures is not installed */
-export async function openEmojiPictures(kind: EmojiKind): Promise<PictureSource> {
+export async function openEmojiPictures(kind: EmojiKind): Promise<PictureFiles> {
   const artwork = ARTWORK_OF[kind];
   const { classNames, emojis, sources } = await readEmojiCatalogue(artwork);
   return {
