@@ -18,23 +18,23 @@ export async function measurePace(
   config: TrainConfig,
   folder: string,
   measuringMs: number,
-  options: PaceOptions,
+  { backend, threads, version, signal, observer: listener }: PaceOptions,
 ): Promise<number> {
   const reports: StepReport[] = [];
-  const observer = { ...options.observer, onStep: (report: StepReport) => void reports.push(report) };
+  const observer = { ...listener, onStep: (report: StepReport) => void reports.push(report) };
   const silent = { ...config, logging: { ...config.logging, evaluateEvery: null, sampleEvery: null } };
   const trial = { ...silent, training: { ...config.training, steps: Number.MAX_SAFE_INTEGER } };
   const clear = () => rm(folder, { recursive: true, force: true });
+  // Whoever measures may have options of other work beside these.
+  const options = { threads, version, observer, ...(backend && { backend }), ...(signal && { signal }) };
   await clear();
   try {
-    const plan = await planTraining(trial, { ...options, observer });
-    await trainInFolder(plan, {
-      ...{ ...options, config: trial, runPath: folder, observer, stopAfterMs: measuringMs },
-    });
+    const plan = await planTraining(trial, options);
+    await trainInFolder(plan, { ...options, config: trial, runPath: folder, stopAfterMs: measuringMs });
   } finally {
     await clear();
   }
-  options.signal?.throwIfAborted();
+  signal?.throwIfAborted();
   return paceOf(reports, config.training.batchSize);
 }
 
