@@ -71,7 +71,7 @@ test('latents are decoded to PNG files, a sheet, an archive and previews', async
   expect(out).toMatchInlineSnapshot(`
     "U-DiT-XS, step 20, EMA weights (ROOT/model.safetensors)
     4 images by dpm++2m, 2 steps, cfg scale 3, seed 0
-    latents decoded by tiny-kl
+    latents decoded by tiny-kl, at most 65.5 kB each beside its weights
     1 worker of 1 thread, batches of 1, at most 81.4 MB each
     4 images in ROOT/decoded, #.## s each
     grid     ROOT/decoded/grid.png
@@ -117,6 +117,21 @@ function differing(a: HostTensor<'u8'>, b: HostTensor<'u8'>): number {
   expect(a.shape).toEqual(b.shape);
   return a.data.filter((byte, i) => Math.abs(byte - b.data[i]!) > 1).length / a.data.length;
 }
+
+test('in tiles, whose size and memory are printed', async () => {
+  const flags = ['--autoencoder', autoencoder, '--image-size', '32x48', '--classes', 'owl', '--count', '1'];
+  const { code, out } = await sample('tiles', ...flags, '--tile', '16');
+  expect(code).toBe(0);
+  expect(out).toContain('latents decoded by tiny-kl in tiles of 20, blended, at most ');
+  const { width, height } = await sharp(join(root, 'tiles', 'owl-0-0.png')).metadata();
+  expect({ width, height }).toEqual({ width: 48, height: 32 });
+  const odd = await sample('odd tiles', ...flags, '--tile', '15');
+  expect(odd.err).toMatchInlineSnapshot(`
+    "ConfigError: --tile: 15 is not a multiple of 2, the factor between pictures and latents
+      fix: use 16
+    "
+  `);
+});
 
 test('an autoencoder of other latents is refused with both names', async () => {
   const { code, err } = await sample('refused', '--autoencoder', await writeAutoencoder('other-kl', {}));

@@ -5,6 +5,7 @@ import { formatImageSize, type ImageSize, sameSize, squareOf } from '../core/ima
 import type { ImageSpace } from '../core/image-space.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
+import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
 import type { ImageSampler } from '../tasks/sampling/sample.ts';
 import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
 import type { GuidanceInterval } from '../tasks/sampling/settings.ts';
@@ -18,7 +19,7 @@ export interface DrawnSamples {
   /** What is written. */
   readonly space: ImageSpace;
   /** What decodes latents. */
-  readonly autoencoder?: string | undefined;
+  readonly autoencoder?: CompiledDecoder | undefined;
   readonly device: BackendName;
   readonly imageCount: number;
   readonly seed: number;
@@ -34,10 +35,15 @@ export function describeStart(drawn: DrawnSamples): string {
     modelLines(saved, path) +
     `${plural(imageCount, nounOf(drawn))}${atOtherSize(drawn)} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
-    (autoencoder === undefined ? '' : `latents decoded by ${autoencoder}\n`) +
+    (autoencoder === undefined ? '' : describeDecoder(autoencoder)) +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(sampler.memoryPerWorker)} each\n`
   );
+}
+
+function describeDecoder({ name, tileSize, isExact, isTiled, memory }: CompiledDecoder): string {
+  const tiles = isTiled ? ` in tiles of ${formatImageSize(tileSize)}${isExact ? '' : ', blended'}` : '';
+  return `latents decoded by ${name}${tiles}, at most ${formatBytes(memory)} each beside its weights\n`;
 }
 
 /** Where the files are and what one took. */
@@ -49,7 +55,7 @@ export function describeResult(drawn: DrawnSamples, files: SampleFiles): string 
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
   if (files.previewsPath !== undefined) {
-    const by = autoencoder === undefined ? '' : `, decoded by ${autoencoder}`;
+    const by = autoencoder === undefined ? '' : `, decoded by ${autoencoder.name}`;
     lines.push(`previews ${shortest(files.previewsPath)}${by}`);
   }
   if (files.npzPath !== undefined) lines.push(`archive  ${shortest(files.npzPath)}`);
@@ -69,7 +75,7 @@ export function describeAsJson(
     nimg,
     weights: saved.source,
     findings: Object.fromEntries(saved.findings),
-    ...(autoencoder === undefined ? {} : { autoencoder }),
+    ...(autoencoder === undefined ? {} : { autoencoder: autoencoder.name }),
     ...sampler.settings,
     nfe: sampler.nfe ?? reached.meanNfe,
     networkRuns: sampler.networkRuns ?? null,

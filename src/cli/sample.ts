@@ -6,7 +6,7 @@ import { plural } from '../charts/format.ts';
 import { ConfigError, DataError, DownloadError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 import { squareOf } from '../core/image-size.ts';
-import type { LatentSpace } from '../core/image-space.ts';
+import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { parseNpy } from '../formats/npy.ts';
@@ -59,6 +59,7 @@ interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
   readonly noise?: string;
   readonly autoencoder?: string;
   readonly latents?: true;
+  readonly tile?: number;
   readonly json?: true;
   readonly precision: Precision;
   readonly batchSize?: number;
@@ -101,6 +102,11 @@ export function defineSample(command: Command, terminal: Terminal): void {
     .option(
       '--autoencoder <name>',
       'decodes latents: a fetched one, a file or a run (default: that of the latents, where it is fetched)',
+    )
+    .option(
+      '--tile <pixels>',
+      'decodes in tiles of this side, to bound memory (default: whole pictures)',
+      wholeNumber({ from: 1 }),
     )
     .addOption(new Option('--latents', 'write latents to an .npz archive undecoded').conflicts('autoencoder'))
     .option('--npz', 'write samples_{n}x{size}x{size}x3.npz with arr_0 too; latents always are')
@@ -199,9 +205,9 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
  */
 async function openDecoder(
   { card, network }: OpenCheckpoint,
-  { autoencoder: asked, latents: undecoded }: SampleFlags,
+  { autoencoder: asked, latents: undecoded, tile }: SampleFlags,
   terminal: Terminal,
-  options: Omit<DecoderOptions, 'drawn'>,
+  options: Omit<DecoderOptions, 'drawn' | 'tile'>,
 ): Promise<CompiledDecoder | undefined> {
   const space = spaceOf(card, network.config);
   if (space.kind === 'pixels') {
@@ -217,7 +223,13 @@ async function openDecoder(
   const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
   const drawn = { name: card.name, space, config: network.config };
   const { backend } = options;
-  return saved && createDecoder(saved, { ...options, drawn, workers: 1, threads: backend.machine?.cores });
+  return (
+    saved &&
+    createDecoder(saved, {
+      ...{ ...options, drawn, workers: 1, threads: backend.machine?.cores },
+      tile: tile === undefined ? undefined : sizeInSpace(space, squareOf(tile), '--tile').height,
+    })
+  );
 }
 
 /** The autoencoder of these latents, if it is on this machine. */
@@ -332,7 +344,7 @@ async function sample(
     path,
     sampler,
     space: pipeline.space,
-    autoencoder: autoencoder?.name,
+    autoencoder,
     device,
     imageCount,
     seed: flags.seed,

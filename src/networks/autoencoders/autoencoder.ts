@@ -18,6 +18,8 @@ export type PictureRange = readonly [black: number, white: number];
 export abstract class Autoencoder extends Network {
   abstract override readonly config: AutoencoderConfig;
   readonly pictureRange: PictureRange = [-1, 1];
+  /** How many latents away something still matters to a decoded pixel; undefined: everything matters to everything. */
+  readonly decoderReach: number | undefined = undefined;
   /** The likeliest latent of each picture. */
   abstract encode(x: Tensor<'N C H W'>): Unlabelled;
   abstract decode(z: Tensor<'N Z H W'>): Unlabelled;

@@ -29,6 +29,12 @@ export interface TaesdConfig extends AutoencoderConfig {
 /** All of them have three strided convolutions. */
 const FACTOR = 8;
 
+/**
+ * Each 3×3 convolution reaches a pixel of its map further: 1 + 3·3 of them at 1/8 of the side, as many at 1/4 and 1/2, and
+ * 1 + 3 + 1 at the full side.
+ */
+const DECODER_REACH = Math.ceil(10 + 10 / 2 + 10 / 4 + 5 / 8);
+
 // Parts without parameters; they have a place among the layers, which are numbered.
 
 class ReLU extends Module {
@@ -88,6 +94,7 @@ function blocks(width: number, count: number, hasPool = false): Block[] {
 export class Taesd extends Autoencoder {
   readonly config: TaesdConfig;
   override readonly pictureRange: PictureRange = [0, 1];
+  override readonly decoderReach: number | undefined;
   readonly initRule = pytorchDefaults(this);
   readonly encoder: Sequential;
   readonly decoder: Sequential;
@@ -95,6 +102,8 @@ export class Taesd extends Autoencoder {
   constructor(config: TaesdConfig) {
     super();
     this.config = config;
+    // A norm sees the whole map.
+    this.decoderReach = config.middleNorm ? undefined : DECODER_REACH;
     const { inChannels, latentChannels, width, middleNorm } = config;
     const down = () => new Conv2d(width, width, 3, { stride: 2, padding: 1, bias: false });
     this.encoder = new Sequential(
