@@ -41,7 +41,7 @@ function tableOf(scores: readonly Score[]): string {
   const rows = scores.map(({ label, value, deviation }) => [
     label,
     formatScore(value),
-    deviation === undefined ? '' : `± ${formatScore(deviation)}`,
+    deviation === undefined || deviation < 1e-9 * Math.abs(value) ? '' : `± ${formatScore(deviation)}`,
   ]);
   const lines = formatTable([['', 'score', ''], ...rows]).split('\n');
   return scores.reduce(

@@ -36,6 +36,7 @@ interface EvaluateFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag
   readonly k: number;
   readonly split: number;
   readonly saveStatistics?: string;
+  readonly sheet?: string;
   readonly numSamples: number;
   readonly seed: number;
   readonly json?: true;
@@ -96,6 +97,7 @@ export function defineEvaluate(command: Command, terminal: Terminal): void {
   withSizeFlags(withModelFlags(withSamplingFlags(command)))
     .optionsGroup('What to write:')
     .option('--save-statistics <file>', 'statistics of the reference, to be the reference later')
+    .option('--sheet <file>', 'PNG of the best and worst samples, each above its nearest real picture')
     .option('--json', 'print scores and their provenance as JSON')
     .optionsGroup('Where to run it:')
     .addOption(deviceOption())
@@ -116,19 +118,20 @@ async function run(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { saveStatistics, metrics = METRIC_NAMES, k, split, resize } = flags;
-  if (saveStatistics !== undefined) {
-    await expectHarmlessOutputs('--save-statistics', [saveStatistics], [reference, samples]);
+  const { saveStatistics, sheet, metrics = METRIC_NAMES, k, split, resize } = flags;
+  for (const [flag, file] of Object.entries({ '--save-statistics': saveStatistics, '--sheet': sheet })) {
+    if (file !== undefined) await expectHarmlessOutputs(flag, [file], [reference, samples]);
   }
   const needsNetwork =
-    metrics.some((metric) => !WITHOUT_NETWORK.includes(metric)) || saveStatistics !== undefined;
+    metrics.some((metric) => !WITHOUT_NETWORK.includes(metric)) ||
+    [saveStatistics, sheet].some((file) => file !== undefined);
   const extractor = needsNetwork ? await openExtractor(flags.extractor) : undefined;
   const backend = await openDevice(flags.device);
   const workers = isGpu(backend.name) ? undefined : (flags.workers ?? physicalCores());
   let progress: ReturnType<typeof startProgress> | undefined;
   let side: string | undefined;
   const request: EvaluationRequest = {
-    ...{ reference, samples, metrics, extractor, backend, k, split, resize, saveStatistics, signal },
+    ...{ reference, samples, metrics, extractor, backend, k, split, resize, saveStatistics, sheet, signal },
     ...(workers === undefined ? {} : { workers }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(extractor?.name.startsWith('DINOv2') ? { frechetName: 'FD-DINOv2' } : {}),

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { normal, randomKey } from '../core/random.ts';
 import { parseSafetensors } from '../formats/safetensors.ts';
-import { manifoldScores, neighbourRadii } from './manifold.ts';
+import { manifoldScores, nearestNeighbours, neighbourRadii } from './manifold.ts';
 import {
   countOf,
   exactSquaredDistance,
@@ -128,6 +128,14 @@ describe('are what was recorded', () => {
       expect([precision, recall]).toEqual([expected.precision_fp32, expected.recall_fp32]);
     },
   );
+});
+
+test('nearest neighbours are those of exact distances; of equal ones the first', async () => {
+  const { nearest, squared } = await nearestNeighbours(points(0.4, 2, 7, 0.5), points(0, 1, 3, 6), {
+    block: 2,
+  });
+  expect([...nearest]).toEqual([0, 1, 3, 0]);
+  expect([...squared].map((value) => Math.round(100 * value) / 100)).toEqual([0.16, 1, 1, 0.25]);
 });
 
 test('too few samples, and features of different kinds, are refused', async () => {

@@ -107,6 +107,35 @@ export async function neighbourRadii(
   return radii;
 }
 
+export interface Neighbours {
+  /** Of each sample, the nearest of the reference. */
+  readonly nearest: Int32Array;
+  /** How far it is, squared. */
+  readonly squared: Float64Array;
+}
+
+/** The nearest sample of a reference to each of others; of several equally near ones the first. */
+export async function nearestNeighbours(
+  samples: FeatureSet,
+  reference: FeatureSet,
+  options: Omit<ManifoldOptions, 'k'> = {},
+): Promise<Neighbours> {
+  const count = countOf(samples);
+  const [nearest, squared] = [new Int32Array(count), new Float64Array(count).fill(Number.POSITIVE_INFINITY)];
+  const others = countOf(reference);
+  await visitRows(samples, reference, options, (row) => {
+    const bound = smallest(others, 1, (j) => row.distances[j]! + row.margin(j));
+    for (let j = 0; j < others; j++) {
+      if (row.distances[j]! - row.margin(j) > bound) continue;
+      const distance = row.exact(j);
+      if (distance >= squared[row.i]!) continue;
+      squared[row.i] = distance;
+      nearest[row.i] = j;
+    }
+  });
+  return { nearest, squared };
+}
+
 /** The `rank`-th smallest of `count` values. */
 function smallest(count: number, rank: number, valueAt: (position: number) => number): number {
   const kept: number[] = [];

@@ -4,14 +4,17 @@ import { join } from 'node:path';
 import { ConfigError, DataError } from '../../core/errors.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import { version } from '../../core/version-node.ts';
+import { writePng } from '../../data/images/png-node.ts';
+import type { MatrixProduct } from '../../metrics/matrix-product.ts';
 import type { SavedNetwork } from '../../models/saved-model.ts';
 import { type Collected, collect } from './collect-node.ts';
 import { describeClasses, doubtsAbout } from './doubts.ts';
 import { createExtractor, type Extractor, type ExtractorOptions } from './extractor.ts';
+import { neighbourSheet } from './neighbour-sheet.ts';
 import { isDataSetName, openArchive, openDataSet, openPictureFolder } from './open-pictures-node.ts';
 import { atSizeOf, type PictureSource, type ResizeRule } from './picture-source.ts';
 import { runtimeProduct } from './runtime-product.ts';
-import { type MetricName, type Score, type Side, scoresOf, statisticsOf } from './scores.ts';
+import { blockFor, type MetricName, type Score, type Side, scoresOf, statisticsOf } from './scores.ts';
 import {
   readAdmStatistics,
   readStatistics,
@@ -41,6 +44,8 @@ export interface EvaluationRequest extends ExtractorOptions {
   readonly resize?: ResizeRule | undefined;
   readonly k?: number;
   readonly split?: number;
+  /** Writes a sheet of samples and their nearest pictures of the reference, as PNG. */
+  readonly sheet?: string | undefined;
   /** Writes the statistics of the reference into a file. */
   readonly saveStatistics?: string | undefined;
   /** Where extracted features are kept. Default: the cache; null keeps nothing. */
@@ -102,6 +107,9 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
       sideOf(request.samples, drawn, undefined),
     ] as const;
     if (request.saveStatistics !== undefined) await saveStatistics(request, real);
+    if (request.sheet !== undefined) {
+      await writeNeighbours(request, [reference.pictures, real], [compared, drawn], product);
+    }
     const found = await scoresOf(...sides, { ...request, product });
     return {
       ...found,
@@ -204,6 +212,37 @@ function sideOf(name: string, collected: Collected | undefined, stored: StoredSt
     patches: collected?.patches,
     statistics: new Map([...own, ...(stored?.statistics ?? [])]),
   };
+}
+
+type CollectedSide = readonly [source: PictureSource | undefined, collected: Collected | undefined];
+
+async function writeNeighbours(
+  { sheet, samples: name }: EvaluationRequest,
+  [real, seen]: CollectedSide,
+  [source, drawn]: CollectedSide,
+  product: MatrixProduct,
+): Promise<void> {
+  const refuse = (problem: string, fix: string): never => {
+    throw new ConfigError({ where: '--sheet', problem, fix });
+  };
+  if (source?.kind === 'model') {
+    refuse(
+      `${name} is a model, whose pictures are not kept`,
+      'draw an archive with udit sample --npz, and evaluate that',
+    );
+  }
+  if (!real || !source || !seen?.features || !drawn?.features) {
+    return refuse(
+      'one side has no pictures, or there is no network',
+      'give pictures on both sides, and a network',
+    );
+  }
+  const image = await neighbourSheet(
+    { source: real, features: seen.features },
+    { source, features: drawn.features },
+    { product, block: blockFor(seen.count) },
+  );
+  await writePng(sheet!, image);
 }
 
 async function saveStatistics(

@@ -210,6 +210,45 @@ describe('statistics', () => {
   });
 });
 
+describe('the sheet', () => {
+  test('shows the best and the worst samples above their nearest pictures of the reference', async () => {
+    const base = pictures(1, 4, SIDE, 4);
+    // A sample is a picture of the reference with one other pixel; the last one is unlike all.
+    const data = base.data.slice();
+    for (let i = 0; i < 4; i++) data[i * SIDE * SIDE * 3 + 5]! ^= 1;
+    const red = [255, 0, 0];
+    for (let at = 3 * SIDE * SIDE * 3; at < data.length; at++) data[at] = red[at % 3]!;
+    const samples = await writeArchive('near.npz', { arr_0: hostTensor('u8', base.shape, data) });
+    const reference = await writeArchive('four.npz', { arr_0: base });
+    const sheet = join(root, 'sheet.png');
+    await evaluate(request({ reference, samples, metrics: ['mind'], sheet }));
+    const { data: pixels, info } = await sharp(sheet).raw().toBuffer({ resolveWithObject: true });
+    const places = Array.from({ length: info.width * info.height }, (_, i) => i).filter((i) =>
+      red.every((level, c) => pixels[3 * i + c] === level),
+    );
+    // The last of the four nearest and the first of the four farthest, 96 pixels wide, in the upper row of both.
+    expect(places.length).toBe(2 * 96 * 96);
+    const [rows, columns] = [
+      places.map((i) => Math.floor(i / info.width)),
+      places.map((i) => i % info.width),
+    ];
+    expect(Math.max(...rows) - Math.min(...rows)).toBe(95);
+    expect(Math.max(...rows)).toBeLessThan(info.height - 96);
+    const middle = info.width / 2;
+    expect(Math.max(...columns.filter((column) => column < middle))).toBeGreaterThan(middle - 96);
+    expect(Math.max(...columns)).toBeLessThan(info.width - 3 * 96);
+  });
+
+  test('needs pictures and a network', async () => {
+    const sheet = join(root, 'none.png');
+    const without = request({ extractor: undefined, metrics: ['swd'], sheet });
+    await expect(evaluate(without)).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --sheet: one side has no pictures, or there is no network
+        fix: give pictures on both sides, and a network]
+    `);
+  });
+});
+
 describe('doubts', () => {
   test('about few, equal and empty pictures are told', async () => {
     const { shape, data } = pictures(7, 6);

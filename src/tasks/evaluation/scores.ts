@@ -123,7 +123,7 @@ const SCORE: Readonly<Record<MetricName, Scoring>> = {
         remark: `splits of ${split} in the order of the pictures`,
       },
       {
-        ...{ metric: 'is', label: withCount('IS shuffled', samples), value: shuffled.mean },
+        ...{ metric: 'is', label: `${withCount('IS', samples)}, shuffled`, value: shuffled.mean },
         ...{ deviation: shuffled.deviation, remark: 'over 10 random orders' },
       },
     ];
@@ -175,6 +175,9 @@ const SCORE: Readonly<Record<MetricName, Scoring>> = {
   },
 };
 
+/** Rows of a product of `columns` columns, so that its memory is bounded. */
+export const blockFor = (columns: number): number => Math.max(1, Math.floor(PRODUCT_ENTRIES / columns));
+
 /** A score of another number of samples is another score. */
 function withCount(label: string, { count }: Side): string {
   return count === USUAL_COUNT ? label : `${label}-${count}`;
@@ -196,9 +199,6 @@ function frechet(metric: 'fid' | 'sfid', name: string, kind: string, reference: 
 }
 
 function manifold(reference: Side, samples: Side, k: number, product: MatrixProduct) {
-  const block = Math.max(
-    1,
-    Math.floor(PRODUCT_ENTRIES / Math.max(countOf(reference.features!), samples.count)),
-  );
+  const block = blockFor(Math.max(countOf(reference.features!), samples.count));
   return manifoldScores(reference.features!, samples.features!, { k, product, block });
 }
