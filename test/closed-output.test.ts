@@ -36,7 +36,7 @@ test('an error keeps its exit code', async () => {
 
 test('a training goes on to its end and writes its checkpoints and its log', async () => {
   const place = ['--data-path', join(root, 'pictures'), '--results-dir', root, '--name', 'run'];
-  const flags = ['--ckpt-every', '10', '--evaluate-every', '10', '--sample-every', '10'];
+  const flags = ['--ckpt-every', '10', '--evaluate-every', '10', '--set', 'logging.sampleEvery=10'];
   const args = ['train', ...place, ...TINY_TRAINING_FLAGS, ...flags];
   expect(await runUnread(args, environment)).toEqual({ code: 141, signal: null });
   expect(await readdir(join(root, 'run', 'checkpoints'))).toEqual([

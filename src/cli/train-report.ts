@@ -20,7 +20,7 @@ const LOG_STEPS = 10;
 const LOG_SECONDS = 10;
 
 export interface RunWatcher {
-  readonly observer: Required<RunObserver>;
+  readonly observer: Required<Omit<RunObserver, 'onBegin'>>;
   /** Shows a line, and keeps it in the log. */
   say(line: string): void;
   stop(): void;

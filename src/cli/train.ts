@@ -13,7 +13,6 @@ import { openDevice } from '../engine/runtime/devices-node.ts';
 import { expectFolderPossible } from '../host/files/make-folder-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { listCheckpoints } from '../models/run-checkpoints-node.ts';
 import { PRESETS } from '../networks/presets.ts';
 import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
@@ -183,7 +182,6 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       return;
     }
     const threads = flags.threads ?? physicalCores();
-    const isNew = (await listCheckpoints(join(runPath, 'checkpoints'))).length === 0;
     const result = await trainInFolder(plan, {
       config,
       runPath,
@@ -191,9 +189,8 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       backend,
       observer: {
         ...observer,
-        onData: (opened, data) => {
-          observer.onData(opened, data);
-          if (isNew) for (const line of noteNetwork(plan)) watcher.say(line);
+        onBegin: () => {
+          for (const line of noteNetwork(plan)) watcher.say(line);
         },
       },
       drawSamples: sheetsOf(config, plan, { backend, threads, signal }),

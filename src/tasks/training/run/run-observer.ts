@@ -17,6 +17,8 @@ export interface RunObserver {
   onResume?(step: number, path: string): void;
   /** A new run begins with the weights of a file. */
   onInitialWeights?(initial: InitialWeights): void;
+  /** A new run has its weights, and begins. */
+  onBegin?(): void;
   onStep?(report: StepReport): void;
   onHeldOutLoss?(step: number, loss: number): void;
   onSamples?(step: number, path: string): void;

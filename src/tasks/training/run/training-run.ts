@@ -109,9 +109,14 @@ async function startState({
     }
   }
   const { initFrom, seed } = config.training;
-  if (initFrom === null) return { state: TrainState.initial(network, seed, config), step: 0 };
+  if (initFrom === null) {
+    const state = TrainState.initial(network, seed, config);
+    observer.onBegin?.();
+    return { state, step: 0 };
+  }
   const { initial, state } = await startFromCheckpoint(initFrom, trainee, seed, config);
   observer.onInitialWeights?.(initial);
+  observer.onBegin?.();
   return { state, step: 0 };
 }
 
