@@ -5,7 +5,8 @@
 
 import { cpuBackend } from './cpu-node.ts';
 import { ort } from './native-library-node.ts';
-import { expectOneWorker, ortBackend } from './ort.ts';
+import { expectOneWorker } from './ort.ts';
+import { ortBackend } from './ort-backend.ts';
 import type { Backend } from './session.ts';
 
 function gpuBackend(name: 'webgpu' | 'cuda'): Backend {

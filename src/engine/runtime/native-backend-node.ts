@@ -1,6 +1,6 @@
 /** @file ONNX Runtime's native code, in the thread that calls it: a run keeps that thread until it is done. */
 import { ort } from './native-library-node.ts';
-import { ortBackend } from './ort.ts';
+import { ortBackend } from './ort-backend.ts';
 
 export const nativeBackend = ortBackend('cpu', ort);
 

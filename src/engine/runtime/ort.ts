@@ -1,12 +1,12 @@
-/** @file What onnxruntime-node and onnxruntime-web share: their common JavaScript interface. */
+/**
+ * @file Sessions of what onnxruntime-node and onnxruntime-web share: their common JavaScript interface. Threads load this
+ * each, so it imports little.
+ */
 import type * as Ort from 'onnxruntime-common';
 import type { DType, TensorData } from '../../core/dtype.ts';
 import { RuntimeUnavailableError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
-import { GPU, type LoweringFeatures, PORTABLE } from '../onnx/lowering.ts';
-import { ModelWriter } from '../onnx/model-writer.ts';
 import {
-  type Backend,
   type BackendName,
   isGpu,
   type LoadableModel,
@@ -34,30 +34,23 @@ const DTYPES = new Map(Object.entries(ORT_TYPES).map(([dtype, type]) => [type, d
  */
 const UNWANTED_IN_TRAINING = 'TransposeOptimizer;CommonSubexpressionElimination';
 
-/** Wraps one of the two libraries as a {@link Backend}; ONNX Runtime calls its execution providers as we do. */
-export function ortBackend(name: BackendName, ort: OrtModule): Backend {
-  const createSession: Backend['createSession'] = async (model, options) => {
-    const ortOptions = sessionOptions(model, options, name);
-    try {
-      const session =
-        'bytes' in model
-          ? await ort.InferenceSession.create(model.bytes, ortOptions)
-          : await ort.InferenceSession.create(model.path, ortOptions);
-      return wrapSession(ort, session, name);
-    } catch (cause) {
-      throw loadError(name, cause);
-    }
-  };
-  let probed: Promise<LoweringFeatures> | undefined;
-  return {
-    name,
-    version: ort.env.versions.common,
-    createSession,
-    features() {
-      probed ??= isGpu(name) ? Promise.resolve(GPU) : probeFeatures(createSession);
-      return probed;
-    },
-  };
+/** ONNX Runtime calls its execution providers as we do. */
+export async function createOrtSession(
+  name: BackendName,
+  ort: OrtModule,
+  model: LoadableModel,
+  options: SessionOptions,
+): Promise<Session> {
+  const ortOptions = sessionOptions(model, options, name);
+  try {
+    const session =
+      'bytes' in model
+        ? await ort.InferenceSession.create(model.bytes, ortOptions)
+        : await ort.InferenceSession.create(model.path, ortOptions);
+    return wrapSession(ort, session, name);
+  } catch (cause) {
+    throw loadError(name, cause);
+  }
 }
 
 /** @throws RuntimeUnavailableError where a runtime that works in the thread which calls it is asked for more */
@@ -166,79 +159,4 @@ function wrapSession(ort: OrtModule, session: Ort.InferenceSession, name: Backen
       return released;
     },
   };
-}
-
-/** What a library for the CPU executes beside standard ONNX, as small models tell that it loads and runs. */
-export async function probeFeatures(createSession: Backend['createSession']): Promise<LoweringFeatures> {
-  const [nchwcBlock, contributed] = await Promise.all([
-    probeBlockedLayout(createSession),
-    probeContributed(createSession),
-  ]);
-  return { ...PORTABLE, nchwcBlock, contributed };
-}
-
-/** Are the operators of `com.microsoft` that lowering uses there? */
-async function probeContributed(createSession: Backend['createSession']): Promise<boolean> {
-  const writer = new ModelWriter();
-  writer.addInput('x', 'f32', [1, 2, 4]);
-  const tables = ['cos', 'sin'].map((name) => {
-    writer.addInput(name, 'f32', [2, 2]);
-    return name;
-  });
-  const rotated = writer.emit(
-    'RotaryEmbedding',
-    ['x', writer.integers([0]), ...tables],
-    { interleaved: 1, num_heads: 1 },
-    { domain: 'com.microsoft' },
-  );
-  writer.emit('FusedMatMul', [rotated, 'x'], { transB: 1 }, { domain: 'com.microsoft', output: 'product' });
-  writer.addOutput('product', 'f32', [1, 2, 2]);
-  try {
-    await (await createSession({ bytes: writer.toBytes() }, { purpose: 'training' })).release();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The blocked layout is internal to ONNX Runtime and exists on some CPUs only; its block size shows in a shape. */
-async function probeBlockedLayout(createSession: Backend['createSession']): Promise<number | null> {
-  const writer = new ModelWriter();
-  writer.addInput('image', 'f32', [1, 1, 1, 16]);
-  const blocks = writer.emit(
-    'ReorderInput',
-    ['image'],
-    { channels_last: 1 },
-    { domain: 'com.microsoft.nchwc' },
-  );
-  const padded = writer.emit(
-    'ReorderInput',
-    ['pixel'],
-    { channels_last: 1 },
-    { domain: 'com.microsoft.nchwc' },
-  );
-  writer.addInput('pixel', 'f32', [1, 1, 1, 1]);
-  writer.emit(
-    'ReorderOutput',
-    [blocks],
-    { channels: 16, channels_last: 1 },
-    { domain: 'com.microsoft.nchwc', output: 'same' },
-  );
-  writer.emit('Shape', [padded], {}, { output: 'shape' });
-  writer.addOutput('same', 'f32', [1, 1, 1, 16]);
-  writer.addOutput('shape', 'i64', [4]);
-  try {
-    const session = await createSession({ bytes: writer.toBytes() }, { purpose: 'folding' });
-    const image = Float32Array.from({ length: 16 }, (_, i) => i);
-    const feeds = new Map([
-      ['image', hostTensor('f32', [1, 1, 1, 16], image)],
-      ['pixel', hostTensor('f32', [1, 1, 1, 1], new Float32Array(1))],
-    ]);
-    const results = await session.run(feeds).finally(() => session.release());
-    const survived = results.get('same')!.data.every((value, i) => Number(value) === i);
-    const block = Number(results.get('shape')!.data[1]);
-    return survived && block > 1 && 16 % block === 0 ? block : null;
-  } catch {
-    return null;
-  }
 }

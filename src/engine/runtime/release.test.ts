@@ -4,7 +4,8 @@ import { compileTraining } from '../compile/training.ts';
 import { graphOf } from '../graph/graph.ts';
 import { add, input } from '../graph/operators.ts';
 import { nativeBackend } from './native-backend-node.ts';
-import { type OrtModule, ortBackend } from './ort.ts';
+import type { OrtModule } from './ort.ts';
+import { ortBackend } from './ort-backend.ts';
 import { wasmBackend } from './wasm-web.ts';
 import { webBackend } from './web-backend.ts';
 

@@ -92,9 +92,14 @@ function unwatchExit(thread: SessionThread): void {
   if (running.size === 0) process.off('exit', waitAtExit);
 }
 
-/** In a checkout a thread has to be taught TypeScript first, as bin/udit.js does for the program; the package has JavaScript. */
+/**
+ * In a checkout a thread has to be taught TypeScript first, as bin/udit.js does for the program; the package has
+ * JavaScript. As CommonJS the sources load in half the time, and without the program's own arguments nothing loads twice.
+ */
 function startWorker(workerData: WorkerStart): Worker {
-  if (!existsSync(fileURLToPath(SOURCE))) return new Worker(BUILT, { workerData });
-  const script = `import('${import.meta.resolve('tsx/esm/api')}').then(({ register }) => { register(); return import('${SOURCE}'); })`;
-  return new Worker(script, { eval: true, workerData });
+  const source = fileURLToPath(SOURCE);
+  if (!existsSync(source)) return new Worker(BUILT, { workerData });
+  const tsx = fileURLToPath(import.meta.resolve('tsx/cjs/api'));
+  const script = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(source)});`;
+  return new Worker(script, { eval: true, execArgv: [], workerData });
 }

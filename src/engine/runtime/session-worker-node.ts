@@ -2,7 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { UditError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
-import { nativeBackend } from './native-backend-node.ts';
+import { ort } from './native-library-node.ts';
+import { createOrtSession } from './ort.ts';
 import { type LoadableModel, ModelRefusedError, type Session, type SessionOptions } from './session.ts';
 
 /** What the thread is started with. */
@@ -64,7 +65,7 @@ async function handle(request: WorkerRequest): Promise<WorkerReply> {
 
 /** ONNX Runtime refuses shared memory. The copies are given back at once: an idle thread never collects its garbage. */
 async function load(model: LoadableModel, options: SessionOptions): Promise<Session> {
-  if ('path' in model) return nativeBackend.createSession(model, options);
+  if ('path' in model) return createOrtSession('cpu', ort, model, options);
   const memories: ArrayBuffer[] = [];
   const copied = (shared: Uint8Array): Uint8Array => {
     const memory = new ArrayBuffer(shared.byteLength, { maxByteLength: shared.byteLength });
@@ -76,7 +77,7 @@ async function load(model: LoadableModel, options: SessionOptions): Promise<Sess
   const { bytes, data } = model;
   const own = { bytes: copied(bytes), ...(data && { data: { name: data.name, bytes: copied(data.bytes) } }) };
   try {
-    return await nativeBackend.createSession(own, options);
+    return await createOrtSession('cpu', ort, own, options);
   } finally {
     for (const memory of memories) memory.resize(0);
   }

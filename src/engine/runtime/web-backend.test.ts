@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type OrtModule, probeFeatures } from './ort.ts';
+import type { OrtModule } from './ort.ts';
+import { probeFeatures } from './ort-backend.ts';
 import type { Backend } from './session.ts';
 import { wasmBackend as wasmInNode } from './wasm-node.ts';
 import { wasmBackend } from './wasm-web.ts';

@@ -4,7 +4,8 @@ import { RuntimeUnavailableError } from '../../core/errors.ts';
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { type LoweringFeatures, PORTABLE } from '../onnx/lowering.ts';
 import { intoBuffers } from './given-buffers.ts';
-import { expectOneWorker, type OrtModule, ortBackend } from './ort.ts';
+import { expectOneWorker, type OrtModule } from './ort.ts';
+import { ortBackend } from './ort-backend.ts';
 import type { Backend, BackendName, Session } from './session.ts';
 
 /** Of the WebAssembly that the packages bring along. A probe would start it before it is known with how many threads. */
