@@ -246,8 +246,8 @@ test('killed, stopped by Ctrl-C and repeated it gives the table that it would ha
 test('a budget of time becomes steps once, however often it goes on', { timeout: 60_000 }, async () => {
   const change = { budget: { minutes: 0.01 }, seeds: [0], evaluation: { passes: 1, samples: null } };
   const variants = [{ name: 'timed' }];
-  const { code } = await ablate('timed', { ...change, variants });
-  expect(code).toBe(0);
+  const { code, err } = await ablate('timed', { ...change, variants });
+  expect(code, err).toBe(0);
   const { steps, imagesPerSecond } = JSON.parse(await read('timed/cells/timed/pace.json'));
   expect(steps).toBe(Math.max(1, Math.round((0.6 * imagesPerSecond) / 4)));
   expect(existsSync(join(root, 'timed/cells/timed/pace'))).toBe(false);
