@@ -32,8 +32,7 @@ afterAll(async () => {
 });
 
 const TINY = [
-  ...['--model', 'U-DiT-S', '--set', 'model.width=8', '--set', 'model.heads=2'],
-  ...['--set', 'model.depth=[1,1,1,1,1]', '--set', 'model.downFactor=[2,2,1,2,2]'],
+  ...['--model', 'DiT-S/2', '--set', 'model.width=8', '--set', 'model.heads=2', '--set', 'model.depth=1'],
   ...[
     '--global-batch-size',
     '4',

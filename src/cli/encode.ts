@@ -1,20 +1,21 @@
 /** @file `udit encode`: pictures to shards of latents. */
 import { type Command, InvalidArgumentError } from 'commander';
+import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
 import { type ImageSize, parseImageSize } from '../core/image-size.ts';
 import { quoted } from '../core/printable.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../data/images/background.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { compileCache } from '../models/compile-cache-node.ts';
-import { openModel } from '../models/open-node.ts';
-import { type EncodeResult, encodePictures } from '../tasks/encoding/encode-node.ts';
+import { openAutoencoder } from '../models/open-autoencoder-node.ts';
+import type { EncodeResult } from '../tasks/encoding/encode-node.ts';
 import { openPictures } from '../tasks/encoding/picture-files-node.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
+import { encodeWithProgress } from './encode-progress.ts';
 import { interruptible } from './failures.ts';
 import { imageSize, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
-import { notesOn, type Progress, startProgress, type Terminal } from './terminal.ts';
+import type { Terminal } from './terminal.ts';
 
 interface EncodeFlags extends DeviceFlag {
   readonly out: string;
@@ -80,55 +81,29 @@ async function encode(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { out, shardSize } = flags;
+  const { out, background, shardSize } = flags;
   await expectHarmlessOutputs('--out', [out], [images]);
   const source = await openPictures(images);
-  terminal.err.write(
-    `${source.names.length} pictures, classes: ${source.classNames.length}; ${source.recognised}\n`,
-  );
-  const autoencoder = await openModel(flags.autoencoder, { role: 'autoencoder' });
+  const autoencoder = await openAutoencoder(flags.autoencoder);
   for (const [label, text] of autoencoder.findings) terminal.err.write(`${label}: ${text}\n`);
-  const startedMs = performance.now();
-  let progress: Progress | undefined;
-  let worked = 0;
-  let seenDone = 0;
-  let seenResumed = 0;
-  try {
-    const result = await encodePictures({
-      ...{ source, out, autoencoder, shardSize, signal },
-      background: flags.background,
+  const result = await encodeWithProgress(
+    {
+      ...{ source, out, autoencoder, background, shardSize, signal },
       size: flags.imageSize,
       backend: await openDevice(flags.device),
       workers: flags.threads ?? physicalCores(),
-      cache: compileCache(notesOn(terminal)),
-      observer: {
-        onProgress(done, total, resumed) {
-          if (resumed === seenResumed) worked += done - seenDone;
-          [seenDone, seenResumed] = [done, resumed];
-          progress ??= startProgress(terminal, { title: 'encoding', total, from: done });
-          const pace = worked / ((performance.now() - startedMs) / 1000);
-          progress.update(done, `${done} of ${total}, ${pace.toFixed(1)} pictures/s`);
-        },
-        onUnreadable(name, reason) {
-          progress?.stop();
-          progress = undefined;
-          terminal.err.write(`warning: ${name} is left out: ${reason}\n`);
-        },
-      },
-    });
-    progress?.stop();
-    terminal.out.write(
-      flags.json === true ? `${JSON.stringify({ out, ...result })}\n` : describeResult(out, result),
-    );
-  } finally {
-    progress?.stop();
-  }
+    },
+    terminal,
+  );
+  terminal.out.write(
+    flags.json === true ? `${JSON.stringify({ out, ...result })}\n` : describeResult(out, result),
+  );
 }
 
 function describeResult(out: string, { pictures, resumed, shards, unreadable }: EncodeResult): string {
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   return [
-    `encoded     ${pictures} pictures in ${shards.length} shards of ${out}, ${formatBytes(bytes)}`,
+    `encoded     ${pictures} pictures in ${plural(shards.length, 'shard')} of ${out}, ${formatBytes(bytes)}`,
     ...(resumed === 0 ? [] : [`before      ${resumed} of them, by an earlier command`]),
     `left out    ${unreadable.length}${unreadable.length === 0 ? '' : ', listed in latents.json'}`,
     `train       udit train --model U-DiT-S --data-path ${quoted(out)}`,

@@ -3,10 +3,9 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { plural } from '../charts/format.ts';
-import { ConfigError, DataError, DownloadError } from '../core/errors.ts';
+import { ConfigError, DataError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
 import { squareOf } from '../core/image-size.ts';
-import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { parseNpy } from '../formats/npy.ts';
@@ -14,23 +13,17 @@ import { crc32OfFile } from '../host/files/digest-node.ts';
 import { systemErrorCode } from '../host/files/write-error-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
-import { findPublished } from '../models/hub/catalogue.ts';
-import { openAutoencoder } from '../models/open-autoencoder-node.ts';
-import { type SavedNetwork, spaceOf } from '../models/saved-model.ts';
+import { spaceOf } from '../models/saved-model.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { BatchPlan, type Part, WHOLE } from '../tasks/sampling/batch-plan.ts';
 import { chooseClasses, classesOf } from '../tasks/sampling/classes.ts';
 import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
-import {
-  type CompiledDecoder,
-  createDecoder,
-  type DecoderOptions,
-} from '../tasks/sampling/latent-decoder.ts';
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
 import { chooseSettings, DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
+import { openDecoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { partOfAll, threadCount, wholeNumber } from './flags.ts';
@@ -199,57 +192,6 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   return { pipeline, autoencoder, device: backend.name, classes, labels, imageCount: partCount, batchCount };
 }
 
-/**
- * What decodes the latents of a model, if it draws any: the autoencoder asked for, else that of the latents where it is
- * on this machine.
- */
-async function openDecoder(
-  { card, network }: OpenCheckpoint,
-  { autoencoder: asked, latents: undecoded, tile }: SampleFlags,
-  terminal: Terminal,
-  options: Omit<DecoderOptions, 'drawn' | 'tile'>,
-): Promise<CompiledDecoder | undefined> {
-  const space = spaceOf(card, network.config);
-  if (space.kind === 'pixels') {
-    const given = asked === undefined ? undecoded && '--latents' : '--autoencoder';
-    if (given === undefined) return undefined;
-    throw new ConfigError({
-      where: given,
-      problem: `${card.name} draws pixels, not latents`,
-      fix: `leave ${given} out`,
-    });
-  }
-  if (undecoded === true) return undefined;
-  const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
-  const drawn = { name: card.name, space, config: network.config };
-  const { backend } = options;
-  return (
-    saved &&
-    createDecoder(saved, {
-      ...{ ...options, drawn, workers: 1, threads: backend.machine?.cores },
-      tile: tile === undefined ? undefined : sizeInSpace(space, squareOf(tile), '--tile').height,
-    })
-  );
-}
-
-/** The autoencoder of these latents, if it is on this machine. */
-async function openUsual(
-  { autoencoder }: LatentSpace,
-  terminal: Terminal,
-): Promise<SavedNetwork<'autoencoder'> | undefined> {
-  const name = autoencoder === '' ? USUAL_AUTOENCODER : autoencoder;
-  const isPublished = findPublished(name) !== undefined;
-  try {
-    if (isPublished) return await openAutoencoder(name);
-  } catch (error) {
-    if (!(error instanceof DownloadError)) throw error;
-  }
-  notesOn(terminal)(
-    `latents are not decoded: ${name} is not on this machine; ${isPublished ? `udit fetch ${name}` : '--autoencoder FILE'} changes that`,
-  );
-  return undefined;
-}
-
 /** Which weights these are, on any machine. */
 async function originOf({ source }: OpenCheckpoint, path: string): Promise<Record<string, unknown>> {
   const { byteLength, crc32 } = await crc32OfFile(path);
@@ -276,9 +218,6 @@ async function readNoise(path: string): Promise<HostTensor<'f32'>> {
     fix: 'convert it with astype(numpy.float32)',
   });
 }
-
-/** The paper's, with which all published models of latents were trained. */
-const USUAL_AUTOENCODER = 'sd-vae-ft-ema';
 
 /** Where the number of steps is not known beforehand, the way is told in hundredths of its time. */
 const ADAPTIVE_PARTS = 100;

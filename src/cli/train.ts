@@ -5,17 +5,20 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
+import { squareOf } from '../core/image-size.ts';
 import { USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
 import { DATA_KINDS, type DataConfig } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
+import type { Backend } from '../engine/runtime/session.ts';
 import { expectFolderPossible } from '../host/files/make-folder-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { PRESETS } from '../networks/presets.ts';
 import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
+import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
 import { reconstructionSheets } from '../tasks/sampling/reconstruction-sheet-node.ts';
 import { type ConfigLayer, layerOf, overlay } from '../tasks/training/config/config-layer.ts';
 import { DEFAULT_PRESET, namedRecipe, RECIPES } from '../tasks/training/config/recipes.ts';
@@ -41,7 +44,9 @@ import {
 } from '../tasks/training/run/training-session.ts';
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { describeFiles, filesAsData } from './data-report.ts';
+import { openDecoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
+import { withLatents } from './encoded-data.ts';
 import { interruptible } from './failures.ts';
 import { numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
@@ -55,6 +60,7 @@ interface TrainFlags extends DeviceFlag {
   readonly resume?: string;
   readonly recipe?: (typeof RECIPES)[number];
   readonly extend?: true;
+  readonly autoencoder?: string;
   readonly set: readonly string[];
   readonly threads?: number;
   readonly stopAfter?: number;
@@ -110,6 +116,10 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     .option('--data-path <path>', `${DATA_PATHS} (default: emoji)`)
     .option('--image-size <n>', 'height and width of the images (default: 32)', count)
     .option('--num-classes <n>', 'more classes than the data has', count)
+    .option(
+      '--autoencoder <name>',
+      'encodes pictures to latents, and decodes sheets: a fetched one, a file or a run',
+    )
     .option('--strict', 'an image that cannot be read is an error')
     .optionsGroup('How to train it (by default as its recipe says):')
     .addOption(
@@ -155,7 +165,7 @@ export function defineTrain(command: Command, terminal: Terminal): void {
 }
 
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  const { config, runPath } = await runFromFlags(flags);
+  const { config, runPath } = await runFromFlags(flags, terminal, signal);
   await expectHarmlessOutputs('--results-dir', [runPath]);
   const watcher = watchRun(terminal, {
     runPath,
@@ -163,6 +173,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     seconds: flags.maxMinutes === undefined ? undefined : flags.maxMinutes * 60,
   });
   const preparing = preparationProgress(terminal);
+  let decoder: CompiledDecoder | undefined;
   try {
     const { observer } = watcher;
     const backend = await openDevice(flags.device);
@@ -182,6 +193,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       return;
     }
     const threads = flags.threads ?? physicalCores();
+    decoder = await sheetDecoder(config, plan, flags, terminal, backend);
     const result = await trainInFolder(plan, {
       config,
       runPath,
@@ -193,7 +205,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
           for (const line of noteNetwork(plan)) watcher.say(line);
         },
       },
-      drawSamples: sheetsOf(config, plan, { backend, threads, signal }),
+      drawSamples: sheetsOf(config, plan, { backend, threads, signal, autoencoder: decoder }),
       threads,
       signal,
       extend: flags.extend,
@@ -210,7 +222,23 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   } finally {
     preparing.stop();
     watcher.stop();
+    await decoder?.release();
   }
+}
+
+/** What decodes the latents of the sheets, if they are of latents and it is on this machine. */
+async function sheetDecoder(
+  { logging }: RunConfig,
+  { trainee: { card, learning } }: TrainingPlan,
+  { autoencoder }: TrainFlags,
+  terminal: Terminal,
+  backend: Backend,
+): Promise<CompiledDecoder | undefined> {
+  if (card.role === 'autoencoder' || card.role === 'features' || logging.sampleEvery === null)
+    return undefined;
+  const { network } = learning;
+  const size = squareOf(network.config.inputSize);
+  return openDecoder({ card, network }, { autoencoder }, terminal, { backend, size });
 }
 
 /** Classes of a denoiser; of an autoencoder pictures that it never saw, each beside what it makes of them. */
@@ -226,8 +254,12 @@ function sheetsOf(
   return sheets as DrawSamples;
 }
 
-async function runFromFlags(flags: TrainFlags): Promise<{ config: RunConfig; runPath: string }> {
-  const given = await layersOf(flags);
+async function runFromFlags(
+  flags: TrainFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<{ config: RunConfig; runPath: string }> {
+  const given = await withLatents(await layersOf(flags), flags, terminal, signal);
   const named = await namedRun(flags);
   const hasBegun = named !== undefined && (await configOfRun(named)) !== undefined;
   const layers = hasBegun ? given : await aboveInitialModel(given);

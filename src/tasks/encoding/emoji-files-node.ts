@@ -18,6 +18,7 @@ export async function openEmojiPictures(kind: EmojiKind): Promise<PictureFiles> 
     classNames,
     labels: Int32Array.from(emojis, ({ label }) => label),
     names: emojis.map(({ stem }) => stem),
+    identity: sources,
     hasMirror: (index) => !isDirected(classNames[emojis[index]!.label]!),
     file: async (index) => {
       const { path } = emojis[index]!;

@@ -154,11 +154,13 @@ async function cardOf({
   background = 'white',
   pictureRange,
 }: EncodeOptions): Promise<LatentCard> {
-  const { card, weights } = autoencoder;
+  const { card, network, weights } = autoencoder;
   const space: LatentSpace = {
     ...card.space,
     autoencoder: card.space.autoencoder === '' ? card.name : card.space.autoencoder,
-    ...(pictureRange === undefined ? {} : { pictureRange }),
+    ...(pictureRange === undefined || isDeepStrictEqual(pictureRange, network.pictureRange)
+      ? {}
+      : { pictureRange }),
   };
   return {
     space,

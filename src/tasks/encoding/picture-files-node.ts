@@ -38,6 +38,7 @@ async function openClassFolders(root: string): Promise<PictureFiles> {
     classNames,
     labels: Int32Array.from(images, ({ label }) => label),
     names: images.map(({ name }) => name),
+    identity: images.map(({ name, bytes, changedMs }) => [name, bytes, changedMs]),
     file: async (index) => images[index]!.path,
   };
 }
@@ -71,6 +72,7 @@ async function openListed(root: string, list: string): Promise<PictureFiles> {
     name: root,
     recognised: `pictures with labels in ${list}`,
     names,
+    identity: [...labels],
     file: async (index) => join(root, names[index]!),
   };
 }
@@ -130,6 +132,7 @@ async function openTars(root: string, archives: readonly string[]): Promise<Pict
     name: root,
     recognised: `tar archives of WebDataset: ${archives.length}`,
     names: pictures.map(({ name }) => name),
+    identity: pictures.map(({ name, entry }, i) => [name, entry, labels[i]]),
     file: (index) => {
       const { source, entry } = pictures[index]!;
       return source.read(entry.begin, entry.begin + entry.size);

@@ -69,7 +69,10 @@ export async function createDecoder(
   const perPixel = (values: readonly number[]) =>
     constant(tensorOf('f32', [1, latentChannels, 1, 1], values));
   const raw = add(mul(latents, perPixel(scale.map((value) => 1 / value))), perPixel(shift));
-  const graph = graphOf({ picture: toModelRange(network.decode(raw), network.pictureRange) });
+  const decoded = toModelRange(network.decode(raw), network.pictureRange);
+  // The autoencoder may have been given pictures of another range than it was trained with.
+  const { pictureRange = [-1, 1] } = drawn.space;
+  const graph = graphOf({ picture: toModelRange(decoded, pictureRange) });
   const session = await compileInference(graph, weights, backend, {
     ...(workers === undefined ? {} : { workers }),
     ...(threads === undefined ? {} : { threads }),

@@ -1,0 +1,81 @@
+/** @file What decodes latents for the commands that show them. */
+import { ConfigError, DownloadError } from '../core/errors.ts';
+import { squareOf } from '../core/image-size.ts';
+import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
+import { findPublished } from '../models/hub/catalogue.ts';
+import { openAutoencoder } from '../models/open-autoencoder-node.ts';
+import { type ModelCard, type SavedNetwork, spaceOf } from '../models/saved-model.ts';
+import type { NetworkConfig } from '../networks/nn/network.ts';
+import {
+  type CompiledDecoder,
+  createDecoder,
+  type DecoderOptions,
+} from '../tasks/sampling/latent-decoder.ts';
+import { notesOn, type Terminal } from './terminal.ts';
+
+interface DrawingModel {
+  readonly card: Pick<ModelCard, 'name' | 'space'>;
+  readonly network: { readonly config: NetworkConfig };
+}
+
+export interface DecoderFlags {
+  readonly autoencoder?: string | undefined;
+  /** Nothing is to be decoded. */
+  readonly latents?: true;
+  /** Side of the pieces in pixels. Default: pictures are decoded whole. */
+  readonly tile?: number | undefined;
+}
+
+/** The paper's, with which all published models of latents were trained. */
+const USUAL_AUTOENCODER = 'sd-vae-ft-ema';
+
+/**
+ * What decodes the latents of a model, if it draws any: the autoencoder asked for, else that of the latents where it is
+ * on this machine.
+ */
+export async function openDecoder(
+  { card, network }: DrawingModel,
+  { autoencoder: asked, latents: undecoded, tile }: DecoderFlags,
+  terminal: Terminal,
+  options: Omit<DecoderOptions, 'drawn' | 'tile'>,
+): Promise<CompiledDecoder | undefined> {
+  const space = spaceOf(card, network.config);
+  if (space.kind === 'pixels') {
+    const given = asked === undefined ? undecoded && '--latents' : '--autoencoder';
+    if (given === undefined) return undefined;
+    throw new ConfigError({
+      where: given,
+      problem: `${card.name} draws pixels, not latents`,
+      fix: `leave ${given} out`,
+    });
+  }
+  if (undecoded === true) return undefined;
+  const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
+  const drawn = { name: card.name, space, config: network.config };
+  const { backend } = options;
+  return (
+    saved &&
+    createDecoder(saved, {
+      ...{ ...options, drawn, workers: 1, threads: backend.machine?.cores },
+      tile: tile === undefined ? undefined : sizeInSpace(space, squareOf(tile), '--tile').height,
+    })
+  );
+}
+
+/** The autoencoder of these latents, if it is on this machine. */
+async function openUsual(
+  { autoencoder }: LatentSpace,
+  terminal: Terminal,
+): Promise<SavedNetwork<'autoencoder'> | undefined> {
+  const name = autoencoder === '' ? USUAL_AUTOENCODER : autoencoder;
+  const isPublished = findPublished(name) !== undefined;
+  try {
+    if (isPublished) return await openAutoencoder(name);
+  } catch (error) {
+    if (!(error instanceof DownloadError)) throw error;
+  }
+  notesOn(terminal)(
+    `latents are not decoded: ${name} is not on this machine; ${isPublished ? `udit fetch ${name}` : '--autoencoder FILE'} changes that`,
+  );
+  return undefined;
+}

@@ -1,0 +1,120 @@
+/** @file From pictures to a latent diffusion model and back to pictures, on the command line. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { decodeRgb } from '../src/data/images/image-decode-node.ts';
+import { openModel } from '../src/models/open-node.ts';
+import { writeModel } from '../src/models/write-model-node.ts';
+import { writePictureFolder } from './support/picture-folder.ts';
+import { runUdit } from './support/run-udit.ts';
+import { tinyAutoencoder } from './support/tiny-autoencoder.ts';
+
+let root: string;
+let autoencoder: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'udit-encode-'));
+  vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
+  autoencoder = join(root, 'tiny-kl.safetensors');
+  await writeModel(autoencoder, tinyAutoencoder());
+  await writePictureFolder(join(root, 'photos'), { classes: ['cat', 'dog'], perClass: 4 });
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(root, { recursive: true });
+});
+
+const udit = (...args: readonly string[]) => runUdit(args, root);
+
+const TINY = [
+  ...['--model', 'DiT-S/2', '--set', 'model.width=8', '--set', 'model.heads=2', '--set', 'model.depth=1'],
+  ...['--sample-every', '2'],
+  ...[
+    '--global-batch-size',
+    '4',
+    '--set',
+    'data.heldOutFraction=0.3',
+    '--set',
+    'training.shards=1',
+    '--threads',
+    '1',
+  ],
+];
+
+test('pictures → latents → training → decoded pictures', async () => {
+  await writeFile(join(root, 'photos/dog/broken.jpg'), 'none');
+  const latents = join(root, 'latents');
+  const encode = ['encode', join(root, 'photos'), '--out', latents, '--autoencoder', autoencoder];
+  const encoded = await udit(...encode, '--image-size', '16', '--threads', '1');
+  await rm(join(root, 'photos/dog/broken.jpg'));
+  expect({ ...encoded, err: encoded.err.replaceAll(/^encoding .*\n/gm, '') }).toMatchInlineSnapshot(`
+    {
+      "code": 0,
+      "err": "9 pictures, classes: 2; a folder for each class
+    warning: dog/broken.jpg is left out: not an image, or of a format that cannot be read
+    ",
+      "out": "encoded     8 pictures in 1 shard of ROOT/latents, 33.9 kB
+    left out    1, listed in latents.json
+    train       udit train --model U-DiT-S --data-path ROOT/latents
+    ",
+    }
+  `);
+
+  const run = ['--results-dir', join(root, 'runs'), '--name', 'a'];
+  const trained = await udit(
+    'train',
+    '--data-path',
+    latents,
+    '--autoencoder',
+    autoencoder,
+    ...run,
+    ...TINY,
+    '--steps',
+    '2',
+  );
+  expect(trained.out, trained.err).toContain('finished at step 2');
+  expect(trained.err).toContain('latents of udit; 8 pictures, classes: 2; 4×8×8');
+  expect(trained.err).not.toContain('not decoded');
+  const sheet = await decodeRgb(join(root, 'runs/a/samples/step-0000002.png'), null);
+  expect(sheet.image.height).toBeGreaterThan(2 * 16);
+  const { card } = await openModel(join(root, 'runs/a'));
+  expect(card.space).toEqual({ kind: 'latents', autoencoder: 'tiny-kl', factor: 2, scale: 3, shift: 0.25 });
+
+  const out = join(root, 'samples');
+  const drawn = await udit(
+    'sample',
+    join(root, 'runs/a'),
+    '--autoencoder',
+    autoencoder,
+    '--count',
+    '1',
+    '--steps',
+    '2',
+    '--out',
+    out,
+  );
+  expect(drawn.code, drawn.err).toBe(0);
+  const pictures = (await readdir(out)).filter((name) => /^(cat|dog).*\.png$/.test(name));
+  expect(pictures, drawn.out).toHaveLength(2);
+  const { image } = await decodeRgb(join(out, pictures[0]!), null);
+  expect([image.width, image.height]).toEqual([16, 16]);
+});
+
+test('pictures with an autoencoder are encoded once, and the same command goes on', async () => {
+  const command = [
+    ...['train', '--data-path', join(root, 'photos'), '--autoencoder', autoencoder, '--image-size', '16'],
+    ...['--results-dir', join(root, 'fly'), ...TINY],
+  ];
+  expect((await udit(...command, '--steps', '4', '--dry-run')).err).toMatchInlineSnapshot(`
+    "ConfigError: --dry-run: the pictures of ROOT/photos have to be encoded first
+      fix: leave --dry-run out, or run udit encode and give its folder with --data-path
+    "
+  `);
+  const first = await udit(...command, '--steps', '4', '--stop-after', '2');
+  expect(first.out, first.err).toContain('stopped at step 2');
+  const second = await udit(...command, '--steps', '4');
+  expect(second.out, second.err).toContain('finished at step 4');
+  expect(await readdir(join(root, 'fly'))).toEqual(['dit-s-2-photos']);
+  const { data } = JSON.parse(await readFile(join(root, 'fly/dit-s-2-photos/config.json'), 'utf8'));
+  expect(data).toMatchObject({ kind: 'latents', imageSize: 16 });
+});
