@@ -121,6 +121,14 @@ describe('what cannot be is an error', () => {
     expect((await evaluate(real, checkpoint, '--metrics', 'fad')).code).toBe(2);
   });
 
+  test('a sheet of a model, before it has drawn anything', async () => {
+    const { code, err } = await evaluate(
+      ...[real, checkpoint, '--extractor', extractor, '--sheet', join(root, 'new', 'sheet.png')],
+    );
+    expect(code).toBe(2);
+    expect(err).toContain('model.safetensors is a model, whose pictures are not kept');
+  });
+
   test('statistics that would overwrite the reference', async () => {
     const { err } = await evaluate(real, checkpoint, '--save-statistics', real);
     expect(err).toContain('is read, and would be overwritten');

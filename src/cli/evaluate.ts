@@ -1,9 +1,11 @@
 /** @file `udit evaluate`: scores of samples against a reference. */
+import { dirname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { crc32OfFile } from '../host/files/digest-node.ts';
+import { makeFolder } from '../host/files/make-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findCheckpoint, locateCheckpoint, openCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
@@ -120,7 +122,12 @@ async function run(
 ): Promise<void> {
   const { saveStatistics, sheet, metrics = METRIC_NAMES, k, split, resize } = flags;
   for (const [flag, file] of Object.entries({ '--save-statistics': saveStatistics, '--sheet': sheet })) {
-    if (file !== undefined) await expectHarmlessOutputs(flag, [file], [reference, samples]);
+    if (file === undefined) continue;
+    await expectHarmlessOutputs(flag, [file], [reference, samples]);
+    await makeFolder(dirname(resolve(file)), {
+      Failure: ConfigError,
+      fix: `choose another place with ${flag}`,
+    });
   }
   const needsNetwork =
     metrics.some((metric) => !WITHOUT_NETWORK.includes(metric)) ||

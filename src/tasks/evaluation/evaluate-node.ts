@@ -5,7 +5,6 @@ import { ConfigError, DataError } from '../../core/errors.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import { version } from '../../core/version-node.ts';
 import { writePng } from '../../data/images/png-node.ts';
-import type { MatrixProduct } from '../../metrics/matrix-product.ts';
 import type { SavedNetwork } from '../../models/saved-model.ts';
 import { type Collected, collect } from './collect-node.ts';
 import { describeClasses, doubtsAbout } from './doubts.ts';
@@ -90,6 +89,7 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
     const reference = await openReference(request, samples.size);
     if (reference.pictures) open.push(reference.pictures);
     const compared = reference.pictures ? atSizeOf(reference.pictures, samples, request.resize) : samples;
+    expectWritable(request, samples, reference.pictures);
     network = extractor && (await createExtractor(extractor.saved, compared.size, request));
     const collectSide = (source: PictureSource) =>
       collect(source, {
@@ -106,19 +106,25 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
       sideOf(request.reference, real, reference.stored),
       sideOf(request.samples, drawn, undefined),
     ] as const;
-    if (request.saveStatistics !== undefined) await saveStatistics(request, real);
+    const doubts = doubtsAbout(
+      { source: realSource, seen: real },
+      { source: compared, seen: drawn },
+      metrics,
+      network?.widths.get('features') ?? 0,
+    );
+    if (request.saveStatistics !== undefined) await saveStatistics(request, real!);
     if (request.sheet !== undefined) {
-      await writeNeighbours(request, [reference.pictures, real], [compared, drawn], product);
+      const image = await neighbourSheet(
+        { source: reference.pictures!, features: real!.features! },
+        { source: compared, features: drawn.features! },
+        { product, block: blockFor(real!.count) },
+      );
+      await writePng(request.sheet, image);
     }
     const found = await scoresOf(...sides, { ...request, product });
     return {
       ...found,
-      doubts: doubtsAbout(
-        { source: realSource, seen: real },
-        { source: compared, seen: drawn },
-        metrics,
-        network?.widths.get('features') ?? 0,
-      ),
+      doubts,
       reference: evaluatedSide(request.reference, reference.pictures, real, reference.stored),
       samples: evaluatedSide(request.samples, compared, drawn, undefined),
       provenance: {
@@ -214,52 +220,43 @@ function sideOf(name: string, collected: Collected | undefined, stored: StoredSt
   };
 }
 
-type CollectedSide = readonly [source: PictureSource | undefined, collected: Collected | undefined];
-
-async function writeNeighbours(
-  { sheet, samples: name }: EvaluationRequest,
-  [real, seen]: CollectedSide,
-  [source, drawn]: CollectedSide,
-  product: MatrixProduct,
-): Promise<void> {
-  const refuse = (problem: string, fix: string): never => {
-    throw new ConfigError({ where: '--sheet', problem, fix });
-  };
-  if (source?.kind === 'model') {
-    refuse(
-      `${name} is a model, whose pictures are not kept`,
-      'draw an archive with udit sample --npz, and evaluate that',
-    );
-  }
-  if (!real || !source || !seen?.features || !drawn?.features) {
-    return refuse(
-      'one side has no pictures, or there is no network',
-      'give pictures on both sides, and a network',
-    );
-  }
-  const image = await neighbourSheet(
-    { source: real, features: seen.features },
-    { source, features: drawn.features },
-    { product, block: blockFor(seen.count) },
-  );
-  await writePng(sheet!, image);
-}
-
-async function saveStatistics(
-  { saveStatistics: path, reference, extractor }: EvaluationRequest,
-  collected: Collected | undefined,
-): Promise<void> {
-  if (collected === undefined || extractor === undefined) {
+/**
+ * Before anything is drawn.
+ *
+ * @throws ConfigError if a file that is asked for cannot be written of these sides
+ */
+function expectWritable(
+  { sheet, saveStatistics: statistics, reference, extractor }: EvaluationRequest,
+  samples: PictureSource,
+  real: PictureSource | undefined,
+): void {
+  const flag = statistics === undefined ? '--sheet' : '--save-statistics';
+  if (sheet === undefined && statistics === undefined) return;
+  if (real === undefined || extractor === undefined) {
     throw new ConfigError({
-      where: '--save-statistics',
-      problem: `${reference} has no pictures that a network describes`,
+      where: flag,
+      problem:
+        real === undefined
+          ? `${reference} has no pictures`
+          : 'there is no network that describes the pictures',
       fix: 'give pictures as the reference, and a network',
     });
   }
-  await writeStatistics(path!, {
-    statistics: statisticsOf(collected.moments),
-    ...{ extractor: extractor.identity, count: collected.count, hash: collected.hash },
-  });
+  if (sheet !== undefined && samples.kind === 'model') {
+    throw new ConfigError({
+      where: '--sheet',
+      problem: `${samples.name} is a model, whose pictures are not kept`,
+      fix: 'draw an archive with udit sample --npz, and evaluate that',
+    });
+  }
+}
+
+async function saveStatistics(
+  { saveStatistics: path, extractor }: EvaluationRequest,
+  { moments, count, hash }: Collected,
+): Promise<void> {
+  const statistics = statisticsOf(moments);
+  await writeStatistics(path!, { statistics, extractor: extractor!.identity, count, hash });
 }
 
 function evaluatedSide(

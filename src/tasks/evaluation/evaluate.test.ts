@@ -243,8 +243,8 @@ describe('the sheet', () => {
     const sheet = join(root, 'none.png');
     const without = request({ extractor: undefined, metrics: ['swd'], sheet });
     await expect(evaluate(without)).rejects.toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: --sheet: one side has no pictures, or there is no network
-        fix: give pictures on both sides, and a network]
+      [ConfigError: ConfigError: --sheet: there is no network that describes the pictures
+        fix: give pictures as the reference, and a network]
     `);
   });
 });
