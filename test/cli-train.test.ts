@@ -226,6 +226,11 @@ describe('a run', () => {
 
     const classes = await train('classes', '--init-from', pathIn('whole'), '--num-classes', '5');
     expect(classes.err.split('\n')[0]).toContain('as in a run from scratch: y_embedder.embedding_table');
+    const averaging = ['--init-from', pathIn('whole'), '--num-classes', '5', '--init-classes', 'average'];
+    const averaged = await train('averaged', ...averaging, '--stop-after', '1');
+    expect(averaged.err.split('\n')[0]).toMatch(
+      /^beginning with \d+ tensors of .*; averaged over its classes: y_embedder.embedding_table$/,
+    );
 
     const wider = await train('wider', '--init-from', pathIn('whole'), '--set', 'model.width=16');
     expect(wider).toMatchObject({

@@ -86,6 +86,7 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   lr: 'optimizer.learningRate',
   strict: 'data.strict',
   initFrom: 'training.initFrom',
+  initClasses: 'training.initClasses',
 };
 
 const DATA_PATHS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
@@ -139,6 +140,12 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     .option('--lr <x>', 'learning rate', positiveNumber)
     .option('--global-seed <n>', 'seed of all random numbers', wholeNumber({ from: 0 }))
     .option('--init-from <checkpoint>', 'initial weights: a run, a file, or the name of fetched weights')
+    .addOption(
+      new Option(
+        '--init-classes <how>',
+        'class tables that do not fit: drawn anew, or averaged from the old classes',
+      ).choices(['new', 'average']),
+    )
     .optionsGroup('Where it goes:')
     .option('--results-dir <folder>', 'folder of runs', 'runs')
     .option('--name <name>', 'name of this run (default: from model and data)')

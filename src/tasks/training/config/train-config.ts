@@ -30,6 +30,8 @@ const trainingSchema = v.strictObject({
   recompute: v.boolean(),
   /** A run, file or name of fetched weights that the run begins with; null begins with random ones. */
   initFrom: v.nullable(v.string()),
+  /** What class tables begin with that do not fit: random numbers, the default, or the average of the file's classes. */
+  initClasses: v.exactOptional(v.picklist(['new', 'average'])),
   seed: v.pipe(v.number(), v.safeInteger()),
 });
 

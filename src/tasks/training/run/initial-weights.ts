@@ -17,6 +17,7 @@ import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
 import { OF_THE_RUN } from '../config/model-for-data.ts';
 import { presetOf, type RunConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
+import { type ClassTableStart, type ResizedTable, withAveragedClasses } from './class-tables.ts';
 import type { Trainee } from './trainee.ts';
 
 export interface InitialWeights {
@@ -26,6 +27,8 @@ export interface InitialWeights {
   readonly takenOver: number;
   /** Modules with parameters that are not in the file, and begin as in a run from scratch. */
   readonly fresh: readonly string[];
+  /** Tables for another number of classes, which begin with the average of the classes in the file. */
+  readonly averaged: readonly string[];
 }
 
 /**
@@ -34,8 +37,12 @@ export interface InitialWeights {
  * @param argument - what {@link findCheckpointFile} takes
  * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape
  */
-export async function findInitialWeights(argument: string, trainee: Trainee): Promise<InitialWeights> {
-  return withInitialWeights(argument, trainee, async ({ initial }) => initial);
+export async function findInitialWeights(
+  argument: string,
+  trainee: Trainee,
+  { training: { initClasses } }: Pick<RunConfig, 'training'>,
+): Promise<InitialWeights> {
+  return withInitialWeights(argument, trainee, initClasses, async ({ initial }) => initial);
 }
 
 /** The same, and the state of a run that begins so; the parameters that the file has not are initialised. */
@@ -45,7 +52,8 @@ export async function startFromCheckpoint(
   seed: number,
   config: RunConfig,
 ): Promise<{ readonly initial: InitialWeights; readonly state: TrainState }> {
-  return withInitialWeights(argument, trainee, async ({ initial, weights, taken }) => ({
+  const { initClasses } = config.training;
+  return withInitialWeights(argument, trainee, initClasses, async ({ initial, weights, taken }) => ({
     initial,
     state: await TrainState.startingFrom(weights, taken, trainee.learning.network, seed, config),
   }));
@@ -113,6 +121,7 @@ interface MatchedFile {
 async function withInitialWeights<T>(
   argument: string,
   { learning, card, families }: Trainee,
+  initClasses: ClassTableStart = 'new',
   use: (file: MatchedFile) => Promise<T>,
 ): Promise<T> {
   const path = await findCheckpointFile(argument);
@@ -120,21 +129,43 @@ async function withInitialWeights<T>(
   try {
     const found = findNetwork(file, path, { role: card.role ?? 'denoiser', families });
     const { weights, source } = found;
-    const { taken, fresh } = matchWeights(
-      learning.network,
-      weights.infos,
-      path,
-      adviceFor(found.card, families),
-    );
+    const matched = matchWeights(learning.network, weights.infos, path, adviceFor(found.card, families));
+    const tables =
+      initClasses === 'average' ? resizedTables(learning.network, weights.infos, matched.fresh) : [];
+    const averaged = tables.map(({ name }) => name);
+    const fresh = matched.fresh.filter((name) => !averaged.includes(name));
     const initial = {
       from: source === 'unnamed' ? path : `${path} (${source})`,
-      takenOver: taken.length,
+      takenOver: matched.taken.length,
       fresh: [...new Set(fresh.map(moduleOf))],
+      averaged: averaged.map(moduleOf),
     };
-    return await use({ initial, weights, taken });
+    const classes = { inFile: classesOf(found.network), inNetwork: classesOf(learning.network) };
+    return await use({
+      initial,
+      weights: withAveragedClasses(weights, tables, classes),
+      taken: [...matched.taken, ...averaged],
+    });
   } finally {
     await file.close();
   }
+}
+
+/** Of what has no classes 0. */
+function classesOf({ config }: Network): number {
+  return 'numClasses' in config ? Number(config.numClasses) : 0;
+}
+
+/** Those of the fresh parameters that the file has for other classes. */
+function resizedTables(
+  network: Network,
+  given: ReadonlyMap<string, TensorInfo>,
+  fresh: readonly string[],
+): ResizedTable[] {
+  return [...network.parameters()].filter(
+    ({ name, shape }) =>
+      fresh.includes(name) && isTableOfOtherClasses(name, given.get(name)?.shape ?? [], shape),
+  );
 }
 
 interface MatchedWeights {

@@ -122,7 +122,7 @@ export async function planStart(config: RunConfig, plan: TrainingPlan, runPath: 
   if (latest !== undefined) return { kind: 'checkpoint', ...latest };
   const { initFrom } = config.training;
   if (initFrom === null) return { kind: 'random' };
-  return { kind: 'weights', ...(await findInitialWeights(initFrom, plan.trainee)) };
+  return { kind: 'weights', ...(await findInitialWeights(initFrom, plan.trainee, config)) };
 }
 
 /**
