@@ -17,43 +17,106 @@ const bench = (...flags: readonly string[]) =>
 
 const TINY = ['--steps', '1', '--no-peer'];
 
-test('measures every task, and says so as JSON', async () => {
-  const { code, out } = await bench(...TINY, '--json');
-  expect(code).toBe(0);
-  const report = JSON.parse(out);
-  expect(report).toMatchObject({ model: 'U-DiT-XS', rounds: 1, skipped: [], notes: [] });
-  expect(report.machine.cores).toBeGreaterThan(0);
-  expect(report.contests.map(({ task }: { task: string }) => task)).toEqual(['forward', 'sample', 'train']);
-  for (const { ours, rivals } of report.contests) {
-    expect(rivals).toEqual([]);
-    expect(ours).toMatchObject([
-      { workers: 1, threads: 1, precision: 'f32', versions: { node: process.versions.node } },
-    ]);
-    expect(ours[0].seconds).toHaveLength(1);
-    expect(ours[0].seconds[0]).toBeGreaterThan(0);
-    // The native library alone takes more.
-    expect(ours[0].peakMemoryMb).toBeGreaterThan(50);
-  }
-  const [forward, sampling, training] = report.contests;
-  for (const { coldLoadSeconds, warmLoadSeconds } of [forward.ours[0], sampling.ours[0]]) {
-    expect([coldLoadSeconds, warmLoadSeconds]).toEqual([expect.any(Number), expect.any(Number)]);
-  }
-  expect(training.ours[0]).not.toHaveProperty('warmLoadSeconds');
-  expect(training.ours[0]).not.toHaveProperty('gflops');
-  // 0.38 GMACs by README's table; guidance evaluates the network twice.
-  for (const [contest, evaluations] of [
-    [forward, 1],
-    [sampling, 2],
-  ]) {
-    const { gflops, secondsPerImage } = contest.ours[0];
-    expect((gflops * secondsPerImage) / 2 / evaluations).toBeCloseTo(0.38, 2);
-  }
-  expect(forward.ours[0].secondsPerImage).toBe(forward.ours[0].medianSeconds / 2);
-  expect(sampling.ours[0].versions).toMatchObject({
-    sampler: 'dpm++2m',
-    steps: 1,
-    cfgScale: 3,
-    evaluations: 1,
+interface Measured {
+  readonly precision: string;
+  readonly seconds: readonly number[];
+  readonly secondsPerImage: number;
+  readonly medianSeconds: number;
+  readonly gflops?: number;
+  readonly peakMemoryMb: number;
+  readonly error?: number;
+  readonly operations?: Readonly<Record<string, number>>;
+}
+
+interface Report {
+  readonly contests: readonly { readonly task: string; readonly ours: readonly Measured[] }[];
+  readonly skipped: readonly string[];
+}
+
+describe('everything in one report', () => {
+  let profiles: string;
+  let report: Report;
+  beforeAll(async () => {
+    profiles = join(root, 'new', 'profiles');
+    // CUDA sees no GPU, even where there is one.
+    vi.stubEnv('CUDA_VISIBLE_DEVICES', '');
+    const lists = ['--precision', 'f32,int8', '--device', 'cuda,cpu', '--profile', profiles];
+    const { code, out, err } = await bench('--steps', '1', ...lists, '--json');
+    expect(code, err).toBe(0);
+    report = JSON.parse(out);
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+  });
+  const oursIn = (task: string) => report.contests.find((contest) => contest.task === task)!.ours;
+
+  test('has every task and precision', () => {
+    expect(report).toMatchObject({
+      model: 'U-DiT-XS',
+      rounds: 1,
+      machine: { cores: expect.any(Number) },
+      contests: [
+        { task: 'forward', device: 'cpu', rivals: [] },
+        { task: 'sample', device: 'cpu', rivals: [] },
+        { task: 'train', device: 'cpu', rivals: [] },
+      ],
+    });
+    const precisions = report.contests.map(({ ours }) => ours.map(({ precision }) => precision));
+    expect(precisions).toEqual([['f32', 'int8'], ['f32', 'int8'], ['f32']]);
+    for (const measured of report.contests.flatMap(({ ours }) => ours)) {
+      expect(measured).toMatchObject({ workers: 1, threads: 1, versions: { node: process.versions.node } });
+      expect(measured.seconds).toEqual([expect.any(Number)]);
+      expect(measured.seconds[0]).toBeGreaterThan(0);
+      // The native library alone takes more.
+      expect(measured.peakMemoryMb).toBeGreaterThan(50);
+    }
+  });
+
+  test('says how long loading takes, with nothing kept and from the cache', () => {
+    for (const measured of [...oursIn('forward'), ...oursIn('sample')]) {
+      expect(measured).toMatchObject({
+        coldLoadSeconds: expect.any(Number),
+        warmLoadSeconds: expect.any(Number),
+      });
+    }
+    expect(oursIn('train')[0]).not.toHaveProperty('warmLoadSeconds');
+  });
+
+  test('counts operations by images and evaluations', () => {
+    // 0.38 GMACs by README's table; guidance evaluates the network twice.
+    for (const [task, evaluations] of [
+      ['forward', 1],
+      ['sample', 2],
+    ] as const) {
+      const { gflops, secondsPerImage } = oursIn(task)[0]!;
+      expect((gflops! * secondsPerImage) / 2 / evaluations).toBeCloseTo(0.38, 2);
+    }
+    const [forward] = oursIn('forward');
+    expect(forward!.secondsPerImage).toBe(forward!.medianSeconds / 2);
+    expect(oursIn('sample')[0]).toMatchObject({
+      versions: { sampler: 'dpm++2m', steps: 1, cfgScale: 3, evaluations: 1 },
+    });
+    expect(oursIn('train')[0]).not.toHaveProperty('gflops');
+  });
+
+  test('has the error of int8', () => {
+    const [exact, int8] = oursIn('forward');
+    expect(exact).not.toHaveProperty('error');
+    expect(int8!.error).toBeGreaterThan(1e-3);
+    expect(int8!.error).toBeLessThan(5e-2);
+  });
+
+  test('has a profile that tells where the time goes', async () => {
+    const shares = Object.values(oursIn('forward')[0]!.operations!);
+    expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 9);
+    expect((await readdir(profiles)).sort()[0]).toMatch(/^forward-2-cpu-1x1-f32_.*\.json$/);
+  });
+
+  test('says what was left out, and why there is no peer', () => {
+    expect(report).toMatchObject({
+      skipped: [expect.stringMatching(/^device cuda: /), 'training is in f32, not in int8'],
+      notes: ['no peer: it draws latents of 4 channels, U-DiT-XS does not'],
+    });
   });
 });
 
@@ -79,25 +142,6 @@ test.skipIf(availableParallelism() < 2)(
     `);
   },
 );
-
-test('a profile tells where the time goes', async () => {
-  const profiles = join(root, 'new', 'profiles');
-  const { out } = await bench(...TINY, '--task', 'forward', '--profile', profiles, '--json');
-  const shares = Object.values<number>(JSON.parse(out).contests[0].ours[0].operations);
-  expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 9);
-  expect((await readdir(profiles))[0]).toMatch(/^forward-2-cpu-1x1-f32_.*\.json$/);
-});
-
-test('int8 is measured beside f32, with its error', async () => {
-  const { out } = await bench(...TINY, '--task', 'forward,train', '--precision', 'f32,int8', '--json');
-  const { contests, skipped } = JSON.parse(out);
-  expect(skipped).toEqual(['training is in f32, not in int8']);
-  const [exact, int8] = contests[0].ours;
-  expect([exact.precision, int8.precision]).toEqual(['f32', 'int8']);
-  expect(exact).not.toHaveProperty('error');
-  expect(int8.error).toBeGreaterThan(1e-3);
-  expect(int8.error).toBeLessThan(5e-2);
-});
 
 describe('what cannot be measured', () => {
   test('more cores than there are', async () => {
@@ -135,38 +179,30 @@ describe('what cannot be measured', () => {
   });
 });
 
-describe('the peer', () => {
-  test('is not there for every model, and the report says so', async () => {
-    const { code, out } = await bench('--task', 'forward', '--json');
-    expect(code).toBe(0);
-    expect(JSON.parse(out).notes).toEqual(['no peer: it draws latents of 4 channels, U-DiT-XS does not']);
+test('an interpreter without PyTorch is refused', async () => {
+  const python = join(root, 'python3');
+  await writeFile(python, '#!/bin/sh\necho "ModuleNotFoundError: No module named torch" >&2\nexit 1\n', {
+    mode: 0o755,
   });
-
-  test('an interpreter without PyTorch is refused', async () => {
-    const python = join(root, 'python3');
-    await writeFile(python, '#!/bin/sh\necho "ModuleNotFoundError: No module named torch" >&2\nexit 1\n', {
-      mode: 0o755,
-    });
-    const { code, err } = await runUdit(['bench', '--peer-python', python], root);
-    expect({ code, err }).toMatchInlineSnapshot(`
-      {
-        "code": 2,
-        "err": "ConfigError: --peer-python ROOT/python3: it cannot import torch: ModuleNotFoundError: No module named torch
-        fix: name a Python interpreter that has PyTorch, or use --no-peer
-      ",
-      }
-    `);
-  });
+  const { code, err } = await runUdit(['bench', '--peer-python', python], root);
+  expect({ code, err }).toMatchInlineSnapshot(`
+    {
+      "code": 2,
+      "err": "ConfigError: --peer-python ROOT/python3: it cannot import torch: ModuleNotFoundError: No module named torch
+      fix: name a Python interpreter that has PyTorch, or use --no-peer
+    ",
+    }
+  `);
 });
 
 test.each([
-  ['SIGINT', 130],
-  ['SIGHUP', 129],
-] as const)('%s stops it at once, and leaves nothing', async (signal, code) => {
+  ['SIGINT', 130, /starting udit/],
+  ['SIGHUP', 129, /timing udit/],
+] as const)('%s stops it at once, and leaves nothing', async (signal, code, moment) => {
   const scratch = await mkdtemp(join(root, 'scratch-'));
   const flags = ['--model', 'U-DiT-XS', '--rounds', '100000', '--task', 'forward', '--no-peer'];
   const child = spawnUdit(['bench', ...flags], { ...process.env, TMPDIR: scratch });
-  await child.hasPrinted(/timing udit/);
+  await child.hasPrinted(moment);
   expect((await readdir(scratch)).filter((name) => name.startsWith('udit-bench-'))).toHaveLength(1);
   child.kill(signal);
   expect(await child.ended).toEqual({ code, signal: null });
@@ -174,26 +210,10 @@ test.each([
   expect((await readdir(scratch)).filter((name) => name.startsWith('udit-bench-'))).toEqual([]);
 });
 
-describe('a device that is not there', () => {
-  // CUDA sees no GPU, even where there is one.
-  beforeAll(() => {
-    vi.stubEnv('CUDA_VISIBLE_DEVICES', '');
-  });
-  afterAll(() => {
-    vi.unstubAllEnvs();
-  });
-
-  test('is left out, and the others are measured', async () => {
-    const { code, out } = await bench(...TINY, '--task', 'forward', '--device', 'cuda,cpu', '--json');
-    expect(code).toBe(0);
-    const { skipped, contests } = JSON.parse(out);
-    expect(skipped).toEqual([expect.stringMatching(/^device cuda: /)]);
-    expect(contests).toMatchObject([{ device: 'cpu' }]);
-  });
-
-  test('is an error where there is no other', async () => {
-    const { code, err } = await bench(...TINY, '--device', 'cuda');
-    expect(code).toBe(1);
-    expect(err).toMatch(/^RuntimeUnavailableError: device cuda: .*\n {2}fix: /);
-  });
+test('a device that is not there is an error where there is no other', async () => {
+  vi.stubEnv('CUDA_VISIBLE_DEVICES', '');
+  const { code, err } = await bench(...TINY, '--device', 'cuda');
+  vi.unstubAllEnvs();
+  expect(code).toBe(1);
+  expect(err).toMatch(/^RuntimeUnavailableError: device cuda: .*\n {2}fix: /);
 });
