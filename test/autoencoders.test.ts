@@ -96,7 +96,7 @@ describe('AutoencoderKL', () => {
     const path = await write('kl.safetensors', weights);
     const described = (error: unknown) => String(error).replaceAll(folder, '');
     expect(await openModel(path).catch(described)).toMatchInlineSnapshot(`
-      "ConfigError: ConfigError: /kl.safetensors: this file is an autoencoder; a denoiser is needed
+      "ConfigError: /kl.safetensors: this file is an autoencoder; a denoiser is needed
         fix: give a file of a denoiser"
     `);
     const denoiser = await write(
@@ -104,7 +104,7 @@ describe('AutoencoderKL', () => {
       new Map([['x_embedder.proj.weight', hostTensor('f32', [1], Float32Array.of(1))]]),
     );
     expect(await openAutoencoder(denoiser).catch(described)).toMatchInlineSnapshot(`
-      "ConfigError: ConfigError: /udit.safetensors: this file is a denoiser; an autoencoder is needed
+      "ConfigError: /udit.safetensors: this file is a denoiser; an autoencoder is needed
         fix: give a file of an autoencoder"
     `);
     const other = await write(
@@ -112,7 +112,7 @@ describe('AutoencoderKL', () => {
       new Map([['w', hostTensor('f32', [1], Float32Array.of(1))]]),
     );
     expect(await openAutoencoder(other).catch(described)).toMatchInlineSnapshot(`
-      "CheckpointError: CheckpointError: /other.safetensors: a safetensors file of 1 tensors, but none of them is the first of an encoder (…encoder.conv_in.weight or …encoder.layers.0.weight)
+      "CheckpointError: /other.safetensors: a safetensors file of 1 tensors, but none of them is the first of an encoder (…encoder.conv_in.weight or …encoder.layers.0.weight)
         tensors  w
         fix: give a checkpoint of AutoencoderKL or TAESD"
     `);
@@ -151,11 +151,11 @@ describe('TAESD', () => {
     await rename(await write('y_decoder.safetensors', half('decoder')), nameless);
     const described = (error: unknown) => String(error).replaceAll(folder, '');
     expect(await openAutoencoder(path).catch(described)).toMatchInlineSnapshot(`
-      "CheckpointError: CheckpointError: /alone_encoder.safetensors: it holds the encoder of an autoencoder alone, and alone_decoder.safetensors is not beside it
+      "CheckpointError: /alone_encoder.safetensors: it holds the encoder of an autoencoder alone, and alone_decoder.safetensors is not beside it
         fix: put the decoder beside it, with the same name but for encoder and decoder"
     `);
     expect(await openAutoencoder(nameless).catch(described)).toMatchInlineSnapshot(`
-      "CheckpointError: CheckpointError: /nameless.safetensors: it holds the decoder of an autoencoder alone
+      "CheckpointError: /nameless.safetensors: it holds the decoder of an autoencoder alone
         fix: put the encoder beside it, with the same name but for decoder and encoder"
     `);
   });

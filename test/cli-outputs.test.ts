@@ -15,14 +15,14 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { runUdit } from './support/run-udit.ts';
-import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
 let root: string;
 beforeEach(async () => {
   root = await realpath(await mkdtemp(join(tmpdir(), 'udit outputs ')));
   vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
   await mkdir(join(root, 'run', 'checkpoints'), { recursive: true });
-  await writeTinyCheckpoint(join(root, 'run', 'checkpoints', 'step-0000020.safetensors'), tinyCard());
+  await writeTinyCheckpoint(join(root, 'run', 'checkpoints', 'step-0000020.safetensors'), tinyDiTCard());
   await writeFile(
     join(root, 'run', 'stats.jsonl'),
     '{"step":0,"heldOutLoss":2}\n{"step":9,"heldOutLoss":1}\n',

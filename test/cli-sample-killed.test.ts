@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { tensorOf } from '../src/core/host-tensor.ts';
 import { npyHeader } from '../src/formats/npy.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
-import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
 let root: string;
 let run: string;
@@ -18,7 +18,7 @@ beforeAll(async () => {
   vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
   run = join(root, 'my run');
   await mkdir(join(run, 'checkpoints'), { recursive: true });
-  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000020.safetensors'), tinyCard({ step: 20 }));
+  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000020.safetensors'), tinyDiTCard({ step: 20 }));
 });
 afterAll(async () => {
   vi.unstubAllEnvs();

@@ -14,7 +14,13 @@ import { createModel } from '../src/networks/registry.ts';
 import { createSampler } from '../src/tasks/sampling/sample.ts';
 import { expectClose } from './support/closeness.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
-import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import {
+  randomWeights,
+  tinyCard,
+  tinyDiTCard,
+  tinySpec,
+  writeTinyCheckpoint,
+} from './support/tiny-checkpoint.ts';
 import { torchStateDict } from './support/torch-writer.ts';
 
 let root: string;
@@ -24,8 +30,8 @@ beforeAll(async () => {
   vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
   run = join(root, 'my run');
   await mkdir(join(run, 'checkpoints'), { recursive: true });
-  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000010.safetensors'), tinyCard({ step: 10 }));
-  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000020.safetensors'), tinyCard({ step: 20 }));
+  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000010.safetensors'), tinyDiTCard({ step: 10 }));
+  await writeTinyCheckpoint(join(run, 'checkpoints', 'step-0000020.safetensors'), tinyDiTCard({ step: 20 }));
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
@@ -64,12 +70,7 @@ describe('another size than that of the training', () => {
   });
 
   test('a DiT draws with positions that it computes, by the rule asked for', async () => {
-    const spec = presetSpec('DiT-S/2', {
-      ...{ inputSize: 8, inChannels: 3, numClasses: 3, learnSigma: false },
-      ...{ width: 16, heads: 2, depth: 1 },
-    });
-    const path = join(root, 'dit.safetensors');
-    await writeTinyCheckpoint(path, tinyCard({ name: 'DiT', spec }));
+    const path = join(run, 'checkpoints', 'step-0000020.safetensors');
     const drawn = [];
     for (const rule of ['none', 'interpolate', 'ntk']) {
       const { code } = await udit(
@@ -97,8 +98,8 @@ describe('another size than that of the training', () => {
     expect(await sample('sizes', '--image-size', '48x31')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: U-DiT: input size 48x31: width 31 is not a multiple of 4, for maps are halved twice
-        fix: use input size 48x32
+        "err": "ConfigError: DiT: input size 48x31: width 31 is not a multiple of 2, the patch size
+        fix: use input size 48x32 or another patch size
       ",
         "out": "",
       }
@@ -216,9 +217,9 @@ describe('sampling', () => {
     const { code, out, err } = await sample('plain', '--count', '2', '--seed', '5');
     expect({ code, err }).toEqual({ code: 0, err: '' });
     expect(out).toMatchInlineSnapshot(`
-      "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
+      "tiny DiT, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       6 images by dpm++2m, 2 steps, cfg scale 3, seed 5
-      1 worker of 1 thread, batches of 1, at most 81.4 MB each
+      1 worker of 1 thread, batches of 1, at most 80.1 MB each
       6 images in ROOT/plain, #.## s each
       grid     ROOT/plain/grid.png
       "
@@ -309,7 +310,10 @@ describe('sampling', () => {
 
   test('a Gaussian model with its own flags', async () => {
     const path = join(root, 'gaussian.safetensors');
-    await writeTinyCheckpoint(path, tinyCard({ objective: { kind: 'gaussian', variance: 'fixed-large' } }));
+    await writeTinyCheckpoint(
+      path,
+      tinyDiTCard({ objective: { kind: 'gaussian', variance: 'fixed-large' } }),
+    );
     const flags = ['--num-sampling-steps', 'ddim5', '--eta', '0.5', '--no-clip', '--cfg-channels', 'all'];
     const { code, out } = await udit(
       ...['sample', path, '--sampler', 'ddim', '--out', join(root, 'gaussian'), '--count', '1', '--json'],
@@ -328,7 +332,7 @@ describe('sampling', () => {
   test.each(['flow', 'gaussian'] as const)('a %s model by DPM-Solver++', async (kind) => {
     const path = join(root, `${kind}-dpm.safetensors`);
     const objective = kind === 'flow' ? { kind } : { kind, variance: 'fixed-large' as const };
-    await writeTinyCheckpoint(path, tinyCard({ objective }));
+    await writeTinyCheckpoint(path, tinyDiTCard({ objective }));
     const flags = ['--classes', 'owl', '--count', '1', '--steps', '3', '--out', join(root, kind), '--json'];
     for (const sampler of ['dpm++2m', 'dpm++2m-sde']) {
       const { code, out } = await udit('sample', path, '--sampler', sampler, ...flags);
@@ -351,9 +355,9 @@ describe('sampling', () => {
         "err": "ConfigError: --previews: dopri5 has adaptive steps, but each column of the previews is one of the given steps
         fix: leave --previews out, or use a sampler with given steps such as heun
       ",
-        "out": "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
+        "out": "tiny DiT, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       1 image by dopri5, steps chosen on the way, cfg scale 3, seed 0
-      1 worker of 2 threads, batches of 1, at most 81.4 MB each
+      1 worker of 2 threads, batches of 1, at most 80.1 MB each
       ",
       }
     `);
@@ -373,9 +377,9 @@ describe('sampling', () => {
     const { code, out } = await sample('previews', '--count', '1', ...flags);
     expect(code).toBe(0);
     expect(out).toMatchInlineSnapshot(`
-      "U-DiT-XS, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
+      "tiny DiT, step 20, EMA weights (ROOT/my run/checkpoints/step-0000020.safetensors)
       3 images by dpm++2m, 5 steps, cfg scale 3 at times 0.2 to 0.8, seed 0
-      1 worker of 1 thread, batches of 1, at most 82.1 MB each
+      1 worker of 1 thread, batches of 1, at most 80.1 MB each
       3 images in ROOT/previews, #.## s each
       previews ROOT/previews/previews.png
       archive  ROOT/previews/samples_3x8x8x3.npz
@@ -408,8 +412,8 @@ describe('sampling', () => {
             "path": "ROOT/json/owl-0-0.png",
           },
         ],
-        "memoryPerWorker": 81375480,
-        "model": "U-DiT-XS",
+        "memoryPerWorker": 80092064,
+        "model": "tiny DiT",
         "networkRuns": 4,
         "nfe": 2,
         "nimg": 640,

@@ -8,9 +8,9 @@ import { Interruption } from '../src/cli/failures.ts';
 import { againCommand, type Introduction, type StartFlags, start } from '../src/cli/start.ts';
 import { overlay } from '../src/tasks/training/config/config-layer.ts';
 import { recordingTerminal } from './support/recording-terminal.ts';
-import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 import { writePhotos } from './support/tiny-photos.ts';
-import { TINY_LAYERS } from './support/tiny-training.ts';
+import { TINY_DIT_LAYERS } from './support/tiny-training.ts';
 
 let root: string;
 let introduction: Introduction;
@@ -19,10 +19,10 @@ beforeAll(async () => {
   vi.stubEnv('UDIT_CACHE', join(root, 'cache'));
   await writePhotos(join(root, 'photos'));
   const bundled = join(root, 'bundled.safetensors');
-  await writeTinyCheckpoint(bundled, tinyCard({ nimg: 1234 }));
+  await writeTinyCheckpoint(bundled, tinyDiTCard({ nimg: 1234 }));
   const steps = { training: { steps: 2 }, logging: { ckptEvery: 1 } };
   const recipe = [
-    ...TINY_LAYERS,
+    ...TINY_DIT_LAYERS,
     { data: { path: join(root, 'photos'), heldOutFraction: 0.3 } },
     steps,
   ].reduce(overlay);
@@ -75,9 +75,9 @@ test('shows the bundled model, trains its own, and compares both', async () => {
   expect(out.replaceAll(/\d\.\d{4}/g, '#').replaceAll(/ {3,}/g, '   ')).toMatchInlineSnapshot(`
     "
     side by side   ROOT/whole/start/compared.png
-    at the left   The model that comes with udit: U-DiT-XS, 0.1 M parameters, 1,234 pictures seen
+    at the left   The model that comes with udit: tiny DiT, 0.0 M parameters, 1,234 pictures seen
        ROOT/whole/start/BUNDLED.png
-    at the right   The model trained here: U-DiT-XS, 0.1 M parameters, 8 pictures seen
+    at the right   The model trained here: DiT-S/2, 0.0 M parameters, 8 pictures seen
        ROOT/whole/start/grid.png
     held-out loss  # at step 0, # at step 2
 
@@ -89,9 +89,9 @@ test('shows the bundled model, trains its own, and compares both', async () => {
     "
   `);
   expect(err.split('\n').slice(0, 3).join('\n')).toMatchInlineSnapshot(`
-    "drawing with the model that comes with udit: U-DiT-XS, 0.1 M parameters, 1,234 pictures seen
+    "drawing with the model that comes with udit: tiny DiT, 0.0 M parameters, 1,234 pictures seen
     its pictures: ROOT/whole/start/BUNDLED.png
-    training a new U-DiT-XS (0.1 M parameters) for 5 minutes on 2 pictures"
+    training a new DiT-S/2 (0.0 M parameters) for 5 minutes on 2 pictures"
   `);
   const widths: number[] = [];
   for (const name of [await bundledSheet('whole'), 'grid.png', 'compared.png']) {
@@ -117,7 +117,7 @@ test('a second start does not draw the bundled model again; for scripts', async 
 
 test('another bundled model is drawn', async () => {
   const bundled = join(root, 'other.safetensors');
-  await writeTinyCheckpoint(bundled, tinyCard({ nimg: 99 }));
+  await writeTinyCheckpoint(bundled, tinyDiTCard({ nimg: 99 }));
   const { err } = await run('whole', { bundled, aborting: /^its pictures/ });
   expect(err).toMatch(/^drawing with .* 99 pictures seen\n/);
   expect((await filesOf('whole')).filter((name) => name.startsWith('bundled-'))).toHaveLength(2);

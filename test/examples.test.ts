@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { REPOSITORY } from './support/documents.ts';
 import { runProgram } from './support/shown-program.ts';
-import { tinyCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 import { writePhotos } from './support/tiny-photos.ts';
 
 let folder: string;
@@ -20,9 +20,9 @@ const example = (name: string, ...args: string[]) =>
   runProgram(join(REPOSITORY, 'examples', name), args, { cwd: folder });
 
 test('sample.ts draws a row per class', async () => {
-  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyDiTCard());
   expect(await example('sample.ts', 'tiny.safetensors', 'sheet.png')).toMatchInlineSnapshot(`
-    "U-DiT-XS after 20 steps, 3 classes, ema weights
+    "tiny DiT after 20 steps, 3 classes, ema weights
     Red Fox: done
     Owl: done
     Newt: done
@@ -57,7 +57,7 @@ test('print-gradient.ts prints a gradient that a small step confirms', async () 
 });
 
 test('own-sampler.ts draws a row per class', async () => {
-  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyDiTCard());
   expect(await example('own-sampler.ts', 'tiny.safetensors', 'ralston.png', '3')).toBe(
     '6 evaluations of the network: see ralston.png\n',
   );
@@ -66,14 +66,14 @@ test('own-sampler.ts draws a row per class', async () => {
 
 test('own-metric.ts compares generated pictures with those of a folder', async () => {
   await writePhotos(join(folder, 'photos'));
-  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyDiTCard());
   const printed = await example('own-metric.ts', 'photos', 'tiny.safetensors', '2');
   expect(printed).toMatch(/^kernel distance \d\.\d{4}e[+-]\d of 6 generated and 8 real pictures\n$/);
 });
 
 test('likelihood.ts gives bits per dimension of each picture', async () => {
   await writePhotos(join(folder, 'photos'));
-  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyCard());
+  await writeTinyCheckpoint(join(folder, 'tiny.safetensors'), tinyDiTCard());
   const printed = await example('likelihood.ts', 'photos', 'tiny.safetensors', '2');
   expect(printed.match(/^(cats|dogs)\/\d\.png: \d+\.\d\d bits per dimension$/gm)).toHaveLength(8);
 });

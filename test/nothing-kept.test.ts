@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { tinyCard, tinyDiTSpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
 const UDIT = fileURLToPath(new URL('../bin/udit.js', import.meta.url));
 const BACKEND = new URL('../src/engine/runtime/cpu-node.ts', import.meta.url);
@@ -38,7 +38,7 @@ function runNode(
 /** Draws two pictures in two threads; the compiler's process runs before. */
 async function draw(options: Parameters<typeof runNode>[1] = {}): Promise<string> {
   const checkpoint = join(root, 'tiny.safetensors');
-  await writeTinyCheckpoint(checkpoint, tinyCard({ spec: tinyDiTSpec() }));
+  await writeTinyCheckpoint(checkpoint, tinyDiTCard());
   const what = ['--classes', 'Owl', '--count', '2', '--steps', '2', '--no-png', '--npz'];
   const { stderr } = await runNode(
     [UDIT, 'sample', checkpoint, ...what, '--batch-size', '1', '--workers', '2'],

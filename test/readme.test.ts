@@ -16,7 +16,7 @@ import {
 } from './support/documents.ts';
 import { createProgram, exampleFiles } from './support/examples-project.ts';
 import { runProgram } from './support/shown-program.ts';
-import { tinyCard, tinyDiTSpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 import { writePhotos } from './support/tiny-photos.ts';
 
 /** A training of seconds in place of one of hours, and a tiny model; each text must occur in a program. */
@@ -41,7 +41,7 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'udit documents '));
   await mkdir(join(folder, 'weights'));
-  const card = tinyCard({ spec: tinyDiTSpec(), classNames: ['Objects', 'Symbols', 'Flags'] });
+  const card = tinyDiTCard({ classNames: ['Objects', 'Symbols', 'Flags'] });
   await writeTinyCheckpoint(join(folder, 'weights/u-dit-xs-emoji.safetensors'), card);
   await writePhotos(join(folder, 'photos'));
 });

@@ -41,6 +41,11 @@ export function tinyCard(changes: Partial<ModelCard> = {}): ModelCard {
   };
 }
 
+/** The card of {@link tinyDiTSpec}. */
+export function tinyDiTCard(changes: Partial<ModelCard> = {}): ModelCard {
+  return tinyCard({ name: 'tiny DiT', spec: tinyDiTSpec(), ...changes });
+}
+
 /** Random values for every parameter; a model's own initial ones would predict zeros. */
 export function randomWeights(spec: ModelSpec, seed: number): TensorMap {
   return initialise(createModel(spec), () => normalWith(0.2), randomKey(seed));

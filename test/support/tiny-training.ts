@@ -34,6 +34,12 @@ export const TINY_LAYERS: readonly ConfigLayer[] = [
   { training: { steps: 20, batchSize: 4 }, logging: { sampleEvery: null } },
 ];
 
+/** The same of a DiT, which compiles in a fraction of the time. */
+export const TINY_DIT_LAYERS: readonly ConfigLayer[] = [
+  { model: { preset: 'DiT-S/2', width: 8, heads: 2, depth: 1 }, objective: { kind: 'flow' } },
+  ...TINY_LAYERS.slice(1),
+];
+
 /** A configuration for the tiny model, with `changes` laid over it. */
 export function tinyConfig(...changes: readonly ConfigLayer[]): TrainConfig {
   return resolveTrainConfig([...TINY_LAYERS, ...changes]);

@@ -2,7 +2,7 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../../test/support/closeness.ts';
-import { randomWeights, tinyCard, tinySpec } from '../../../test/support/tiny-checkpoint.ts';
+import { randomWeights, tinyCard, tinyDiTSpec, tinySpec } from '../../../test/support/tiny-checkpoint.ts';
 import { type HostTensor, type TensorMap, tensorOf, toNumbers } from '../../core/host-tensor.ts';
 import { normal, randomKey } from '../../core/random.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
@@ -64,17 +64,18 @@ interface Case {
   readonly settings: RequestedSettings;
 }
 
+/** Each family and form of attention once; samplers and objectives on the network that compiles fastest. */
 const CASES: readonly Case[] = [
   { name: 'U-DiT, flow', model: saved(), settings: { steps: 3 } },
-  { name: 'U-DiT, flow by euler', model: saved(), settings: { sampler: 'euler', steps: 2 } },
+  { name: 'DiT, flow by euler', model: saved(tinyDiTSpec()), settings: { sampler: 'euler', steps: 2 } },
   {
-    name: 'U-DiT, flow guided at some steps, with noise',
-    model: saved(),
+    name: 'DiT, flow guided at some steps, with noise',
+    model: saved(tinyDiTSpec()),
     settings: { sampler: 'dpm++2m-sde', steps: 4, cfgInterval: [0.2, 0.8] },
   },
   {
-    name: 'U-DiT, flow by heun without guidance',
-    model: saved(),
+    name: 'DiT, flow by heun without guidance',
+    model: saved(tinyDiTSpec()),
     settings: { sampler: 'heun', steps: 2, cfgScale: 1 },
   },
   {
@@ -82,10 +83,10 @@ const CASES: readonly Case[] = [
     model: saved(tinySpec({ attention: 'dot', position: 'none', ffn: 'basic', downFactor: 1 })),
     settings: { steps: 2 },
   },
-  { name: 'U-DiT, ddpm', model: saved(tinySpec(), GAUSSIAN), settings: { steps: 3, clip: true } },
+  { name: 'DiT, ddpm', model: saved(tinyDiTSpec(), GAUSSIAN), settings: { steps: 3, clip: true } },
   {
-    name: 'U-DiT, ddim with noise, learned variance',
-    model: saved(tinySpec({ learnSigma: true, inChannels: 4 }), { kind: 'gaussian' }),
+    name: 'DiT, ddim with noise, learned variance',
+    model: saved(DIT, { kind: 'gaussian' }),
     settings: { sampler: 'ddim', steps: 'ddim2', eta: 0.5 },
   },
   {
@@ -118,7 +119,7 @@ describe('for older runtimes', () => {
   const ditLlama = saved(llama, { kind: 'gaussian' });
 
   test.each<Case & { readonly what: ExportedPart; readonly precision: Precision }>([
-    { name: 'U-DiT', model: saved(), what: 'sampler', settings: { steps: 2 }, precision: 'f32' },
+    { name: 'U-DiT', model: saved(), what: 'denoiser', settings: {}, precision: 'f32' },
     { name: 'U-DiT', model: saved(), what: 'denoiser', settings: {}, precision: 'int8' },
     {
       name: 'DiT',
@@ -167,8 +168,12 @@ function quantisedLayers({ node }: GraphProto): QuantisedLayer[] {
   return [...own, ...bodies.flatMap(quantisedLayers)];
 }
 
-/** Of the 62, one whose faults show: those of some change what is drawn by less than int8 does. */
-const VISIBLE_LAYER = 33;
+/** A layer whose faults show: those of some change what is drawn by less than int8 does. */
+const IN_INT8: readonly (readonly [ExportedPart, TinyModel, visibleLayer: number])[] = [
+  ['denoiser', saved(), 33],
+  ['guided-step', saved(tinyDiTSpec()), 4],
+  ['sampler', saved(tinyDiTSpec()), 4],
+];
 
 /** Twice as large. */
 function doubled(bytes: Uint8Array): Uint8Array {
@@ -180,9 +185,7 @@ function shifted(bytes: Uint8Array): Uint8Array {
   return Uint8Array.from(bytes, (_, i) => bytes[(i + 1) % bytes.length]!);
 }
 
-describe.each(['denoiser', 'guided-step', 'sampler'] as const)('%s in int8', (what) => {
-  const model = saved();
-
+describe.each(IN_INT8)('%s in int8', (what, model, visibleLayer) => {
   test('is as far from float32 as the live model in int8', async () => {
     const { file, session, proto } = await exported(model, what, { steps: 3 }, { precision: 'int8' });
     expect([...domainsOf(proto.graph!)]).toEqual(['']);
@@ -190,7 +193,7 @@ describe.each(['denoiser', 'guided-step', 'sampler'] as const)('%s in int8', (wh
     await session.release();
     expect(live).toMatchObject({ precision: 'int8', factor: what === 'sampler' ? 2.5 : 1.1 });
     expect(tolerance).toBe(live!.factor * live!.relativeL2 + (what === 'sampler' ? 1e-3 : 2e-5));
-    expect(live!.relativeL2).toBeGreaterThan(1e-2);
+    expect(live!.relativeL2).toBeGreaterThan(1e-3);
     expect(live!.relativeL2).toBeLessThan(1e-1);
     expect(Math.abs(relativeL2 / live!.relativeL2 - 1)).toBeLessThan(0.1);
   });
@@ -202,7 +205,7 @@ describe.each(['denoiser', 'guided-step', 'sampler'] as const)('%s in int8', (wh
     const file = exportOnnx(model, { what, settings: { steps: 3 }, precision: 'int8' });
     const values = new Map<string, Uint8Array>();
     await exportWeights(file, model.weights, cpuBackend, (bytes, { name }) => void values.set(name, bytes));
-    const damaged = quantisedLayers(file.model.proto.graph!)[VISIBLE_LAYER]![part];
+    const damaged = quantisedLayers(file.model.proto.graph!)[visibleLayer]![part];
     values.set(damaged, damage(values.get(damaged)!));
     const bytes = serialiseModel(embedValues(file.model.proto, values));
     const session = await cpuBackend.createSession({ bytes }, { purpose: 'inference' });

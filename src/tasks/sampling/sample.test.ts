@@ -10,7 +10,7 @@ import { dpmSolverWeights } from '../../diffusion/solvers/dpm-solver.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { wasmBackend } from '../../engine/runtime/wasm-web.ts';
-import { UDiT } from '../../networks/denoisers/udit.ts';
+import { DiT, FULL_ATTENTION } from '../../networks/denoisers/dit.ts';
 import { initialise, normalWith } from '../../networks/nn/initialise.ts';
 import { imageKey, imageNoise } from './image-noise.ts';
 import {
@@ -29,32 +29,19 @@ const flow: SampledModel = {
 };
 
 /** Random weights throughout: with the initial ones the model would predict zeros. */
-function randomUDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'network' | 'weights'> {
-  const network = new UDiT({
-    inputSize: 8,
-    inChannels,
-    numClasses: CLASSES,
-    learnSigma,
-    classDropoutProb: 0.1,
-    width: 8,
-    heads: 2,
-    depth: [1, 1, 1, 1, 1],
-    mlpRatio: 2,
-    tokens: 'qkv',
-    downFactor: [2, 2, 1, 2, 2],
-    downsampler: 'dwconv3',
-    downShortcut: true,
-    attention: 'cosine',
-    position: 'rope2d',
-    ffn: 'rep',
+function randomDiT(learnSigma: boolean, inChannels = 3): Pick<SampledModel, 'network' | 'weights'> {
+  const network = new DiT({
+    ...{ inputSize: 8, inChannels, numClasses: CLASSES, learnSigma, classDropoutProb: 0.1 },
+    ...{ patchSize: 2, width: 8, heads: 2, depth: 1, mlpRatio: 4, discardSigma: false },
+    ...FULL_ATTENTION,
   });
   return { network, weights: initialise(network, () => normalWith(0.2), randomKey(1)) };
 }
-const flowUDiT: SampledModel = {
-  ...randomUDiT(false),
+const flowDiT: SampledModel = {
+  ...randomDiT(false),
   card: { objective: { kind: 'flow', timeScale: 1000 } },
 };
-const gaussianUDiT: SampledModel = { ...randomUDiT(true), card: { objective: { kind: 'gaussian' } } };
+const gaussianDiT: SampledModel = { ...randomDiT(true), card: { objective: { kind: 'gaussian' } } };
 
 const opened: ImageSampler[] = [];
 async function openSampler(
@@ -159,10 +146,10 @@ describe('an image depends on nothing but model, settings, class, seed and numbe
   const options = { steps: 3, cfgScale: 2 };
 
   test.each([
-    ['flow', flowUDiT, { sampler: 'heun' }],
-    ['gaussian', gaussianUDiT, { sampler: 'ddpm' }],
-    ['flow', flowUDiT, { sampler: 'dpm++2m-sde', cfgInterval: [0.3, 0.6] }],
-    ['gaussian', gaussianUDiT, { sampler: 'dpm++2m' }],
+    ['flow', flowDiT, { sampler: 'heun' }],
+    ['gaussian', gaussianDiT, { sampler: 'ddpm' }],
+    ['flow', flowDiT, { sampler: 'dpm++2m-sde', cfgInterval: [0.3, 0.6] }],
+    ['gaussian', gaussianDiT, { sampler: 'dpm++2m' }],
   ] as const)('%s: batch size and count make no difference', async (_, saved, sampler) => {
     const one = await openSampler(saved, { ...options, ...sampler, batchSize: 1 });
     const three = await openSampler(saved, { ...options, ...sampler, batchSize: 3 });
@@ -175,7 +162,7 @@ describe('an image depends on nothing but model, settings, class, seed and numbe
   });
 
   test('the same request gives the same bytes, another seed does not', async () => {
-    const sampler = await openSampler(gaussianUDiT, { ...options, batchSize: 2 });
+    const sampler = await openSampler(gaussianDiT, { ...options, batchSize: 2 });
     const [first, again, other] = [
       await sampler.generate({ labels: [0, 1], seed: 3 }),
       await sampler.generate({ labels: [0, 1], seed: 3 }),
@@ -187,8 +174,8 @@ describe('an image depends on nothing but model, settings, class, seed and numbe
 
   // An image predicted from noise at t = 999 is the prediction's error times 1/√ᾱ = 158.
   test.each([
-    ['flow', flowUDiT, 1e-4],
-    ['gaussian', gaussianUDiT, 2e-3],
+    ['flow', flowDiT, 1e-4],
+    ['gaussian', gaussianDiT, 2e-3],
   ] as const)('%s: native code and WebAssembly agree', async (_, saved, relative) => {
     const request = { labels: [0, 2], seed: 2 };
     const native = await openSampler(saved, { ...options, batchSize: 2 });
@@ -206,7 +193,7 @@ test('noise that is given is what images start from, in steps of a plan and chos
     'start',
   );
   for (const sampler of ['euler', 'dopri5'] as const) {
-    const drawing = await openSampler(flowUDiT, {
+    const drawing = await openSampler(flowDiT, {
       sampler,
       batchSize: 2,
       ...(sampler === 'euler' && { steps: 2 }),
@@ -236,7 +223,7 @@ test('noise of another shape, or that is not finite, is refused', async () => {
 });
 
 test('three channels of a latent are guided, or all', async () => {
-  const latents: SampledModel = { ...randomUDiT(true, 4), card: { objective: { kind: 'gaussian' } } };
+  const latents: SampledModel = { ...randomDiT(true, 4), card: { objective: { kind: 'gaussian' } } };
   const channelsOf = async (options: Partial<SamplerOptions>): Promise<Float32Array[]> => {
     const sampler = await openSampler(latents, { sampler: 'dpm++2m', steps: 1, batchSize: 1, ...options });
     const { data } = await sampler.generate({ labels: [1], seed: 0 });
@@ -290,7 +277,7 @@ describe('several workers', () => {
   test('draw the bytes of one, with noise in every step too', async () => {
     const images: HostTensor<'f32'>[] = [];
     for (const workers of [1, 2, 3]) {
-      const sampler = await openSampler(gaussianUDiT, { ...settings, sampler: 'ddpm', workers });
+      const sampler = await openSampler(gaussianDiT, { ...settings, sampler: 'ddpm', workers });
       expect(sampler.workers).toBe(workers);
       images.push(await sampler.generate(request));
     }
@@ -353,7 +340,7 @@ describe('several workers', () => {
 
   test('leave the caller free while they draw', async () => {
     const request = { labels: new Array<number>(32).fill(0), seed: 0 };
-    const sampler = await openSampler(flowUDiT, { ...settings, batchSize: 32, workers: 1 });
+    const sampler = await openSampler(flowDiT, { ...settings, batchSize: 32, workers: 1 });
     // One that draws itself has a few turns between steps.
     expect(await turnsDuring(() => sampler.generate(request))).toBeGreaterThan(100 * settings.steps);
   });
@@ -450,7 +437,7 @@ describe('release', () => {
   });
 
   test('waits on WebAssembly too, whose sessions are in the calling thread', async () => {
-    const sampler = await createSampler(flowUDiT, { backend: wasmBackend, steps: 20, batchSize: 1 });
+    const sampler = await createSampler(flowDiT, { backend: wasmBackend, steps: 20, batchSize: 1 });
     let release: Promise<void> | undefined;
     let steps = 0;
     const onStep = (): void => {
@@ -499,13 +486,13 @@ describe('release', () => {
 test('in int8 images are nearly those in f32, the same from any number of workers', async () => {
   const request = { labels: [0, 2], seed: 3 };
   const options = { sampler: 'euler', steps: 3 } as const;
-  const f32 = await (await openSampler(flowUDiT, options)).generate(request);
-  const sampler = await openSampler(flowUDiT, { ...options, precision: 'int8' });
+  const f32 = await (await openSampler(flowDiT, options)).generate(request);
+  const sampler = await openSampler(flowDiT, { ...options, precision: 'int8' });
   const int8 = await sampler.generate(request);
   expect(sampler.precision).toBe('int8');
   expect(int8.data).not.toEqual(f32.data);
   expectClose(int8.data, f32.data, { relative: 0.1 });
-  const shared = await openSampler(flowUDiT, { ...options, precision: 'int8', workers: 2 });
+  const shared = await openSampler(flowDiT, { ...options, precision: 'int8', workers: 2 });
   expect(await shared.generate(request)).toEqual(int8);
 });
 
@@ -557,7 +544,7 @@ describe('errors', () => {
   ] as const)('to keep what it has compiled where the rest of its %s cannot be', async (_, options) => {
     const { backend, open, asked } = await countingBackend(2);
     const guided = { ...options, cfgScale: 2, cfgInterval: [0.2, 0.6] } as const;
-    await expect(createSampler(flowUDiT, { backend, ...guided })).rejects.toThrow('model 2 is refused');
+    await expect(createSampler(flowDiT, { backend, ...guided })).rejects.toThrow('model 2 is refused');
     expect([asked(), open()]).toEqual([2, 0]);
   });
 
