@@ -220,3 +220,27 @@ test('where the mirror image is another picture, the picture stands in its place
     expect(largestDifference(await read(samples, index, key), expected)).toBeLessThan(1e-4);
   }
 });
+
+test('latents of an autoencoder that says nothing of their scale are brought to mean 0 and deviation 1', async () => {
+  const { card, ...saved } = tinyAutoencoder();
+  const space = { ...card.space, scale: 1, shift: 0 };
+  await encode({ autoencoder: { ...saved, card: { ...card, space } } });
+  const { samples } = await openLatents(out);
+  const [channels, area] = [4, 8 * 8];
+  const spreads = { sum: new Float64Array(channels), square: new Float64Array(channels) };
+  for (let index = 0; index < samples.length; index++) {
+    const values = await read(samples, index);
+    const { std } = await expectedOf(samples.sampleNames[index]!, false);
+    const { scale } = samples.space as { scale: readonly number[] };
+    values.forEach((value, i) => {
+      const channel = Math.floor(i / area);
+      spreads.sum[channel]! += value;
+      spreads.square[channel]! += value ** 2 + (std[i]! * scale[channel]!) ** 2;
+    });
+  }
+  const count = samples.length * area;
+  for (let channel = 0; channel < channels; channel++) {
+    expect(spreads.sum[channel]! / count).toBeCloseTo(0, 4);
+    expect(spreads.square[channel]! / count).toBeCloseTo(1, 4);
+  }
+});

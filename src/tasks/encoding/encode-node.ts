@@ -13,7 +13,13 @@ import {
   type LatentsFile,
   type ShardCard,
 } from '../../data/datasets/latents/latent-card.ts';
-import { openShard, readShardNames, shardCard } from '../../data/datasets/latents/shards-node.ts';
+import { measuredSpace } from '../../data/datasets/latents/latent-conventions.ts';
+import {
+  measureShards,
+  openShard,
+  readShardNames,
+  shardCard,
+} from '../../data/datasets/latents/shards-node.ts';
 import type { Background } from '../../data/images/background.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
@@ -133,7 +139,10 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
   }
   const list: LatentsFile = {
     format: LATENTS_FORMAT,
-    card,
+    card: await withMeasuredSpace(
+      card,
+      written.map((_, shard) => join(out, shardName(shard))),
+    ),
     shards: written.map(({ pictures, bytes, sha256 }, shard) => ({
       file: shardName(shard),
       ...{ pictures, bytes, sha256 },
@@ -168,6 +177,19 @@ async function cardOf({
     pictures: { imageSize: writtenImageSize(size), crop: 'center', orientation: 'follow', background },
     classNames: [...source.classNames],
   };
+}
+
+/**
+ * The latents of a variational autoencoder that says nothing of their scale are brought to mean 0 and deviation 1 in each
+ * channel, as diffusion models expect them. The shards hold what the autoencoder gave.
+ */
+async function withMeasuredSpace(card: LatentCard, shards: readonly string[]): Promise<LatentCard> {
+  const { scale, shift, factor } = card.space;
+  if (scale !== 1 || shift !== 0) return card;
+  const statistics = await measureShards(shards);
+  if (statistics === undefined) return card;
+  const measured = measuredSpace(statistics, factor);
+  return { ...card, space: { ...card.space, scale: measured.scale, shift: measured.shift } };
 }
 
 const shardName = (shard: number): string => `shard-${String(shard).padStart(5, '0')}.safetensors`;

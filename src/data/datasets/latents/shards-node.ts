@@ -19,7 +19,7 @@ import {
   shardSchema,
 } from './latent-card.ts';
 import { measuredSpace } from './latent-conventions.ts';
-import { latentStatistics } from './latent-statistics.ts';
+import { type LatentStatistics, latentStatistics } from './latent-statistics.ts';
 import type { LatentStore } from './latent-store.ts';
 import type { OpenedLatents } from './opened-latents.ts';
 import { fileSource } from './stored-files-node.ts';
@@ -260,6 +260,42 @@ export function shardCard({ metadata, path }: Pick<Shard, 'metadata' | 'path'>):
       cause,
     });
   }
+}
+
+/**
+ * Mean and deviation of each channel over all latents that a variational autoencoder gives these pictures: the spread of
+ * each distribution counts, too. Rows are read one by one.
+ *
+ * @returns undefined for latents of another autoencoder
+ */
+export async function measureShards(
+  paths: readonly string[],
+): Promise<Pick<LatentStatistics, 'means' | 'deviations'> | undefined> {
+  let sums = new Float64Array();
+  let squares = new Float64Array();
+  let count = 0;
+  for (const path of paths) {
+    const shard = await openShard(path);
+    if (!shard.infos.has('std')) return undefined;
+    const [pictures, channels, height, width] = shard.shape;
+    if (sums.length === 0) [sums, squares] = [new Float64Array(channels), new Float64Array(channels)];
+    const area = height * width;
+    for (let row = 0; row < pictures; row++) {
+      const mean = (await shard.readRows('mean', row, 1)).data as Float32Array;
+      const std = (await shard.readRows('std', row, 1)).data as Float32Array;
+      mean.forEach((value, i) => {
+        const channel = Math.floor(i / area);
+        sums[channel]! += value;
+        squares[channel]! += value * value + std[i]! * std[i]!;
+      });
+    }
+    count += pictures * area;
+  }
+  const means = Array.from(sums, (sum) => sum / count);
+  return {
+    means,
+    deviations: means.map((mean, channel) => Math.sqrt(Math.max(0, squares[channel]! / count - mean ** 2))),
+  };
 }
 
 /** Larger encodings are not read to the end each time: their sizes and headers are checked alone. */
