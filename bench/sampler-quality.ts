@@ -46,7 +46,7 @@ interface Truth {
   readonly classCounts: readonly number[];
 }
 
-async function readTruth(imageSize: number): Promise<Truth> {
+async function readTruth(imageSize: number | string): Promise<Truth> {
   const emoji = await openEmoji({ imageSize });
   const { x } = await loadBatch(emoji, [...emoji.sampleNames.keys()], null);
   const classCounts = emoji.classNames.map(

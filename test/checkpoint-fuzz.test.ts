@@ -34,7 +34,6 @@ import type { OpenTensorFile, TensorFile } from '../src/formats/tensor-file.ts';
 import { underDiffusersNames } from '../src/models/diffusers-names.ts';
 import { loadNetwork } from '../src/models/open-model.ts';
 import { cardMetadata } from '../src/models/saved-model.ts';
-import { ditInitRule } from '../src/networks/denoisers/dit.ts';
 import { initialise } from '../src/networks/nn/initialise.ts';
 import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
@@ -54,7 +53,8 @@ const fixture = (path: string): Uint8Array =>
 
 /** A model with few tensors. */
 const spec = presetSpec('DiT-S/8', { inputSize: 16, width: 16, heads: 2, depth: 1, numClasses: 3 });
-const weights = initialise(createModel(spec), ditInitRule, randomKey(1));
+const network = createModel(spec);
+const weights = initialise(network, network.initRule, randomKey(1));
 const own = joinBytes(...serialiseSafetensors(weights, cardMetadata(tinyCard({ name: 'DiT', spec }))));
 
 const ARCHIVES: Readonly<Record<string, Uint8Array>> = {

@@ -13,7 +13,6 @@ import { readSafetensors, writeSafetensors } from '../src/formats/file-node.ts';
 import { sha256OfFile } from '../src/host/files/digest-node.ts';
 import { openModel } from '../src/models/open-node.ts';
 import { cardMetadata } from '../src/models/saved-model.ts';
-import { ditInitRule } from '../src/networks/denoisers/dit.ts';
 import { initialise } from '../src/networks/nn/initialise.ts';
 import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
@@ -286,7 +285,8 @@ describe('weights', () => {
 test('weights of DiT under the names of diffusers, and back', async () => {
   const [given, renamed, back] = ['dit', 'renamed', 'back'].map((name) => join(out, `${name}.safetensors`));
   const spec = presetSpec('DiT-S/8', { width: 16, heads: 1, depth: 2, numClasses: 3 });
-  const weights = initialise(createModel(spec), ditInitRule, randomKey(1));
+  const network = createModel(spec);
+  const weights = initialise(network, network.initRule, randomKey(1));
   await writeSafetensors(given!, weights, cardMetadata(tinyCard({ name: 'mine', spec })));
   const exported = await runUdit(['export', given!, '--out', renamed!, '--names', 'diffusers'], root);
   expect(exported.out).toMatchInlineSnapshot(`

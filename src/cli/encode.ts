@@ -1,8 +1,8 @@
 /** @file `udit encode`: pictures to shards of latents. */
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
-import { type ImageSize, parseImageSize } from '../core/image-size.ts';
+import { type ImageSize, squareOf } from '../core/image-size.ts';
 import { quoted } from '../core/printable.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../data/images/background.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
@@ -48,11 +48,10 @@ export function defineEncode(command: Command, terminal: Terminal): void {
     )
     .requiredOption('--out <folder>', 'folder for the shards')
     .option('--autoencoder <name>', 'file, or name of fetched weights', 'sd-vae-ft-ema')
-    .option(
-      '--image-size <n>',
-      'pixels to which pictures are cropped: 256, or 384x256',
-      imageSize,
-      parseImageSize(256),
+    .addOption(
+      new Option('--image-size <size>', 'in pixels, to which pictures are cropped: side, or height x width')
+        .argParser(imageSize)
+        .default(squareOf(256), '256'),
     )
     .option(
       '--background <colour>',

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ConfigError } from '../core/errors.ts';
-import { parseImageSize, squareOf } from '../core/image-size.ts';
+import { parseImageSize } from '../core/image-size.ts';
 import { backgroundOf, dataName } from '../data/datasets/data-config.ts';
 import { LATENTS_FILE } from '../data/datasets/latents/latent-card.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
@@ -11,6 +11,7 @@ import { cacheFolder } from '../host/files/cache-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { openAutoencoder } from '../models/open-autoencoder-node.ts';
 import { weightsHash } from '../models/weights-hash-node.ts';
+import { trainedSizeOf } from '../networks/nn/network.ts';
 import { openPictures } from '../tasks/encoding/picture-files-node.ts';
 import { type ConfigLayer, isLayer } from '../tasks/training/config/config-layer.ts';
 import { resolveRunConfig, trainsAutoencoder } from '../tasks/training/config/train-config.ts';
@@ -47,7 +48,7 @@ export async function withLatents(
   const source = await openPictures(place);
   const autoencoder = await openAutoencoder(name);
   const isSized = layers.some((layer) => isLayer(layer.data) && layer.data.imageSize !== undefined);
-  const size = isSized ? parseImageSize(data.imageSize) : squareOf(autoencoder.network.config.inputSize);
+  const size = isSized ? parseImageSize(data.imageSize) : trainedSizeOf(autoencoder.network.config);
   const background = backgroundOf(data);
   const identity = JSON.stringify([
     ...[place, source.identity, size, background, weightsHash(autoencoder.weights)],

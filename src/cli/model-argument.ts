@@ -1,7 +1,7 @@
 /** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
 import { statSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
-import { type ImageSize, isSquare } from '../core/image-size.ts';
+import { type ImageSize, writtenImageSize } from '../core/image-size.ts';
 import { findAnyCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
 import type { NetworkSpec, Role } from '../networks/family.ts';
 import type { Network } from '../networks/nn/network.ts';
@@ -79,7 +79,7 @@ function built(name: string, spec: ModelSpec): NamedModel {
 }
 
 function trainedAt(key: string, size: ImageSize | undefined): ConfigLayer[] {
-  return size !== undefined && isSquare(size) ? [layerOf(key, size.height)] : [];
+  return size === undefined ? [] : [layerOf(key, writtenImageSize(size))];
 }
 
 function expectModelKeys(options: readonly ConfigLayer[]): void {

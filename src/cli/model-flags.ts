@@ -1,6 +1,6 @@
 /** @file Flags for what a checkpoint does not say itself: which weights of it are meant, and which model they are of. */
 import { type Command, Option } from 'commander';
-import { type ImageSize, isSquare } from '../core/image-size.ts';
+import { type ImageSize, writtenImageSize } from '../core/image-size.ts';
 import { sizeInSpace } from '../core/image-space.ts';
 import type { ModelRequest } from '../models/open-model.ts';
 import { type ModelCard, spaceOf, type WeightSet } from '../models/saved-model.ts';
@@ -68,6 +68,6 @@ export function traceAtOf(
 
 export function modelRequest({ model, ...flags }: ModelFlags & SizeFlags): ModelRequest {
   const { weights, numClasses, imageSize: pixels, tokens, downFactor } = flags;
-  const trained = pixels !== undefined && isSquare(pixels) ? pixels.height : undefined;
+  const trained = pixels && writtenImageSize(pixels);
   return { weights, preset: model, numClasses, imageSize: trained, tokens, downFactor };
 }

@@ -1,10 +1,11 @@
 /** @file What `udit sample` prints about what it draws. */
 import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
-import { formatImageSize, type ImageSize, sameSize, squareOf } from '../core/image-size.ts';
+import { formatImageSize, type ImageSize, sameSize } from '../core/image-size.ts';
 import type { ImageSpace } from '../core/image-space.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
+import { trainedSizeOf } from '../networks/nn/network.ts';
 import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
 import type { ImageSampler } from '../tasks/sampling/sample.ts';
 import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
@@ -107,7 +108,7 @@ function sizeOf({ imageShape }: ImageSampler): ImageSize {
 
 function atOtherSize({ saved, sampler }: DrawnSamples): string {
   const size = sizeOf(sampler);
-  return sameSize(size, squareOf(saved.network.config.inputSize)) ? '' : ` of ${formatImageSize(size)}`;
+  return sameSize(size, trainedSizeOf(saved.network.config)) ? '' : ` of ${formatImageSize(size)}`;
 }
 
 function stepsOf({ stepCount }: ImageSampler): string {

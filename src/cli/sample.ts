@@ -5,7 +5,6 @@ import { type Command, Option } from 'commander';
 import { plural } from '../charts/format.ts';
 import { ConfigError, DataError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
-import { squareOf } from '../core/image-size.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { parseNpy } from '../formats/npy.ts';
@@ -14,6 +13,7 @@ import { systemErrorCode } from '../host/files/write-error-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { spaceOf } from '../models/saved-model.ts';
+import { trainedSizeOf } from '../networks/nn/network.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { BatchPlan, type Part, WHOLE } from '../tasks/sampling/batch-plan.ts';
 import { chooseClasses, classesOf } from '../tasks/sampling/classes.ts';
@@ -155,7 +155,7 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
     expectBatchFits(largest, (images) => workerBytes(network, images, load));
   }
   const cache = flags.cache ? compileCache(notesOn(terminal)) : undefined;
-  const size = traceAt.size ?? squareOf(network.config.inputSize);
+  const size = traceAt.size ?? trainedSizeOf(network.config);
   const autoencoder = await openDecoder(saved, flags, terminal, { backend, size, cache });
   if (
     flags.previews === true &&

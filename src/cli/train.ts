@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
 import { ConfigError } from '../core/errors.ts';
-import { squareOf } from '../core/image-size.ts';
+import { writtenImageSize } from '../core/image-size.ts';
 import { USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
@@ -15,7 +15,9 @@ import type { Backend } from '../engine/runtime/session.ts';
 import { expectFolderPossible } from '../host/files/make-folder-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
+import { trainedSizeOf } from '../networks/nn/network.ts';
 import { PRESETS } from '../networks/presets.ts';
+import { imageShapeOf } from '../networks/trace.ts';
 import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
 import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
@@ -48,7 +50,7 @@ import { openDecoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { withLatents } from './encoded-data.ts';
 import { interruptible } from './failures.ts';
-import { numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
+import { imageSize, numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
@@ -115,7 +117,9 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     .optionsGroup('What to train:')
     .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2, or autoencoder (default: U-DiT-XS)')
     .option('--data-path <path>', `${DATA_PATHS} (default: emoji)`)
-    .option('--image-size <n>', 'height and width of the images (default: 32)', count)
+    .option('--image-size <size>', 'side, or height x width as in 48x32, in pixels (default: 32)', (text) =>
+      writtenImageSize(imageSize(text)),
+    )
     .option('--num-classes <n>', 'more classes than the data has', count)
     .option(
       '--autoencoder <name>',
@@ -244,7 +248,7 @@ async function sheetDecoder(
   if (card.role === 'autoencoder' || card.role === 'features' || logging.sampleEvery === null)
     return undefined;
   const { network } = learning;
-  const size = squareOf(network.config.inputSize);
+  const size = trainedSizeOf(network.config);
   return openDecoder({ card, network }, { autoencoder }, terminal, { backend, size });
 }
 
@@ -370,11 +374,10 @@ function noteNetwork({ opened: { samples }, trainee: { card, learning } }: Train
   ) {
     return [input];
   }
-  const { inChannels, inputSize } = published;
-  const usual = `${inChannels}×${inputSize}×${inputSize}`;
+  const [, side] = imageShapeOf(published);
   return [
     input,
-    `warning: ${card.name} was published for latents ${usual}, as of pictures of ${inputSize * USUAL_LATENTS.factor} pixels; here it is given pixels themselves`,
+    `warning: ${card.name} was published for latents ${imageShapeOf(published).join('×')}, as of pictures of ${side * USUAL_LATENTS.factor} pixels; here it is given pixels themselves`,
   ];
 }
 

@@ -1,6 +1,6 @@
 /** @file What the numbers of an image mean: pixels, or latents that an autoencoder turns into pixels. */
 import { ConfigError } from './errors.ts';
-import { formatImageSize, type ImageSize } from './image-size.ts';
+import { dividedBy, formatImageSize, type ImageSize } from './image-size.ts';
 
 export type ImageSpace = { readonly kind: 'pixels' } | LatentSpace;
 
@@ -48,8 +48,7 @@ export function sizeInSpace(space: ImageSpace, pixels: ImageSize, where = '--ima
   if (space.kind === 'pixels') return pixels;
   const { factor } = space;
   const { height, width } = pixels;
-  if (height % factor === 0 && width % factor === 0)
-    return { height: height / factor, width: width / factor };
+  if (height % factor === 0 && width % factor === 0) return dividedBy(pixels, factor);
   const next = (side: number) => Math.ceil(side / factor) * factor;
   throw new ConfigError({
     where,

@@ -196,5 +196,10 @@ describe('refusals', () => {
         fix: leave --names out]
     `);
     expect(() => underDiffusersNames(spec, learned)).toThrow(ConfigError);
+    const oblong = presetSpec('DiT-S/8', { ...spec.config, inputSize: '32x16' });
+    expect(() => underDiffusersNames(oblong, new Map())).toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: names of diffusers: it computes positions of squares; this model was trained at 32x16
+        fix: leave --names out]
+    `);
   });
 });

@@ -6,8 +6,10 @@
  */
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../core/host-tensor.ts';
-import { squareOf } from '../core/image-size.ts';
+import { isSquare } from '../core/image-size.ts';
+import { trainedGrid } from '../networks/denoisers/dit.ts';
 import type { ModelSpec } from '../networks/families.ts';
+import { trainedSizeOf } from '../networks/nn/network.ts';
 import { sinCosPositions } from '../networks/nn/position.ts';
 import type { StoredParameter, StoredParameters } from './stored-parameters.ts';
 
@@ -95,8 +97,10 @@ export function underDiffusersNames({ family, config }: ModelSpec, weights: Tens
   if (family !== 'DiT') {
     throw refusal(`it has a network for DiT and SiT, none for ${family}`);
   }
-  const { depth, width, inputSize, patchSize } = config;
-  const positions = sinCosPositions(squareOf(inputSize / patchSize), width);
+  if (!isSquare(trainedSizeOf(config))) {
+    throw refusal(`it computes positions of squares; this model was trained at ${config.inputSize}`);
+  }
+  const positions = sinCosPositions(trainedGrid(config), config.width);
   const given = weights.get('pos_embed')!.data as Float32Array;
   // Sines of another library may be rounded otherwise.
   const other = given.findIndex((value, i) => !(Math.abs(value - positions[i]!) < 1e-6));
@@ -106,7 +110,7 @@ export function underDiffusersNames({ family, config }: ModelSpec, weights: Tens
     );
   }
   const renamed = new Map<string, HostTensor>();
-  for (const [parameter, { names, areCopies }] of storedByDiffusers(depth)) {
+  for (const [parameter, { names, areCopies }] of storedByDiffusers(config.depth)) {
     const { shape, data } = weights.get(parameter)!;
     const length = areCopies ? data.length : data.length / names.length;
     const [rows, ...rest] = shape as [number, ...number[]];

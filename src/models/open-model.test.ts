@@ -298,6 +298,20 @@ describe('a checkpoint of another program', () => {
     },
   );
 
+  test('a table of positions that is no square, of the size that the user says', async () => {
+    const spec = presetSpec('DiT-S/4', { width: 16, heads: 1, depth: 1, numClasses: 9, inputSize: '16x8' });
+    const file = fileOf(randomWeights(spec, 5));
+    const asked = await loadNetwork(file, 'x.pt', { imageSize: '128x64' });
+    expect(asked.card.spec).toEqual(spec);
+    await expect(loadNetwork(file, 'x.pt')).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [CheckpointError: CheckpointError: x.pt: does not fit DiT: 21 keys match, 0 missing, 0 unexpected, 1 misshapen
+        misshapen  pos_embed: file [1,8,16], model [1,64,16]
+        fix: the file is another size of this model: choose the preset and options it was trained with instead of DiT]
+    `);
+    const withoutTable = fileOf(randomWeights(tinySpec(), 1));
+    expect(findModel(withoutTable, 'x.pt', { imageSize: '16x8' }).network.config.inputSize).toBe(32);
+  });
+
   test('one set of weights below a prefix, beside tensors of something else', async () => {
     const file = fileOf([...prefixed('module.', publishedWeights), ['loss', tensorOf('f32', [], [1])]]);
     const saved = await loadNetwork(file, 'x.pt');

@@ -1,6 +1,6 @@
 /** @file What kind of model the weights of another program belong to, from what the user says and their shapes show. */
 import { CheckpointError } from '../core/errors.ts';
-import { squareOf } from '../core/image-size.ts';
+import { isSquare, parseImageSize, type WrittenImageSize, writtenImageSize } from '../core/image-size.ts';
 import { sizeInSpace, usualSpace } from '../core/image-space.ts';
 import type { TensorInfo } from '../core/tensor-source.ts';
 import { REFERENCE_GAUSSIAN_OPTIONS } from '../diffusion/gaussian/gaussian.ts';
@@ -15,8 +15,11 @@ export interface PublishedRequest {
   /** Default: what the shapes of its tensors show. */
   readonly preset?: string | undefined;
   readonly numClasses?: number | undefined;
-  /** Side of the pictures that it was trained on, in pixels, where its tensors do not show it. */
-  readonly imageSize?: number | undefined;
+  /**
+   * Of the pictures that it was trained on, in pixels, where its tensors do not show it. A size that is no square counts
+   * for files with a table of positions only; networks without one can be traced at any size.
+   */
+  readonly imageSize?: WrittenImageSize | undefined;
 }
 
 export interface ModelDescription {
@@ -45,7 +48,8 @@ export function describePublished(
   const recognised = asFlow(asTrained(recogniseModel(tensors), script));
   const { name, spec, assumed } = named(request) ?? recognised ?? unknown(tensors, where);
   const argument = wholeNumber(metadata['args.image_size'], { unit: SIDE_UNIT, max: MAX_SIDE });
-  const imageSize = request.imageSize ?? ('inputSize' in assumed ? argument : undefined);
+  const told = toldSize(tensors, request);
+  const imageSize = told ?? ('inputSize' in assumed ? argument : undefined);
   const inputSize = shownSize(spec, recognised) ?? (imageSize && inputSizeOf(imageSize, spec));
   const changes = {
     ...labelsIn(tensors, metadata, request),
@@ -53,7 +57,7 @@ export function describePublished(
   };
   const changed = { ...spec, config: { ...spec.config, ...changes } } as ModelSpec;
   const assumptions = Object.keys(assumed)
-    .filter((option) => option !== 'inputSize' || request.imageSize === undefined)
+    .filter((option) => option !== 'inputSize' || told === undefined)
     .map((option) => describeOption(option, changed));
   return {
     card: { ...PUBLISHED_CARD, name, spec: changed, objective: objectiveOf(changed) },
@@ -125,14 +129,26 @@ function unknown(tensors: ReadonlyMap<string, TensorInfo>, where: string): never
   });
 }
 
-/** The side that its tensors show, such as the positions of DiT; undefined where they show none. */
-function shownSize({ family }: ModelSpec, recognised: RecognisedModel | undefined): number | undefined {
+/** The size that its tensors show, such as the positions of DiT; undefined where they show none. */
+function shownSize(
+  { family }: ModelSpec,
+  recognised: RecognisedModel | undefined,
+): WrittenImageSize | undefined {
   if (recognised === undefined || recognised.spec.family !== family) return undefined;
   return 'inputSize' in recognised.assumed ? undefined : recognised.spec.config.inputSize;
 }
 
-function inputSizeOf(imageSize: number, { config }: ModelSpec): number {
-  return sizeInSpace(usualSpace(config.inChannels), squareOf(imageSize)).height;
+/** The size of the training, where the request says it. */
+function toldSize(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  { imageSize }: PublishedRequest,
+): WrittenImageSize | undefined {
+  if (imageSize === undefined) return undefined;
+  return isSquare(parseImageSize(imageSize)) || tensors.has('pos_embed') ? imageSize : undefined;
+}
+
+function inputSizeOf(imageSize: WrittenImageSize, { config }: ModelSpec): WrittenImageSize {
+  return writtenImageSize(sizeInSpace(usualSpace(config.inChannels), parseImageSize(imageSize)));
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { tinyCard } from '../../test/support/tiny-checkpoint.ts';
+import { tinyCard, tinySpec } from '../../test/support/tiny-checkpoint.ts';
 import { tensorOf } from '../core/host-tensor.ts';
 import { cardMetadata, readCard, spaceOf, tensorGroup } from './saved-model.ts';
 
@@ -62,6 +62,13 @@ describe('metadata that is refused', () => {
   ])('%s: %s', (key, value) => {
     expect(reading({ [key]: value })).toThrow(`its metadata does not describe a model: ${key}`);
   });
+});
+
+test.each(['16x8', { height: 16, width: 8 }])('a size that is no square, written %j', (inputSize) => {
+  const card = tinyCard({ spec: tinySpec({ inputSize: '16x8' }) });
+  expect(readCard({ metadata: cardMetadata(card) }, 'x')).toEqual(card);
+  const spec = JSON.stringify({ ...card.spec, config: { ...card.spec.config, inputSize } });
+  expect(readCard({ metadata: { ...cardMetadata(card), spec } }, 'x')).toEqual(card);
 });
 
 test.each([

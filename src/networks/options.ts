@@ -1,10 +1,10 @@
 /** @file The options of the families and their kinds. */
 import * as v from 'valibot';
-import { count, fraction, positive } from '../core/values.ts';
+import { count, fraction, imageSize, positive } from '../core/values.ts';
 
 /** Options of every denoiser. */
 export const DENOISER_OPTIONS = {
-  inputSize: count,
+  inputSize: imageSize,
   inChannels: count,
   numClasses: count,
   learnSigma: v.boolean(),

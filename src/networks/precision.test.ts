@@ -19,7 +19,7 @@ import { initialise, normalWith } from './nn/initialise.ts';
 import { inPrecision } from './precision.ts';
 import { presetSpec } from './presets.ts';
 import { createModel } from './registry.ts';
-import { traceNetwork } from './trace.ts';
+import { imageShapeOf, traceNetwork } from './trace.ts';
 
 const KEY = randomKey(7);
 const TINY = { inputSize: 8, width: 16, heads: 2, numClasses: 3 };
@@ -30,14 +30,13 @@ const draw = (name: string, shape: readonly number[]) =>
   hostTensor('f32', shape, normal(fold(KEY, name), sizeOf(shape)));
 
 function settingOf(model: Denoiser) {
-  const { inChannels, inputSize } = model.config;
   const weights = initialise(
     model,
     (_, shape) => normalWith(1 / Math.sqrt(shape.at(-1)!)),
     fold(KEY, 'weights'),
   );
   const feeds: TensorMap = new Map<string, HostTensor>([
-    ['x', draw('x', [1, inChannels, inputSize, inputSize])],
+    ['x', draw('x', [1, ...imageShapeOf(model.config)])],
     ['t', tensorOf('f32', [1], [0.4])],
     ['y', tensorOf('i64', [1], [2])],
   ]);

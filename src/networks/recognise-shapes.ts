@@ -114,7 +114,7 @@ export function recogniseDiTLlama(
 
 /**
  * SiT has DiT's tensors: whether a variance is learned or discarded does not show, and is taken to be learned. A table of
- * positions shows the size of the images; it can be computed, so a file may lack it.
+ * positions shows the size of the images if they are squares; it can be computed, so a file may lack it.
  */
 function recognisePatches(
   presets: Presets,
@@ -128,9 +128,15 @@ function recognisePatches(
   const [values] = shapeOf('final_layer.linear.weight') ?? [];
   if (!width || !inChannels || !rows || !values) return undefined;
   if (patchSize !== 2 && patchSize !== 4 && patchSize !== 8) return undefined;
-  const side = tokens === undefined ? USUAL_SIDE : Math.sqrt(tokens) * patchSize;
+  const side = Math.sqrt(tokens ?? Number.NaN);
+  const showsSize = Number.isInteger(side);
   const depth = countBlocks('blocks', names);
-  const data = dataOptions(side, inChannels, values / patchSize ** 2, rows);
+  const data = dataOptions(
+    showsSize ? side * patchSize : USUAL_SIDE,
+    inChannels,
+    values / patchSize ** 2,
+    rows,
+  );
   return {
     data,
     shown: { width, patchSize, depth, mlpRatio: mlpRatioAt(width) },
@@ -139,7 +145,7 @@ function recognisePatches(
       discardSigma: false,
       ...FULL_ATTENTION,
     },
-    assumedData: [...(tokens === undefined ? ['inputSize'] : []), ...unseenNullLabel(data)],
+    assumedData: [...(showsSize ? [] : ['inputSize']), ...unseenNullLabel(data)],
   };
 }
 

@@ -18,7 +18,7 @@ import { parseSafetensors, serialiseSafetensors } from '../formats/safetensors.t
 import type { Denoiser } from './denoisers/denoiser.ts';
 import type { TraceOptions } from './nn/network.ts';
 import { createModel } from './registry.ts';
-import { traceNetwork } from './trace.ts';
+import { imageShapeOf, traceNetwork } from './trace.ts';
 
 const key = randomKey(42);
 const COUNT = 2;
@@ -41,8 +41,8 @@ function randomWeights(model: Denoiser): Map<string, HostTensor> {
   );
 }
 
-function imagesOf({ config: { inChannels, inputSize } }: Denoiser, count = COUNT): Shape {
-  return [count, inChannels, inputSize, inputSize];
+function imagesOf({ config }: Denoiser, count = COUNT): Shape {
+  return [count, ...imageShapeOf(config)];
 }
 
 function feedsFor(model: Denoiser): Map<string, HostTensor> {
@@ -119,8 +119,8 @@ describe.each(DISTINCT_PRESETS)('%s, made tiny', (name) => {
 
   test('predicts finite values that depend on image, time and class', async () => {
     const out = trace(model);
-    const { inChannels, inputSize, learnSigma } = model.config;
-    expect(out.shape).toEqual([COUNT, inChannels * (learnSigma ? 2 : 1), inputSize, inputSize]);
+    const [channels, height, width] = imageShapeOf(model.config);
+    expect(out.shape).toEqual([COUNT, channels * (model.config.learnSigma ? 2 : 1), height, width]);
     const session = await compileInference(graphOf({ out }), weights, cpuBackend);
     const run = async (change: readonly [string, HostTensor][]) =>
       toNumbers((await session.run(new Map([...feeds, ...change]))).get('out')!);

@@ -1,4 +1,4 @@
-/** @file Networks traced at sizes that they were not trained at. */
+/** @file Networks trained at sizes that are no squares, and traced at sizes that they were not trained at. */
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
 import { drawFeeds } from '../../test/support/graph-values.ts';
@@ -13,6 +13,7 @@ import { gradients } from '../engine/graph/vjp.ts';
 import { evaluate } from '../engine/interp/evaluate.ts';
 import { cpuBackend } from '../engine/runtime/cpu-node.ts';
 import type { DiT } from './denoisers/dit.ts';
+import { trainedSizeOf } from './nn/network.ts';
 import { sinCosPositions } from './nn/position.ts';
 import { POSITION_SCALINGS } from './nn/position-scaling.ts';
 import { presetSpec } from './presets.ts';
@@ -29,6 +30,9 @@ const SPECS = {
   'DiT of sub-grids': presetSpec('DiT-S/2', { ...TINY, depth: 1, tokens: 'qkv' }),
   'DiT-LLaMA': presetSpec('DiT-LLaMA-B/4', { ...TINY, depth: 1, patchSize: 2 }),
   'DiT-LLaMA of fewer keys': presetSpec('SiT-LLaMA-S/2', { ...TINY, depth: 1, tokens: 'kv' }),
+  'U-DiT of 8x12': presetSpec('U-DiT-XS', { ...U, inputSize: '8x12' }),
+  'DiT of 8x12': presetSpec('DiT-S/2', { ...TINY, depth: 1, inputSize: '8x12' }),
+  'DiT-LLaMA of 8x12': presetSpec('SiT-LLaMA-S/2', { ...TINY, depth: 1, inputSize: '8x12' }),
 };
 
 const tall = parseImageSize('12x8');
@@ -90,12 +94,11 @@ describe.each(Object.entries(SPECS))('%s', (_, spec) => {
   );
 
   test('is the same at the size it was trained at, whatever the rule of positions', () => {
-    const feeds = new Map([...weights, ...feedsOf(network, squareOf(8))]);
-    const values = [
-      {},
-      { size: squareOf(8) },
-      ...POSITION_SCALINGS.map((rule) => ({ positionScaling: rule })),
-    ].map((at) => evaluate(graphOf({ out: trace(at) }), feeds).get('out')!.data);
+    const size = trainedSizeOf(network.config);
+    const feeds = new Map([...weights, ...feedsOf(network, size)]);
+    const values = [{}, { size }, ...POSITION_SCALINGS.map((rule) => ({ positionScaling: rule }))].map(
+      (at) => evaluate(graphOf({ out: trace(at) }), feeds).get('out')!.data,
+    );
     for (const other of values.slice(1)) expect(other).toEqual(values[0]);
   });
 
@@ -118,6 +121,10 @@ describe('the positions in a checkpoint of DiT', () => {
     expect(leaves({})).toContain('pos_embed');
     expect(leaves({ size: tall })).not.toContain('pos_embed');
     expect(leaves({ size: squareOf(16) })).not.toContain('pos_embed');
+    const oblong = traceNetwork(createModel(SPECS['DiT of 8x12']), { size: parseImageSize('12x8') });
+    expect(leavesOf(graphOf(oblong.outputs), 'parameter').map(({ shape }) => shape)).not.toContainEqual([
+      1, 24, 16,
+    ]);
   });
 
   test('are those that would be computed: a grid has the positions of each smaller one', () => {

@@ -1,7 +1,6 @@
 /** @file Networks as graphs: the one place that makes their inputs. A network is traced at a size, it does not have one. */
-import { type ImageSize, squareOf } from '../core/image-size.ts';
-import type { Shape } from '../core/shape.ts';
-import type { Network, NetworkConfig, TraceOptions } from './nn/network.ts';
+import type { ImageSize } from '../core/image-size.ts';
+import { type Network, type NetworkConfig, type TraceOptions, trainedSizeOf } from './nn/network.ts';
 
 /** At which size, and how. */
 export interface TraceAt extends Partial<TraceOptions> {
@@ -25,15 +24,15 @@ export interface NetworkTrace extends TraceAt {
  */
 export function traceNetwork<N extends Network>(
   network: N,
-  { batch = 1, size = squareOf(network.config.inputSize), form = 'merged', ...options }: NetworkTrace = {},
+  { batch = 1, size = trainedSizeOf(network.config), form = 'merged', ...options }: NetworkTrace = {},
 ): ReturnType<N['ports']> {
   return network.ports(batch, size, { form, ...options }) as ReturnType<N['ports']>;
 }
 
 /** [C, H, W] of a network's images. */
 export function imageShapeOf(
-  { inChannels, inputSize }: NetworkConfig,
-  { height, width }: ImageSize = squareOf(inputSize),
-): Shape {
-  return [inChannels, height, width];
+  config: NetworkConfig,
+  { height, width }: ImageSize = trainedSizeOf(config),
+): readonly [channels: number, height: number, width: number] {
+  return [config.inChannels, height, width];
 }

@@ -1,6 +1,6 @@
 /** @file Networks that are no denoisers, small enough to be trained for a few steps: each of its role's usual operations. */
 import * as v from 'valibot';
-import type { ImageSize } from '../../src/core/image-size.ts';
+import { dividedBy, type ImageSize } from '../../src/core/image-size.ts';
 import { count } from '../../src/core/values.ts';
 import {
   averagePool2d,
@@ -18,7 +18,7 @@ import type { NetworkFamily } from '../../src/networks/family.ts';
 import { FeatureNetwork } from '../../src/networks/features/feature-network.ts';
 import { normalWith } from '../../src/networks/nn/initialise.ts';
 import { Conv2d, GroupNorm, Linear } from '../../src/networks/nn/layers.ts';
-import type { NetworkConfig } from '../../src/networks/nn/network.ts';
+import { type NetworkConfig, trainedSizeOf } from '../../src/networks/nn/network.ts';
 
 const toChannelsLast = (x: Tensor) => transpose(x, [0, 2, 3, 1]);
 const toChannelsFirst = (x: Tensor) => transpose(x, [0, 3, 1, 2]);
@@ -51,10 +51,9 @@ export class SmallAutoencoder extends Autoencoder {
     this.bind();
   }
 
-  stages({ height, width }: ImageSize = { height: this.config.inputSize, width: this.config.inputSize }) {
+  stages(size: ImageSize = trainedSizeOf(this.config)) {
     const map = (scale: number, channels: number) => ({
-      height: height / scale,
-      width: width / scale,
+      ...dividedBy(size, scale),
       channels,
     });
     return [

@@ -4,7 +4,7 @@ import { squareOf } from '../../src/core/image-size.ts';
 import { reshape, rotary, transpose } from '../../src/engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
 import type { Denoiser } from '../../src/networks/denoisers/denoiser.ts';
-import { DiT, tokenGrid, unpatchify } from '../../src/networks/denoisers/dit.ts';
+import { DiT, trainedGrid, unpatchify } from '../../src/networks/denoisers/dit.ts';
 import { DiTLlama } from '../../src/networks/denoisers/dit-llama.ts';
 import { UDiT } from '../../src/networks/denoisers/udit.ts';
 import { timestepEmbedding } from '../../src/networks/nn/conditioning.ts';
@@ -25,11 +25,7 @@ export function buildingBlocks(tensors: TensorMap, leaf: Leaf, model: Denoiser):
       ? [
           [
             'unpatchify.out',
-            unpatchify(
-              leaf('unpatchify.in'),
-              model.config.patchSize,
-              tokenGrid(model.config, squareOf(model.config.inputSize)),
-            ),
+            unpatchify(leaf('unpatchify.in'), model.config.patchSize, trainedGrid(model.config)),
           ] as const,
         ]
       : []),

@@ -1,5 +1,6 @@
 /** @file Statistics of freshly initialised parameters, by the distribution that the reference draws them from. */
 import * as v from 'valibot';
+import { squareOf } from '../../src/core/image-size.ts';
 import { fold, randomKey } from '../../src/core/random.ts';
 import { ditInitRule } from '../../src/networks/denoisers/dit.ts';
 import { uditInitRule } from '../../src/networks/denoisers/udit.ts';
@@ -42,9 +43,9 @@ export const initialisation: FixtureKind = {
 
 /** The family shows in the names of its parameters. */
 function ruleFor(parameters: readonly RecordedParameter[]): InitRule | undefined {
-  const names = parameters.map(({ name }) => name);
-  if (names.some((name) => name.startsWith('encoder_level_1.'))) return uditInitRule;
-  return names.includes('blocks.0.attn.qkv.weight') ? ditInitRule : undefined;
+  if (parameters.some(({ name }) => name.startsWith('encoder_level_1.'))) return uditInitRule;
+  const positions = parameters.find(({ name }) => name === 'pos_embed');
+  return positions && ditInitRule(squareOf(Math.sqrt(positions.shape[1]!)));
 }
 
 /** A published model must have exactly these parameters, in this order. */

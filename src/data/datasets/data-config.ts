@@ -1,6 +1,6 @@
 /** @file Kinds of data: one entry each, from which the schema of configurations, their defaults and the help follow. */
 import * as v from 'valibot';
-import { parseImageSize, writtenImageSize } from '../../core/image-size.ts';
+import { imageSize } from '../../core/values.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../images/background.ts';
 import { IMAGE_ENDINGS } from '../images/image-formats.ts';
 import { type Orientation, orientationSchema } from '../images/orientation.ts';
@@ -24,10 +24,7 @@ const kindOfData = <Schema extends v.GenericSchema>(entry: DataKindEntry<Schema>
 
 /** Options of data of every kind, which augment each in their own way. */
 const shared = {
-  imageSize: v.pipe(
-    v.custom<number | string>(isImageSize, 'a whole number, or height x width such as 48x32'),
-    v.transform((size) => writtenImageSize(parseImageSize(size))),
-  ),
+  imageSize,
   /** Every class comes up equally often, however few pictures it has. */
   balanceClasses: v.boolean(),
   /** Share of the pictures that training never sees. */
@@ -133,14 +130,4 @@ export function orientationOf(data: DataConfig): Orientation {
 function isEndings(value: unknown): boolean {
   if (!Array.isArray(value)) return value === 'all';
   return value.length > 0 && value.every((ending) => IMAGE_ENDINGS.includes(ending));
-}
-
-function isImageSize(value: unknown): boolean {
-  if (typeof value !== 'number' && typeof value !== 'string') return false;
-  try {
-    parseImageSize(value);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -9,7 +9,7 @@
  * N batch · H W sides of a map · C channels · Z channels of a latent
  */
 import { ConfigError } from '../../core/errors.ts';
-import { type ImageSize, squareOf } from '../../core/image-size.ts';
+import { dividedBy, type ImageSize } from '../../core/image-size.ts';
 import { expectAxes } from '../../engine/graph/axes.ts';
 import {
   add,
@@ -24,7 +24,7 @@ import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { pytorchDefaults } from '../nn/initialise.ts';
 import { Conv2d, GroupNorm, Linear } from '../nn/layers.ts';
 import { Module } from '../nn/module.ts';
-import type { Stage } from '../nn/network.ts';
+import { type Stage, trainedSizeOf } from '../nn/network.ts';
 import { expectSize } from '../nn/size-units.ts';
 import { Autoencoder, type AutoencoderConfig } from './autoencoder.ts';
 import { boundedLogVariance, type LatentDistribution } from './latent-distribution.ts';
@@ -274,14 +274,10 @@ export class AutoencoderKL extends Autoencoder {
     this.bind();
   }
 
-  stages(size: ImageSize = squareOf(this.config.inputSize)): readonly Stage[] {
+  stages(size: ImageSize = trainedSizeOf(this.config)): readonly Stage[] {
     const { levelChannels } = this.config;
     const last = levelChannels.length - 1;
-    const mapOf = (level: number) => ({
-      height: size.height / 2 ** level,
-      width: size.width / 2 ** level,
-      channels: levelChannels[level]!,
-    });
+    const mapOf = (level: number) => ({ ...dividedBy(size, 2 ** level), channels: levelChannels[level]! });
     const encoder = levelChannels.map((_, level) => ({
       name: `encoder ${level + 1}`,
       paths: [

@@ -1,5 +1,5 @@
 /** @file What every autoencoder is, seen from outside. */
-import type { ImageSize } from '../../core/image-size.ts';
+import { dividedBy, type ImageSize } from '../../core/image-size.ts';
 import { input } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { Network, type NetworkConfig } from '../nn/network.ts';
@@ -37,10 +37,11 @@ export abstract class Autoencoder extends Network {
    * Both halves, each with an input of its own: `x` → `latents`, `z` → `images`. A variational encoder has the
    * `deviations` of the latents too.
    */
-  ports(batch: number, { height, width }: ImageSize) {
+  ports(batch: number, size: ImageSize) {
     const { inChannels, latentChannels, factor } = this.config;
-    const x = input('x', [batch, inChannels, height, width]);
-    const z = input('z', [batch, latentChannels, height / factor, width / factor]);
+    const latent = dividedBy(size, factor);
+    const x = input('x', [batch, inChannels, size.height, size.width]);
+    const z = input('z', [batch, latentChannels, latent.height, latent.width]);
     const { mean, logVariance } = this.distribution(x);
     const outputs = { latents: mean, images: this.decode(z) };
     return {

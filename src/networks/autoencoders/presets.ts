@@ -1,10 +1,10 @@
 /** @file Options of the autoencoders, and their published sizes. */
 import * as v from 'valibot';
-import { count } from '../../core/values.ts';
+import { count, imageSize } from '../../core/values.ts';
 import type { AutoencoderKLConfig } from './autoencoder-kl.ts';
 import type { TaesdConfig } from './taesd.ts';
 
-const COMMON_OPTIONS = { inputSize: count, inChannels: count, latentChannels: count };
+const COMMON_OPTIONS = { inputSize: imageSize, inChannels: count, latentChannels: count };
 
 export const AUTOENCODER_KL_OPTIONS = {
   ...COMMON_OPTIONS,

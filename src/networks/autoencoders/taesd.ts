@@ -8,14 +8,14 @@
  *
  * N batch · H W sides of a map · C channels · Z channels of a latent
  */
-import { type ImageSize, squareOf } from '../../core/image-size.ts';
+import { dividedBy, type ImageSize } from '../../core/image-size.ts';
 import { expectAxes } from '../../engine/graph/axes.ts';
 import { add, mul, relu, resizeNearest, tanh, transpose } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { pytorchDefaults } from '../nn/initialise.ts';
 import { Conv2d, GroupNorm, Sequential } from '../nn/layers.ts';
 import { Module } from '../nn/module.ts';
-import type { Stage } from '../nn/network.ts';
+import { type Stage, trainedSizeOf } from '../nn/network.ts';
 import { expectSize } from '../nn/size-units.ts';
 import { Autoencoder, type AutoencoderConfig, type PictureRange } from './autoencoder.ts';
 
@@ -128,12 +128,12 @@ export class Taesd extends Autoencoder {
     this.bind();
   }
 
-  stages(size: ImageSize = squareOf(this.config.inputSize)): readonly Stage[] {
+  stages(size: ImageSize = trainedSizeOf(this.config)): readonly Stage[] {
     const { width } = this.config;
     const stage = (half: string, scale: number, first: number, last: number): Stage => ({
       name: `${half} 1/${scale}`,
       paths: Array.from({ length: last - first + 1 }, (_, i) => `${half}.${first + i}`),
-      map: { height: size.height / scale, width: size.width / scale, channels: width },
+      map: { ...dividedBy(size, scale), channels: width },
     });
     return [
       stage('encoder', 1, 0, 1),

@@ -12,6 +12,7 @@ import type { ImageSize } from '../../core/image-size.ts';
 import { mul, silu } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
 import { adaLNModulation, adaLNZero, LabelEmbedder, TimestepEmbedder } from '../nn/conditioning.ts';
+import type { InitRule } from '../nn/initialise.ts';
 import { Linear, type Sequential } from '../nn/layers.ts';
 import { Module, type Parameter } from '../nn/module.ts';
 import type { Stage, TraceOptions } from '../nn/network.ts';
@@ -28,6 +29,7 @@ import {
   positionParameter,
   predictByPatches,
   type TokenLayout,
+  trainedGrid,
 } from './dit.ts';
 
 /** Three matrices in place of two cost the same with two thirds of the hidden channels, which are rounded up. */
@@ -97,7 +99,7 @@ function checkHeads({ width, heads }: DiTConfig): void {
 export class DiTLlama extends Denoiser {
   readonly config: DiTConfig;
   readonly labelEmbedders = 1;
-  readonly initRule = ditInitRule;
+  readonly initRule: InitRule;
   readonly pos_embed: Parameter;
   readonly x_embedder: PatchEmbedder;
   readonly t_embedder: TimestepEmbedder;
@@ -110,6 +112,7 @@ export class DiTLlama extends Denoiser {
     checkPatchConfig('DiT-LLaMA', config);
     checkHeads(config);
     this.config = config;
+    this.initRule = ditInitRule(trainedGrid(config));
     const { width, numClasses } = config;
     this.pos_embed = positionParameter(config);
     this.x_embedder = new PatchEmbedder(config);

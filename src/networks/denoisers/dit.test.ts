@@ -50,6 +50,13 @@ describe('positions', () => {
     const values = initialise(model, model.initRule, randomKey(0));
     expect(values.get('pos_embed')!.data).toEqual(sinCosPositions(squareOf(4), 12));
   });
+
+  test('are those of rows and columns where these differ', () => {
+    const oblong = new DiT({ ...TINY, inputSize: '12x8' });
+    const { shape, data } = initialise(oblong, oblong.initRule, randomKey(0)).get('pos_embed')!;
+    expect(shape).toEqual([1, 24, 12]);
+    expect(data).toEqual(sinCosPositions({ height: 6, width: 4 }, 12));
+  });
 });
 
 test('a fresh model predicts zero, as adaLN-Zero asks', () => {

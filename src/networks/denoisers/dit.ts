@@ -10,7 +10,7 @@
  */
 import { ConfigError } from '../../core/errors.ts';
 import { tensorOf } from '../../core/host-tensor.ts';
-import { type ImageSize, sameSize, squareOf } from '../../core/image-size.ts';
+import { dividedBy, type ImageSize, sameSize } from '../../core/image-size.ts';
 import { expectAxes } from '../../engine/graph/axes.ts';
 import {
   add,
@@ -30,17 +30,10 @@ import {
   LabelEmbedder,
   TimestepEmbedder,
 } from '../nn/conditioning.ts';
-import {
-  type Initialiser,
-  type InitRule,
-  normalWith,
-  xavierUniform,
-  xavierUniformAsMatrix,
-  zeros,
-} from '../nn/initialise.ts';
+import { type InitRule, normalWith, xavierUniform, xavierUniformAsMatrix, zeros } from '../nn/initialise.ts';
 import { Linear, Mlp, type Sequential } from '../nn/layers.ts';
 import { Module, Parameter } from '../nn/module.ts';
-import type { Stage, TraceOptions } from '../nn/network.ts';
+import { type Stage, type TraceOptions, trainedSizeOf } from '../nn/network.ts';
 import { PatchEmbedder } from '../nn/patches.ts';
 import { sinCosPositions } from '../nn/position.ts';
 import type { ScaledPositions } from '../nn/position-scaling.ts';
@@ -81,7 +74,7 @@ export const FULL_ATTENTION = { tokens: 'none', downFactor: 2 } as const;
  * @throws ConfigError for the first combination that cannot work
  */
 export function checkPatchConfig(family: string, config: DiTConfig): void {
-  const { inputSize, width, heads } = config;
+  const { width, heads } = config;
   const fail = (problem: string, fix: string) => new ConfigError({ where: family, problem, fix });
   if (config.learnSigma && config.discardSigma) {
     throw fail(
@@ -89,7 +82,7 @@ export function checkPatchConfig(family: string, config: DiTConfig): void {
       'set discardSigma to false, or use an objective that learns no variance',
     );
   }
-  expectSize(family, squareOf(inputSize), sizeUnits(config));
+  expectSize(family, trainedSizeOf(config), sizeUnits(config));
   const unit = leastCommonMultiple(4, heads);
   const fix = `use a width that is a multiple of ${unit}, such as ${Math.ceil(width / unit) * unit}`;
   if (width % 4 !== 0) {
@@ -113,8 +106,13 @@ function sizeUnits({ patchSize, tokens, downFactor }: DiTConfig): SizeUnit[] {
 }
 
 /** Rows and columns of tokens of images of this size. */
-export function tokenGrid({ patchSize }: DiTConfig, { height, width }: ImageSize): ImageSize {
-  return { height: height / patchSize, width: width / patchSize };
+export function tokenGrid({ patchSize }: DiTConfig, size: ImageSize): ImageSize {
+  return dividedBy(size, patchSize);
+}
+
+/** The same of the images that it was trained on: positions of these tokens are in its checkpoints. */
+export function trainedGrid(config: DiTConfig): ImageSize {
+  return tokenGrid(config, trainedSizeOf(config));
 }
 
 // Patches
@@ -233,7 +231,7 @@ export class FinalLayer extends Module {
 export class DiT extends Denoiser {
   readonly config: DiTConfig;
   readonly labelEmbedders = 1;
-  readonly initRule = ditInitRule;
+  readonly initRule: InitRule;
   /** Sine-cosine positions, (1, T, D): stored in most checkpoints, never trained. */
   readonly pos_embed: Parameter;
   readonly x_embedder: PatchEmbedder;
@@ -246,6 +244,7 @@ export class DiT extends Denoiser {
     super();
     checkPatchConfig('DiT', config);
     this.config = config;
+    this.initRule = ditInitRule(trainedGrid(config));
     const { width, numClasses } = config;
     this.pos_embed = positionParameter(config);
     this.x_embedder = new PatchEmbedder(config);
@@ -277,8 +276,9 @@ export class DiT extends Denoiser {
 }
 
 /** Sine-cosine positions of all tokens. */
-export function positionParameter({ inputSize, patchSize, width }: DiTConfig): Parameter {
-  return new Parameter([1, (inputSize / patchSize) ** 2, width], { computed: true });
+export function positionParameter(config: DiTConfig): Parameter {
+  const { height, width } = trainedGrid(config);
+  return new Parameter([1, height * width, config.width], { computed: true });
 }
 
 /** Tokens, condition and layout → tokens. */
@@ -318,7 +318,7 @@ export function predictByPatches(
   place: Place,
 ): Unlabelled {
   const { config } = model;
-  const { inputSize, inChannels, patchSize, discardSigma } = config;
+  const { inChannels, patchSize, discardSigma } = config;
   expectAxes(x, 'N C H W', { C: inChannels });
   expectAxes(t, 'N', { N: x.shape[0]! });
   expectAxes(y, 'N', { N: x.shape[0]! });
@@ -330,7 +330,7 @@ export function predictByPatches(
   const grid = tokenGrid(config, size);
   const { tokens: placed, ...rotations } = place(model.x_embedder.apply(x), {
     grid,
-    trained: tokenGrid(config, squareOf(inputSize)),
+    trained: trainedGrid(config),
     scaling: options?.positionScaling,
   });
   const layout = { grid, ...rotations };
@@ -339,7 +339,7 @@ export function predictByPatches(
   return discardSigma ? slice(prediction, 1, 0, inChannels) : prediction;
 }
 
-export function patchStages(config: DiTConfig, size = squareOf(config.inputSize)): readonly Stage[] {
+export function patchStages(config: DiTConfig, size = trainedSizeOf(config)): readonly Stage[] {
   const { width: channels, depth: count, heads } = config;
   const map = { ...tokenGrid(config, size), channels };
   return [
@@ -350,15 +350,18 @@ export function patchStages(config: DiTConfig, size = squareOf(config.inputSize)
   ];
 }
 
-const sinCosInitialiser: Initialiser = ([, cells, width]) =>
-  sinCosPositions(squareOf(Math.sqrt(cells!)), width!);
-
-/** Initial values as the reference has them: Xavier everywhere, small normal embedders, zeros where adaLN-Zero asks. */
-export const ditInitRule: InitRule = (name) => {
-  if (name === 'pos_embed') return sinCosInitialiser;
-  if (name.endsWith('bias')) return zeros;
-  if (/adaLN_modulation|final_layer/.test(name)) return zeros;
-  if (/embedding_table|t_embedder/.test(name)) return normalWith(0.02);
-  if (name === 'x_embedder.proj.weight') return xavierUniformAsMatrix;
-  return xavierUniform;
-};
+/**
+ * Initial values as the reference has them: Xavier everywhere, small normal embedders, zeros where adaLN-Zero asks.
+ *
+ * @param grid - rows and columns of the tokens that have positions
+ */
+export function ditInitRule(grid: ImageSize): InitRule {
+  return (name, shape) => {
+    if (name === 'pos_embed') return () => sinCosPositions(grid, shape.at(-1)!);
+    if (name.endsWith('bias')) return zeros;
+    if (/adaLN_modulation|final_layer/.test(name)) return zeros;
+    if (/embedding_table|t_embedder/.test(name)) return normalWith(0.02);
+    if (name === 'x_embedder.proj.weight') return xavierUniformAsMatrix;
+    return xavierUniform;
+  };
+}

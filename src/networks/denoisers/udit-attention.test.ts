@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../../test/support/closeness.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../core/host-tensor.ts';
+import { squareOf } from '../../core/image-size.ts';
 import { fold, normal, randomKey } from '../../core/random.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
@@ -16,7 +17,7 @@ const TOKENS = SIDE * SIDE;
 const LEVEL: AttentionLevel = {
   width: WIDTH,
   heads: HEADS,
-  trainedSide: SIDE,
+  trained: squareOf(SIDE),
   downFactor: 2,
   tokens: 'qkv',
   downsampler: 'dwconv3',

@@ -3,7 +3,7 @@
  *
  * N batch · H W map · C channels · G sub-grids · T tokens that attend together · headDim = C / heads
  */
-import { type ImageSize, squareOf } from '../../core/image-size.ts';
+import { dividedBy, type ImageSize } from '../../core/image-size.ts';
 import {
   add,
   attention,
@@ -44,7 +44,7 @@ export interface AttentionOptions {
 
 export interface AttentionLevel extends AttentionOptions {
   readonly width: number; // C of this level
-  readonly trainedSide: number; // H = W of this level, as it was trained
+  readonly trained: ImageSize; // H and W of this level, as it was trained
   /** Side factor by which tokens are downsampled; 1 is full attention. */
   readonly downFactor: number;
 }
@@ -152,15 +152,15 @@ export class DownsampledAttention extends Module {
 
   /** Positions in the grid of the tokens that attend together; the same for all sub-grids. */
   private rotaryTables(
-    { height, width }: ImageSize,
+    map: ImageSize,
     { positionScaling: scaling }: TraceOptions,
   ): Readonly<Record<'ofQueries' | 'ofKeys', RotaryTables>> | undefined {
-    const { trainedSide, width: channels, heads, tokens, downFactor, position } = this.level;
+    const { trained, width: channels, heads, tokens, downFactor, position } = this.level;
     if (position === 'none') return undefined;
     const tablesOf = (factor: number, spacing: number) =>
-      rotaryTables({ height: height / factor, width: width / factor }, channels / heads, {
+      rotaryTables(dividedBy(map, factor), channels / heads, {
         spacing,
-        trained: squareOf(trainedSide / factor),
+        trained: dividedBy(trained, factor),
         scaling,
       });
     const ofQueries = tablesOf(this.splitFactor, 1);

@@ -11,7 +11,7 @@
  * N batch · H W image · C channels
  */
 import { ConfigError } from '../../core/errors.ts';
-import { squareOf } from '../../core/image-size.ts';
+import { dividedBy } from '../../core/image-size.ts';
 import { expectAxes } from '../../engine/graph/axes.ts';
 import { add, chunk, concat, reshape, slice, transpose } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
@@ -32,7 +32,7 @@ import {
 } from '../nn/initialise.ts';
 import { Conv2d, PointwiseConv2d, type Sequential } from '../nn/layers.ts';
 import { Module } from '../nn/module.ts';
-import type { FeatureMap, Stage, TraceOptions } from '../nn/network.ts';
+import { type FeatureMap, type Stage, type TraceOptions, trainedSizeOf } from '../nn/network.ts';
 import { expectSize, type SizeUnit } from '../nn/size-units.ts';
 import { type Condition, Denoiser, type DenoiserConfig } from './denoiser.ts';
 import { type AttentionLevel, type AttentionOptions, DownsampledAttention } from './udit-attention.ts';
@@ -71,7 +71,7 @@ function downFactorOf({ downFactor }: UDiTConfig, level: number): number {
 /** @throws ConfigError for the first combination that cannot work */
 function checkConfig(config: UDiTConfig): void {
   const fail = (problem: string, fix: string) => new ConfigError({ where: 'U-DiT', problem, fix });
-  const { inputSize, width, heads, depth, downFactor, mlpRatio, ffn } = config;
+  const { width, heads, depth, downFactor, mlpRatio, ffn } = config;
   if (depth.length !== 5) {
     throw fail(
       `depth has ${depth.length} entries, the U has 5 levels`,
@@ -91,7 +91,7 @@ function checkConfig(config: UDiTConfig): void {
   if (ffn === 'rep' && (width * mlpRatio) % 2 !== 0) {
     throw fail(`${width} · mlp ratio ${mlpRatio} is odd; the rep FFN halves it`, 'use an even product');
   }
-  expectSize('U-DiT', squareOf(inputSize), sizeUnits(config));
+  expectSize('U-DiT', trainedSizeOf(config), sizeUnits(config));
 }
 
 function sizeUnits(config: UDiTConfig): SizeUnit[] {
@@ -242,9 +242,9 @@ export class UDiT extends Denoiser {
     const { width, inChannels, numClasses, learnSigma } = config;
     const hasNullLabel = config.classDropoutProb > 0;
     const blocks = (level: number, levelWidth: number): UDiTBlock[] => {
-      const trainedSide = config.inputSize / LEVEL_SCALES[level]!;
+      const trained = dividedBy(trainedSizeOf(config), LEVEL_SCALES[level]!);
       const downFactor = downFactorOf(config, level);
-      const levelConfig = { ...config, width: levelWidth, trainedSide, downFactor };
+      const levelConfig = { ...config, width: levelWidth, trained, downFactor };
       return Array.from({ length: config.depth[level]! }, () => new UDiTBlock(levelConfig));
     };
     this.x_embedder = new Stem(inChannels, width);
@@ -270,11 +270,10 @@ export class UDiT extends Denoiser {
     this.bind();
   }
 
-  stages(size = squareOf(this.config.inputSize)): readonly Stage[] {
+  stages(size = trainedSizeOf(this.config)): readonly Stage[] {
     const { width, heads, depth } = this.config;
     const mapOf = (scale: number, channels: number): FeatureMap => ({
-      height: size.height / scale,
-      width: size.width / scale,
+      ...dividedBy(size, scale),
       channels,
     });
     const level = (name: string, index: number, channels: number, ...transitions: string[]): Stage => ({

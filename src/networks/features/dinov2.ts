@@ -31,8 +31,9 @@ import { PatchEmbedder } from '../nn/patches.ts';
 import { expectSize } from '../nn/size-units.ts';
 import { FeatureNetwork } from './feature-network.ts';
 
-/** `inputSize` is the side to which pictures of any size are brought. */
 export interface DINOv2Config extends NetworkConfig {
+  /** Side to which pictures of any size are brought. */
+  readonly inputSize: number;
   readonly patchSize: number;
   readonly width: number;
   readonly depth: number;

@@ -1,5 +1,5 @@
 /** @file What every network of this project is, seen from outside. */
-import type { ImageSize } from '../../core/image-size.ts';
+import { type ImageSize, parseImageSize, type WrittenImageSize } from '../../core/image-size.ts';
 import type { Unlabelled } from '../../engine/graph/tensor.ts';
 import type { Grouping } from './conditioning.ts';
 import type { InitRule } from './initialise.ts';
@@ -8,10 +8,19 @@ import type { PositionScaling } from './position-scaling.ts';
 
 /** What data must agree with. */
 export interface NetworkConfig {
-  /** Side of the square images or latents that it was trained on: the size at which it is traced unless told. */
-  readonly inputSize: number;
+  /** Of the images or latents that it was trained on: the size at which it is traced unless told. */
+  readonly inputSize: WrittenImageSize;
   /** Channels of the image or latent. */
   readonly inChannels: number;
+}
+
+/**
+ * Rows and columns of the images or latents that a network was trained on.
+ *
+ * @throws ConfigError unless `inputSize` is a side, or a height and a width as in `48x32`
+ */
+export function trainedSizeOf({ inputSize }: Pick<NetworkConfig, 'inputSize'>): ImageSize {
+  return parseImageSize(inputSize, 'inputSize');
 }
 
 /** How to trace. All forms and groupings compute the same function (to rounding). */

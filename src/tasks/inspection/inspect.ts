@@ -2,7 +2,7 @@
  * @file What a model costs, stage by stage and as a whole: parameters, multiply-accumulates, memory of activations. All of
  * it is read off graphs, so that no weights are needed.
  */
-import { type ImageSize, squareOf } from '../../core/image-size.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import { type Graph, graphOf } from '../../engine/graph/graph.ts';
 import { keptBytes, peakLiveBytes } from '../../engine/graph/liveness.ts';
 import { type MacCounts, macsOf, sumMacs } from '../../engine/graph/macs.ts';
@@ -12,7 +12,7 @@ import type { Unlabelled } from '../../engine/graph/tensor.ts';
 import { gradients } from '../../engine/graph/vjp.ts';
 import type { NetworkSpec, Role } from '../../networks/family.ts';
 import { countParameters } from '../../networks/nn/module.ts';
-import { isPartOf, type Network, type Stage } from '../../networks/nn/network.ts';
+import { isPartOf, type Network, type Stage, trainedSizeOf } from '../../networks/nn/network.ts';
 import { createModel, type ModelSpec } from '../../networks/registry.ts';
 import { type NetworkTrace, traceNetwork } from '../../networks/trace.ts';
 import { type AttentionCost, attentionCosts } from './attention-cost.ts';
@@ -77,7 +77,7 @@ export function inspectModel(spec: ModelSpec, options: InspectOptions = {}): Ins
 
 export function inspectNetwork(
   network: Network,
-  { batch = 1, size = squareOf(network.config.inputSize) }: InspectOptions = {},
+  { batch = 1, size = trainedSizeOf(network.config) }: InspectOptions = {},
 ): NetworkInspection {
   const parameters = [...network.parameters()];
   const work = macsOf(outputsOf(network, { size }));

@@ -23,15 +23,14 @@ test('they may be stated, and there may be more classes than the data has', () =
   expect(specWith('model.numClasses', 5).config.numClasses).toBe(5);
 });
 
-describe('contradictions', () => {
-  test('data that are no squares', () => {
-    const config = tinyConfig(layerOf('data.imageSize', '16x8'));
-    expect(() => modelOfConfig(config)).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: configuration: data.imageSize: it is 16x8, but models are trained on squares
-        fix: use 8; another size can be drawn later with udit sample --image-size]
-    `);
-  });
+test('sizes that are no squares are written as the data have them', () => {
+  for (const size of ['16x8', { height: 16, width: 8 }]) {
+    const config = tinyConfig(layerOf('data.imageSize', size), layerOf('model.inputSize', size));
+    expect(modelOfConfig(config).config.inputSize).toBe('16x8');
+  }
+});
 
+describe('contradictions', () => {
   test('another size', () => {
     expect(() => specWith('model.inputSize', 32)).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: configuration: model.inputSize: is 32, but /pictures with this objective needs 8

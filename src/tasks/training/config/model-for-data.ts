@@ -1,6 +1,6 @@
 /** @file The model of a run: its preset and options, fitted to the data and the objective. */
 import { ConfigError } from '../../../core/errors.ts';
-import { formatImageSize, type ImageSize, isSquare, parseImageSize } from '../../../core/image-size.ts';
+import { writtenImageSize } from '../../../core/image-size.ts';
 import { dataName } from '../../../data/datasets/data-config.ts';
 import type { Samples } from '../../../data/datasets/samples.ts';
 import type { FlowObjective } from '../../../diffusion/flow/objective.ts';
@@ -9,6 +9,7 @@ import { createObjective } from '../../../diffusion/objectives.ts';
 import type { Families } from '../../../networks/family.ts';
 import { autoencoderSpec, presetSpec } from '../../../networks/presets.ts';
 import type { AutoencoderSpec, ModelSpec } from '../../../networks/registry.ts';
+import { imageShapeOf } from '../../../networks/trace.ts';
 import type { AutoencoderTrainConfig, TrainConfig } from './train-config.ts';
 
 /** Red, green and blue: whatever a picture's file holds, it is trained on so. */
@@ -33,9 +34,8 @@ export function modelForData(
   objective: FlowObjective | GaussianObjective,
   families: Families = {},
 ): ModelSpec {
-  expectSquare({ height, width });
   const implied = {
-    inputSize: height,
+    inputSize: writtenImageSize({ height, width }),
     inChannels: channels,
     learnSigma: objective.outputsPerChannel === 2,
   };
@@ -68,8 +68,7 @@ export function autoencoderForData(
       fix: 'use a folder of pictures, emoji or emoji-3d',
     });
   }
-  expectSquare({ height, width });
-  const implied = { inputSize: height, inChannels: channels };
+  const implied = { inputSize: writtenImageSize({ height, width }), inChannels: channels };
   expectAgreement(options, implied, dataName(data));
   return autoencoderSpec(preset, { ...options, ...implied });
 }
@@ -85,16 +84,6 @@ function expectAgreement(
     where: `configuration: model.${key}`,
     problem: `is ${JSON.stringify(stated[key])}, but ${data} with this objective needs ${JSON.stringify(implied[key])}`,
     fix: `leave model.${key} out`,
-  });
-}
-
-/** A network can be drawn from at any size, but its configuration states the side of a square as the trained one. */
-function expectSquare(size: ImageSize): void {
-  if (isSquare(size)) return;
-  throw new ConfigError({
-    where: 'configuration: data.imageSize',
-    problem: `it is ${formatImageSize(size)}, but models are trained on squares`,
-    fix: `use ${Math.min(size.height, size.width)}; another size can be drawn later with udit sample --image-size`,
   });
 }
 
@@ -116,10 +105,7 @@ export function modelOfConfig(config: TrainConfig, classes?: number, families: F
 
 /** Of what a sample is to be, as far as that is known before the data are opened: latents are those of the preset. */
 function shapeOfConfig({ data }: Pick<TrainConfig, 'data'>, preset: ModelSpec): Samples['shape'] {
-  if (data.kind !== 'latents') {
-    const { height, width } = parseImageSize(data.imageSize);
-    return [PICTURE_CHANNELS, height, width];
-  }
-  const { inChannels, inputSize } = preset.config;
-  return [inChannels, inputSize, inputSize];
+  return data.kind === 'latents'
+    ? imageShapeOf(preset.config)
+    : imageShapeOf({ inChannels: PICTURE_CHANNELS, inputSize: data.imageSize });
 }

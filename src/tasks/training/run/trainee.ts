@@ -1,5 +1,4 @@
 /** @file What a run trains: a network, how it learns, and what its checkpoints say of it. */
-import { parseImageSize } from '../../../core/image-size.ts';
 import type { Samples } from '../../../data/datasets/samples.ts';
 import { createObjective } from '../../../diffusion/objectives.ts';
 import type { CardOfRole, NetworkOfRole } from '../../../models/saved-model.ts';
@@ -7,6 +6,7 @@ import type { Denoiser } from '../../../networks/denoisers/denoiser.ts';
 import type { Families, Role } from '../../../networks/family.ts';
 import { autoencoderSpec } from '../../../networks/presets.ts';
 import { createAutoencoder, createModel, type ModelSpec } from '../../../networks/registry.ts';
+import { imageShapeOf } from '../../../networks/trace.ts';
 import {
   autoencoderForData,
   modelForData,
@@ -65,8 +65,8 @@ export function leastLearning(config: RunConfig, families?: Families): Learning 
     return learningOf(modelOfConfig(config, 1, families), config, families);
   }
   const { preset } = config.model;
-  const { height, width } = parseImageSize(config.data.imageSize ?? autoencoderSpec(preset).config.inputSize);
-  const shape = [PICTURE_CHANNELS, height, width] as const;
+  const inputSize = config.data.imageSize ?? autoencoderSpec(preset).config.inputSize;
+  const shape = imageShapeOf({ inChannels: PICTURE_CHANNELS, inputSize });
   return autoencoderToTrain(config, { shape, space: { kind: 'pixels' } }).learning;
 }
 

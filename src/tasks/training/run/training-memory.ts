@@ -2,10 +2,12 @@
 
 import { formatBytes } from '../../../core/byte-size.ts';
 import { ConfigError } from '../../../core/errors.ts';
+import { sizeOf } from '../../../core/shape.ts';
 import { peakLiveBytes } from '../../../engine/graph/liveness.ts';
 import { type BackendName, isGpu } from '../../../engine/runtime/session.ts';
 import { memoryLimit } from '../../../host/machine/memory-node.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
+import { imageShapeOf } from '../../../networks/trace.ts';
 import { microBatchOf, type TrainConfig } from '../config/train-config.ts';
 import { OPTIMIZER_SLOTS } from '../optim/optimizers.ts';
 import type { Learning } from '../step/learning.ts';
@@ -35,14 +37,13 @@ export function trainingMemory(
   limit = memoryLimit(),
 ): TrainingMemory {
   const { network } = learning;
-  const { inChannels, inputSize } = network.config;
   const { batchSize, shards, recompute } = config.training;
   const microBatch = microBatchOf(config.training);
   // Weights, gradients of each shard and their sum, and what the optimizer moves along.
   const sums = microBatch === batchSize ? 0 : 1;
   const copies = 1 + shards + sums + OPTIMIZER_SLOTS[config.optimizer.kind].length + config.averages.length;
   const state = copies * bytesOf(countParameters(network.parameters()));
-  const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * inChannels * inputSize ** 2);
+  const pictures = COPIES_OF_PICTURES * bytesOf(batchSize * sizeOf(imageShapeOf(network.config)));
   // A graph that is far too large has tables that do not fit themselves.
   if (isGpu(device) || state + pictures > limit) return { state, step: pictures };
   const graph = gradientGraph(learning, microBatch / shards, recompute);
