@@ -64,6 +64,10 @@ test('capitals do not matter', () => {
   expect(findPublished('U-DiT-S')).toBeUndefined();
 });
 
+test('a million steps have two names', () => {
+  expect(findPublished('U-DiT-L-1m')?.name).toBe('U-DiT-L-1000k');
+});
+
 test('a name that nothing has', () => {
   expect(() => publishedFile('U-DiT-S-40k')).toThrowErrorMatchingInlineSnapshot(`
     [ConfigError: ConfigError: udit fetch: there are no published weights called "U-DiT-S-40k"

@@ -218,9 +218,10 @@ export const CATALOGUE: readonly PublishedFile[] = ENTRIES.map((entry) => ({
   use: USES[entry.kind],
 }));
 
-/** The entry of this name, whatever its capitals. */
+/** The entry of this name, whatever its capitals; a million steps may be `1m` or `1000k`. */
 export function findPublished(name: string): PublishedFile | undefined {
-  return CATALOGUE.find((file) => file.name.toLowerCase() === name.toLowerCase());
+  const plain = (text: string) => text.toLowerCase().replace(/-1m$/, '-1000k');
+  return CATALOGUE.find((file) => plain(file.name) === plain(name));
 }
 
 /** The entry of this content. */
