@@ -50,7 +50,7 @@ export async function openDecoder(
     });
   }
   if (undecoded === true) return undefined;
-  const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
+  const saved = await findAutoencoder(asked, space, terminal);
   const drawn = { name: card.name, space, config: network.config };
   const { backend } = options;
   return (
@@ -60,6 +60,15 @@ export async function openDecoder(
       tile: tile === undefined ? undefined : sizeInSpace(space, squareOf(tile), '--tile').height,
     })
   );
+}
+
+/** The autoencoder asked for, else that of the latents, if it is on this machine. */
+export function findAutoencoder(
+  asked: string | undefined,
+  space: LatentSpace,
+  terminal: Terminal,
+): Promise<SavedNetwork<'autoencoder'> | undefined> {
+  return asked === undefined ? openUsual(space, terminal) : openAutoencoder(asked);
 }
 
 /** The autoencoder of these latents, if it is on this machine. */

@@ -2,6 +2,8 @@
 import { dirname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
+import type { ImageSize } from '../core/image-size.ts';
+import { USUAL_LATENTS } from '../core/image-space.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { crc32OfFile } from '../host/files/digest-node.ts';
@@ -10,11 +12,18 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findCheckpoint, locateCheckpoint, openCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { locatePublished } from '../models/hub/fetch-weights-node.ts';
+import { type DrawnLatents, latentsOf } from '../models/latent-kinship.ts';
+import { spaceOf } from '../models/saved-model.ts';
+import { weightsHash } from '../models/weights-hash-node.ts';
+import { trainedSizeOf } from '../networks/nn/network.ts';
 import { type EvaluationRequest, evaluate, type NamedExtractor } from '../tasks/evaluation/evaluate-node.ts';
+import type { EvaluationDecoder } from '../tasks/evaluation/latent-pictures.ts';
 import { modelPictures } from '../tasks/evaluation/model-pictures.ts';
 import { type PictureSource, RESIZE_RULES, type ResizeRule } from '../tasks/evaluation/picture-source.ts';
 import { METRIC_NAMES, type MetricName, WITHOUT_NETWORK } from '../tasks/evaluation/scores.ts';
+import { createDecoder } from '../tasks/sampling/latent-decoder.ts';
 import { chooseSettings } from '../tasks/sampling/settings.ts';
+import { findAutoencoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { describeEvaluation } from './evaluate-report.ts';
 import { interruptible } from './failures.ts';
@@ -34,6 +43,7 @@ import { notesOn, startProgress, type Terminal } from './terminal.ts';
 interface EvaluateFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
   readonly metrics?: readonly MetricName[];
   readonly extractor: string;
+  readonly autoencoder?: string;
   readonly resize?: ResizeRule;
   readonly k: number;
   readonly split: number;
@@ -54,7 +64,8 @@ const DEFAULT_BATCH = 16;
 
 const AFTER_HELP = `
 REFERENCE is what is real: a folder of pictures, an .npz archive as ADM's (its mu and sigma are used
-where it has them), statistics that --save-statistics wrote, or a data set: emoji, emoji-3d.
+where it has them), statistics that --save-statistics wrote, latents, as of udit encode, which are
+decoded, or a data set: emoji, emoji-3d.
 SAMPLES are pictures likewise, or a run folder, a checkpoint or the name of fetched weights, which
 draws them. What was drawn and extracted is kept in the cache: the same command goes on after a stop.
 
@@ -87,6 +98,10 @@ export function defineEvaluate(command: Command, terminal: Terminal): void {
         '--resize <rule>',
         'bring samples to the size of the reference by this filter of Pillow',
       ).choices(RESIZE_RULES),
+    )
+    .option(
+      '--autoencoder <name>',
+      'decodes latents: a fetched one, a file or a run (default: that of the latents, where it is fetched)',
     )
     .optionsGroup('How a model draws its samples:')
     .option(
@@ -143,9 +158,12 @@ async function run(
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(extractor?.name.startsWith('DINOv2') ? { frechetName: 'FD-DINOv2' } : {}),
     batch: flags.batchSize,
+    autoencoder: flags.autoencoder,
     cache: flags.cache ? compileCache(notesOn(terminal)) : undefined,
     folder: flags.cache ? undefined : null,
-    openModel: (where) => openModelPictures(where, flags, request, signal),
+    openModel: (where) => openModelPictures(where, flags, request, terminal),
+    openDecoder: ({ name, shape: [inChannels, height, width], space }) =>
+      openDecoder({ name, space, config: { inChannels } }, { height, width }, flags, request, terminal),
     onProgress(name, done, total) {
       if (name !== side) {
         progress?.stop();
@@ -191,28 +209,64 @@ async function openExtractor(name: string): Promise<NamedExtractor> {
 async function openModelPictures(
   where: string,
   flags: EvaluateFlags,
-  { backend, cache }: EvaluationRequest,
-  signal: AbortSignal,
+  request: EvaluationRequest,
+  terminal: Terminal,
 ): Promise<PictureSource> {
   const path = await locateCheckpoint(where);
   const { crc32 } = await crc32OfFile(path);
   const saved = await findCheckpoint(path, modelRequest(flags));
   try {
+    const { card, network, source } = saved;
+    const space = spaceOf(card, network.config);
     const settings = chooseSettings(
-      saved.card.objective.kind,
-      saved.network.config,
+      card.objective.kind,
+      network.config,
       requestedSettings(flags),
-      saved.card.guidance,
+      card.guidance,
     );
+    const traceAt = traceAtOf(saved, flags);
+    const size = traceAt.size ?? trainedSizeOf(network.config);
+    const drawn = { name: card.name, config: network.config };
+    const decoding =
+      space.kind === 'latents'
+        ? await openDecoder({ ...drawn, space }, size, flags, request, terminal)
+        : undefined;
+    const { backend, cache, signal } = request;
     return await modelPictures(saved, {
       ...settings,
-      ...traceAtOf(saved, flags),
+      ...traceAt,
       ...{ name: where, count: flags.numSamples, seed: flags.seed, backend, cache, signal },
-      weights: `${saved.source} of CRC-32 ${crc32.toString(16).padStart(8, '0')}`,
+      weights: `${source} of CRC-32 ${crc32.toString(16).padStart(8, '0')}`,
+      decoding,
       workers: flags.workers,
       threads: flags.threads,
     });
   } finally {
     await saved.close();
   }
+}
+
+/** @throws ConfigError if there is no autoencoder of these latents */
+async function openDecoder(
+  drawn: Omit<DrawnLatents, 'space'> & { readonly space: DrawnLatents['space'] | undefined },
+  size: ImageSize,
+  { autoencoder: asked }: EvaluateFlags,
+  { backend, cache }: EvaluationRequest,
+  terminal: Terminal,
+): Promise<EvaluationDecoder> {
+  const { name } = drawn;
+  const saved = await findAutoencoder(asked, drawn.space ?? USUAL_LATENTS, terminal);
+  if (saved === undefined) {
+    throw new ConfigError({
+      where: name,
+      problem: 'it is of latents, which are no pictures',
+      fix: 'name what decodes them with --autoencoder, such as sd-vae-ft-ema',
+    });
+  }
+  const space = drawn.space ?? latentsOf(saved.card);
+  const options = { size, backend, cache, workers: 1, threads: backend.machine?.cores };
+  return {
+    decoder: await createDecoder(saved, { ...options, drawn: { ...drawn, space } }),
+    weights: `${saved.card.name}, SHA-256 ${weightsHash(saved.weights).slice(0, 12)}`,
+  };
 }

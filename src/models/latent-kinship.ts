@@ -63,6 +63,13 @@ export function denormalisationFor(drawn: DrawnLatents, { card, network }: Decod
 
 const STABLE_DIFFUSION = 'Stable Diffusion';
 
+/** The latents that an autoencoder decodes, as models draw them, where nothing else tells what they are. */
+export function latentsOf({ space }: Decoder['card']): LatentSpace {
+  const own = space as LatentSpace;
+  // Tiny autoencoders have a scale of their own, models that draw for them have not.
+  return kindOf(own) === STABLE_DIFFUSION ? { ...USUAL_LATENTS, autoencoder: own.autoencoder } : own;
+}
+
 /** Which diffusion models have such latents; undefined where nothing tells. */
 function kindOf({ autoencoder, factor, scale }: LatentSpace): string | undefined {
   if (autoencoder !== '') return findPublished(autoencoder)?.latents ?? autoencoder;

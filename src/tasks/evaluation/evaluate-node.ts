@@ -9,7 +9,9 @@ import type { SavedNetwork } from '../../models/saved-model.ts';
 import { type Collected, collect } from './collect-node.ts';
 import { describeClasses, doubtsAbout } from './doubts.ts';
 import { createExtractor, type Extractor, type ExtractorOptions } from './extractor.ts';
+import { decodedPictures, type EvaluationDecoder, type StoredLatents } from './latent-pictures.ts';
 import { neighbourSheet } from './neighbour-sheet.ts';
+import { openStoredLatents } from './open-latents-node.ts';
 import { isDataSetName, openArchive, openDataSet, openPictureFolder } from './open-pictures-node.ts';
 import { atSizeOf, type PictureSource, type ResizeRule } from './picture-source.ts';
 import { runtimeProduct } from './runtime-product.ts';
@@ -30,7 +32,7 @@ export interface NamedExtractor {
 }
 
 export interface EvaluationRequest extends ExtractorOptions {
-  /** A picture folder, an `.npz` archive, a file of statistics, or the name of a data set. */
+  /** A picture folder, an `.npz` archive, latents, a file of statistics, or the name of a data set. */
   readonly reference: string;
   /** Pictures likewise, or a model. */
   readonly samples: string;
@@ -39,7 +41,11 @@ export interface EvaluationRequest extends ExtractorOptions {
   /** What distances of its features are called. Default FID. */
   readonly frechetName?: string;
   /** Opens a model for the samples; without it a model is an error. */
-  readonly openModel?: (where: string) => Promise<PictureSource>;
+  readonly openModel?: ((where: string) => Promise<PictureSource>) | undefined;
+  /** Opens what decodes latents; without it latents are an error. Released with their pictures. */
+  readonly openDecoder?: (latents: StoredLatents) => Promise<EvaluationDecoder>;
+  /** The autoencoder that the user names, which would be in vain where nothing is of latents. */
+  readonly autoencoder?: string | undefined;
   readonly resize?: ResizeRule | undefined;
   readonly k?: number;
   readonly split?: number;
@@ -81,7 +87,7 @@ export interface Evaluation {
  */
 export async function evaluate(request: EvaluationRequest): Promise<Evaluation> {
   const { extractor, metrics, backend } = request;
-  const samples = await openPictures(request.samples, request.openModel);
+  const samples = await openPictures(request.samples, request);
   const open: { close(): Promise<void> }[] = [samples];
   let network: Extractor | undefined;
   const { product, release } = runtimeProduct(backend, request.threads);
@@ -90,6 +96,7 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
     if (reference.pictures) open.push(reference.pictures);
     const compared = reference.pictures ? atSizeOf(reference.pictures, samples, request.resize) : samples;
     expectWritable(request, samples, reference.pictures);
+    expectUsed(request.autoencoder, [reference.pictures, samples]);
     network = extractor && (await createExtractor(extractor.saved, compared.size, request));
     const collectSide = (source: PictureSource) =>
       collect(source, {
@@ -162,23 +169,27 @@ async function openReference(request: EvaluationRequest, size: ImageSize): Promi
   }
   if (!reference.endsWith('.npz') || !existsSync(reference)) {
     return {
-      pictures: await openPictures(reference, undefined),
+      pictures: await openPictures(reference, { ...request, openModel: undefined }),
       stored: undefined,
     };
   }
   const stored = await readAdmStatistics(reference);
-  const pictures = await openArchive(reference).catch((error: unknown) => {
-    // A batch of ADM may have statistics alone.
-    if (stored === undefined) throw error;
-    return undefined;
-  });
+  // A batch of ADM may have statistics alone.
+  const pictures = await openPictures(reference, { ...request, openModel: undefined }).catch(
+    (error: unknown) => {
+      if (stored === undefined) throw error;
+      return undefined;
+    },
+  );
   return { pictures, stored };
 }
 
 async function openPictures(
   where: string,
-  openModel: EvaluationRequest['openModel'],
+  { openModel, openDecoder }: Pick<EvaluationRequest, 'openModel' | 'openDecoder'>,
 ): Promise<PictureSource> {
+  const latents = await openStoredLatents(where);
+  if (latents !== undefined) return decoded(latents, openDecoder);
   const found = statSync(where, { throwIfNoEntry: false });
   if (found?.isDirectory() && !isRun(where)) return openPictureFolder(where);
   if (where.endsWith('.npz') && found !== undefined) return openArchive(where);
@@ -198,6 +209,23 @@ async function openPictures(
         : 'this is no picture folder and no archive',
     fix: 'give a folder of pictures, an .npz archive with arr_0, or emoji',
   });
+}
+
+async function decoded(
+  latents: StoredLatents,
+  openDecoder: EvaluationRequest['openDecoder'],
+): Promise<PictureSource> {
+  try {
+    if (openDecoder !== undefined) return decodedPictures(latents, await openDecoder(latents));
+    throw new ConfigError({
+      where: latents.name,
+      problem: 'it holds latents, which are no pictures',
+      fix: 'name the autoencoder that decodes them',
+    });
+  } catch (error) {
+    await latents.close();
+    throw error;
+  }
 }
 
 /** Does the folder of a run, or of checkpoints, lie there? */
@@ -249,6 +277,16 @@ function expectWritable(
       fix: 'draw an archive with udit sample --npz, and evaluate that',
     });
   }
+}
+
+/** @throws ConfigError if there is an autoencoder, and nothing that it decodes */
+function expectUsed(autoencoder: string | undefined, sides: readonly (PictureSource | undefined)[]): void {
+  if (autoencoder === undefined || sides.some((side) => side?.provenance.decoder !== undefined)) return;
+  throw new ConfigError({
+    where: '--autoencoder',
+    problem: `neither side is of latents, so ${autoencoder} decodes nothing`,
+    fix: 'leave --autoencoder out',
+  });
 }
 
 async function saveStatistics(

@@ -4,16 +4,25 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { npzOf } from '../../../test/support/npz.ts';
+import { tinyAutoencoder } from '../../../test/support/tiny-autoencoder.ts';
 import { type HostTensor, hostTensor, tensorOf } from '../../core/host-tensor.ts';
 import { randomIntegers, randomKey } from '../../core/random.ts';
+import { openLatents } from '../../data/datasets/latents/open-latents-node.ts';
+import { loadBatch } from '../../data/datasets/samples.ts';
+import { toPixels } from '../../data/images/pixels.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import { frechetDistance } from '../../metrics/frechet.ts';
 import { featureStatistics } from '../../metrics/moments.ts';
+import { latentsOf } from '../../models/latent-kinship.ts';
 import { DINOv2 } from '../../networks/features/dinov2.ts';
 import { initialise } from '../../networks/nn/initialise.ts';
+import { encodePictures } from '../encoding/encode-node.ts';
+import { openPictures as openPicturesToEncode } from '../encoding/picture-files-node.ts';
+import { createDecoder } from '../sampling/latent-decoder.ts';
 import { type EvaluationRequest, evaluate, type NamedExtractor } from './evaluate-node.ts';
 import { createExtractor } from './extractor.ts';
+import type { StoredLatents } from './latent-pictures.ts';
 import { openArchive, openPictureFolder } from './open-pictures-node.ts';
 import { METRIC_NAMES } from './scores.ts';
 
@@ -178,6 +187,50 @@ describe('extracted features are kept', () => {
   });
 });
 
+describe('latents', () => {
+  const autoencoder = tinyAutoencoder();
+  const openDecoder = async ({ name, shape: [inChannels, height, width], space }: StoredLatents) => ({
+    decoder: await createDecoder(autoencoder, {
+      drawn: { name, space: space ?? latentsOf(autoencoder.card), config: { inChannels } },
+      size: { height, width },
+      backend: cpuBackend,
+    }),
+    weights: 'tiny-kl, seed 1',
+  });
+
+  test('of encoded pictures and of an archive are those of the decoded pictures', async () => {
+    const encoded = join(root, 'encoded');
+    const [folder, backend] = [await writeFolder('to be encoded', pictures(11, 10, 16, 3)), cpuBackend];
+    await encodePictures({
+      ...{ source: await openPicturesToEncode(folder), out: encoded, autoencoder, backend, workers: 1 },
+      ...{ size: { height: 16, width: 16 }, background: 'white' },
+    });
+    const { samples } = await openLatents(encoded, { flip: false });
+    const indices = Array.from({ length: 10 }, (_, i) => i);
+    const { x } = await loadBatch(samples, indices, null);
+    const decoder = (
+      await openDecoder({ name: 'x', shape: samples.shape, space: undefined } as StoredLatents)
+    ).decoder;
+    const decoded = await writeArchive('decoded.npz', { arr_0: toPixels(await decoder.decode(x)) });
+    await decoder.release();
+    const metrics = ['mind', 'swd'] as const;
+    const expected = await evaluate(request({ samples: decoded, metrics }));
+    const archive = await writeArchive('drawn-latents.npz', { arr_0: x });
+    for (const of of [encoded, archive]) {
+      const found = await evaluate(request({ samples: of, metrics, openDecoder, autoencoder: 'tiny-kl' }));
+      expect(found.samples).toMatchObject({
+        ...{ kind: 'latents', hash: expected.samples.hash },
+        provenance: { decoder: 'tiny-kl, seed 1' },
+      });
+      expect(found.scores.map(({ value }) => value)).toEqual(expected.scores.map(({ value }) => value));
+    }
+    await expect(evaluate(request({ samples: archive }))).rejects.toThrowError('it holds latents');
+    await expect(evaluate(request({ openDecoder, autoencoder: 'tiny-kl' }))).rejects.toThrowError(
+      'neither side is of latents, so tiny-kl decodes nothing',
+    );
+  });
+});
+
 describe('statistics', () => {
   test('of a reference are stored, and stand for its pictures', async () => {
     const path = join(root, 'real.safetensors');
@@ -326,7 +379,11 @@ describe('sides that cannot be compared are refused', () => {
     const latents = await writeArchive('latents.npz', {
       arr_0: tensorOf('f32', [2, 4, 2, 2], new Array(32).fill(0)),
     });
-    await expect(evaluate(request({ samples: latents }))).rejects.toThrowError('arr_0 is f32[2,4,2,2]');
+    await expect(evaluate(request({ samples: latents }))).rejects.toThrowError('it holds latents');
+    const floats = await writeArchive('floats.npz', {
+      arr_0: tensorOf('f32', [1, 2, 2, 3], new Array(12).fill(0)),
+    });
+    await expect(evaluate(request({ samples: floats }))).rejects.toThrowError('arr_0 is f32[1,2,2,3]');
     await expect(evaluate(request({ samples: 'emoji' }))).rejects.toThrowError('cannot be the samples');
     await expect(evaluate(request({ samples: join(root, 'missing') }))).rejects.toThrowError(
       'there is no such folder',

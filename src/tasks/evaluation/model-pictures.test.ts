@@ -2,10 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { tinyAutoencoder } from '../../../test/support/tiny-autoencoder.ts';
 import { tinyCard, tinySpec, writeTinyCheckpoint } from '../../../test/support/tiny-checkpoint.ts';
+import type { HostTensor } from '../../core/host-tensor.ts';
+import type { LatentSpace } from '../../core/image-space.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { openModel } from '../../models/open-node.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
+import { createDecoder } from '../sampling/latent-decoder.ts';
 import { modelPictures } from './model-pictures.ts';
 
 let root: string;
@@ -56,4 +60,23 @@ test('of latents need an autoencoder', async () => {
     [ConfigError: ConfigError: tiny: it draws latents, which are no pictures
       fix: name the autoencoder that decodes them]
   `);
+});
+
+test('are decoded, where the model draws latents', async () => {
+  const autoencoder = tinyAutoencoder();
+  const { space } = autoencoder.card;
+  const path = join(root, 'decoded.safetensors');
+  await writeTinyCheckpoint(path, tinyCard({ spec: tinySpec({ inChannels: 4 }), space }));
+  const model = await openModel(path);
+  const decoder = await createDecoder(autoencoder, {
+    drawn: { name: 'tiny', space: space as LatentSpace, config: { inChannels: 4 } },
+    ...{ size: { height: 8, width: 8 }, backend: cpuBackend },
+  });
+  const source = await modelPictures(model, { ...options, decoding: { decoder, weights: 'tiny-kl' } });
+  expect(source.size).toEqual({ height: 16, width: 16 });
+  expect(source.provenance.decoder).toBe('tiny-kl');
+  expect(source.identity).toMatchObject({ decoder: 'tiny-kl' });
+  const { value } = await source.batches(9).next();
+  expect((value as HostTensor).shape).toEqual([2, 16, 16, 3]);
+  await source.close();
 });

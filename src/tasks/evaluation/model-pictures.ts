@@ -5,15 +5,18 @@ import { spaceOf } from '../../models/saved-model.ts';
 import { drawOfImages, imagesPerClass, shuffled } from '../sampling/draw.ts';
 import { createPipeline, type PipelineOptions } from '../sampling/pipeline.ts';
 import type { SampledModel } from '../sampling/sample.ts';
+import type { EvaluationDecoder } from './latent-pictures.ts';
 import type { PictureSource } from './picture-source.ts';
 
-export interface ModelPicturesOptions extends Omit<PipelineOptions, 'images'> {
+export interface ModelPicturesOptions extends Omit<PipelineOptions, 'images' | 'autoencoder'> {
   readonly name: string;
   /** How many pictures. */
   readonly count: number;
   readonly seed: number;
   /** Which weights these are, on any machine. */
   readonly weights: string;
+  /** Decodes the latents of a model that draws such; released with the pictures. */
+  readonly decoding?: EvaluationDecoder | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -22,10 +25,10 @@ export interface ModelPicturesOptions extends Omit<PipelineOptions, 'images'> {
  */
 export async function modelPictures(
   saved: SampledModel,
-  { name, count, seed, weights, signal, ...options }: ModelPicturesOptions,
+  { name, count, seed, weights, decoding, signal, ...options }: ModelPicturesOptions,
 ): Promise<PictureSource> {
   const { config } = saved.network;
-  if (spaceOf(saved.card, config).kind === 'latents' && options.autoencoder === undefined) {
+  if (spaceOf(saved.card, config).kind === 'latents' && decoding === undefined) {
     throw new ConfigError({
       where: name,
       problem: 'it draws latents, which are no pictures',
@@ -38,19 +41,25 @@ export async function modelPictures(
   );
   const images = shares.flatMap((share, label) => imagesPerClass([label], share));
   const { labels, indices } = drawOfImages(shuffled(images, seed), config.numClasses);
-  const pipeline = await createPipeline(saved, { ...options, images: count });
+  const pipeline = await createPipeline(saved, {
+    ...options,
+    images: count,
+    autoencoder: decoding?.decoder,
+  });
   const [height, width] = pipeline.pictureShape as [number, number, number];
   const { settings } = pipeline.sampler;
+  const decoder = decoding && { decoder: decoding.weights };
   return {
     name,
     kind: 'model',
     count,
     size: { height, width },
-    identity: { weights, settings, seed, count, size: { height, width } },
+    identity: { weights, ...decoder, settings, seed, count, size: { height, width } },
     labels,
     doubts: [],
     provenance: {
       weights,
+      ...decoder,
       ...settings,
       seed,
       classes: 'equal shares',
@@ -67,6 +76,9 @@ export async function modelPictures(
         yield hostTensor('u8', pictures.shape, pictures.data as Uint8Array) as HostTensor<'u8'>;
       }
     },
-    close: () => pipeline.release(),
+    async close() {
+      await pipeline.release();
+      await decoding?.decoder.release();
+    },
   };
 }

@@ -12,6 +12,8 @@ import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import { toPixels } from '../../data/images/pixels.ts';
 import { openNpzFile } from '../../formats/file-node.ts';
 import { UNNAMED_ARRAY } from '../../formats/npz.ts';
+import type { NpzFile } from '../../formats/npz-file.ts';
+import { LABELS_ARRAY } from '../sampling/sinks/archive-form-node.ts';
 import { inPixels, type PictureSource } from './picture-source.ts';
 
 /** Pictures read at once. */
@@ -138,9 +140,6 @@ export async function openArchive(name: string): Promise<PictureSource> {
         fix: 'give an archive of pictures as udit sample --npz or ADM writes it',
       });
     }
-    const labels = file.names.includes('labels')
-      ? (await (await file.array('labels')).read()).data
-      : undefined;
     const state = await stat(name);
     return {
       name,
@@ -148,7 +147,7 @@ export async function openArchive(name: string): Promise<PictureSource> {
       count,
       size: { height, width },
       identity: { archive: resolve(name), bytes: state.size, changedMs: state.mtimeMs },
-      labels: labels && Array.from(labels, Number),
+      labels: await labelsOf(file),
       doubts: [],
       provenance: {},
       async *batches(begin) {
@@ -162,4 +161,10 @@ export async function openArchive(name: string): Promise<PictureSource> {
     await file.close();
     throw error;
   }
+}
+
+/** The class of each picture of an archive, where it tells. */
+export async function labelsOf(file: NpzFile): Promise<number[] | undefined> {
+  if (!file.names.includes(LABELS_ARRAY)) return undefined;
+  return Array.from((await (await file.array(LABELS_ARRAY)).read()).data, Number);
 }

@@ -10,7 +10,7 @@ import { type ResampleFilter, resample } from '../../data/images/resample.ts';
 export interface PictureSource {
   /** As the user calls it. */
   readonly name: string;
-  readonly kind: 'folder' | 'archive' | 'data set' | 'model';
+  readonly kind: 'folder' | 'archive' | 'data set' | 'latents' | 'model';
   readonly count: number;
   /** Of every picture. */
   readonly size: ImageSize;
