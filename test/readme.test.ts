@@ -4,7 +4,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { randomKey } from '../src/core/random.ts';
+import { serialiseSafetensors } from '../src/formats/safetensors.ts';
+import { TAESD_PRESETS } from '../src/networks/autoencoders/presets.ts';
+import { Taesd } from '../src/networks/autoencoders/taesd.ts';
+import { initialise } from '../src/networks/nn/initialise.ts';
 import { commandProblem } from './support/command-check.ts';
 import { docstringExamples } from './support/docstrings.ts';
 import {
@@ -15,6 +20,7 @@ import {
   shownPrograms,
 } from './support/documents.ts';
 import { createProgram, exampleFiles } from './support/examples-project.ts';
+import { type FileServer, file as served, startFileServer } from './support/file-server.ts';
 import { runProgram } from './support/shown-program.ts';
 import { tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 import { writePhotos } from './support/tiny-photos.ts';
@@ -38,14 +44,24 @@ const examples = docstringExamples();
 
 /** A folder with what readers have: the bundled model and some photos. */
 let folder: string;
+/** Has a small autoencoder where published weights are. */
+let mirror: FileServer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'udit documents '));
   await mkdir(join(folder, 'weights'));
   const card = tinyDiTCard({ classNames: ['Objects', 'Symbols', 'Flags'] });
   await writeTinyCheckpoint(join(folder, 'weights/u-dit-xs-emoji.safetensors'), card);
   await writePhotos(join(folder, 'photos'));
+  const taesd = new Taesd({ ...TAESD_PRESETS.TAESD!, width: 4 });
+  const weights = initialise(taesd, taesd.initRule, randomKey(0));
+  mirror = await startFileServer(served(Buffer.concat([...serialiseSafetensors(weights, {})])));
+  vi.stubEnv('UDIT_MIRROR', mirror.origin);
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await mirror.close();
+  await rm(folder, { recursive: true });
+});
 
 describe('programs', () => {
   test('there are some', () => {
@@ -76,6 +92,7 @@ describe('programs', () => {
         "udit/graph:gradients",
         "udit/nn:traceNetwork",
         "udit/node:decodeRgb",
+        "udit/node:fetchWeights",
         "udit/node:openModel",
         "udit/node:writeOnnxExport",
         "udit/node:writeSheet",

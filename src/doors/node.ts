@@ -14,6 +14,7 @@ export type { OpenTensorFile } from '../formats/tensor-file.ts';
 export { cacheFolder } from '../host/files/cache-folder-node.ts';
 export { BUNDLED_CHECKPOINT as bundledModel } from '../models/bundled-node.ts';
 export { compileCache } from '../models/compile-cache-node.ts';
+export { type PublishedFile, publishedFile } from '../models/hub/catalogue.ts';
 export { type FetchedWeights, type FetchOptions, fetchWeights } from '../models/hub/fetch-weights-node.ts';
 export { openModel } from '../models/open-node.ts';
 export { writeModel } from '../models/write-model-node.ts';

@@ -11,13 +11,13 @@ const ENTRIES = [
   ...['graph', 'nn', 'diffusion', 'train', 'evaluate', 'export'].map((name) => `udit/${name}`),
 ];
 
-/** Values that examples use without saying where they come from. */
-const GIVEN: Readonly<Record<string, string>> = {
-  saved: "const saved = await (await import('udit/node')).openModel(bundledModel);",
-  bytes: "const bytes = await (await import('node:fs/promises')).readFile(bundledModel);",
+/** Values that examples use without saying where they come from; each may use those after it. */
+const GIVEN = {
   features: 'const features = [1, 2, 3, 5, 4, 6];',
-  network: 'const { network } = saved;',
   images: "const images = tensorOf('f32', [1, 3, 8, 8], new Array<number>(192).fill(0));",
+  bytes: "const bytes = await (await import('node:fs/promises')).readFile(bundledModel);",
+  network: 'const { network } = saved;',
+  saved: "const saved = await (await import('udit/node')).openModel(bundledModel);",
 };
 
 export interface DocumentedExample extends ShownProgram {
@@ -74,9 +74,8 @@ const wordsOf = (code: string): Set<string> => new Set(code.match(/\b[A-Za-z]\w*
 
 function withGiven(code: string): string {
   let whole = code;
-  for (const name of ['features', 'images', 'bytes', 'network', 'saved']) {
-    if (wordsOf(withoutTexts(whole)).has(name) && !declaredIn(whole).has(name))
-      whole = `${GIVEN[name]}\n${whole}`;
+  for (const [name, value] of Object.entries(GIVEN)) {
+    if (wordsOf(withoutTexts(whole)).has(name) && !declaredIn(whole).has(name)) whole = `${value}\n${whole}`;
   }
   return whole;
 }

@@ -1,7 +1,7 @@
 /** @file A data set of image files: class = folder name, the reference's centre crop, mirrored half of the time. */
 import { resolve } from 'node:path';
 import sharp from 'sharp';
-import { DataError, UditError } from '../../core/errors.ts';
+import { DataError } from '../../core/errors.ts';
 import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
 import type { RandomKey } from '../../core/random.ts';
 import { isMirrored } from '../images/augmentation.ts';
@@ -12,6 +12,7 @@ import { IMAGE_ENDINGS } from '../images/image-formats.ts';
 import type { Orientation } from '../images/orientation.ts';
 import type { PixelImage } from '../images/pixel-image.ts';
 import { writeModelValues } from '../images/pixels.ts';
+import { faultOfPicture } from '../images/unreadable-image.ts';
 import {
   emptyClassError,
   type ImageListing,
@@ -163,7 +164,7 @@ async function prepareCrops(
       pixels.set(crop.data, index * bytesPerImage);
       treatments.set(index, crop.treatments);
     } catch (error) {
-      reasons.set(index, reasonOf(error));
+      reasons.set(index, faultOfPicture(error));
     }
     onProgress?.(++done, images.length);
   });
@@ -203,7 +204,7 @@ function openOnDemand(root: string, listing: ImageListing, options: ResolvedOpti
   /** Remembers why an image has no crop. */
   function noteUnreadable(index: number, cause: unknown): UnreadableSample {
     const { name, label } = images[index]!;
-    const image = { name, reason: reasonOf(cause) };
+    const image = { name, reason: faultOfPicture(cause) };
     if (strict) throw unreadableError(root, [image]);
     const known = unreadable.get(index);
     if (known !== undefined) return known;
@@ -300,10 +301,4 @@ function unreadableError(root: string, images: readonly SkippedFile[]): DataErro
     facts: several ? images.map((image) => [image.name, image.reason] as const) : [],
     fix: `mend or remove the ${several ? 'files' : 'file'}, or leave out --strict to skip such images`,
   });
-}
-
-/** Why an image cannot be read. What is no fault of the image is thrown on. */
-function reasonOf(error: unknown): string {
-  if (error instanceof UditError) throw error;
-  return error instanceof Error ? error.message : String(error);
 }

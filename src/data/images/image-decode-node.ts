@@ -54,7 +54,7 @@ export async function decodeRgb(
   } catch (error) {
     throw (
       tooManyFilesError(typeof file === 'string' ? file : 'pictures', error) ??
-      new Error(reasonOf(error), { cause: error })
+      new Error(describeFailure(error), { cause: error })
     );
   }
 }
@@ -157,7 +157,7 @@ const REASONS: readonly (readonly [message: RegExp, reason: string])[] = [
   [/unsupported image format/, UNKNOWN_FORMAT],
 ];
 
-function reasonOf(error: unknown): string {
+function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof UnreadableImage) return error.message;
   const code = systemErrorCode(error);

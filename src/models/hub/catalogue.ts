@@ -229,7 +229,11 @@ export function findPublishedByHash(sha256: string): PublishedFile | undefined {
   return CATALOGUE.find((file) => file.sha256 === sha256);
 }
 
-/** @throws ConfigError naming the nearest entry if there is none of this name */
+/**
+ * Published weights by their name in `udit fetch --list`, whatever its capitals.
+ *
+ * @throws ConfigError naming the nearest entry if there is none of this name
+ */
 export function publishedFile(name: string): PublishedFile {
   const file = findPublished(name);
   if (file !== undefined) return file;

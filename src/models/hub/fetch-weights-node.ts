@@ -40,6 +40,11 @@ export interface FetchedWeights extends CachedWeights {
 /**
  * The file on this machine, verified: one that is in the cache is hashed again.
  *
+ *     const file = publishedFile('TAESD'); // file.page describes it, and states its licence
+ *     const { path } = await fetchWeights(file, { acceptLicence: ({ nonCommercial }) => !nonCommercial });
+ *     const { network, weights } = await openModel(path, { role: 'autoencoder' });
+ *     console.log(network.config.factor, weights.size);
+ *
  * @throws DownloadError if it cannot be had, or is not the published one
  * @throws ConfigError if its licence is not accepted
  */

@@ -1,7 +1,6 @@
 /** @file One shard of latents: its pictures are decoded, encoded beside their mirror images, and written whole. */
 import { createHash } from 'node:crypto';
 import pMap from 'p-map';
-import { UditError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import { sizeOf } from '../../core/shape.ts';
@@ -11,6 +10,7 @@ import { centerCrop } from '../../data/images/center-crop.ts';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import type { PixelImage } from '../../data/images/pixel-image.ts';
 import { writeModelValues } from '../../data/images/pixels.ts';
+import { faultOfPicture } from '../../data/images/unreadable-image.ts';
 import { serialiseSafetensors } from '../../formats/safetensors.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import type { Encoded, LatentEncoder } from './latent-encoder.ts';
@@ -101,7 +101,7 @@ export async function encodeShard(
     Array.from({ length: count }, (_, row) => row),
     async (row) => {
       const crop = await readCrop(first + row, work).catch((error: unknown) => {
-        reasons.set(row, reasonOf(error));
+        reasons.set(row, faultOfPicture(error));
       });
       signal?.throwIfAborted();
       if (crop !== undefined) {
@@ -148,12 +148,6 @@ function pictureAndMirror(
   writeModelValues(crop, values.subarray(area), isMirrored);
   toRange(values, pictureRange);
   return hostTensor('f32', [PICTURE_AND_MIRROR, CHANNELS, height, width], values);
-}
-
-/** Why a picture cannot be encoded. What is no fault of the picture is thrown on. */
-function reasonOf(error: unknown): string {
-  if (error instanceof UditError) throw error;
-  return error instanceof Error ? error.message : String(error);
 }
 
 function serialise(
