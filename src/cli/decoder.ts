@@ -3,6 +3,7 @@ import { ConfigError, DownloadError } from '../core/errors.ts';
 import { squareOf } from '../core/image-size.ts';
 import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
 import { findPublished } from '../models/hub/catalogue.ts';
+import type { DrawnLatents } from '../models/latent-kinship.ts';
 import { openAutoencoder } from '../models/open-autoencoder-node.ts';
 import { type ModelCard, type SavedNetwork, spaceOf } from '../models/saved-model.ts';
 import type { NetworkConfig } from '../networks/nn/network.ts';
@@ -22,6 +23,8 @@ export interface DecoderFlags {
   readonly autoencoder?: string | undefined;
   /** Nothing is to be decoded. */
   readonly latents?: true;
+  /** What is to be encoded. */
+  readonly initImage?: string | undefined;
   /** Side of the pieces in pixels. Default: pictures are decoded whole. */
   readonly tile?: number | undefined;
 }
@@ -29,16 +32,35 @@ export interface DecoderFlags {
 /** The paper's, with which all published models of latents were trained. */
 const USUAL_AUTOENCODER = 'sd-vae-ft-ema';
 
-/**
- * What decodes the latents of a model, if it draws any: the autoencoder asked for, else that of the latents where it is
- * on this machine.
- */
+/** Of a model of latents. */
+export interface LatentsInUse {
+  readonly drawn: DrawnLatents;
+  /** Undefined where none is needed, or none is on this machine. */
+  readonly autoencoder: SavedNetwork<'autoencoder'> | undefined;
+}
+
+type CompileOptions = Omit<DecoderOptions, 'drawn' | 'tile'>;
+
+/** What decodes the latents of a model, if it draws any and {@link openLatents} finds their autoencoder. */
 export async function openDecoder(
-  { card, network }: DrawingModel,
-  { autoencoder: asked, latents: undecoded, tile }: DecoderFlags,
+  model: DrawingModel,
+  flags: DecoderFlags,
   terminal: Terminal,
-  options: Omit<DecoderOptions, 'drawn' | 'tile'>,
+  options: CompileOptions,
 ): Promise<CompiledDecoder | undefined> {
+  const latents = await openLatents(model, flags, terminal);
+  return latents && compileDecoder(latents, flags, options);
+}
+
+/**
+ * Of a model of latents, what it draws and their autoencoder: the one asked for, else that of the latents where it is on
+ * this machine. Undefined for a model of pixels.
+ */
+export async function openLatents(
+  { card, network }: DrawingModel,
+  { autoencoder: asked, latents: undecoded, initImage }: DecoderFlags,
+  terminal: Terminal,
+): Promise<LatentsInUse | undefined> {
   const space = spaceOf(card, network.config);
   if (space.kind === 'pixels') {
     const given = asked === undefined ? undecoded && '--latents' : '--autoencoder';
@@ -49,17 +71,23 @@ export async function openDecoder(
       fix: `leave ${given} out`,
     });
   }
-  if (undecoded === true) return undefined;
-  const saved = await findAutoencoder(asked, space, terminal);
   const drawn = { name: card.name, space, config: network.config };
+  if (undecoded === true && initImage === undefined) return { drawn, autoencoder: undefined };
+  return { drawn, autoencoder: await findAutoencoder(asked, space, terminal) };
+}
+
+/** Undefined where nothing is to be decoded, or nothing decodes it. */
+export async function compileDecoder(
+  { drawn, autoencoder }: LatentsInUse,
+  { latents: undecoded, tile }: DecoderFlags,
+  options: CompileOptions,
+): Promise<CompiledDecoder | undefined> {
+  if (undecoded === true || autoencoder === undefined) return undefined;
   const { backend } = options;
-  return (
-    saved &&
-    createDecoder(saved, {
-      ...{ ...options, drawn, workers: 1, threads: backend.machine?.cores },
-      tile: tile === undefined ? undefined : sizeInSpace(space, squareOf(tile), '--tile').height,
-    })
-  );
+  return createDecoder(autoencoder, {
+    ...{ ...options, drawn, workers: 1, threads: backend.machine?.cores },
+    tile: tile === undefined ? undefined : sizeInSpace(drawn.space, squareOf(tile), '--tile').height,
+  });
 }
 
 /** The autoencoder asked for, else that of the latents, if it is on this machine. */

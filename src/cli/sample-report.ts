@@ -22,6 +22,8 @@ export interface DrawnSamples {
   /** What decodes latents. */
   readonly autoencoder?: CompiledDecoder | undefined;
   readonly device: BackendName;
+  /** Files of what drawing begins with. */
+  readonly init?: { readonly image: string; readonly mask?: string | undefined } | undefined;
   readonly imageCount: number;
   readonly seed: number;
   readonly folder: string;
@@ -30,12 +32,15 @@ export interface DrawnSamples {
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart(drawn: DrawnSamples): string {
-  const { saved, path, sampler, autoencoder, device, imageCount, seed } = drawn;
+  const { saved, path, sampler, autoencoder, init, device, imageCount, seed } = drawn;
   const { settings, precision, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
     `${plural(imageCount, nounOf(drawn))}${atOtherSize(drawn)} by ${settings.sampler}, ${stepsOf(sampler)}, ` +
     `cfg scale ${settings.cfgScale}${during(settings.cfgInterval)}, seed ${seed}${precision === 'f32' ? '' : `, ${precision}`}\n` +
+    (init === undefined
+      ? ''
+      : `begun with ${shortest(init.image)} at strength ${sampler.strength}${init.mask === undefined ? '' : `, anew where ${shortest(init.mask)} is white`}\n`) +
     (autoencoder === undefined ? '' : describeDecoder(autoencoder)) +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(sampler.memoryPerWorker)} each\n`
@@ -65,7 +70,7 @@ export function describeResult(drawn: DrawnSamples, files: SampleFiles): string 
 
 /** The same for scripts, as one JSON object. */
 export function describeAsJson(
-  { saved, path, sampler, autoencoder, device, seed, reached }: DrawnSamples,
+  { saved, path, sampler, autoencoder, init, device, seed, reached }: DrawnSamples,
   files: SampleFiles,
 ): string {
   const { name, step, nimg } = saved.card;
@@ -81,6 +86,9 @@ export function describeAsJson(
     nfe: sampler.nfe ?? reached.meanNfe,
     networkRuns: sampler.networkRuns ?? null,
     seed,
+    ...(init === undefined
+      ? {}
+      : { initImage: init.image, strength: sampler.strength, mask: init.mask ?? null }),
     device,
     precision: sampler.precision,
     batchSize: sampler.batchSize,

@@ -12,7 +12,6 @@ import { crc32OfFile } from '../host/files/digest-node.ts';
 import { systemErrorCode } from '../host/files/write-error-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
-import { spaceOf } from '../models/saved-model.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { BatchPlan, type Part, WHOLE } from '../tasks/sampling/batch-plan.ts';
@@ -23,10 +22,11 @@ import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
 import { chooseSettings, DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
-import { openDecoder } from './decoder.ts';
+import { compileDecoder, openLatents } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { partOfAll, threadCount, wholeNumber } from './flags.ts';
+import { type InitFlags, openInit, strengthOf, withInitFlags } from './init-image-flags.ts';
 import {
   type ModelFlags,
   modelRequest,
@@ -40,7 +40,7 @@ import { describeAsJson, describeResult, describeStart } from './sample-report.t
 import { inFlags, requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
+interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, InitFlags, DeviceFlag {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
@@ -74,6 +74,8 @@ Examples:
   udit sample runs/mine --count 5k --npz --part 1/4   a quarter; without --part: joins them
   udit sample U-DiT-L-1000k --classes 207          published weights, decoded by sd-vae-ft-ema where it is fetched
   udit sample U-DiT-L-1000k --autoencoder TAESD    decoded by a tiny autoencoder
+  udit sample --init-image photo.jpg --strength 0.5   begins with a picture under noise
+  udit sample --init-image photo.jpg --mask hole.png  draws what is white in hole.png anew
 `;
 
 export function defineSample(command: Command, terminal: Terminal): void {
@@ -88,7 +90,9 @@ export function defineSample(command: Command, terminal: Terminal): void {
     .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0)
     .option('--noise <file>', '.npy of [images, channels, height, width] to start from, class after class')
     .option('--part <k/n>', 'only part k of n, for several machines', partOfAll);
-  withSizeFlags(withModelFlags(command)).optionsGroup('How to draw it (by default what suits the model):');
+  withSizeFlags(withModelFlags(withInitFlags(command))).optionsGroup(
+    'How to draw it (by default what suits the model):',
+  );
   withSamplingFlags(command)
     .optionsGroup('What to write:')
     .option('--out <folder>', 'where to write', './samples')
@@ -156,12 +160,11 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   }
   const cache = flags.cache ? compileCache(notesOn(terminal)) : undefined;
   const size = traceAt.size ?? trainedSizeOf(network.config);
-  const autoencoder = await openDecoder(saved, flags, terminal, { backend, size, cache });
-  if (
-    flags.previews === true &&
-    autoencoder === undefined &&
-    spaceOf(card, network.config).kind === 'latents'
-  ) {
+  const latents = await openLatents(saved, flags, terminal);
+  const computing = { backend, size, cache };
+  const init = await openInit(flags, { ...computing, channels: network.config.inChannels, latents });
+  const autoencoder = latents && (await compileDecoder(latents, flags, computing));
+  if (flags.previews === true && autoencoder === undefined && latents !== undefined) {
     throw new ConfigError({
       where: '--previews',
       problem: `${card.name} draws latents of ${network.config.inChannels} channels, which cannot be shown`,
@@ -171,6 +174,7 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const pipeline = await createPipeline(saved, {
     ...settings,
     ...traceAt,
+    strength: strengthOf(flags),
     backend,
     precision: flags.precision,
     images: imageCount,
@@ -189,7 +193,16 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
     );
   }
   const partCount = batches.reduce((sum, { count }) => sum + count, 0);
-  return { pipeline, autoencoder, device: backend.name, classes, labels, imageCount: partCount, batchCount };
+  return {
+    pipeline,
+    autoencoder,
+    init,
+    device: backend.name,
+    classes,
+    labels,
+    imageCount: partCount,
+    batchCount,
+  };
 }
 
 /** Which weights these are, on any machine. */
@@ -267,15 +280,12 @@ async function sample(
   await expectHarmlessOutputs('--out', [flags.out]);
   const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise);
   const saved = await findCheckpoint(path, modelRequest(flags));
-  const { pipeline, autoencoder, device, classes, labels, imageCount, batchCount } = await compilePipeline(
-    saved,
-    flags,
-    terminal,
-  )
-    .catch((error) => {
-      throw inFlags(error, flags);
-    })
-    .finally(saved.close);
+  const { pipeline, autoencoder, init, device, classes, labels, imageCount, batchCount } =
+    await compilePipeline(saved, flags, terminal)
+      .catch((error) => {
+        throw inFlags(error, flags);
+      })
+      .finally(saved.close);
   const { sampler } = pipeline;
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {
@@ -285,6 +295,7 @@ async function sample(
     space: pipeline.space,
     autoencoder,
     device,
+    init: flags.initImage === undefined ? undefined : { image: flags.initImage, mask: flags.mask },
     imageCount,
     seed: flags.seed,
     folder: flags.out,
@@ -309,6 +320,7 @@ async function sample(
       decoder: autoencoder,
       part: flags.part,
       noise,
+      init,
       origin: {
         device,
         positionScaling: flags.positionScaling,

@@ -1,9 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { expectClose } from '../../test/support/closeness.ts';
-import { exactPrediction, type NormalData, varianceAt } from '../../test/support/normal-data.ts';
+import {
+  exactNoise,
+  exactPrediction,
+  type NormalData,
+  sampledData,
+  varianceAt,
+} from '../../test/support/normal-data.ts';
 import { type HostTensor, scalar, tensorOf, toNumbers } from '../core/host-tensor.ts';
 import { graphOf, leavesOf } from '../engine/graph/graph.ts';
-import { add, cast, constant, input, mul, reshape, sub, takeRows } from '../engine/graph/operators.ts';
+import { add, input, mul, reshape } from '../engine/graph/operators.ts';
 import type { Tensor } from '../engine/graph/tensor.ts';
 import { evaluate } from '../engine/interp/evaluate.ts';
 import type { Denoise } from './denoise.ts';
@@ -19,75 +25,9 @@ import { type Slope, solveAdaptively } from './solvers/ode-solver.ts';
 
 const PATHS = Object.keys(FLOW_PATHS) as FlowPathName[];
 
-// Data that is normal with mean μ and deviation s has a denoiser in closed form, and makes every step linear:
-// x′ = a x + b + c noise. Three probes read a, b and c off; mean and variance then follow exactly.
-
 const perImage = (time: Tensor): Tensor => reshape(time, [time.shape[0]!, 1, 1, 1]);
 
-/** E[noise | x_t] = √(1 − ᾱ) (x − √ᾱ μ) / (ᾱ s² + 1 − ᾱ). */
-function exactNoise({ mean, deviation }: NormalData, { tables } = gaussianDiffusion()): Denoise {
-  const lookUp = (time: Tensor, coefficient: (alphaBar: number) => number): Tensor => {
-    const alphaBars = tables.alphaBars.map(coefficient);
-    const table = constant(tensorOf('f32', [alphaBars.length], alphaBars));
-    return perImage(takeRows(table, cast(time, 'i64')));
-  };
-  return (x, time) => {
-    const centred = sub(
-      x,
-      lookUp(time, (alphaBar) => Math.sqrt(alphaBar) * mean),
-    );
-    const weight = lookUp(
-      time,
-      (alphaBar) => Math.sqrt(1 - alphaBar) / (alphaBar * deviation ** 2 + 1 - alphaBar),
-    );
-    return mul(weight, centred);
-  };
-}
-
 const exactVelocity = (data: NormalData): Denoise => exactPrediction(data, 'linear', 'velocity');
-
-/** Mean and deviation of the samples that a plan draws, starting from standard normal noise. */
-function sampledData(plan: SamplingPlan, denoise: Denoise): NormalData {
-  const carried = ['x', ...plan.memory];
-  const probes = [carried.length + 2, 1, 1, 1];
-  const { x, memory } = plan.build(denoise, input('x', probes), input('noise', probes));
-  const graph = graphOf({ x, ...memory });
-  // Of the probes the first is nothing at all, the others have 1 in one place.
-  const common = [...carried, 'noise'].map((name, i): [string, HostTensor] => [
-    name,
-    tensorOf('f64', probes, oneHot(probes[0]!, i + 1)),
-  ]);
-  let means = carried.map(() => 0);
-  let covariance = carried.map((_, i) => carried.map((__, j) => Number(i === 0 && j === 0)));
-  for (const feeds of plan.steps) {
-    const values = evaluate(graph, new Map([...common, ...feeds]));
-    const offsets = carried.map((name) => values.get(name)!.data[0]!);
-    const slopes = carried.map((name, i) =>
-      Array.from(values.get(name)!.data.subarray(1), (value) => value - offsets[i]!),
-    );
-    means = slopes.map((slope, i) => offsets[i]! + dot(slope, means));
-    // The last slope is that of the noise, whose variance is 1.
-    const withNoise = [...covariance.map((row) => [...row, 0]), [...carried.map(() => 0), 1]];
-    covariance = slopes.map((a) =>
-      slopes.map((b) =>
-        dot(
-          a,
-          withNoise.map((row) => dot(row, b)),
-        ),
-      ),
-    );
-  }
-  return { mean: means[0]!, deviation: Math.sqrt(covariance[0]![0]!) };
-}
-
-function oneHot(length: number, place: number): number[] {
-  return Array.from({ length }, (_, i) => (i === place ? 1 : 0));
-}
-
-/** Of as many numbers as the second has. */
-function dot(a: readonly number[], b: readonly number[]): number {
-  return b.reduce((sum, value, i) => sum + value * a[i]!, 0);
-}
 
 function sampleGaussian(
   name: SamplerName,

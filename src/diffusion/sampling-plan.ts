@@ -37,6 +37,11 @@ export interface SamplingOptions {
   /** For SDEs: how the way ends, and how long before the data; default `mean` and 0.04. */
   readonly lastStep?: LastStep;
   readonly lastStepSize?: number;
+  /**
+   * Where drawing begins, as a share of the way from data to noise, above 0: only steps that begin no noisier are taken.
+   * A multistep sampler has nothing to remember at the first of them. Default 1, which is noise.
+   */
+  readonly strength?: number;
 }
 
 export interface SamplerStep {

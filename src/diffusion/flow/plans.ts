@@ -20,6 +20,7 @@ import {
 } from '../solvers/dpm-solver.ts';
 import { type OdeTolerances, REFERENCE_TOLERANCES } from '../solvers/ode-solver.ts';
 import { FIXED_METHODS, type FixedMethodName, rungeKuttaStep } from '../solvers/runge-kutta.ts';
+import { beginsTooLate, expectStrength } from '../strength.ts';
 import { type Interval, predictAt, samplingInterval } from './flow.ts';
 import type { FlowObjective } from './objective.ts';
 import { FLOW_PATHS, levelAt } from './path.ts';
@@ -61,7 +62,11 @@ export function planOde(
 }
 
 /** Along the velocity too, in steps that are chosen on the way. */
-export function planAdaptiveOde({ options }: FlowObjective, given: Partial<OdeTolerances>): AdaptivePlan {
+export function planAdaptiveOde(
+  { options }: FlowObjective,
+  { strength = 1, ...given }: Partial<OdeTolerances> & Pick<SamplingOptions, 'strength'>,
+): AdaptivePlan {
+  expectStrength(strength);
   const tolerances = {
     atol: given.atol ?? REFERENCE_TOLERANCES.atol,
     rtol: given.rtol ?? REFERENCE_TOLERANCES.rtol,
@@ -74,8 +79,9 @@ export function planAdaptiveOde({ options }: FlowObjective, given: Partial<OdeTo
       fix: `use ${REFERENCE_TOLERANCES[name as keyof OdeTolerances]}`,
     });
   }
+  const [from, to] = samplingInterval(options);
   return {
-    interval: samplingInterval(options),
+    interval: [Math.max(from, 1 - strength), to],
     tolerances,
     build(denoise, x) {
       const prediction = predictAt(options, denoise, x, input('time', []));
@@ -97,7 +103,7 @@ const SDE_DEFAULTS = {
  * reference gives no numbers, a form that is infinite at the noise begins 0.001 later.
  */
 export function planSde({ options }: FlowObjective, method: SdeMethod, given: SamplingOptions): SamplingPlan {
-  const { steps, lastStep, lastStepSize, diffusionForm, diffusionNorm } = sdeSettings(given);
+  const { steps, strength, lastStep, lastStepSize, diffusionForm, diffusionNorm } = sdeSettings(given);
   const path = FLOW_PATHS[options.path];
   // Heun's last step ends where the score is asked for.
   const divides = diffusionForm === 'sbdm' || (method === 'sde-heun' && lastStep === 'none');
@@ -105,7 +111,7 @@ export function planSde({ options }: FlowObjective, method: SdeMethod, given: Sa
   const to = lastStep === 'none' ? end : 1 - lastStepSize;
   const diffusionAt = (t: number): number => DIFFUSION_FORMS[diffusionForm](diffusionNorm, path, t);
   const count = expectSteps(steps, lastStep === 'none' ? 1 : 2);
-  const times = flowTimes({ steps: lastStep === 'none' ? count : count - 1 }, [from, to]);
+  const times = flowTimes({ steps: lastStep === 'none' ? count : count - 1, strength }, [from, to]);
   const rows = times.slice(0, -1).map((time, i) => sdeWeights(method, diffusionAt, time, times[i + 1]!));
   if (lastStep !== 'none') {
     rows.push(lastStepWeights(lastStep, path, diffusionAt(to), to, lastStepSize));
@@ -123,7 +129,7 @@ export function planSde({ options }: FlowObjective, method: SdeMethod, given: Sa
       const fed = { time, weights: table.row(i), ...(method === 'sde-heun' ? { nextTime } : {}) };
       return new Map(Object.entries(fed));
     }),
-    nfe: count * (method === 'sde-heun' ? 2 : 1),
+    nfe: rows.length * (method === 'sde-heun' ? 2 : 1),
     usesNoise: true,
     memory: [],
     build: (denoise, x, noise) =>
@@ -142,6 +148,7 @@ function sdeSettings(given: SamplingOptions) {
     diffusionNorm: given.diffusionNorm ?? SDE_DEFAULTS.diffusionNorm,
     lastStep: given.lastStep ?? SDE_DEFAULTS.lastStep,
     lastStepSize: given.lastStepSize ?? SDE_DEFAULTS.lastStepSize,
+    strength: given.strength ?? 1,
   };
   const { diffusionNorm, lastStepSize } = settings;
   if (!(diffusionNorm >= 0 && Number.isFinite(diffusionNorm))) {
@@ -206,12 +213,17 @@ function intervalsOf(times: readonly number[]): Record<'time' | 'nextTime', Host
 
 /**
  * The times at which steps begin and end: shares u / (u + shift (1 − u)) of the interval for evenly spaced u (Esser et
- * al. 2024, section 5.3.2). From 0 to 1 it moves λ = log(t / (1 − t)) of all of them by −log shift.
+ * al. 2024, section 5.3.2). From 0 to 1 it moves λ = log(t / (1 − t)) of all of them by −log shift. Of these times, those
+ * that are no noisier than the strength says.
  *
- * @throws ConfigError if there is no such number of steps, or no such shift
+ * @throws ConfigError if there is no such number of steps, no such shift, or no step that begins so late
  */
-function flowTimes({ steps, shift = 1 }: SamplingOptions, [from, to]: Interval = [0, 1]): number[] {
+function flowTimes(
+  { steps, shift = 1, strength = 1 }: SamplingOptions,
+  [from, to]: Interval = [0, 1],
+): number[] {
   const count = expectSteps(steps, 1);
+  expectStrength(strength);
   if (!(shift > 0 && Number.isFinite(shift))) {
     throw new ConfigError({
       where: 'sampling a flow',
@@ -219,11 +231,15 @@ function flowTimes({ steps, shift = 1 }: SamplingOptions, [from, to]: Interval =
       fix: 'use 1 for steps of equal time, 3 for more of them near the noise',
     });
   }
-  return Array.from({ length: count + 1 }, (_, i) => {
+  const times = Array.from({ length: count + 1 }, (_, i) => {
     const even = i / count;
     const share = even / (even + shift * (1 - even));
     return i === count ? to : from + share * (to - from);
   });
+  const first = Math.fround(1 - strength); // as times are
+  const taken = times.filter((time) => Math.fround(time) >= first);
+  if (taken.length < 2) throw beginsTooLate(strength, count, 1 - times[count - 1]!);
+  return taken;
 }
 
 /** The plan of a step is kept in memory, and no image needs that many. */

@@ -19,6 +19,7 @@ import {
   type NoiseLevel,
   PURE_DATA,
 } from '../solvers/dpm-solver.ts';
+import { beginsTooLate, expectStrength } from '../strength.ts';
 import {
   type GaussianDiffusion,
   gaussianDiffusion,
@@ -31,9 +32,9 @@ import { ddimCoefficients, ddimStep, ddpmStep } from './steps.ts';
 
 export function planDdpm(
   objective: GaussianObjective,
-  { steps, clip = false }: SamplingOptions,
+  { clip = false, ...spacing }: SamplingOptions,
 ): SamplingPlan {
-  const diffusion = respaced('ddpm', objective, steps);
+  const diffusion = respaced('ddpm', objective, spacing);
   return planSteps(diffusion, {
     table: diffusion.coefficients,
     usesNoise: true,
@@ -44,10 +45,10 @@ export function planDdpm(
 
 export function planDdim(
   objective: GaussianObjective,
-  { steps, eta = 0, clip = false }: SamplingOptions,
+  { eta = 0, clip = false, ...spacing }: SamplingOptions,
 ): SamplingPlan {
   expectShare(eta, 'ddim');
-  const diffusion = respaced('ddim', objective, steps);
+  const diffusion = respaced('ddim', objective, spacing);
   return planSteps(diffusion, {
     table: ddimCoefficients(diffusion.tables, eta),
     usesNoise: eta > 0,
@@ -63,14 +64,14 @@ export function planDdim(
 export function planGaussianDpmSolver(
   objective: GaussianObjective,
   name: DpmSolverName,
-  { steps, eta = 0, clip = false }: SamplingOptions,
+  { eta = 0, clip = false, ...spacing }: SamplingOptions,
 ): SamplingPlan {
   expectShare(eta, name);
   const { options } = objective.diffusion;
-  const isSingle = Number(steps) === 1;
+  const isSingle = Number(spacing.steps) === 1;
   const diffusion = isSingle
-    ? gaussianDiffusion(options, [options.steps - 1])
-    : respaced(name, objective, steps);
+    ? begunAt(gaussianDiffusion(options, [options.steps - 1]), spacing)
+    : respaced(name, objective, spacing);
   const { alphaBars, sqrtReciprocalAlphaBars, sqrtReciprocalMinusOneAlphaBars } = diffusion.tables;
   const levels = Array.from(
     alphaBars,
@@ -102,7 +103,7 @@ export function planGaussianDpmSolver(
 function respaced(
   sampler: string,
   { diffusion }: GaussianObjective,
-  steps: SamplingOptions['steps'],
+  { steps, ...spacing }: SamplingOptions,
 ): GaussianDiffusion {
   if (steps === undefined) {
     throw new ConfigError({
@@ -112,12 +113,27 @@ function respaced(
     });
   }
   const kept = gaussianDiffusion({ ...diffusion.options, respacing: String(steps) });
-  if (kept.networkSteps.at(-1) !== 0 || diffusion.options.steps === 1) return kept;
+  if (kept.networkSteps.at(-1) !== 0 || diffusion.options.steps === 1) return begunAt(kept, spacing);
   throw new ConfigError({
     where: `sampler ${sampler}`,
     problem: `"${steps}" keeps step 0 of ${diffusion.options.steps} alone, which sees images with hardly any noise`,
     fix: 'use 2 steps or more, or 1 step of dpm++2m, which begins at pure noise',
   });
+}
+
+/** Without the steps that begin noisier than the strength says. Step 0 alone would change hardly anything. */
+function begunAt(
+  diffusion: GaussianDiffusion,
+  { strength = 1 }: Pick<SamplingOptions, 'strength'>,
+): GaussianDiffusion {
+  expectStrength(strength);
+  if (strength === 1) return diffusion;
+  const { options, networkSteps } = diffusion;
+  const noisiest = options.steps - 1;
+  const kept = networkSteps.filter((step) => step <= strength * noisiest);
+  const last = networkSteps.find((step) => step > 0);
+  if ((kept.at(-1) ?? 0) > 0 || last === undefined) return gaussianDiffusion(options, kept);
+  throw beginsTooLate(strength, networkSteps.length, last / noisiest);
 }
 
 interface PlannedSteps<Name extends string> {

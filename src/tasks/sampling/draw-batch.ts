@@ -1,13 +1,22 @@
 /** @file One batch from noise to data: in the steps of a plan, or in steps that are chosen on the way. */
 import { ConfigError, NumericsError } from '../../core/errors.ts';
-import { type HostTensor, hostTensor, scalar, type TensorMap, zeros } from '../../core/host-tensor.ts';
+import {
+  type HostTensor,
+  hostTensor,
+  scalar,
+  type TensorMap,
+  toNumbers,
+  zeros,
+} from '../../core/host-tensor.ts';
 import type { RandomKey } from '../../core/random.ts';
 import type { Shape } from '../../core/shape.ts';
 import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.ts';
+import { type NoiseLevel, PURE_DATA } from '../../diffusion/solvers/dpm-solver.ts';
 import { type Slope, solveAdaptively } from '../../diffusion/solvers/ode-solver.ts';
 import type { Session } from '../../engine/runtime/session.ts';
 import { releasing } from '../../engine/runtime/session-scope.ts';
 import { imageNoise } from './image-noise.ts';
+import { type InitImage, keepKnown, noisy } from './init-image.ts';
 import type { SamplingSettings } from './settings.ts';
 import { guidedSteps, isGuidedAt } from './settings.ts';
 import { memoryOutput } from './step-graph.ts';
@@ -19,8 +28,10 @@ export interface BatchInputs {
   /** [B]. */
   readonly labels: HostTensor<'i64'>;
   readonly keys: readonly RandomKey[];
-  /** What the images start from, `f32[B,C,H,W]`. Default: noise from the keys. */
-  readonly start?: HostTensor<'f32'> | undefined;
+  /** `f32[B,C,H,W]`. Default: from the keys. */
+  readonly noise?: HostTensor<'f32'> | undefined;
+  /** What the images begin with, under noise. Default: noise alone. */
+  readonly init?: InitImage | undefined;
 }
 
 export interface BatchProgress {
@@ -58,6 +69,9 @@ export interface CompiledDrawing extends DrawingCost {
   readonly sessions: readonly Session[];
 }
 
+/** The noise level at a step's time. */
+type LevelAt = (time: number) => NoiseLevel;
+
 /** Compiles a step with or without guidance. */
 type CompileStep = (guided: boolean) => Promise<Session>;
 
@@ -73,14 +87,17 @@ function compileEach(kinds: Iterable<boolean>, compile: CompileStep): Promise<Ma
 export async function compileSteps(
   plan: SamplingPlan,
   settings: SamplingSettings,
+  levelAt: LevelAt,
   compile: CompileStep,
 ): Promise<CompiledDrawing> {
   const isGuided = guidedSteps(plan, settings);
   const sessions = await compileEach(new Set(isGuided), compile);
   const stepCount = plan.steps.length;
+  const levels = plan.steps.map((feeds) => levelAt(toNumbers(feeds.get('time')!)[0]!));
   const draw: DrawBatch = async (inputs, signal, onStep) => {
-    const { imageShape, labels, keys } = inputs;
-    let x = startOf(inputs);
+    const { imageShape, labels, keys, init } = inputs;
+    const start = noiseOf(inputs);
+    let x = beginning(start, init, levels[0]!);
     let memory: TensorMap = new Map(plan.memory.map((name) => [name, zeros('f32', x.shape)]));
     for (const [index, planned] of plan.steps.entries()) {
       signal?.throwIfAborted();
@@ -97,6 +114,7 @@ export async function compileSteps(
       x = results.get('next') as HostTensor<'f32'>;
       const step = index + 1;
       checkFinite(x, `after step ${step} of ${stepCount}`);
+      if (init !== undefined) x = keepKnown(x, init, start, levels[step] ?? PURE_DATA);
       const share = step / stepCount;
       const x0 = results.get('x0') as HostTensor<'f32'>;
       onStep({ step, steps: stepCount, share, nfe: plan.nfe * share, x0 });
@@ -116,6 +134,7 @@ export async function compileSteps(
 export async function compileAdaptive(
   plan: AdaptivePlan,
   settings: SamplingSettings,
+  levelAt: LevelAt,
   compile: CompileStep,
 ): Promise<CompiledDrawing> {
   const { cfgInterval } = settings;
@@ -130,8 +149,8 @@ export async function compileAdaptive(
   const kinds = cfgInterval === undefined ? [settings.cfgScale !== 1] : [true, false];
   const sessions = await compileEach(kinds, compile);
   const draw: DrawBatch = async (inputs, signal, onStep) => {
-    const { labels } = inputs;
-    const start = startOf(inputs);
+    const { labels, init } = inputs;
+    const start = beginning(noiseOf(inputs), init, levelAt(from));
     let [step, nfe] = [0, 0];
     let seen = start;
     const slope: Slope = async ([values], time) => {
@@ -172,8 +191,17 @@ export async function compileAdaptive(
   };
 }
 
-function startOf({ start, keys, imageShape }: BatchInputs): HostTensor<'f32'> {
-  return start ?? imageNoise(keys, imageShape, 'start');
+function noiseOf({ noise, keys, imageShape }: BatchInputs): HostTensor<'f32'> {
+  return noise ?? imageNoise(keys, imageShape, 'start');
+}
+
+/** What the first step sees. */
+function beginning(
+  noise: HostTensor<'f32'>,
+  init: InitImage | undefined,
+  level: NoiseLevel,
+): HostTensor<'f32'> {
+  return init === undefined ? noise : noisy(init.image, noise, level);
 }
 
 function checkFinite({ data }: HostTensor<'f32'>, when: string): void {

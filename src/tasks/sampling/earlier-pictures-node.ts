@@ -6,6 +6,7 @@ import { DataError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { BatchPlan, type Part, type PlannedBatch, WHOLE } from './batch-plan.ts';
 import type { WantedImage } from './draw.ts';
+import type { InitImage } from './init-image.ts';
 import type { Pipeline } from './pipeline.ts';
 import { ArchiveFile } from './sinks/archive-file-node.ts';
 import { type ArchiveOptions, expectSameFacts, type Facts, headerOf } from './sinks/archive-form-node.ts';
@@ -20,6 +21,7 @@ export interface PictureFacts {
   readonly count: number;
   readonly seed: number;
   readonly noise?: HostTensor<'f32'> | undefined;
+  readonly init?: InitImage | undefined;
   readonly origin?: Facts | undefined;
   /** All pictures of all parts, in their order. */
   readonly wanted: readonly WantedImage[];
@@ -137,9 +139,13 @@ function archiveOf(request: PictureFacts, part: Part): ArchiveOptions {
 
 const MOST_LISTED = 20;
 
-function commonFacts({ pipeline, origin, seed, noise }: PictureFacts): Facts {
-  const { settings, precision, batchSize, threads } = pipeline.sampler;
-  const given = noise === undefined ? {} : { noise: checksum(noise.data) };
+function commonFacts({ pipeline, origin, seed, noise, init }: PictureFacts): Facts {
+  const { settings, strength, precision, batchSize, threads } = pipeline.sampler;
+  const given = {
+    ...(noise && { noise: checksum(noise.data) }),
+    ...(init && { init: checksum(init.image.data), strength }),
+    ...(init?.mask && { mask: checksum(init.mask.data) }),
+  };
   return { ...origin, seed, ...given, ...settings, precision, batchSize, threads };
 }
 

@@ -13,6 +13,7 @@ import { type ClassList, className, classSlugs } from './classes.ts';
 import { drawOfImages, imagesPerClass, shuffled, type WantedImage } from './draw.ts';
 import { type EarlierPictures, findEarlier, noteOf } from './earlier-pictures-node.ts';
 import { expectNoise } from './image-noise.ts';
+import { expectInit, type InitImage } from './init-image.ts';
 import type { LatentDecoder, PictureBatch, Pipeline } from './pipeline.ts';
 import type { SampleRequest, StepProgress } from './sample.ts';
 import type { FoundPictures } from './sinks/found-pictures.ts';
@@ -44,6 +45,8 @@ export interface SampleFilesRequest {
   readonly part?: Part | undefined;
   /** What the pictures start from, `f32[N,C,H,W]`, class after class. Default: noise of the seed. */
   readonly noise?: HostTensor<'f32'> | undefined;
+  /** What all pictures begin with, at the sampler's strength. Default: noise alone. */
+  readonly init?: InitImage | undefined;
   /** What the pictures depend on beside the sampler's settings, as JSON: the weights above all. */
   readonly origin?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
@@ -95,6 +98,7 @@ export async function drawToFolder(request: SampleFilesRequest): Promise<SampleF
   if (request.previews) expectPreviews(request);
   const inClasses = imagesPerClass(labels, count);
   if (noise !== undefined) expectNoise(noise, [inClasses.length, ...pipeline.sampler.imageShape], '--noise');
+  expectInit(request.init, pipeline.sampler, '--init-image');
   const wanted = npz && noise === undefined ? shuffled(inClasses, seed) : inClasses;
   const { part = WHOLE } = request;
   const batches = new BatchPlan(wanted.length, pipeline.sampler.batchSize).batchesOf(part);
@@ -127,7 +131,7 @@ function archivePath({ pipeline, folder, wanted }: FilesContent, { number, parts
 }
 
 async function drawFiles(content: FilesContent, archivePath: string | undefined): Promise<SampleFiles> {
-  const { classes, wanted, batches, seed, noise, signal, onStep, onResume } = content;
+  const { classes, wanted, batches, seed, noise, init, signal, onStep, onResume } = content;
   const draw = drawOfImages(wanted, classes.numClasses);
   const paths = content.png ? imagePaths(content) : undefined;
   const found = await findEarlier(content, archivePath, paths);
@@ -140,7 +144,7 @@ async function drawFiles(content: FilesContent, archivePath: string | undefined)
     const { png, grid, previews } = pictureSinks(content, paths, found.png);
     const sinks = [png, grid, previews, found.archive].filter((sink) => sink !== undefined);
     const began = performance.now();
-    const asked = { ...draw, seed, noise, signal, onStep };
+    const asked = { ...draw, seed, noise, init, signal, onStep };
     const results = await drawInto({ pictures: (each) => goingOn(content, found, each) }, asked, sinks);
     const pathOf = (sink: Sink | undefined) =>
       sink === undefined ? undefined : results[sinks.indexOf(sink)]!.paths[0];

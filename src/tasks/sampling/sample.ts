@@ -6,6 +6,7 @@ import type { ImageSize } from '../../core/image-size.ts';
 import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
+import { noiseLevelAt } from '../../diffusion/noise-level.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import { planAnySampling } from '../../diffusion/samplers.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
@@ -26,6 +27,7 @@ import {
   type DrawingCost,
 } from './draw-batch.ts';
 import { expectNoise, imageKey } from './image-noise.ts';
+import { expectInit, type InitImage, type InitUse } from './init-image.ts';
 import { chooseComputing } from './parallelism.ts';
 import { RunsUnderWay } from './runs-under-way.ts';
 import {
@@ -46,6 +48,11 @@ export interface SamplerOptions extends RequestedSettings {
   readonly size?: ImageSize | undefined;
   /** What positions outside the trained grid are. Default none: they go on. */
   readonly positionScaling?: PositionScaling | undefined;
+  /**
+   * Where drawing begins, as a share of the way from the data to noise, for requests with an `init`: 0.6 keeps the
+   * composition of its image, 0.2 all but details. Steps that begin noisier are left out. Default 1, at noise.
+   */
+  readonly strength?: number | undefined;
   /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
   readonly precision?: Precision | undefined;
   /** How many images will be drawn in all, where that is known: batches are cut evenly, and none has no worker. */
@@ -77,6 +84,8 @@ export interface SampleRequest {
   readonly indices?: readonly number[] | undefined;
   /** The noise that each image starts from, `f32[N,C,H,W]`. Default: drawn from the seed and the image's number. */
   readonly noise?: HostTensor<'f32'> | undefined;
+  /** What all images begin with, at the sampler's `strength`. Default: noise alone. */
+  readonly init?: InitImage | undefined;
   /** Is this batch to be drawn? Others are passed over. Default: each is. */
   readonly isNeeded?: ((batch: Pick<PlannedBatch, 'first' | 'count'>) => boolean) | undefined;
   /** Stops before the next step, with the signal's reason as error. The sampler can be used again at once. */
@@ -101,6 +110,8 @@ export interface ImageSampler extends DrawingCost {
   /** Of one image, [C, H, W]. */
   readonly imageShape: Shape;
   readonly settings: SamplingSettings;
+  /** Where drawing begins, see {@link SamplerOptions}. */
+  readonly strength: number;
   readonly precision: Precision;
   readonly batchSize: number;
   readonly workers: number;
@@ -127,13 +138,19 @@ export type SampledModel = Pick<SavedModel, 'network'> & {
 const SAMPLER_OPTIONS: OptionTable<SamplerOptions> = {
   ...SETTING_OPTIONS,
   backend: 'needed',
-  ...({ precision: 'optional', size: 'optional', positionScaling: 'optional', cache: 'optional' } as const),
+  ...({
+    strength: 'optional',
+    precision: 'optional',
+    size: 'optional',
+    positionScaling: 'optional',
+    cache: 'optional',
+  } as const),
   ...({ images: 'optional', batchSize: 'optional' } as const),
   ...({ workers: 'optional', threads: 'optional', cores: 'optional' } as const),
 };
 const REQUEST_OPTIONS: OptionTable<SampleRequest> = {
   ...({ labels: 'needed', seed: 'needed' } as const),
-  ...({ indices: 'optional', noise: 'optional', isNeeded: 'optional' } as const),
+  ...({ indices: 'optional', noise: 'optional', init: 'optional', isNeeded: 'optional' } as const),
   ...({ signal: 'optional', onStep: 'optional' } as const),
 };
 const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
@@ -154,6 +171,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     backend,
     size,
     positionScaling,
+    strength = 1,
     precision = 'f32',
     images,
     batchSize: most = DEFAULT_BATCH_SIZE,
@@ -174,7 +192,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   }
   const objective = createObjective(saved.card.objective);
   const settings = chooseSettings(objective.kind, saved.network.config, requested, saved.card.guidance);
-  const plan = planAnySampling(objective, settings.sampler, settings);
+  const plan = planAnySampling(objective, settings.sampler, { ...settings, strength });
   const load = { limited: settings.cfgInterval !== undefined, size };
   const bytesFor = (count: number) => workerBytes(saved.network, count, load);
   const { batchSize, workers, threads } = chooseComputing(backend, asked, bytesFor);
@@ -184,15 +202,18 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     const program = inPrecision(graph, saved.network, precision);
     return compileInference(program, saved.weights, backend, { workers, threads, cache });
   };
+  const levelAt = (time: number) => noiseLevelAt(objective, time);
   const { sessions, draw, ...cost } = await ('steps' in plan
-    ? compileSteps(plan, settings, compile)
-    : compileAdaptive(plan, settings, compile));
+    ? compileSteps(plan, settings, levelAt, compile)
+    : compileAdaptive(plan, settings, levelAt, compile));
   const imageShape = imageShapeOf(saved.network.config, size);
-  const compiled: CompiledSampler = { model: saved.network.config, imageShape, draw, batchSize, workers };
+  const { stepCount } = cost;
+  const compiled = { model: saved.network.config, imageShape, strength, stepCount, draw, batchSize, workers };
   const runs = new RunsUnderWay('sampler');
   return {
     imageShape,
     settings,
+    strength,
     precision,
     batchSize,
     workers,
@@ -210,9 +231,8 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   };
 }
 
-interface CompiledSampler {
+interface CompiledSampler extends InitUse {
   readonly model: DenoiserConfig;
-  readonly imageShape: Shape;
   readonly draw: DrawBatch;
   readonly batchSize: number;
   readonly workers: number;
@@ -257,7 +277,7 @@ async function* drawBatches(
 /** One batch: the same whatever else is drawn, in whichever order. */
 async function drawMembers(
   compiled: CompiledSampler,
-  { labels, indices, seed, noise, signal, onStep }: NumberedRequest,
+  { labels, indices, seed, noise, init, signal, onStep }: NumberedRequest,
   { first, count, members }: PlannedBatch,
 ): Promise<SampledBatch> {
   const { batchSize, draw, imageShape } = compiled;
@@ -269,7 +289,8 @@ async function drawMembers(
       members.map((i) => labels[i]!),
     ),
     keys: members.map((i) => imageKey(seed, indices[i]!)),
-    start: noise && chosen(noise, members),
+    noise: noise && chosen(noise, members),
+    init,
   };
   const images = await draw(batch, signal, ({ x0, ...progress }) =>
     onStep?.({ ...progress, first, x0: leading(x0, count) }),
@@ -297,9 +318,13 @@ function leading({ shape, data }: HostTensor<'f32'>, count: number): HostTensor<
 type NumberedRequest = SampleRequest & { readonly indices: readonly number[] };
 
 function checkRequest(
-  { model: { numClasses }, imageShape }: CompiledSampler,
-  { labels, indices, seed, noise }: NumberedRequest,
+  compiled: CompiledSampler,
+  { labels, indices, seed, noise, init }: NumberedRequest,
 ): void {
+  const {
+    model: { numClasses },
+    imageShape,
+  } = compiled;
   const unknown = labels.find((label) => !(Number.isInteger(label) && label >= 0 && label < numClasses));
   if (unknown !== undefined) {
     throw new ConfigError({
@@ -316,6 +341,7 @@ function checkRequest(
     });
   }
   if (noise !== undefined) expectNoise(noise, [labels.length, ...imageShape], 'noise');
+  expectInit(init, compiled);
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new ConfigError({
       where: 'sampling',

@@ -18,7 +18,8 @@ import type { SamplingOptions } from '../../diffusion/sampling-plan.ts';
  */
 export type GuidanceInterval = readonly [lo: number, hi: number];
 
-export interface SamplingSettings extends SamplingOptions {
+/** Where drawing begins is no setting, but belongs to the image that it begins with. */
+export interface SamplingSettings extends Omit<SamplingOptions, 'strength'> {
   readonly sampler: SamplerName;
   /** Strength of classifier-free guidance; 1 is none and halves the work, 0 ignores the class. */
   readonly cfgScale: number;
