@@ -2,10 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { countOps, drawFeeds, expectSameValues } from '../../../test/support/graph-values.ts';
 import { tensorOf } from '../../core/host-tensor.ts';
 import { graphOf } from './graph.ts';
+import { macsOf, sumMacs, totalMacs } from './macs.ts';
 import * as ops from './operators.ts';
 import { formatGraph } from './print.ts';
 import { splitFoldable } from './rewrite.ts';
-import { gateTokens, joinModulation, scaleRotations, splitLinears } from './specialise.ts';
+import {
+  gateTokens,
+  joinModulation,
+  scaleRotations,
+  splitLinears,
+  splitUpsampledConvolutions,
+} from './specialise.ts';
 import type { Tensor } from './tensor.ts';
 
 describe('splitLinears', () => {
@@ -37,6 +44,49 @@ describe('splitLinears', () => {
     const linear = ops.linear(ops.input('x', [2, 4]), ops.parameter('w', [6, 4]));
     const graph = graphOf({ shift: ops.slice(linear, 1, 0, 3), scale: ops.slice(linear, 1, 3, 6) });
     expect(formatGraph(splitLinears(graph))).toBe(formatGraph(graph));
+  });
+});
+
+describe('splitUpsampledConvolutions', () => {
+  const small = ops.input('x', [2, 2, 3, 128]);
+  const weight = ops.parameter('w', [2, 128, 3, 3]);
+
+  it('computes the pixels of each place with a convolution of the small image', () => {
+    const doubled = ops.resizeNearest(small, 2);
+    const bias = ops.parameter('b', [2]);
+    const graph = graphOf({ plain: ops.conv2d(doubled, weight), y: ops.conv2d(doubled, weight, bias) });
+    const split = splitUpsampledConvolutions(graph);
+    expectSameValues(graph, split, drawFeeds(graph));
+    const { rest } = splitFoldable(split);
+    expect([countOps(rest, 'conv2d'), countOps(rest, 'resizeNearest'), countOps(rest, 'add')]).toEqual([
+      8, 0, 0,
+    ]);
+    const products = (of: typeof graph) => totalMacs(sumMacs(macsOf([...of.values()])));
+    expect(products(rest) / products(graph)).toBeCloseTo(16 / 36, 9);
+  });
+
+  it.each([
+    ['other sides', () => ops.conv2d(ops.resizeNearest(small, [2, 1]), weight)],
+    [
+      'another size of the kernel',
+      () => ops.conv2d(ops.resizeNearest(small, 2), ops.parameter('w', [2, 128, 1, 1])),
+    ],
+    [
+      'another window',
+      () => ops.conv2d(ops.resizeNearest(small, 2), weight, undefined, { stride: 2, padding: 1 }),
+    ],
+    [
+      'few channels',
+      () => ops.conv2d(ops.resizeNearest(ops.input('x', [1, 2, 2, 4]), 2), ops.parameter('w', [2, 4, 3, 3])),
+    ],
+    [
+      'a weight that is computed',
+      () => ops.conv2d(ops.resizeNearest(small, 2), ops.input('w', [2, 128, 3, 3])),
+    ],
+    ['no doubled image', () => ops.conv2d(small, weight)],
+  ])('leaves %s alone', (_, make) => {
+    const graph = graphOf({ y: make() });
+    expect(formatGraph(splitUpsampledConvolutions(graph))).toBe(formatGraph(graph));
   });
 });
 
