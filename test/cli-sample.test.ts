@@ -602,7 +602,7 @@ describe('bad input ends with a message and the right exit code', () => {
                    t_embedder_1.mlp.2.weight: file [8,8], model [16,16]
                    t_embedder_1.mlp.2.bias: file [8], model [16]
                    … and 244 more
-        fix: the file is another size of this model: choose the preset and options it was trained with instead of U-DiT-XS
+        fix: the file has another size of this model: choose its preset and options instead of U-DiT-XS
       ",
         "out": "",
       }

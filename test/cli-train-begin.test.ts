@@ -55,7 +55,7 @@ describe('with the weights of another run', () => {
     const wider = await train('--name', 'wider', ...source(), ...short, '--set', 'model.width=16');
     expect(wider.code).toBe(1);
     expect(wider.err.split('\n').find((line) => line.includes('fix:'))).toMatchInlineSnapshot(
-      `"  fix: its own model is taken without --model and options of the model: --model DiT-S/2 --set model.width=8 --set model.heads=2 --set model.depth=1"`,
+      `"  fix: leave --model and its options out, or give those of the file: --model DiT-S/2 --set model.width=8 --set model.heads=2 --set model.depth=1"`,
     );
     const other = await train('--name', 'wider', ...source(), ...short, '--model', 'DiT-B/4');
     expect(other).toMatchObject({

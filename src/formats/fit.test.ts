@@ -73,7 +73,7 @@ describe('misfits', () => {
       [CheckpointError: CheckpointError: run/ckpt/0400000.safetensors: does not fit U-DiT-S: 0 keys match, 0 missing, 0 unexpected, 2 misshapen
         misshapen  a: file [8,8], model [4,4]
                    b: file [8], model [4]
-        fix: the file is another size of this model: choose the preset and options it was trained with instead of U-DiT-S]
+        fix: the file has another size of this model: choose its preset and options instead of U-DiT-S]
     `);
   });
 

@@ -114,10 +114,12 @@ function suggestFix(misfits: Misfits, model: string, advice: string | undefined)
   const prefix = strayPrefix(missing, unexpected);
   if (prefix !== undefined) return `the names in the file begin with "${prefix}": remove it from them`;
   if (advice !== undefined) return advice;
+  if (missing.length + unexpected.length === 0 && misshapen.every(({ name }) => name === 'pos_embed'))
+    return 'give the size of the pictures that it was trained on, as in --image-size 384x256';
   if (matches === 0 && misshapen.length === 0)
     return `the file belongs to another kind of model: choose the --model it was trained as`;
   if (missing.length + unexpected.length === 0)
-    return `the file is another size of this model: choose the preset and options it was trained with instead of ${model}`;
+    return `the file has another size of this model: choose its preset and options instead of ${model}`;
   return `choose the --model and options that the file was trained with instead of ${model}`;
 }
 

@@ -306,7 +306,7 @@ describe('a checkpoint of another program', () => {
     await expect(loadNetwork(file, 'x.pt')).rejects.toThrowErrorMatchingInlineSnapshot(`
       [CheckpointError: CheckpointError: x.pt: does not fit DiT: 21 keys match, 0 missing, 0 unexpected, 1 misshapen
         misshapen  pos_embed: file [1,8,16], model [1,64,16]
-        fix: the file is another size of this model: choose the preset and options it was trained with instead of DiT]
+        fix: give the size of the pictures that it was trained on, as in --image-size 384x256]
     `);
     const withoutTable = fileOf(randomWeights(tinySpec(), 1));
     expect(findModel(withoutTable, 'x.pt', { imageSize: '16x8' }).network.config.inputSize).toBe(32);

@@ -182,6 +182,6 @@ function adviceFrom(
 ): string | undefined {
   if (preset === undefined || recognised === undefined) return undefined;
   return recognised.name === preset
-    ? 'leave --model out: options of the file differ from the preset, and are recognised without it'
+    ? 'leave --model out: its options, which differ from the preset, are recognised by their shapes'
     : `its tensors are those of ${recognised.name}: leave --model out`;
 }

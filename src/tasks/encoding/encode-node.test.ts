@@ -163,13 +163,13 @@ describe('an encoding that was stopped', () => {
   test('is not mixed with other settings', async () => {
     await encode();
     expect(await errorOf(encode({ autoencoder: tinyAutoencoder(2) }))).toMatchInlineSnapshot(`
-      "ConfigError: OUT/shard-00000.safetensors: it is there already, but of another autoencoder
+      "ConfigError: OUT/shard-00000.safetensors: it exists already, with another autoencoder
         fix: name another folder with --out, or remove this one"
     `);
-    expect(await errorOf(encode({ size: { height: 32, width: 32 } }))).toContain('of another image size');
-    expect(await errorOf(encode({ shardSize: 8 }))).toContain('of another number of shards');
+    expect(await errorOf(encode({ size: { height: 32, width: 32 } }))).toContain('with another image size');
+    expect(await errorOf(encode({ shardSize: 8 }))).toContain('with another number of shards');
     const fewer = { ...source, names: source.names.map((name) => name.replace('cat/1', 'cat/7')) };
-    expect(await errorOf(encode({ source: fewer }))).toContain('of another list of pictures');
+    expect(await errorOf(encode({ source: fewer }))).toContain('with another list of pictures');
   });
 });
 

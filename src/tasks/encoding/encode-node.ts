@@ -223,7 +223,7 @@ async function finishedShard(
   if (difference !== undefined) {
     throw new ConfigError({
       where: path,
-      problem: `it is there already, but of another ${difference}`,
+      problem: `it exists already, with another ${difference}`,
       fix: 'name another folder with --out, or remove this one',
     });
   }

@@ -108,7 +108,7 @@ function adviceFor(card: NetworkCard, families: Families | undefined): string | 
   const flags = Object.entries(options).map(
     ([option, value]) => ` --set model.${option}=${JSON.stringify(value)}`,
   );
-  return `its own model is taken without --model and options of the model: --model ${preset}${flags.join('')}`;
+  return `leave --model and its options out, or give those of the file: --model ${preset}${flags.join('')}`;
 }
 
 interface MatchedFile {

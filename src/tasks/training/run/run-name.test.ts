@@ -8,8 +8,8 @@ import { defaultRunName, expectRunName } from './run-name.ts';
 test.each([
   ['', 'is empty'],
   [' ', 'is empty'],
-  ['.', 'is no name, but a folder'],
-  ['..', 'is no name, but a folder'],
+  ['.', 'is the name of an existing folder'],
+  ['..', 'is the name of an existing folder'],
   ['a/b', 'has "/" in it'],
   ['..\\b', 'has "\\\\" in it'],
   ['a\nb', 'has "\\n" in it'],
@@ -23,7 +23,7 @@ test.each([
 
 test('the error names the flag and a way out', () => {
   expect(() => expectRunName('../pets')).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: --name: "../pets" has "/" in it, which names of folders cannot have
+    [ConfigError: ConfigError: --name: "../pets" has "/" in it, which a folder's name cannot have
       fix: use a name such as pets-2; --results-dir chooses the folder that runs lie in]
   `);
 });

@@ -31,13 +31,13 @@ export function expectRunName(name: string): string {
 
 function problemOf(name: string): string | undefined {
   if (name.trim() === '') return 'is empty';
-  if (name === '.' || name === '..') return 'is no name, but a folder that is there already';
+  if (name === '.' || name === '..') return 'is the name of an existing folder';
   const [bad] = /[/\\:*?"<>|\p{Cc}]/u.exec(name) ?? [];
-  if (bad !== undefined) return `has ${JSON.stringify(bad)} in it, which names of folders cannot have`;
+  if (bad !== undefined) return `has ${JSON.stringify(bad)} in it, which a folder's name cannot have`;
   if (/^\s|[\s.]$/.test(name)) return 'begins with a space, or ends with one or with a dot';
   if (DEVICES.test(name)) return 'is the name of a device on Windows';
   const bytes = new TextEncoder().encode(name).length;
-  if (bytes > LONGEST_NAME_BYTES) return `has ${bytes} bytes, and names have at most ${LONGEST_NAME_BYTES}`;
+  if (bytes > LONGEST_NAME_BYTES) return `has ${bytes} bytes; a name has at most ${LONGEST_NAME_BYTES}`;
   return undefined;
 }
 

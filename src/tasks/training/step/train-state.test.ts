@@ -198,7 +198,7 @@ describe('a checkpoint that does not fit is not read', () => {
                    t_embedder_1.mlp.2.weight: file [16,16], model [8,8]
                    t_embedder_1.mlp.2.bias: file [16], model [8]
                    … and 244 more
-        fix: the file is another size of this model: choose the preset and options it was trained with instead of the model of this run]
+        fix: the file has another size of this model: choose its preset and options instead of the model of this run]
     `);
   });
 
