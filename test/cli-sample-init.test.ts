@@ -86,6 +86,19 @@ test('a picture of pixels: what the mask keeps comes out as it is, the rest is d
   expect(half(drawn, true)).not.toEqual(half(picture, true));
 });
 
+test('guidance in an interval that no step begins in is given up with a note where the model suggests it', async () => {
+  const card = tinyCard({ spec: tinyDiTSpec(), guidance: { cfgScale: 3, cfgInterval: [0.05, 0.8] } });
+  await writeTinyCheckpoint(at('guided.safetensors'), card);
+  const { code, err, out } = await sample('guided', 'guided', '--steps', '1');
+  expect({ code, err }).toEqual({
+    code: 0,
+    err: 'note: all steps are guided: none begins from 0.05 to 0.8, which the model suggests\n',
+  });
+  expect(out).toContain('1 step, cfg scale 3, seed 0');
+  const asked = await sample('guided', 'guided', '--steps', '1', '--cfg-interval', '0.05,0.8');
+  expect([asked.code, asked.err]).toEqual([2, expect.stringContaining('no step begins from 0.05 to 0.8')]);
+});
+
 test('the strength decides how much of the picture is left, and is part of what a file was drawn with', async () => {
   const picture = await pixelsOf(at('picture-8.png'));
   const distanceAt = async (strength: string): Promise<number> => {

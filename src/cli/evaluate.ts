@@ -22,7 +22,6 @@ import { modelPictures } from '../tasks/evaluation/model-pictures.ts';
 import { type PictureSource, RESIZE_RULES, type ResizeRule } from '../tasks/evaluation/picture-source.ts';
 import { METRIC_NAMES, type MetricName, WITHOUT_NETWORK } from '../tasks/evaluation/scores.ts';
 import { createDecoder } from '../tasks/sampling/latent-decoder.ts';
-import { chooseSettings } from '../tasks/sampling/settings.ts';
 import { findAutoencoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { describeEvaluation } from './evaluate-report.ts';
@@ -37,7 +36,7 @@ import {
   withSizeFlags,
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
-import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
+import { type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 interface EvaluateFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
@@ -218,12 +217,7 @@ async function openModelPictures(
   try {
     const { card, network, source } = saved;
     const space = spaceOf(card, network.config);
-    const settings = chooseSettings(
-      card.objective.kind,
-      network.config,
-      requestedSettings(flags),
-      card.guidance,
-    );
+    const settings = settingsOf(saved, flags, terminal);
     const traceAt = traceAtOf(saved, flags);
     const size = traceAt.size ?? trainedSizeOf(network.config);
     const drawn = { name: card.name, config: network.config };

@@ -20,7 +20,7 @@ import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memor
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
-import { chooseSettings, DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
+import { DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { compileDecoder, openLatents } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
@@ -37,7 +37,7 @@ import {
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
-import { inFlags, requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
+import { inFlags, type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, InitFlags, DeviceFlag {
@@ -145,12 +145,7 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const imageCount = labels.length * flags.count;
   expectImagesFit('--count', imageCount);
   const { card, network } = saved;
-  const settings = chooseSettings(
-    card.objective.kind,
-    network.config,
-    requestedSettings(flags),
-    card.guidance,
-  );
+  const settings = settingsOf(saved, flags, terminal, strengthOf(flags));
   const traceAt = traceAtOf(saved, flags);
   const backend = await openDevice(flags.device);
   if (!isGpu(backend.name)) {

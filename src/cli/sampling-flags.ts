@@ -1,7 +1,8 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw: one for each setting of sampling. */
 import { type Command, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
-import type { RequestedSettings } from '../tasks/sampling/settings.ts';
+import { chooseDrawing, type SettledModel } from '../tasks/sampling/choose-drawing.ts';
+import type { RequestedSettings, SamplingSettings } from '../tasks/sampling/settings.ts';
 import {
   SETTING_NAMES,
   type SettingName,
@@ -9,6 +10,7 @@ import {
   settingFlag,
 } from '../tasks/sampling/settings-schema.ts';
 import { numberIn, twoNumbers } from './flags.ts';
+import { notesOn, type Terminal } from './terminal.ts';
 
 /** As the parser names them; {@link requestedSettings} reads them. */
 export interface SamplingFlags extends Omit<RequestedSettings, 'steps'> {
@@ -77,4 +79,20 @@ export function requestedSettings(flags: SamplingFlags): RequestedSettings {
   return Object.fromEntries(
     SETTING_NAMES.map((name) => [name, given.get(new Option(settingFlag(name).flag).attributeName())]),
   );
+}
+
+/** What the user asked for, completed; says which suggestion of the model does not apply. */
+export function settingsOf(
+  saved: SettledModel,
+  flags: SamplingFlags,
+  terminal: Terminal,
+  strength?: number,
+): SamplingSettings {
+  const { settings, unusedInterval } = chooseDrawing(saved, requestedSettings(flags), strength);
+  if (unusedInterval !== undefined) {
+    notesOn(terminal)(
+      `all steps are guided: none begins from ${unusedInterval.join(' to ')}, which the model suggests`,
+    );
+  }
+  return settings;
 }

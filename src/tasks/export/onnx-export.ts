@@ -5,7 +5,6 @@ import type { TensorMap } from '../../core/host-tensor.ts';
 import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
 import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
-import { createObjective } from '../../diffusion/objectives.ts';
 import { planSampling } from '../../diffusion/samplers.ts';
 import type { SamplingPlan } from '../../diffusion/sampling-plan.ts';
 import { computeWeights, splitForInference, type WriteWeight } from '../../engine/compile/inference.ts';
@@ -29,7 +28,8 @@ import type { Network } from '../../networks/nn/network.ts';
 import type { PositionScaling } from '../../networks/nn/position-scaling.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
 import { type TraceAt, traceNetwork } from '../../networks/trace.ts';
-import { chooseSettings, type RequestedSettings, type SamplingSettings } from '../sampling/settings.ts';
+import { chooseDrawing } from '../sampling/choose-drawing.ts';
+import type { RequestedSettings, SamplingSettings } from '../sampling/settings.ts';
 import { memoryOutput } from '../sampling/step-graph.ts';
 import { numberedStepGraph, STEP_INPUT } from './export-graph.ts';
 
@@ -236,8 +236,7 @@ function planDrawing(
   { card, network }: Pick<ExportedModel, 'card' | 'network'>,
   requested: RequestedSettings | undefined,
 ): Drawing {
-  const objective = createObjective(card.objective);
-  const settings = chooseSettings(objective.kind, network.config, requested, card.guidance);
+  const { objective, settings } = chooseDrawing({ card, network }, requested);
   return { settings, plan: planSampling(objective, settings.sampler, settings) };
 }
 

@@ -18,7 +18,7 @@ import { releasing } from '../../engine/runtime/session-scope.ts';
 import { imageNoise } from './image-noise.ts';
 import { type InitImage, keepKnown, noisy } from './init-image.ts';
 import type { SamplingSettings } from './settings.ts';
-import { guidedSteps, isGuidedAt } from './settings.ts';
+import { guidedSteps, hasGuidedStep, isGuidedAt } from './settings.ts';
 import { memoryOutput } from './step-graph.ts';
 
 // B batch · C H W image or latent
@@ -139,7 +139,7 @@ export async function compileAdaptive(
 ): Promise<CompiledDrawing> {
   const { cfgInterval } = settings;
   const [from, to] = plan.interval;
-  if (cfgInterval !== undefined && (cfgInterval[0] > to || cfgInterval[1] < from)) {
+  if (cfgInterval !== undefined && !hasGuidedStep(plan, settings)) {
     throw new ConfigError({
       where: 'cfg interval',
       problem: `it goes from ${cfgInterval.join(' to ')}, but the model's times go from ${from} to ${to}`,

@@ -7,8 +7,6 @@ import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import { noiseLevelAt } from '../../diffusion/noise-level.ts';
-import { createObjective } from '../../diffusion/objectives.ts';
-import { planAnySampling } from '../../diffusion/samplers.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import { compileInference, groupingFor } from '../../engine/compile/inference.ts';
 import type { Backend, Session } from '../../engine/runtime/session.ts';
@@ -18,6 +16,7 @@ import type { PositionScaling } from '../../networks/nn/position-scaling.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
 import { imageShapeOf } from '../../networks/trace.ts';
 import { BatchPlan, type PlannedBatch } from './batch-plan.ts';
+import { chooseDrawing } from './choose-drawing.ts';
 import {
   type BatchInputs,
   type BatchProgress,
@@ -30,12 +29,7 @@ import { expectNoise, imageKey } from './image-noise.ts';
 import { expectInit, type InitImage, type InitUse } from './init-image.ts';
 import { chooseComputing } from './parallelism.ts';
 import { RunsUnderWay } from './runs-under-way.ts';
-import {
-  chooseSettings,
-  DEFAULT_BATCH_SIZE,
-  type RequestedSettings,
-  type SamplingSettings,
-} from './settings.ts';
+import { DEFAULT_BATCH_SIZE, type RequestedSettings, type SamplingSettings } from './settings.ts';
 import { SETTING_OPTIONS } from './settings-schema.ts';
 import { buildStepGraph } from './step-graph.ts';
 import { workerBytes } from './worker-memory.ts';
@@ -190,9 +184,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
       fix: 'use a whole number from 1',
     });
   }
-  const objective = createObjective(saved.card.objective);
-  const settings = chooseSettings(objective.kind, saved.network.config, requested, saved.card.guidance);
-  const plan = planAnySampling(objective, settings.sampler, { ...settings, strength });
+  const { objective, settings, plan } = chooseDrawing(saved, requested, strength);
   const load = { limited: settings.cfgInterval !== undefined, size };
   const bytesFor = (count: number) => workerBytes(saved.network, count, load);
   const { batchSize, workers, threads } = chooseComputing(backend, asked, bytesFor);

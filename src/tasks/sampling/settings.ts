@@ -4,7 +4,7 @@ import { toNumbers } from '../../core/host-tensor.ts';
 import { usualSpace } from '../../core/image-space.ts';
 import type { ObjectiveSpec } from '../../diffusion/objectives.ts';
 import { SAMPLERS } from '../../diffusion/samplers.ts';
-import type { SamplingPlan } from '../../diffusion/sampling-plan.ts';
+import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.ts';
 import type { SuggestedGuidance } from '../../models/saved-model.ts';
 import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
 import { expectSettings, type GuidanceInterval, type SamplingSettings } from './settings-schema.ts';
@@ -115,13 +115,25 @@ export function isGuidedAt(time: number, { cfgScale, cfgInterval }: Guidance): b
   return time >= lo && time <= hi;
 }
 
+/** Is any step of a plan guided? Of one that chooses its steps on the way, any time. */
+export function hasGuidedStep(plan: SamplingPlan | AdaptivePlan, guidance: Guidance): boolean {
+  if ('steps' in plan) return timesOf(plan).some((time) => isGuidedAt(time, guidance));
+  const { cfgScale, cfgInterval } = guidance;
+  const [from, to] = plan.interval;
+  return cfgScale !== 1 && (cfgInterval === undefined || (cfgInterval[0] <= to && cfgInterval[1] >= from));
+}
+
+function timesOf({ steps }: Pick<SamplingPlan, 'steps'>): number[] {
+  return steps.map((feeds) => toNumbers(feeds.get('time')!)[0]!);
+}
+
 /**
  * Is each step of a plan guided?
  *
  * @throws ConfigError if none is, though guidance is asked for
  */
-export function guidedSteps({ steps }: Pick<SamplingPlan, 'steps'>, guidance: Guidance): boolean[] {
-  const times = steps.map((feeds) => toNumbers(feeds.get('time')!)[0]!);
+export function guidedSteps(plan: Pick<SamplingPlan, 'steps'>, guidance: Guidance): boolean[] {
+  const times = timesOf(plan);
   const guided = times.map((time) => isGuidedAt(time, guidance));
   const { cfgInterval } = guidance;
   if (cfgInterval === undefined || guided.includes(true)) return guided;
