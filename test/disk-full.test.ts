@@ -1,13 +1,16 @@
-/** @file Training on a disk that fills up, on a small one that is mounted for it. */
+/** @file Training and encoding on a disk that fills up, on a small one that is mounted for it. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { openLatents } from '../src/data/datasets/latents/open-latents-node.ts';
 import { readSafetensors } from '../src/formats/file-node.ts';
 import { listCheckpoints } from '../src/models/run-checkpoints-node.ts';
+import { writeModel } from '../src/models/write-model-node.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
+import { tinyAutoencoder } from './support/tiny-autoencoder.ts';
 import { TINY_TRAINING_FLAGS } from './support/tiny-training.ts';
 
 const DISK_BYTES = 512 * 1024;
@@ -30,7 +33,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
-  if (isMounted) execFileSync('umount', [disk]);
+  // Shards stay open as long as the process may read them.
+  if (isMounted) execFileSync('umount', ['--lazy', disk]);
   await rm(root, { recursive: true });
 });
 
@@ -76,4 +80,43 @@ test('a log that cannot be written says so too', async ({ skip }) => {
   const { code, err } = await train();
   expect(code).toBe(1);
   expect(err).toMatch(/^DataError: ROOT\/disk\/run\/.*: the disk is full/m);
+});
+
+test('encoding keeps the shards before, and goes on when there is room', async ({ skip }) => {
+  if (!isMounted) skip('mounting a tmpfs is not allowed here');
+  const autoencoder = join(root, 'tiny-kl.safetensors');
+  await writeModel(autoencoder, tinyAutoencoder());
+  const out = join(disk, 'latents');
+  const encode = () =>
+    runUdit(
+      [
+        ...['encode', join(root, 'pictures'), '--out', out, '--autoencoder', autoencoder],
+        ...['--image-size', '16', '--threads', '1', '--shard-size', '4', '--layout', 'fast-dit'],
+      ],
+      root,
+    );
+  // Room is left for two shards of some 17 kB.
+  await writeFile(join(disk, 'filling'), new Uint8Array(DISK_BYTES - 15 * 4096));
+  const { code, err } = await encode();
+  expect(code).toBe(1);
+  expect(err.slice(err.indexOf('DataError')).replaceAll(/\d+/g, '#')).toMatchInlineSnapshot(`
+    "DataError: ROOT/disk/latents/shard-#.safetensors: the disk is full: the file needs # bytes, # are free
+      fix: free some space; the previous file, if there was one, is unchanged
+    "
+  `);
+  const shards = (await readdir(out)).sort();
+  expect(shards).toEqual(['shard-00000.safetensors', 'shard-00001.safetensors']);
+
+  // Shards fit now, and the folder of fast-DiT does not.
+  await truncate(join(disk, 'filling'), DISK_BYTES - 40 * 4096);
+  const second = await encode();
+  expect(second.code).toBe(1);
+  expect(second.err).toMatch(/^DataError: ROOT\/disk\/latents-fast-dit\/imagenet16_.*: the disk is full/m);
+  expect((await readdir(disk)).sort()).toEqual(['filling', 'latents']);
+
+  execFileSync('mount', ['-o', 'remount,size=16m', disk]);
+  const third = await encode();
+  expect(third.code, third.err).toBe(0);
+  expect(third.out).toContain('before      16 of them');
+  expect((await openLatents(join(disk, 'latents-fast-dit'))).samples).toHaveLength(16);
 });

@@ -9,9 +9,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fold, randomIntegers, randomKey } from '../src/core/random.ts';
 import { listCheckpoints } from '../src/models/run-checkpoints-node.ts';
+import { writeModel } from '../src/models/write-model-node.ts';
 import { readStats } from '../src/tasks/training/run/stats-log.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
+import { runUdit } from './support/run-udit.ts';
 import { spawnUdit } from './support/spawn-udit.ts';
+import { tinyAutoencoder } from './support/tiny-autoencoder.ts';
 import { TINY_TRAINING_FLAGS } from './support/tiny-training.ts';
 
 const KILLS = Number(process.env.UDIT_KILLS ?? 5);
@@ -114,3 +117,54 @@ test('an export into the folder of a run, killed while it writes, is cleared awa
   expect(await next.ended, next.printed()).toEqual({ code: 0, signal: null });
   expect(await readdir(run)).not.toContain(temporary);
 });
+
+test('a killed encoding goes on, and ends with the bytes of one that was left alone', async () => {
+  const autoencoder = join(root, 'tiny-kl.safetensors');
+  await writeModel(autoencoder, tinyAutoencoder());
+  const encode = (name: string) => [
+    ...['encode', join(root, 'pictures'), '--out', join(root, name), '--autoencoder', autoencoder],
+    ...['--image-size', '16', '--threads', '1', '--shard-size', '3', '--layout', 'repa'],
+  ];
+  // What is made safe on the disk after the first shard: its folder, then the second shard. The process ends there.
+  const preload = `data:text/javascript,${encodeURIComponent(`
+    import { existsSync } from 'node:fs';
+    import { open } from 'node:fs/promises';
+    const probe = await open(process.execPath);
+    const handle = Object.getPrototypeOf(probe);
+    const sync = handle.sync;
+    let syncs = 0;
+    handle.sync = async function () {
+      if (existsSync(${JSON.stringify(join(root, 'a', 'shard-00000.safetensors'))}) && ++syncs === 2)
+        process.kill(process.pid, 'SIGKILL');
+      return sync.call(this);
+    };
+    await probe.close();`)}`;
+  const killed = spawnUdit(encode('a'), { ...environment, NODE_OPTIONS: `--import=${preload}` });
+  expect(await killed.ended, killed.printed()).toEqual({ code: null, signal: 'SIGKILL' });
+  const left = (await readdir(join(root, 'a'))).sort();
+  expect(left).toContain('shard-00000.safetensors');
+  expect(left.filter((name) => /^\.shard-00001\.safetensors\..*\.tmp$/.test(name))).toHaveLength(1);
+
+  const runs = await Promise.all(['a', 'b'].map((name) => runUdit(encode(name), root)));
+  expect(runs[0]!.out).toContain('before      3 of them');
+  for (const suffix of ['', '-repa']) {
+    const [again, undisturbed] = await Promise.all(
+      ['a', 'b'].map(async (name) => contentOf(join(root, `${name}${suffix}`))),
+    );
+    expect(again!.size).toBeGreaterThan(6);
+    expect(again).toEqual(undisturbed);
+  }
+});
+
+/** Bytes of all files of a folder, by name. */
+async function contentOf(folder: string): Promise<Map<string, Buffer>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  return new Map(
+    await Promise.all(
+      files.sort().map(async (path) => [path.slice(folder.length), await readFile(path)] as const),
+    ),
+  );
+}

@@ -1,11 +1,13 @@
 /** @file What decodes latents for the commands that show them. */
+import { existsSync } from 'node:fs';
 import { ConfigError, DownloadError } from '../core/errors.ts';
 import { squareOf } from '../core/image-size.ts';
 import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
 import { findPublished } from '../models/hub/catalogue.ts';
 import type { DrawnLatents } from '../models/latent-kinship.ts';
-import { openAutoencoder } from '../models/open-autoencoder-node.ts';
+import { expectSameWeights, openAutoencoder } from '../models/open-autoencoder-node.ts';
 import { type ModelCard, type SavedNetwork, spaceOf } from '../models/saved-model.ts';
+import { weightsHash } from '../models/weights-hash-node.ts';
 import type { NetworkConfig } from '../networks/nn/network.ts';
 import {
   type CompiledDecoder,
@@ -90,29 +92,42 @@ export async function compileDecoder(
   });
 }
 
-/** The autoencoder asked for, else that of the latents, if it is on this machine. */
-export function findAutoencoder(
+/**
+ * The autoencoder asked for, else that of the latents, if it is on this machine.
+ *
+ * @throws ConfigError for one with the name of that of the latents, and other weights
+ */
+export async function findAutoencoder(
   asked: string | undefined,
   space: LatentSpace,
   terminal: Terminal,
 ): Promise<SavedNetwork<'autoencoder'> | undefined> {
-  return asked === undefined ? openUsual(space, terminal) : openAutoencoder(asked);
+  const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
+  if (saved !== undefined) expectSameWeights(space, saved);
+  return saved;
 }
 
 /** The autoencoder of these latents, if it is on this machine. */
 async function openUsual(
-  { autoencoder }: LatentSpace,
+  { autoencoder, autoencoderHash, autoencoderPath }: LatentSpace,
   terminal: Terminal,
 ): Promise<SavedNetwork<'autoencoder'> | undefined> {
   const name = autoencoder === '' ? USUAL_AUTOENCODER : autoencoder;
   const isPublished = findPublished(name) !== undefined;
-  try {
-    if (isPublished) return await openAutoencoder(name);
-  } catch (error) {
-    if (!(error instanceof DownloadError)) throw error;
+  let reason = `${name} is not on this machine`;
+  if (autoencoderPath !== undefined && existsSync(autoencoderPath)) {
+    const saved = await openAutoencoder(autoencoderPath);
+    if (weightsHash(saved.weights) === autoencoderHash) return saved;
+    reason = `${autoencoderPath} has other weights than when the pictures were encoded`;
+  } else if (isPublished) {
+    try {
+      return await openAutoencoder(name);
+    } catch (error) {
+      if (!(error instanceof DownloadError)) throw error;
+    }
   }
   notesOn(terminal)(
-    `latents are not decoded: ${name} is not on this machine; ${isPublished ? `udit fetch ${name}` : '--autoencoder FILE'} changes that`,
+    `latents are not decoded: ${reason}; ${isPublished ? `udit fetch ${name}` : '--autoencoder FILE'} changes that`,
   );
   return undefined;
 }

@@ -7,9 +7,15 @@ import { quoted } from '../core/printable.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../data/images/background.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { openAutoencoder } from '../models/open-autoencoder-node.ts';
+import { openAutoencoder, pathOf } from '../models/open-autoencoder-node.ts';
 import type { EncodeResult } from '../tasks/encoding/encode-node.ts';
 import { openPictures } from '../tasks/encoding/picture-files-node.ts';
+import {
+  PUBLIC_LAYOUTS,
+  type PublicLayout,
+  rangeOfLayout,
+  writePublicLayout,
+} from '../tasks/encoding/public-layouts-node.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { encodeWithProgress } from './encode-progress.ts';
 import { interruptible } from './failures.ts';
@@ -23,6 +29,7 @@ interface EncodeFlags extends DeviceFlag {
   readonly imageSize: ImageSize;
   readonly background: Background;
   readonly shardSize: number;
+  readonly layout?: PublicLayout;
   readonly threads?: number;
   readonly json?: true;
 }
@@ -34,6 +41,7 @@ Examples:
   udit encode emoji-3d --out latents --autoencoder runs/autoencoder-emoji-3d --image-size 128
   udit encode imagenet-train --out latents              tar archives of WebDataset: 0001.jpg and 0001.cls
   udit encode photos --out latents --autoencoder my-autoencoder.safetensors
+  udit encode photos --out latents --layout fast-dit    latents-fast-dit, for programs that read those of fast-DiT
   udit train --model U-DiT-S --data-path latents        train on them
 
 The same command again goes on where it was stopped. Each shard holds mean and deviation of every picture and of its
@@ -60,6 +68,11 @@ export function defineEncode(command: Command, terminal: Terminal): void {
       'white',
     )
     .option('--shard-size <n>', 'pictures of a shard', wholeNumber({ from: 1 }), 2048)
+    .addOption(
+      new Option('--layout <name>', 'also writes <folder>-<name>, as that program reads latents').choices(
+        PUBLIC_LAYOUTS,
+      ),
+    )
     .addOption(deviceOption())
     .option('--threads <n>', 'CPU threads (default: one per core)', threadCount)
     .option('--json', 'print the result as JSON')
@@ -89,22 +102,32 @@ async function encode(
     {
       ...{ source, out, autoencoder, background, shardSize, signal },
       size: flags.imageSize,
+      autoencoderPath: pathOf(flags.autoencoder),
+      pictureRange: flags.layout && rangeOfLayout(flags.layout),
       backend: await openDevice(flags.device),
       workers: flags.threads ?? physicalCores(),
     },
     terminal,
   );
+  const layout = flags.layout && (await writePublicLayout(flags.layout, out, signal));
   terminal.out.write(
-    flags.json === true ? `${JSON.stringify({ out, ...result })}\n` : describeResult(out, result),
+    flags.json === true
+      ? `${JSON.stringify({ out, ...result, layout })}\n`
+      : describeResult(out, result, layout),
   );
 }
 
-function describeResult(out: string, { pictures, resumed, shards, unreadable }: EncodeResult): string {
+function describeResult(
+  out: string,
+  { pictures, resumed, shards, unreadable }: EncodeResult,
+  layout?: string,
+): string {
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   return [
     `encoded     ${pictures} pictures in ${plural(shards.length, 'shard')} of ${out}, ${formatBytes(bytes)}`,
     ...(resumed === 0 ? [] : [`before      ${resumed} of them, by an earlier command`]),
     `left out    ${unreadable.length}${unreadable.length === 0 ? '' : ', listed in latents.json'}`,
+    ...(layout === undefined ? [] : [`also        ${layout}`]),
     `train       udit train --model U-DiT-S --data-path ${quoted(out)}`,
     '',
   ].join('\n');

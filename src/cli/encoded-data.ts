@@ -9,7 +9,7 @@ import { LATENTS_FILE } from '../data/datasets/latents/latent-card.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { cacheFolder } from '../host/files/cache-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { openAutoencoder } from '../models/open-autoencoder-node.ts';
+import { openAutoencoder, pathOf } from '../models/open-autoencoder-node.ts';
 import { weightsHash } from '../models/weights-hash-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
 import { openPictures } from '../tasks/encoding/picture-files-node.ts';
@@ -65,7 +65,10 @@ export async function withLatents(
   }
   const backend = await openDevice(device);
   await encodeWithProgress(
-    { source, out, autoencoder, size, background, backend, workers: threads, signal },
+    {
+      ...{ source, out, autoencoder, size, background, backend, workers: threads, signal },
+      autoencoderPath: pathOf(name),
+    },
     terminal,
   );
   return [...layers, { data: { kind: 'latents', path: out } }];

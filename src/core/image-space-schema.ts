@@ -11,6 +11,8 @@ export const latentSpaceSchema = v.strictObject({
   scale: perChannel,
   shift: perChannel,
   pictureRange: v.exactOptional(v.pipe(v.tuple([v.number(), v.number()]), v.readonly())),
+  autoencoderHash: v.exactOptional(v.string()),
+  autoencoderPath: v.exactOptional(v.string()),
 }) satisfies v.GenericSchema<unknown, LatentSpace>;
 
 export const imageSpaceSchema: v.GenericSchema<unknown, ImageSpace> = v.variant('kind', [

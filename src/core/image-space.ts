@@ -15,6 +15,10 @@ export interface LatentSpace {
   readonly shift: number | readonly number[];
   /** Black and white as the autoencoder was given them. Default: as it was trained. */
   readonly pictureRange?: readonly [black: number, white: number];
+  /** SHA-256 of the autoencoder's weights, where it was noted when the pictures were encoded. */
+  readonly autoencoderHash?: string;
+  /** Its file or run folder, as it was named then. */
+  readonly autoencoderPath?: string;
 }
 
 /** Latents of Stable Diffusion's autoencoder, on which all published models of this kind were trained. */

@@ -1,4 +1,5 @@
-/** @file Opens the autoencoder that a name or a path means. */
+/** @file Opens the autoencoder that a name or a path means, and tells whether it is that of latents. */
+import { ConfigError } from '../core/errors.ts';
 import type { LatentSpace } from '../core/image-space.ts';
 import { openCheckpoint } from './bundled-node.ts';
 import { findPublished } from './hub/catalogue.ts';
@@ -6,6 +7,7 @@ import { locatePublished } from './hub/fetch-weights-node.ts';
 import type { WeightsCache } from './hub/weights-cache-node.ts';
 import { findCheckpointFile } from './locate-node.ts';
 import type { SavedNetwork } from './saved-model.ts';
+import { weightsHash } from './weights-hash-node.ts';
 
 /**
  * An autoencoder with its weights in memory. One from the catalogue has its name there, since its tensors do not show
@@ -28,4 +30,34 @@ export async function openAutoencoder(
   if (published === undefined) return saved;
   const space = { ...(saved.card.space as LatentSpace), autoencoder: published.name };
   return { ...saved, card: { ...saved.card, name: published.name, space } };
+}
+
+/**
+ * Decoders of other names are for `denormalisationFor` to judge.
+ *
+ * @throws ConfigError for an autoencoder that has the name of the one that encoded the latents, and other weights
+ */
+export function expectSameWeights(
+  { autoencoder, autoencoderHash: expected, autoencoderPath }: LatentSpace,
+  { card, weights }: Pick<SavedNetwork<'autoencoder'>, 'card' | 'weights'>,
+): void {
+  if (expected === undefined || autoencoder !== nameIn(card)) return;
+  const found = weightsHash(weights);
+  if (found === expected) return;
+  throw new ConfigError({
+    where: autoencoder,
+    problem: `the latents are those of weights ${expected.slice(0, 12)}…; this autoencoder has the same name and weights ${found.slice(0, 12)}…`,
+    fix: `give the autoencoder that encoded the pictures${autoencoderPath === undefined ? '' : `; it was ${autoencoderPath} then`}`,
+  });
+}
+
+/** What latents call their autoencoder. */
+export function nameIn({ name, space }: SavedNetwork<'autoencoder'>['card']): string {
+  const { autoencoder } = space as LatentSpace;
+  return autoencoder === '' ? name : autoencoder;
+}
+
+/** Where it lies, for latents to note; undefined for one from the catalogue, whose name is enough. */
+export function pathOf(argument: string): string | undefined {
+  return findPublished(argument) === undefined ? argument : undefined;
 }

@@ -107,6 +107,41 @@ export async function writeFilesAtomic(
   });
 }
 
+/**
+ * A folder of many files that is there completely or not at all: they are written into a new one beside, which then takes
+ * its place. What killed processes left of it is removed first.
+ *
+ * @param path - nothing is there
+ * @param fill - writes each file by its name in the folder, with `/` between folders
+ * @throws `Failure`, leaving nothing, when the disk is full or the folder cannot be written
+ */
+export async function writeFolderAtomic(
+  path: string,
+  fill: (write: (name: string, chunks: readonly Uint8Array[]) => Promise<void>) => Promise<void>,
+  Failure: UditErrorClass = DataError,
+): Promise<void> {
+  await removeLeftoverTemporaries(dirname(path), (name) => name === basename(path));
+  await withTemporary(path, async (temporary) => {
+    const made = new Set<string>();
+    await fill(async (name, chunks) => {
+      try {
+        const folder = dirname(join(temporary, name));
+        if (!made.has(folder)) await mkdir(folder, { recursive: true });
+        made.add(folder);
+        await writeThrough(join(temporary, name), chunks);
+      } catch (cause) {
+        throw await wholeFileError(join(path, name), cause, sizeOf(chunks), Failure);
+      }
+    });
+    try {
+      await rename(temporary, path);
+      await syncFolder(dirname(path));
+    } catch (cause) {
+      throw await wholeFileError(path, cause, 0, Failure);
+    }
+  });
+}
+
 async function fillFile(path: string, { byteLength, fill }: FileContent): Promise<void> {
   const file = await open(path, 'w');
   try {

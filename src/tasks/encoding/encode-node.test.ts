@@ -16,6 +16,7 @@ import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import { writeModelValues } from '../../data/images/pixels.ts';
 import { DiskCache } from '../../engine/compile/disk-cache-node.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
+import { weightsHash } from '../../models/weights-hash-node.ts';
 import { type EncodeOptions, encodePictures } from './encode-node.ts';
 import { compileEncoder, type LatentEncoder } from './latent-encoder.ts';
 import type { PictureFiles } from './picture-files.ts';
@@ -94,6 +95,7 @@ test('latents of pictures and of their mirror images, with deviations, labels, n
     factor: 2,
     scale: 3,
     shift: 0.25,
+    autoencoderHash: weightsHash(tinyAutoencoder().weights),
   });
   expect(samples.sampleNames.slice(3, 6)).toEqual(['cat/3.png', 'cat/4.png', 'dog/0.png']);
   for (const index of [0, 4, 9]) {

@@ -27,6 +27,7 @@ import { removeLeftoverTemporaries, writeFileAtomic } from '../../host/files/ato
 import { sha256OfFile } from '../../host/files/digest-node.ts';
 import { withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { nameIn } from '../../models/open-autoencoder-node.ts';
 import type { SavedNetwork } from '../../models/saved-model.ts';
 import { weightsHash } from '../../models/weights-hash-node.ts';
 import { encodeShard, PICTURE_AND_MIRROR, type WrittenShard } from './encode-shard-node.ts';
@@ -38,6 +39,8 @@ export interface EncodeOptions {
   /** A folder for the shards; made if it is not there. */
   readonly out: string;
   readonly autoencoder: Pick<SavedNetwork<'autoencoder'>, 'card' | 'network' | 'weights'>;
+  /** Where it lies, as it was named: what decodes the latents is looked for there. */
+  readonly autoencoderPath?: string | undefined;
   /** Pictures are cropped to it. */
   readonly size: ImageSize;
   readonly background?: Background;
@@ -143,6 +146,7 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
       card,
       written.map((_, shard) => join(out, shardName(shard))),
     ),
+    ...(options.autoencoderPath === undefined ? {} : { autoencoderPath: options.autoencoderPath }),
     shards: written.map(({ pictures, bytes, sha256 }, shard) => ({
       file: shardName(shard),
       ...{ pictures, bytes, sha256 },
@@ -166,7 +170,7 @@ async function cardOf({
   const { card, network, weights } = autoencoder;
   const space: LatentSpace = {
     ...card.space,
-    autoencoder: card.space.autoencoder === '' ? card.name : card.space.autoencoder,
+    autoencoder: nameIn(card),
     ...(pictureRange === undefined || isDeepStrictEqual(pictureRange, network.pictureRange)
       ? {}
       : { pictureRange }),

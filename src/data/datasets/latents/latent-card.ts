@@ -44,6 +44,8 @@ export type ShardCard = v.InferOutput<typeof shardSchema>;
 export const latentsSchema = v.object({
   format: v.literal(LATENTS_FORMAT),
   card: cardSchema,
+  /** File or run folder of the autoencoder, as it was named; missing for one from the catalogue. */
+  autoencoderPath: v.exactOptional(v.string()),
   shards: v.array(v.object({ file: v.string(), pictures: count, bytes: count, sha256: v.string() })),
   unreadable: unreadableSchema,
 });

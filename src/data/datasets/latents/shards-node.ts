@@ -215,11 +215,15 @@ async function openOwn(root: string, files: readonly string[]): Promise<OpenedLa
     sampleNames.push(...(await readShardNames(shard)));
   }
   const labels = await rows.labels();
-  const { card } = list;
+  const { card, autoencoderPath } = list;
+  const space: LatentSpace = {
+    ...{ ...card.space, autoencoderHash: card.autoencoderHash },
+    ...(autoencoderPath === undefined ? {} : { autoencoderPath }),
+  };
   const values = rows.has('std') ? 'mean-std' : 'samples';
   const tensors = values === 'mean-std' ? ['mean', 'std'] : ['mean'];
   const store: LatentStore = {
-    ...{ name: root, shape: rows.pictureShape, space: card.space, values, isScaled: false },
+    ...{ name: root, shape: rows.pictureShape, space, values, isScaled: false },
     hasMirrored: rows.has('mean_mirrored'),
     classNames: card.classNames,
     labels,
