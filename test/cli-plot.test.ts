@@ -128,3 +128,20 @@ test('runs are called by the parts of their paths that tell them apart', () => {
   expect(shortestNames(['x/a/seed-0', 'x/b/seed-0/'])).toEqual(['a/seed-0', 'b/seed-0']);
   expect(shortestNames(['runs/a', 'runs/a'])).toEqual(['runs/a', 'runs/a']);
 });
+
+test('scores that were measured in different ways are not drawn in one chart', async () => {
+  const runs = ['first', 'second'].map((name) => join(root, 'scored', name));
+  for (const [i, run] of runs.entries()) {
+    await mkdir(run, { recursive: true });
+    await writeFile(
+      join(run, 'stats.jsonl'),
+      `${JSON.stringify({ step: 1, swd: 5, provenance: `way ${i}` })}\n`,
+    );
+  }
+  const out = ['--metric', 'swd', '--out', join(root, 'scored/chart.svg')];
+  const { code, err } = await runUdit(['plot', ...runs, ...out], root);
+  expect(code).not.toBe(0);
+  expect(err).toContain('its swd was measured in another way than that of first: way 1, not way 0');
+  expect(existsSync(join(root, 'scored/chart.svg'))).toBe(false);
+  expect((await runUdit(['plot', runs[0]!, ...out], root)).code).toBe(0);
+});

@@ -9,14 +9,13 @@ import { isGpu } from '../engine/runtime/session.ts';
 import { crc32OfFile } from '../host/files/digest-node.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
-import { findCheckpoint, locateCheckpoint, openCheckpoint } from '../models/bundled-node.ts';
+import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
-import { locatePublished } from '../models/hub/fetch-weights-node.ts';
 import { type DrawnLatents, latentsOf } from '../models/latent-kinship.ts';
 import { spaceOf } from '../models/saved-model.ts';
 import { weightsHash } from '../models/weights-hash-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
-import { type EvaluationRequest, evaluate, type NamedExtractor } from '../tasks/evaluation/evaluate-node.ts';
+import { type EvaluationRequest, evaluate } from '../tasks/evaluation/evaluate-node.ts';
 import type { EvaluationDecoder } from '../tasks/evaluation/latent-pictures.ts';
 import { modelPictures } from '../tasks/evaluation/model-pictures.ts';
 import { type PictureSource, RESIZE_RULES, type ResizeRule } from '../tasks/evaluation/picture-source.ts';
@@ -25,6 +24,7 @@ import { createDecoder } from '../tasks/sampling/latent-decoder.ts';
 import { findAutoencoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { describeEvaluation } from './evaluate-report.ts';
+import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
 import { listAmong, threadCount, wholeNumber } from './flags.ts';
 import {
@@ -57,7 +57,6 @@ interface EvaluateFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag
   readonly cache: boolean;
 }
 
-const DEFAULT_EXTRACTOR = 'fid-inception';
 const DEFAULT_SAMPLES = 50_000;
 const DEFAULT_BATCH = 16;
 
@@ -183,26 +182,6 @@ async function run(
   } finally {
     progress?.stop();
   }
-}
-
-/** @throws ConfigError that names the metrics which need no network, if there is none of this name */
-async function openExtractor(name: string): Promise<NamedExtractor> {
-  const path = await locatePublished(name, 'features').catch((error: unknown) => {
-    if (!(error instanceof Error)) throw error;
-    throw new ConfigError({
-      where: '--extractor',
-      problem: `the weights of ${name} are not there`,
-      fix: `fetch them with: udit fetch ${name}; --metrics ${WITHOUT_NETWORK.join()} needs none`,
-      cause: error,
-    });
-  });
-  const file = path ?? name;
-  const saved = await openCheckpoint(file, { role: 'features' });
-  const { crc32 } = await crc32OfFile(file);
-  const { config } = saved.network;
-  const options = 'preprocessing' in config ? `, ${String(config.preprocessing)}` : '';
-  const identity = `${saved.card.name}${options}, CRC-32 ${crc32.toString(16).padStart(8, '0')}`;
-  return { name: saved.card.name, identity, saved };
 }
 
 async function openModelPictures(

@@ -5,7 +5,7 @@ import { drawChart, type Series } from '../charts/chart.ts';
 import { writeDrawing } from '../charts/png-node.ts';
 import { ConfigError } from '../core/errors.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
-import { type CurveAxis, readCurve } from '../tasks/training/run/curve.ts';
+import { type CurveAxis, readScoredCurve } from '../tasks/training/run/curve.ts';
 import { drawingFormats, drawingPaths, stemOf } from './drawing-file.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
@@ -34,6 +34,11 @@ const METRIC_LABELS: Readonly<Record<string, string>> = {
   gradientNorm: 'norm of the gradient',
   learningRate: 'learning rate',
   imagesPerSecond: 'images per second',
+  swd: 'SWD',
+  fid: 'FID',
+  sfid: 'sFID',
+  kid: 'KID',
+  mind: 'MIND',
 };
 
 export function definePlot(command: Command, terminal: Terminal): void {
@@ -58,9 +63,13 @@ async function plot(
   await expectHarmlessOutputs('--out', drawingPaths(out, formats), runs);
   const names = shortestNames(runs);
   const series: Series[] = [];
+  const ways = new Map<string, string>();
   // One after another, so that of several bad ones the first is named.
   for (const [i, run] of runs.entries()) {
-    series.push({ name: names[i]!, points: await readCurve(run, metric, x) });
+    const { points, provenance } = await readScoredCurve(run, metric, x);
+    for (const way of provenance) ways.set(way, names[i]!);
+    if (ways.size > 1) throw differentScores(metric, [...ways]);
+    series.push({ name: names[i]!, points });
   }
   if (log === true) expectPositive(series);
   const label = METRIC_LABELS[metric] ?? metric;
@@ -78,6 +87,16 @@ async function plot(
       ? `${JSON.stringify({ metric, x, series, files: written })}\n`
       : written.map((path) => `drawn in ${path}\n`).join(''),
   );
+}
+
+/** Scores of other pictures, counts or settings are no points of one chart. */
+function differentScores(metric: string, ways: readonly (readonly [string, string])[]): ConfigError {
+  const [[first, run], [second, other]] = ways as [[string, string], [string, string]];
+  return new ConfigError({
+    where: other,
+    problem: `its ${metric} was measured in another way than that of ${run}: ${second}, not ${first}`,
+    fix: 'draw them apart, or score checkpoints of both with udit evaluate',
+  });
 }
 
 function expectPositive(series: readonly Series[]): void {

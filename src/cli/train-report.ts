@@ -81,6 +81,10 @@ export function watchRun(terminal: Terminal, { runPath, ...limits }: WatchOption
         loggedAt = sessionSeconds;
       },
       onHeldOutLoss: (step, loss) => say(`step ${step}: held-out loss ${loss.toFixed(4)}`),
+      onScores: (step, scores, isBest) => {
+        const named = Object.entries(scores).map(([name, score]) => `${name} ${score.toPrecision(4)}`);
+        say(`step ${step}: ${named.join(', ')}${isBest ? ': the best so far, its checkpoint is kept' : ''}`);
+      },
       onSamples: (step, path) => say(`step ${step}: samples in ${path}`),
       onCheckpoint: (step, path) => say(`step ${step}: checkpoint ${path}`),
       onMovedData: (from, to) =>

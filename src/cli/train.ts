@@ -18,6 +18,12 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
 import { PRESETS } from '../networks/presets.ts';
 import { imageShapeOf } from '../networks/trace.ts';
+import { WITHOUT_NETWORK } from '../tasks/evaluation/scores.ts';
+import {
+  type TrainingScores,
+  type TrainingScoresOptions,
+  trainingScores,
+} from '../tasks/evaluation/training-scores-node.ts';
 import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
 import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
@@ -28,6 +34,7 @@ import {
   presetOf,
   type RunConfig,
   resolveRunConfig,
+  SCORE_NAMES,
   trainsAutoencoder,
 } from '../tasks/training/config/train-config.ts';
 import { aboveInitialModel } from '../tasks/training/run/initial-weights.ts';
@@ -35,7 +42,7 @@ import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/run-config.ts';
 import { UNWRITABLE } from '../tasks/training/run/run-folder.ts';
 import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
-import type { DrawSamples } from '../tasks/training/run/run-recorder.ts';
+import type { DrawSamples, ScoreSamples } from '../tasks/training/run/run-recorder.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import {
   planStart,
@@ -49,8 +56,9 @@ import { describeFiles, filesAsData } from './data-report.ts';
 import { openDecoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { withLatents } from './encoded-data.ts';
+import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
-import { imageSize, numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
+import { imageSize, listAmong, numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
@@ -84,6 +92,10 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   logEvery: 'logging.logEvery',
   sampleEvery: 'logging.sampleEvery',
   evaluateEvery: 'logging.evaluateEvery',
+  evaluateWith: 'logging.scores',
+  evaluateMetricsEvery: 'logging.scoreEvery',
+  evaluateSamples: 'logging.scoreSamples',
+  keepBest: 'logging.keepBest',
   steps: 'training.steps',
   lr: 'optimizer.learningRate',
   strict: 'data.strict',
@@ -162,6 +174,19 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     .option('--extend', 'with --steps: train a run for longer, its cosine drawn over all steps')
     .option('--log-every <n>', 'steps between lines of stats.jsonl', count)
     .option('--evaluate-every <n>', 'steps between held-out losses', count)
+    .addOption(
+      new Option(
+        '--evaluate-with <list>',
+        `scores of samples against the data, of ${SCORE_NAMES.join()}`,
+      ).argParser(listAmong(SCORE_NAMES)),
+    )
+    .option('--evaluate-metrics-every <n>', 'steps between scores (default: as held-out losses)', count)
+    .option('--evaluate-samples <n>', 'samples that are drawn for scores (default: 2000)', count)
+    .addOption(
+      new Option('--keep-best <score>', 'keep the checkpoint that has the least of this score').choices(
+        SCORE_NAMES,
+      ),
+    )
     .option('--sample-every <n>', 'steps between sample sheets', count)
     .option('--ckpt-every <n>', 'steps between checkpoints', count)
     .optionsGroup('This session:')
@@ -185,6 +210,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   });
   const preparing = preparationProgress(terminal);
   let decoder: CompiledDecoder | undefined;
+  let scoreSamples: TrainingScores | undefined;
   try {
     const { observer } = watcher;
     const backend = await openDevice(flags.device);
@@ -205,6 +231,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     }
     const threads = flags.threads ?? physicalCores();
     decoder = await sheetDecoder(config, plan, flags, terminal, backend);
+    scoreSamples = await scoresFor(config, plan, { backend, threads, signal });
     const result = await trainInFolder(plan, {
       config,
       runPath,
@@ -217,6 +244,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
         },
       },
       drawSamples: sheetsOf(config, plan, { backend, threads, signal, autoencoder: decoder }),
+      scoreSamples: scoreSamples as ScoreSamples | undefined,
       threads,
       signal,
       extend: flags.extend,
@@ -234,7 +262,29 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     preparing.stop();
     watcher.stop();
     await decoder?.release();
+    await scoreSamples?.release();
   }
+}
+
+/** What scores the samples of a denoiser, where the configuration asks for scores. */
+async function scoresFor(
+  config: RunConfig,
+  { data: { training } }: TrainingPlan,
+  computing: Pick<TrainingScoresOptions, 'backend' | 'threads' | 'signal'>,
+): Promise<TrainingScores | undefined> {
+  const { scores: metrics, scoreSamples: count } = config.logging;
+  if (metrics.length === 0) return undefined;
+  if (trainsAutoencoder(config)) {
+    throw new ConfigError({
+      where: '--evaluate-with',
+      problem: 'an autoencoder draws no samples',
+      fix: 'leave it out: the held-out loss tells how pictures come back',
+    });
+  }
+  const needsNetwork = metrics.some((metric) => !WITHOUT_NETWORK.includes(metric));
+  const extractor = needsNetwork ? await openExtractor(DEFAULT_EXTRACTOR) : undefined;
+  const { seed } = config.training;
+  return trainingScores({ ...computing, data: training, metrics, count, seed, extractor });
 }
 
 /** What decodes the latents of the sheets, if they are of latents and it is on this machine. */

@@ -35,12 +35,24 @@ const trainingSchema = v.strictObject({
   seed: v.pipe(v.number(), v.safeInteger()),
 });
 
+/** Distances of samples from the data, the smaller the better. */
+export const SCORE_NAMES = ['swd', 'fid', 'sfid', 'kid', 'mind'] as const;
+export type ScoreName = (typeof SCORE_NAMES)[number];
+
 const loggingSchema = v.strictObject({
   logEvery: count,
   /** Steps between sample sheets; null draws none. */
   sampleEvery: countOrOff,
   /** Steps between held-out losses; null measures none. */
   evaluateEvery: countOrOff,
+  /** Scores of samples of the averaged model against the data, in `stats.jsonl` too. */
+  scores: v.optional(v.array(v.picklist(SCORE_NAMES)), []),
+  /** Steps between scores; null takes those of held-out losses. */
+  scoreEvery: v.optional(countOrOff, null),
+  /** That are drawn for scores. */
+  scoreSamples: v.optional(count, 2000),
+  /** The checkpoint that is best by this score is kept; null keeps none for it. */
+  keepBest: v.optional(v.nullable(v.picklist(SCORE_NAMES)), null),
   ckptEvery: count,
   /** This many latest checkpoints are kept … */
   keepLast: count,
@@ -123,7 +135,7 @@ export function resolveRunConfig(
   const schema = isAutoencoder(spec) ? autoencoderRun(spec.family) : denoiserRun(spec.family, families);
   const merged = withEma(withoutIdleOptions(overlay(recipeFor(preset, given), given)), ema);
   const result = v.safeParse(schema, merged);
-  if (result.success) return expectDistinctAverages(expectWholeShards(result.output));
+  if (result.success) return expectScoredBest(expectDistinctAverages(expectWholeShards(result.output)));
   throw configError(result.issues[0], merged, schema);
 }
 
@@ -176,6 +188,16 @@ function expectDistinctAverages<Config extends RunConfig>(config: Config): Confi
     where: 'configuration: averages',
     problem: `two of ${names.length} are called ${again}`,
     fix: 'give each a name of its own',
+  });
+}
+
+function expectScoredBest<Config extends RunConfig>(config: Config): Config {
+  const { keepBest, scores } = config.logging;
+  if (keepBest === null || scores.includes(keepBest)) return config;
+  throw new ConfigError({
+    where: 'configuration: logging.keepBest',
+    problem: `${keepBest} is not measured: logging.scores has ${scores.join(', ') || 'none'}`,
+    fix: `add --evaluate-with ${[...scores, keepBest].join()}, or leave logging.keepBest out`,
   });
 }
 

@@ -19,6 +19,8 @@ export interface WriterParts {
   readonly card: (step: number) => NetworkCard;
   /** The step of the checkpoint that the session began with; 0 if it began with none. */
   readonly step: number;
+  /** The step of the best checkpoint of earlier sessions, if one is kept. */
+  readonly best?: number | undefined;
   readonly observer: RunObserver;
   /** In seconds. */
   readonly clock: () => number;
@@ -28,10 +30,12 @@ export class CheckpointWriter implements LoopListener {
   private readonly parts: WriterParts;
   private readonly byTime: Recurrence;
   private written: number | undefined;
+  private best: number | undefined;
 
   constructor(parts: WriterParts) {
     this.parts = parts;
     this.byTime = new Recurrence(LONGEST_SECONDS, parts.clock);
+    this.best = parts.best;
     this.written = parts.step === 0 ? undefined : parts.step;
   }
 
@@ -46,6 +50,12 @@ export class CheckpointWriter implements LoopListener {
     if (isScheduled || this.byTime.isDue()) await this.write(step);
   }
 
+  /** Writes the checkpoint of this step, which stays until there is a better one. */
+  async keep(step: number): Promise<void> {
+    this.best = step;
+    await this.write(step);
+  }
+
   onEnd(step: number): Promise<void> {
     return this.write(step);
   }
@@ -57,7 +67,7 @@ export class CheckpointWriter implements LoopListener {
     await folder.expectHeld();
     await this.byTime.do(() => writeSafetensors(path, state.tensors(), cardMetadata(card(step))));
     this.written = step;
-    await folder.prune(step, config.logging);
+    await folder.prune(step, config.logging, this.best);
     observer.onCheckpoint?.(step, path);
   }
 }

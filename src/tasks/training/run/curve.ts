@@ -19,6 +19,15 @@ export type CurveAxis = 'step' | 'nimg';
  * @throws ConfigError if none of them is `metric`, naming those that are there
  */
 export async function readCurve(run: string, metric: string, axis: CurveAxis): Promise<CurvePoint[]> {
+  return (await readScoredCurve(run, metric, axis)).points;
+}
+
+/** The same, with how its scores were measured; no word for measurements of another kind. */
+export async function readScoredCurve(
+  run: string,
+  metric: string,
+  axis: CurveAxis,
+): Promise<{ readonly points: CurvePoint[]; readonly provenance: ReadonlySet<string> }> {
   const isFolder = (await stat(run).catch(() => undefined))?.isDirectory() === true;
   const path = isFolder ? join(run, 'stats.jsonl') : run;
   const records = await readStats(path);
@@ -32,7 +41,9 @@ export async function readCurve(run: string, metric: string, axis: CurveAxis): P
   const measured = records.filter((record) => typeof record[metric] === 'number');
   if (measured.length === 0) throw unknownMetric(path, metric, records);
   const perStep = axis === 'step' ? 1 : picturesPerStep(path, records);
-  return measured.map((record) => ({ x: record.step * perStep, y: record[metric] as number }));
+  const points = measured.map((record) => ({ x: record.step * perStep, y: record[metric] as number }));
+  const provenance = measured.flatMap((record) => (record.provenance ? [String(record.provenance)] : []));
+  return { points, provenance: new Set(provenance) };
 }
 
 /** Records of held-out losses do not say how many pictures were seen; those of training do. */

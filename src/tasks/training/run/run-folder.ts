@@ -86,18 +86,19 @@ export class RunFolder {
   }
 
   /**
-   * Removes checkpoints beyond the last `keepLast` up to `step`, except every `keepEvery`-th step. Those of later steps
+   * Removes checkpoints beyond the last `keepLast` up to `step`, except every `keepEvery`-th step and the best one. Those of later steps
    * are damaged ones that this run passed over: they must not crowd out the good ones, and are written anew in time.
    */
   async prune(
     step: number,
     { keepLast, keepEvery }: Pick<TrainConfig['logging'], 'keepLast' | 'keepEvery'>,
+    best?: number,
   ): Promise<void> {
     const reached = (await this.listCheckpoints()).filter((checkpoint) => checkpoint.step <= step);
     const old = reached.slice(0, -keepLast);
     for (const checkpoint of old) {
       const isMilestone = keepEvery !== null && checkpoint.step % keepEvery === 0;
-      if (!isMilestone) await rm(checkpoint.path, { force: true });
+      if (!isMilestone && checkpoint.step !== best) await rm(checkpoint.path, { force: true });
     }
   }
 }

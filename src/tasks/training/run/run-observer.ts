@@ -21,6 +21,8 @@ export interface RunObserver {
   onBegin?(): void;
   onStep?(report: StepReport): void;
   onHeldOutLoss?(step: number, loss: number): void;
+  /** @param isBest - is the checkpoint of this step kept for its score? */
+  onScores?(step: number, scores: Readonly<Record<string, number>>, isBest: boolean): void;
   onSamples?(step: number, path: string): void;
   onCheckpoint?(step: number, path: string): void;
   onWarning?(message: string): void;

@@ -51,13 +51,17 @@ function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Sessi
   const parts = {
     logging: tinyConfig({ logging: { sampleEvery: 100, ...logging } }).logging,
     folder: { samplesAt: String },
-    log: { heldOutBefore: undefined, heldOut: () => undefined, samples: () => undefined },
+    log: {
+      ...{ heldOutBefore: undefined, heldOut: () => undefined, samples: () => undefined },
+      ...{ scores: () => undefined, bestBefore: () => undefined },
+    },
     observer: {
       onSamples: (step: number) => void drawn.push(step),
       onWarning: (message: string) => void warnings.push(message),
     },
     snapshot: () => ({ card: tinyCard() }) as ReturnType<EvaluatorParts<'denoiser'>['snapshot']>,
-    ...{ decisions, drawSamples, heldOutLoss: undefined },
+    ...{ decisions, drawSamples, heldOutLoss: undefined, scoreSamples: undefined },
+    keep: async () => undefined,
   };
   const evaluator = new RunEvaluator(parts);
   return {

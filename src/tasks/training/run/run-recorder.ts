@@ -32,7 +32,22 @@ export interface DrawSamples<R extends Role = Role> {
   evaluations?(card: CardOfRole[R]): number;
 }
 
+/** Scores samples of the averaged model; given by the caller, which knows metrics. May stop as {@link DrawSamples} does. */
+export type ScoreSamples<R extends Role = Role> = (model: DrawnModel<R>) => Promise<SampleScores>;
+
+export interface SampleScores {
+  readonly scores: Readonly<Record<string, number>>;
+  /** How they were measured, as one word: those of different provenance are not compared. */
+  readonly provenance: string;
+}
+
 type DrawnModel<R extends Role> = Pick<SavedNetwork<R>, 'card' | 'network' | 'weights'>;
+
+export interface BestScore {
+  readonly step: number;
+  readonly score: number;
+  readonly provenance: unknown;
+}
 
 /** Lines of measurements come no rarer than this. */
 const LOG_SECONDS = 10;
@@ -47,22 +62,29 @@ const LARGEST_SHARE = 0.5;
 export class RunLog {
   /** Of the step where the session begins, from an earlier one; undefined where none was measured. */
   readonly heldOutBefore: HeldOutMeasurement | undefined;
+  private readonly records: readonly StatsRecord[];
   private readonly stats: StatsLog;
   private readonly tensorBoard: TensorBoardLog;
 
-  private constructor(stats: StatsLog, tensorBoard: TensorBoardLog, before: HeldOutMeasurement | undefined) {
+  private constructor(
+    stats: StatsLog,
+    tensorBoard: TensorBoardLog,
+    records: readonly StatsRecord[],
+    step: number,
+  ) {
     this.stats = stats;
     this.tensorBoard = tensorBoard;
-    this.heldOutBefore = before;
+    this.records = records;
+    this.heldOutBefore = heldOutRecordedAt(step, records);
   }
 
   /** The log of a run that goes on after `step`; 0 is a new one. */
   static async open(folder: RunFolder, step: number): Promise<RunLog> {
     const stats = await StatsLog.open(folder.stats, step);
     try {
-      const before = heldOutRecordedAt(step, await readStats(folder.stats));
+      const records = await readStats(folder.stats);
       const session = step === 0 ? {} : { resumedAfterStep: step };
-      return new RunLog(stats, new TensorBoardLog(folder.path, session), before);
+      return new RunLog(stats, new TensorBoardLog(folder.path, session), records, step);
     } catch (error) {
       stats.close();
       throw error;
@@ -77,6 +99,20 @@ export class RunLog {
   heldOut({ step, loss }: HeldOutMeasurement): void {
     this.stats.append({ step, heldOutLoss: loss });
     this.tensorBoard.scalars(step, { 'held-out/loss': loss });
+  }
+
+  scores(step: number, { scores, provenance }: SampleScores): void {
+    this.stats.append({ step, ...scores, provenance });
+    this.tensorBoard.scalars(step, prefixed('samples/', scores));
+  }
+
+  /** The smallest score of earlier sessions, among those of the latest provenance; undefined where none was measured. */
+  bestBefore(name: string | null): BestScore | undefined {
+    const all = this.records.flatMap(({ step, provenance, [name ?? '']: score }) =>
+      typeof score === 'number' ? [{ step, score, provenance }] : [],
+    );
+    const measured = all.filter(({ provenance }) => provenance === all.at(-1)?.provenance);
+    return measured.sort((a, b) => a.score - b.score)[0];
   }
 
   samples(step: number, png: Uint8Array): void {
@@ -128,13 +164,16 @@ export function stepRecorder(
 export interface EvaluatorParts<R extends Role> {
   readonly logging: RunConfig['logging'];
   readonly folder: Pick<RunFolder, 'samplesAt'>;
-  readonly log: Pick<RunLog, 'heldOutBefore' | 'heldOut' | 'samples'>;
+  readonly log: Pick<RunLog, 'heldOutBefore' | 'heldOut' | 'samples' | 'scores' | 'bestBefore'>;
   readonly decisions: RunDecisions;
   readonly observer: RunObserver;
   /** The model as it is now, with its averaged weights. */
   readonly snapshot: (step: number) => DrawnModel<R>;
   readonly heldOutLoss: Pick<HeldOutLoss, 'measure'> | undefined;
   readonly drawSamples: DrawSamples<R> | undefined;
+  readonly scoreSamples: ScoreSamples<R> | undefined;
+  /** Keeps the checkpoint of a step. */
+  readonly keep: (step: number) => Promise<void>;
 }
 
 /**
@@ -148,6 +187,7 @@ export class RunEvaluator<R extends Role> implements LoopListener {
   private measured: HeldOutCourse | undefined;
   /** The step of the latest sheet, or the one at which the session began. */
   private drawn: number | undefined;
+  private best: BestScore | undefined;
   private drawsLast = false;
   /** That the last sheet takes; 0 where none is wanted. */
   private expectedSeconds = 0;
@@ -155,6 +195,7 @@ export class RunEvaluator<R extends Role> implements LoopListener {
   constructor(parts: EvaluatorParts<R>) {
     const { heldOutBefore: before } = parts.log;
     this.parts = parts;
+    this.best = parts.log.bestBefore(parts.logging.keepBest);
     const clock = () => parts.decisions.elapsedMs / 1000;
     this.measuring = new Recurrence(Number.POSITIVE_INFINITY, clock);
     this.drawing = new Recurrence(SHEET_SECONDS, clock);
@@ -176,6 +217,7 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     const { step } = report;
     const { logging } = this.parts;
     if (isDue(step, logging.evaluateEvery)) await this.measure(step);
+    if (isDue(step, logging.scoreEvery ?? logging.evaluateEvery)) await this.score(step);
     const seconds = this.sheetSeconds(report);
     const isDueByTime = logging.sampleEvery !== null && this.drawing.isDue(seconds);
     if (isDue(step, logging.sampleEvery) || isDueByTime) await this.draw(step);
@@ -226,6 +268,24 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     this.measured = { first: this.measured?.first ?? measurement, last: measurement };
     log.heldOut(measurement);
     observer.onHeldOutLoss?.(step, loss);
+  }
+
+  private async score(step: number): Promise<void> {
+    const { scoreSamples, decisions, snapshot, log, observer, logging, keep } = this.parts;
+    if (scoreSamples === undefined || decisions.isInterrupted) return;
+    const found = await decisions.unlessInterrupted(scoreSamples(snapshot(step)));
+    if (found === undefined) return;
+    const score = logging.keepBest === null ? undefined : found.scores[logging.keepBest];
+    const { provenance } = found;
+    const before = this.best?.provenance === provenance ? this.best.score : Number.POSITIVE_INFINITY;
+    const isBest = score !== undefined && score < before;
+    // First, so that a run that is killed here and has the checkpoint knows that it is the best.
+    log.scores(step, found);
+    if (isBest) {
+      this.best = { step, score, provenance };
+      await keep(step);
+    }
+    observer.onScores?.(step, found.scores, isBest);
   }
 
   private async draw(step: number): Promise<void> {

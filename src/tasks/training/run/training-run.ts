@@ -14,7 +14,14 @@ import { HeldOutLoss } from './held-out-loss.ts';
 import { startFromCheckpoint } from './initial-weights.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
-import { type DrawSamples, type HeldOutCourse, RunEvaluator, RunLog, stepRecorder } from './run-recorder.ts';
+import {
+  type DrawSamples,
+  type HeldOutCourse,
+  RunEvaluator,
+  RunLog,
+  type ScoreSamples,
+  stepRecorder,
+} from './run-recorder.ts';
 import type { Trainee } from './trainee.ts';
 import { TrainingLoop } from './training-loop.ts';
 
@@ -28,6 +35,8 @@ export interface RunOptions<R extends Role = Role> extends StopLimits {
   readonly observer: RunObserver;
   /** Default: no sheets are drawn. */
   readonly drawSamples?: DrawSamples<R> | undefined;
+  /** Default: samples are not scored. */
+  readonly scoreSamples?: ScoreSamples<R> | undefined;
   /** Called when all is ready for the first step. */
   readonly onBegin?: () => void;
   /** Of udit; checkpoints record it. */
@@ -44,7 +53,7 @@ export interface RunResult {
 
 /** Trains until the configured step, an abort, or a limit of `options`; the same call again continues. */
 export async function runTraining<R extends Role>(options: RunOptions<R>): Promise<RunResult> {
-  const { config, folder, data, trainee, backend, session, observer, drawSamples } = options;
+  const { config, folder, data, trainee, backend, session, observer, drawSamples, scoreSamples } = options;
   const { training, logging } = config;
   const { learning } = trainee;
   const { state, step } = await startState(options);
@@ -63,10 +72,14 @@ export async function runTraining<R extends Role>(options: RunOptions<R>): Promi
     return { card: card(at), network: learning.network, weights: state.preferredWeights() };
   };
   const clock = () => decisions.elapsedMs / 1000;
-  const checkpoints = new CheckpointWriter({ config, folder, state, card, step, observer, clock });
+  const checkpoints = new CheckpointWriter({
+    ...{ config, folder, state, card, step, observer, clock },
+    best: log.bestBefore(logging.keepBest)?.step,
+  });
   const evaluator = new RunEvaluator({
     ...{ logging, folder, log, decisions, observer },
-    ...{ snapshot, heldOutLoss, drawSamples },
+    ...{ snapshot, heldOutLoss, drawSamples, scoreSamples },
+    keep: (at) => checkpoints.keep(at),
   });
   const loop = new TrainingLoop({
     ...{ config, training: data.training, learning, trainStep, step, decisions },
@@ -95,7 +108,10 @@ async function startState({
   folder,
   trainee,
   observer,
-}: Omit<RunOptions, 'drawSamples'>): Promise<{ readonly state: TrainState; readonly step: number }> {
+}: Omit<RunOptions, 'drawSamples' | 'scoreSamples'>): Promise<{
+  readonly state: TrainState;
+  readonly step: number;
+}> {
   const { network } = trainee.learning;
   const latest = await folder.latestCheckpoint((message) => observer.onWarning?.(message));
   if (latest !== undefined) {

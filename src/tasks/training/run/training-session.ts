@@ -19,7 +19,7 @@ import { bindConfig, type ChangesAllowed } from './run-config.ts';
 import { expectSameData, recordData } from './run-data.ts';
 import { RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
-import type { DrawSamples } from './run-recorder.ts';
+import type { DrawSamples, ScoreSamples } from './run-recorder.ts';
 import { leastLearning, type RoleTrainedBy, type Trainee, traineeFor } from './trainee.ts';
 import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
 import { type RunOptions, type RunResult, runTraining } from './training-run.ts';
@@ -35,6 +35,8 @@ export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
   readonly observer: RunObserver;
   /** Draws the sheets that `logging.sampleEvery` asks for, as `classSheets` does. Default: there are none. */
   readonly drawSamples?: DrawSamples<R>;
+  /** Scores samples as `logging.scores` asks for, as `trainingScores` does. Default: there are no scores. */
+  readonly scoreSamples?: ScoreSamples<R> | undefined;
   readonly onPreparing?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
   readonly stopAfterStep?: number;
@@ -49,7 +51,13 @@ const SESSION_OPTIONS: OptionTable<SessionOptions> = {
     version: 'needed',
     observer: 'needed',
   } as const),
-  ...({ backend: 'optional', drawSamples: 'optional', onPreparing: 'optional', signal: 'optional' } as const),
+  ...({
+    backend: 'optional',
+    drawSamples: 'optional',
+    scoreSamples: 'optional',
+    onPreparing: 'optional',
+    signal: 'optional',
+  } as const),
   ...({ stopAfterStep: 'optional', stopAfterMs: 'optional', extend: 'optional' } as const),
 };
 
