@@ -3,6 +3,10 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { macsOf, sumMacs, totalMacs } from '../src/engine/graph/macs.ts';
+import { autoencoderSpec } from '../src/networks/presets.ts';
+import { createAutoencoder } from '../src/networks/registry.ts';
+import { traceNetwork } from '../src/networks/trace.ts';
 import { runUdit } from './support/run-udit.ts';
 import { spawnUdit } from './support/spawn-udit.ts';
 
@@ -216,4 +220,38 @@ test('a device that is not there is an error where there is no other', async () 
   vi.unstubAllEnvs();
   expect(code).toBe(1);
   expect(err).toMatch(/^RuntimeUnavailableError: device cuda: .*\n {2}fix: /);
+});
+
+describe('autoencoders', () => {
+  test('both halves are measured, at the size that is asked for', async () => {
+    const flags = ['--task', 'encode,decode', '--model', 'autoencoder', '--image-size', '16x24'];
+    const { code, out, err } = await runUdit(
+      ['bench', ...flags, '--rounds', '1', '--no-peer', '--precision', 'f32,int8', '--json'],
+      root,
+    );
+    expect(code, err).toBe(0);
+    const { contests, skipped } = JSON.parse(out) as Report;
+    expect(contests).toMatchObject([
+      { task: 'encode', batch: 1, ours: [{ precision: 'f32', warmLoadSeconds: expect.any(Number) }] },
+      { task: 'decode', batch: 1, ours: [{ precision: 'f32', warmLoadSeconds: expect.any(Number) }] },
+    ]);
+    expect(skipped).toEqual(['autoencoders are in f32, not in int8']);
+    const gmacs = contests.map(({ ours: [half] }) => (half!.gflops! * half!.secondsPerImage) / 2);
+    const network = createAutoencoder(autoencoderSpec('autoencoder'));
+    const { latents, images } = traceNetwork(network, { size: { height: 16, width: 24 } }).outputs;
+    for (const [i, output] of [latents, images].entries()) {
+      expect(gmacs[i]! / (totalMacs(sumMacs(macsOf([output]))) / 1e9)).toBeCloseTo(1, 6);
+    }
+  });
+
+  test.each([
+    [['--task', 'decode', '--model', 'U-DiT-XS'], 'U-DiT-XS is a denoiser, which has forward, sample, train'],
+    [['--task', 'train', '--model', 'TAESD'], 'TAESD is an autoencoder, which has encode, decode'],
+  ])('a task of another role is refused: %j', async (flags, problem) => {
+    expect(await runUdit(['bench', ...flags], root)).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringContaining(problem),
+    });
+  });
 });

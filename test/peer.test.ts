@@ -3,7 +3,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { presetSpec } from '../src/networks/presets.ts';
+import { autoencoderSpec, presetSpec } from '../src/networks/presets.ts';
 import { findPeers } from '../src/tasks/bench/peer.ts';
 import { planBench } from '../src/tasks/bench/plan.ts';
 import { REPOSITORY } from './support/documents.ts';
@@ -33,6 +33,18 @@ test.skipIf(!hasTorch).each(['SiT-B/4', 'DiT-LLaMA-B/4', 'SiT-LLaMA-S/2', 'U-DiT
     expect(report).toMatchObject({ agrees: true });
   },
 );
+
+test.skipIf(!hasTorch).each([
+  ['SD-VAE', 'encode'],
+  ['SD-VAE', 'decode'],
+  ['TAESD', 'encode'],
+  ['TAESD', 'decode'],
+])('%s: %s', async (name, task) => {
+  const model = JSON.stringify(autoencoderSpec(name));
+  const fixtures = join(REPOSITORY, 'test/fixtures');
+  const report = await peer('--model', model, '--task', task, '--check', fixtures, '--json');
+  expect(report).toMatchObject({ agrees: true });
+});
 
 test.skipIf(!hasTorch)('it works when udit tells it to', async () => {
   const ended = new AbortController();

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import GaussianDiffusion, guided
-from fixtures import Case, Spec, cases_for, read_safetensors, spec_of
+from fixtures import Case, Spec, cases_for, read_half, read_safetensors, spec_of
 from modes import ForInference, compiler_of, for_inference, for_training, precision_of
 from training import Trainer
 
@@ -179,7 +179,21 @@ def check_loss(report: Report, folder: Path) -> None:
     report.at_most(f"loss at t = {case['t'].tolist()}, worst relative", error, 1e-5)
 
 
-CHECKS = {"forward": check_forward, "sample": check_sampling, "train": check_training}
+def check_half(report: Report, peer: Peer, task: str) -> None:
+    """A half of the recorded autoencoder of the family, whose weights are of a formula."""
+    x, expected, half = read_half(peer.folder / "vae", peer.spec["family"], task)
+    x = x.to(peer.device)
+    out = for_inference(half.to(peer.device), peer.mode, [x])(x).cpu()
+    report.at_most(f"{task}, rel L2", relative_l2(out, expected), ROUNDED if peer.is_rounded else 2e-5)
+
+
+CHECKS = {
+    "forward": check_forward,
+    "sample": check_sampling,
+    "train": check_training,
+    "encode": lambda report, peer: check_half(report, peer, "encode"),
+    "decode": lambda report, peer: check_half(report, peer, "decode"),
+}
 
 
 def check(folder: Path, spec: Spec, tasks: List[str], mode: str, device: str) -> Report:

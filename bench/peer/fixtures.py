@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
+from autoencoder import autoencoder_of
 from presets import model_of
 
 DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
@@ -124,8 +125,45 @@ def full_size_case(name: str, told: Dict[str, Any], tensors: Dict[str, Tensor]) 
     return Case(name, spec, weights, case)
 
 
-def formula_weight(position: int, shape: torch.Size) -> Tensor:
-    """The second formula: a hash of each element's index and of the tensor's position."""
+def read_half(folder: Path, family: str, task: str) -> Tuple[Tensor, Tensor, nn.Module]:
+    """What a recorded autoencoder was given and gave, and the half that does it (vae/README.md)."""
+    common = {"inChannels": 3, "latentChannels": 4, "factor": 8}
+    if family == "TAESD":
+        autoencoder = autoencoder_of(
+            {"family": family, "config": {**common, "width": 64, "middleNorm": False}}
+        )
+        for half in (autoencoder.encoder, autoencoder.decoder):
+            weights = half.state_dict()
+            for position, (key, value) in enumerate(weights.items()):
+                weights[key] = formula_weight(position, value.shape)
+            half.load_state_dict(weights)
+        tensors = read_safetensors(folder / "taesd_formula.safetensors")
+        names = ("picture", "latents") if task == "encode" else ("z", "decoded")
+        return (*(tensors[name] for name in names), autoencoder.half(task))
+    sizes = {"levelChannels": [128, 256, 512, 512], "layersPerLevel": 2, "normGroups": 32}
+    config = {**common, **sizes, "midAttention": True, "quantConv": True}
+    autoencoder = autoencoder_of({"family": family, "config": config})
+    keys = json.loads((folder / "sd_vae_keys.json").read_text())["keys"]
+    shapes = {key: value.shape for key, value in autoencoder.state_dict().items()}
+    autoencoder.load_state_dict(
+        {
+            key: formula_weight(position, shapes[key], vectors=0.2, norms=float("norm" in key and key.endswith("weight")))
+            for position, key in enumerate(keys)
+        }
+    )
+    tensors = read_safetensors(folder / "sd_vae_formula.safetensors")
+    if task == "encode":
+        return tensors["x"], tensors["moments"].chunk(2, 1)[0], autoencoder.half(task)
+    return tensors["z"], tensors["decoded"], autoencoder.half(task)
+
+
+def formula_weight(
+    position: int, shape: torch.Size, vectors: float = 0.05, norms: float = 0
+) -> Tensor:
+    """The second formula: a hash of each element's index and of the tensor's position.
+
+    Vectors have a spread of their own, and weights of norms lie around `norms`.
+    """
     word = torch.arange(shape.numel()) * 2654435761 + position * 2246822519 + 12345
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         word = low_word(word)
@@ -133,8 +171,9 @@ def formula_weight(position: int, shape: torch.Size) -> Tensor:
     word = low_word(word)
     uniform = (word ^ (word >> 16)).double() / 2**32 - 0.5
     fan_in = math.prod(shape[1:])
-    scale = math.sqrt(12) / math.sqrt(fan_in) if len(shape) > 1 else 0.05
-    return (scale * uniform).float().reshape(shape)
+    scale = math.sqrt(12) / math.sqrt(fan_in) if len(shape) > 1 else vectors
+    offset = norms if len(shape) == 1 else 0
+    return (offset + scale * uniform).float().reshape(shape)
 
 
 def low_word(integers: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from network import avoid_slow_depthwise, merge_for_evaluation
 
-ForInference = Callable[[Tensor, Tensor, Tensor], Tensor]  # x, t, y -> the network's output
+ForInference = Callable[..., Tensor]  # x, and t, y of a denoiser -> the network's output
 
 
 def devices_of_modes() -> Dict[str, List[str]]:
@@ -69,9 +69,9 @@ def for_inference(model: nn.Module, mode: str, example: List[Tensor]) -> ForInfe
     network = compiled_for_inference(model) if is_compiled else model
     precision = precision_of(mode, example[0].device.type)
 
-    def run(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
+    def run(x: Tensor, *others: Tensor) -> Tensor:
         with torch.no_grad() if is_compiled else torch.inference_mode(), precision():
-            return network(x.contiguous(memory_format=torch.channels_last), t, y).float()
+            return network(x.contiguous(memory_format=torch.channels_last), *others).float()
 
     return run
 
@@ -96,8 +96,8 @@ def through_openvino(model: nn.Module, mode: str, example: List[Tensor]) -> ForI
     }
     request = openvino.Core().compile_model(converted, "CPU", settings).create_infer_request()
 
-    def run(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        outputs = request.infer([each.numpy() for each in (x, t, y)])
+    def run(*inputs: Tensor) -> Tensor:
+        outputs = request.infer([each.numpy() for each in inputs])
         return torch.from_numpy(outputs[0].copy())
 
     return run

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""U-DiT, DiT, SiT and DiT-LLaMA in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
+"""U-DiT, DiT, SiT, DiT-LLaMA and autoencoders in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
 
 import argparse
 import ctypes
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
-WARM_UP = {"forward": 2, "sample": 1, "train": 1}
+WARM_UP = {"forward": 2, "sample": 1, "train": 1, "encode": 1, "decode": 1}
 DEFAULT_MODEL = '{"family": "U-DiT", "config": {}}'
 
 
@@ -23,14 +23,17 @@ def parse_arguments() -> argparse.Namespace:
     what.add_argument("--check", type=Path, metavar="DIR", help="compare with fixtures and exit")
     what.add_argument("--serve", action="store_true", help="obey 'run' and 'quit' on stdin")
     parser.add_argument(
-        "--task", choices=tuple(WARM_UP), help="default: forward; to be checked: all of them"
+        "--task", choices=tuple(WARM_UP), help="default: forward; to be checked: all of a denoiser"
     )
     parser.add_argument("--mode", default="eager", help="see modes.py")
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help="preset of this project, as JSON (default: U-DiT-S)"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch", type=int, default=8, help="latents per iteration")
+    parser.add_argument("--batch", type=int, default=8, help="images per iteration")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(256, 256), help="encode, decode: sides of a picture"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=10, help="sample: steps of DDPM")
     parser.add_argument("--cfg-scale", type=float, default=1.5, help="sample: guidance, 1 is none")
@@ -61,6 +64,7 @@ def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
     """Builds model and inputs; returns the work to be timed."""
     import torch
 
+    from autoencoder import HALVES, half_of, input_shape
     from diffusion import GaussianDiffusion, guided
     from modes import compiler_of, for_inference, for_training, precision_of
     from network import initialise
@@ -69,7 +73,12 @@ def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     mode, batch, device = arguments.mode, arguments.batch, arguments.device
-    model, side, classes = model_of(json.loads(arguments.model))
+    spec = json.loads(arguments.model)
+    if arguments.task in HALVES:
+        example = torch.randn(batch, *input_shape(spec, arguments.task, *arguments.size), device=device)
+        network = for_inference(half_of(spec, arguments.task).to(device), mode, [example])
+        return lambda: network(example)
+    model, side, classes = model_of(spec)
     initialise(model).to(device)
     x = torch.randn(batch, 4, side, side, device=device)
     y = torch.randint(0, classes, (batch,), device=device)
@@ -223,7 +232,7 @@ def main() -> int:
         from check import check
 
         spec = json.loads(arguments.model)
-        tasks = [arguments.task] if arguments.task else list(WARM_UP)
+        tasks = [arguments.task] if arguments.task else ["forward", "sample", "train"]
         report = check(arguments.check, spec, tasks, arguments.mode, arguments.device)
         if arguments.json:
             say(agrees=report.failures == 0, worst=report.worst)

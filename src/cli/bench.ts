@@ -4,6 +4,7 @@ import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ConfigError, RuntimeUnavailableError } from '../core/errors.ts';
+import type { ImageSize } from '../core/image-size.ts';
 import { version } from '../core/version-node.ts';
 import { SAMPLERS, type SamplerName } from '../diffusion/samplers.ts';
 import { macsOf, sumMacs, totalMacs } from '../engine/graph/macs.ts';
@@ -12,23 +13,33 @@ import type { BackendName } from '../engine/runtime/session.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
-import { presetSpec } from '../networks/presets.ts';
+import { isAutoencoder, presetSpec, trainedPreset } from '../networks/presets.ts';
 import { createModel } from '../networks/registry.ts';
 import { traceNetwork } from '../networks/trace.ts';
+import { autoencoderHalf } from '../tasks/bench/autoencoder-half.ts';
 import { type ContestResult, runContest } from '../tasks/bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../tasks/bench/peer.ts';
-import { type BenchRequest, planBench, TASKS, type Task } from '../tasks/bench/plan.ts';
+import {
+  AUTOENCODER_TASKS,
+  type BenchRequest,
+  DENOISER_TASKS,
+  isAutoencoderTask,
+  planBench,
+  TASKS,
+  type Task,
+} from '../tasks/bench/plan.ts';
 import { contestAsData, contestTitle, formatContest, formatCores } from '../tasks/bench/report.ts';
 import { workloadBytes } from '../tasks/bench/workload-memory.ts';
 import { interruptible } from './failures.ts';
-import { listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
+import { imageSize, listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 
 interface BenchFlags {
-  readonly task: readonly Task[];
-  readonly model: string;
-  readonly batch: readonly number[];
+  readonly task?: readonly Task[];
+  readonly model?: string;
+  readonly batch?: readonly number[];
+  readonly imageSize?: ImageSize;
   readonly steps: number;
   readonly sampler?: SamplerName;
   readonly cfgScale?: number;
@@ -55,12 +66,13 @@ Examples:
   udit bench --model U-DiT-XS --task sample --steps 25 --batch 1,8 --no-peer
   udit bench --task forward --precision f32,int8 --no-peer
   udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
+  udit bench --task encode,decode --workers 2          Stable Diffusion's autoencoder, 256x256
   udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
 
 All combinations of the lists are measured, except those that need more cores than the machine has.
 The workers share a batch. The peer is PyTorch in a clone of the repository, on as many cores or the
 same GPU, in its fastest layout; both programs take turns, and ratios below 1 mean that udit is faster.
-The peer has U-DiT and DiT for sampling and training. Forward on the CPU also gives its speed as a
+The peer has U-DiT and DiT for sampling and training, and both halves of the autoencoders. Forward on the CPU also gives its speed as a
 share of that of matrix products alone, in f32. The error of int8 is the relative L2 of the network's
 output to that in f32, forward only.
 `;
@@ -70,10 +82,15 @@ export function defineBench(command: Command, terminal: Terminal): void {
   command
     .optionsGroup('What to measure:')
     .addOption(
-      new Option('--task <list>', `of ${TASKS.join()}`).argParser(listAmong(TASKS)).default(TASKS, 'all'),
+      new Option('--task <list>', `of ${TASKS.join()} (default: all of the model)`).argParser(
+        listAmong(TASKS),
+      ),
     )
-    .option('--model <preset>', 'a preset: U-DiT-S, SiT-XL/2, DiT-LLaMA-B/4 …', 'U-DiT-S')
-    .addOption(new Option('--batch <list>', 'images per iteration').argParser(count).default([8], '8'))
+    .option('--model <preset>', 'a preset: SiT-XL/2, TAESD … (default: U-DiT-S; encode, decode: SD-VAE)')
+    .addOption(
+      new Option('--batch <list>', 'images per iteration (default: 8; encode, decode: 1)').argParser(count),
+    )
+    .option('--image-size <size>', "encode, decode: of the pictures (default: the model's)", imageSize)
     .option('--steps <n>', 'sample: steps from noise to image', wholeNumber({ from: 1 }), DEFAULT_STEPS)
     .addOption(
       new Option('--sampler <name>', 'sample: default as for udit sample').choices(Object.keys(SAMPLERS)),
@@ -121,7 +138,35 @@ export function defineBench(command: Command, terminal: Terminal): void {
     .action((flags: BenchFlags) => interruptible((signal) => bench(flags, terminal, signal)));
 }
 
-async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
+/** Flags with the network and the work that they mean. */
+interface ChosenFlags extends BenchFlags {
+  readonly task: readonly Task[];
+  readonly model: string;
+  readonly batch: readonly number[];
+}
+
+/** @throws ConfigError for an unknown preset, or a task of networks of another role */
+function chooseWork(flags: BenchFlags): ChosenFlags {
+  const onlyHalves = flags.task?.every(isAutoencoderTask) ?? false;
+  const { model = onlyHalves ? 'SD-VAE' : 'U-DiT-S' } = flags;
+  const isHalved = isAutoencoder(trainedPreset(model));
+  const tasks: readonly Task[] = isHalved ? AUTOENCODER_TASKS : DENOISER_TASKS;
+  const { task = tasks, batch = [isHalved ? 1 : 8] } = flags;
+  const foreign = task.find((each) => !tasks.includes(each));
+  if (foreign !== undefined) {
+    throw new ConfigError({
+      where: `--task ${foreign}`,
+      problem: `${model} is ${isHalved ? 'an autoencoder' : 'a denoiser'}, which has ${tasks.join(', ')}`,
+      fix: isHalved
+        ? 'name a denoiser with --model, such as U-DiT-S'
+        : 'name an autoencoder with --model, such as SD-VAE',
+    });
+  }
+  return { ...flags, task, model, batch };
+}
+
+async function bench(given: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
+  const flags = chooseWork(given);
   const { rounds, json = false } = flags;
   if (flags.profile !== undefined) await expectHarmlessOutputs('--profile', [flags.profile]);
   const coreCount = availableParallelism();
@@ -153,14 +198,13 @@ async function bench(flags: BenchFlags, terminal: Terminal, stopped: AbortSignal
       for (const note of [...skipped.map((reason) => `left out: ${reason}`), ...notes])
         terminal.out.write(`  ${note}\n`);
     }
-    const forwardMacs = macsOfOneImage(flags.model);
     const results: ContestResult[] = [];
     for (const contest of contests) {
       const title = contestTitle(contest);
       const result = await runContest(contest, {
         rounds,
         version,
-        forwardMacs,
+        forwardMacs: macsOfOneImage(contest.task, flags),
         scratchFolder,
         rivals: rivals.filter((rival) => rival.layouts(contest).length > 0),
         signal,
@@ -200,15 +244,14 @@ async function findDevices(requests: readonly DeviceRequest[]) {
   return { devices: [...devices], missing: missing.map(({ where, problem }) => `${where}: ${problem}`) };
 }
 
-/** @throws ConfigError for an unknown preset */
 function requestOf(
-  { model, task, batch, ...flags }: BenchFlags,
+  { model, task, batch, imageSize, ...flags }: ChosenFlags,
   devices: readonly BackendName[],
 ): BenchRequest {
-  presetSpec(model);
   const { steps, sampler, cfgScale, workers, threads, precision, profile } = flags;
   return {
     model,
+    size: imageSize,
     tasks: task,
     batches: batch,
     workers,
@@ -220,12 +263,15 @@ function requestOf(
   };
 }
 
-function macsOfOneImage(model: string): number {
-  return totalMacs(sumMacs(macsOf([traceNetwork(createModel(presetSpec(model))).outputs.prediction])));
+function macsOfOneImage(task: Task, { model, imageSize: size }: ChosenFlags): number {
+  const outputs = isAutoencoderTask(task)
+    ? [...autoencoderHalf(task, { model, size, batch: 1 }).graph.values()]
+    : [traceNetwork(createModel(presetSpec(model))).outputs.prediction];
+  return totalMacs(sumMacs(macsOf(outputs)));
 }
 
 async function peersFor(
-  { model, task, peer, peerPython, peerMode }: BenchFlags,
+  { model, task, peer, peerPython, peerMode }: ChosenFlags,
   devices: readonly BackendName[],
   signal: AbortSignal,
 ): Promise<Peers> {

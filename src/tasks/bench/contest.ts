@@ -72,7 +72,7 @@ export interface ContestOptions {
   readonly rounds: number;
   readonly version: string;
   readonly rivals: readonly Rival[];
-  /** Multiply-accumulates of one image and one evaluation of the network. */
+  /** Multiply-accumulates of one image and one evaluation of the network, or of the half that works. */
   readonly forwardMacs: number;
   /** For compiled models; they are left there. */
   readonly scratchFolder: string;

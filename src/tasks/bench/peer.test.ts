@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Rival } from './contest.ts';
 import { findPeers, layoutsOf, type PeerMode, type PeerRequest } from './peer.ts';
-import { type Contest, TASKS, type Workload } from './plan.ts';
+import { type Contest, DENOISER_TASKS, type Task, type Workload } from './plan.ts';
 
 /** Answers as bench/peer/udit_torch.py does; modes are right unless they are compiled. */
 const FAKE_PYTHON = `#!/usr/bin/env node
@@ -40,7 +40,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const find = (modes: readonly PeerMode[], request: Partial<PeerRequest> = {}) =>
   findPeers(
-    { model: 'DiT-S/8', tasks: TASKS, devices: ['cpu'], pythons: [python], modes, ...request },
+    { model: 'DiT-S/8', tasks: DENOISER_TASKS, devices: ['cpu'], pythons: [python], modes, ...request },
     ended.signal,
   );
 
@@ -100,7 +100,9 @@ test('takes part where it can do the same', async () => {
 test('of a model whose sampling and training it lacks it does forward, and says so', async () => {
   const doing = async (model: string) => {
     const { rivals, notes } = await find(['eager'], { model });
-    const tasks = TASKS.filter((task) => rivals.some((rival) => rival.layouts(contest({ task })).length > 0));
+    const tasks = DENOISER_TASKS.filter((task) =>
+      rivals.some((rival) => rival.layouts(contest({ task })).length > 0),
+    );
     return { tasks, notes };
   };
   expect(await doing('U-DiT-L')).toEqual({ tasks: ['forward', 'sample', 'train'], notes: [] });
@@ -114,6 +116,16 @@ test('of a model whose sampling and training it lacks it does forward, and says 
   });
   const { notes } = await find(['eager'], { model: 'SiT-XL/2', tasks: ['forward'] });
   expect(notes).toEqual([]);
+});
+
+test('of an autoencoder it does both halves, without norms in TAESD', async () => {
+  const { rivals, notes } = await find(['eager'], { model: 'TAESD', tasks: ['encode', 'decode'] });
+  expect(notes).toEqual([]);
+  const layouts = (task: Task) => rivals[0]!.layouts(contest({ task, model: 'TAESD', batch: 1 })).length;
+  expect([layouts('encode'), layouts('decode')]).toEqual([2, 2]);
+  expect((await find(['eager'], { model: 'TAEF2', tasks: ['decode'] })).notes).toEqual([
+    'no peer: it has no TAESD with norms, as TAEF2 is',
+  ]);
 });
 
 test('on CUDA where its PyTorch has it, else with a note', async () => {

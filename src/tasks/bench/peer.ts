@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ConfigError, RuntimeUnavailableError } from '../../core/errors.ts';
 import type { BackendName } from '../../engine/runtime/session.ts';
-import { presetSpec } from '../../networks/presets.ts';
-import type { ModelSpec } from '../../networks/registry.ts';
+import { isAutoencoder, trainedPreset } from '../../networks/presets.ts';
+import type { AutoencoderSpec, ModelSpec } from '../../networks/registry.ts';
 import type { Layout, Rival } from './contest.ts';
 import { type Command, Contestant, lastWords } from './contestant.ts';
 import type { BenchRequest, Contest } from './plan.ts';
@@ -51,10 +51,9 @@ export async function findPeers(request: PeerRequest, signal: AbortSignal): Prom
   const { model, tasks, devices, pythons, modes } = request;
   const none = (note: string): Peers => ({ rivals: [], notes: [`no peer: ${note}`] });
   if (!existsSync(SCRIPT)) return none('its scripts are in a clone of the repository, not in the package');
-  const spec = presetSpec(model);
-  if (spec.config.inChannels !== 4) return none(`it draws latents of 4 channels, ${model} does not`);
-  if (spec.config.tokens === 'kv')
-    return none(`it cannot downsample keys and values alone, as ${model} does`);
+  const spec = trainedPreset(model);
+  const lack = lackFor(model, spec);
+  if (lack !== undefined) return none(lack);
   const installed = pythons === undefined ? await firstUsual(signal) : await allOf(pythons, signal);
   if (installed.length === 0) return none(`none of ${INTERPRETERS.join(', ')} can import torch`);
   const pairs = installed.flatMap((torch) => modes.map((mode) => [torch, mode] as const));
@@ -76,6 +75,20 @@ export async function findPeers(request: PeerRequest, signal: AbortSignal): Prom
   };
 }
 
+type BenchSpec = ModelSpec | AutoencoderSpec;
+
+/** Why the peer can do nothing of a network. */
+function lackFor(model: string, spec: BenchSpec): string | undefined {
+  if (isAutoencoder(spec)) {
+    const hasNorms = spec.family === 'TAESD' && spec.config.middleNorm;
+    return hasNorms ? `it has no TAESD with norms, as ${model} is` : undefined;
+  }
+  if (spec.config.inChannels !== 4) return `it draws latents of 4 channels, ${model} does not`;
+  return spec.config.tokens === 'kv'
+    ? `it cannot downsample keys and values alone, as ${model} does`
+    : undefined;
+}
+
 /** Those that both programs have; here the names are PyTorch's too. */
 const PEER_DEVICES = ['cpu', 'cuda'] as const satisfies readonly BackendName[];
 
@@ -83,8 +96,10 @@ function hasMode({ modes }: InstalledTorch, mode: PeerMode, device: BackendName)
   return modes[device]?.includes(mode) ?? false;
 }
 
-/** Sampling and training are Gaussian diffusion's, and recorded for these networks. */
-function isDoneWhole({ family, config }: ModelSpec): boolean {
+/** Both halves of autoencoders are there. Sampling and training are Gaussian diffusion's, and recorded for these networks. */
+function isDoneWhole(spec: BenchSpec): boolean {
+  if (isAutoencoder(spec)) return true;
+  const { family, config } = spec;
   if (family === 'U-DiT') return config.attention === 'cosine';
   return family === 'DiT' && !config.discardSigma;
 }
@@ -170,7 +185,7 @@ async function ask<Answer>({ program, args, env = {} }: Command, signal: AbortSi
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Answer;
 }
 
-function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival {
+function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: BenchSpec): Rival {
   const { python, version, env } = torch;
   const name = `PyTorch ${version} ${mode}`;
   const modelFlags = ['--model', JSON.stringify(spec), '--mode', mode];
@@ -181,7 +196,7 @@ function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival 
     layouts: (contest) =>
       hasMode(torch, mode, contest.device) && canDo(contest, mode, spec) ? layoutsOf(contest) : [],
     async start(contest, { workers, threads }, signal) {
-      const { task, batch, device, sampling } = contest.workloads[0]!;
+      const { task, batch, device, sampling, size } = contest.workloads[0]!;
       const work = ['--task', task, '--device', device];
       const check = isChecked.get(work.join()) ?? expectAgreement();
       isChecked.set(work.join(), check);
@@ -193,6 +208,7 @@ function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival 
         ...work,
         ...['--batch', String(batch / workers)],
         ...['--threads', String(threads)],
+        ...(size === undefined ? [] : ['--size', String(size.height), String(size.width)]),
         ...['--steps', String(sampling.steps)],
         ...['--cfg-scale', String(sampling.cfgScale ?? 1.5)],
       ];
@@ -216,10 +232,10 @@ function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: ModelSpec): Rival 
 }
 
 /** Nobody trains with OpenVINO; of the samplers the peer has the paper's. */
-function canDo({ task, workloads }: Contest, mode: PeerMode, spec: ModelSpec): boolean {
+function canDo({ task, workloads }: Contest, mode: PeerMode, spec: BenchSpec): boolean {
   if (task !== 'forward' && !isDoneWhole(spec)) return false;
   if (task === 'sample') return (workloads[0]!.sampling.sampler ?? 'ddpm') === 'ddpm';
-  return task === 'forward' || !mode.startsWith('openvino');
+  return task !== 'train' || !mode.startsWith('openvino');
 }
 
 /** Every number of processes that shares out the batch evenly, with the remaining cores as threads. */

@@ -1,12 +1,23 @@
 /** @file What is measured: every combination of what was asked for that can be run here. */
 
 import { formatBytes } from '../../core/byte-size.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import type { SamplerName } from '../../diffusion/samplers.ts';
 import { type BackendName, isGpu, MOST_WORKERS } from '../../engine/runtime/session.ts';
 import type { Precision } from '../../networks/precision.ts';
 
-export const TASKS = ['forward', 'sample', 'train'] as const;
+/** Of denoisers. */
+export const DENOISER_TASKS = ['forward', 'sample', 'train'] as const;
+/** Of autoencoders: pictures to latents, and latents to pictures. */
+export const AUTOENCODER_TASKS = ['encode', 'decode'] as const;
+export const TASKS = [...DENOISER_TASKS, ...AUTOENCODER_TASKS] as const;
+export type DenoiserTask = (typeof DENOISER_TASKS)[number];
+export type AutoencoderTask = (typeof AUTOENCODER_TASKS)[number];
 export type Task = (typeof TASKS)[number];
+
+export function isAutoencoderTask(task: Task): task is AutoencoderTask {
+  return (AUTOENCODER_TASKS as readonly Task[]).includes(task);
+}
 
 /** How images are drawn; what is left open is chosen as for `udit sample`. */
 export interface SamplingRequest {
@@ -28,12 +39,14 @@ export interface Workload {
   readonly precision: Precision;
   readonly device: BackendName;
   readonly sampling: SamplingRequest;
+  /** Of the pictures that are encoded or decoded. Default: the one that the autoencoder was trained at. */
+  readonly size?: ImageSize | undefined;
   /** ONNX Runtime writes a profile under this prefix: forward and train. */
   readonly profilePrefix?: string;
 }
 
 /** What may be listed: a value each of `tasks`, `batches` … makes a workload. */
-export interface BenchRequest extends Pick<Workload, 'model' | 'sampling'> {
+export interface BenchRequest extends Pick<Workload, 'model' | 'sampling' | 'size'> {
   readonly tasks: readonly Task[];
   readonly batches: readonly number[];
   readonly workers: readonly number[];
@@ -91,7 +104,7 @@ export function planBench(
 }
 
 function* combinations(request: BenchRequest): Generator<Workload> {
-  const { model, sampling } = request;
+  const { model, sampling, size } = request;
   for (const task of request.tasks)
     for (const batch of request.batches)
       for (const device of request.devices)
@@ -99,7 +112,7 @@ function* combinations(request: BenchRequest): Generator<Workload> {
           for (const threads of request.threads)
             for (const precision of request.precisions)
               yield profiled(request.profile, {
-                ...{ task, model, batch, device, workers, threads, precision, sampling },
+                ...{ task, model, batch, device, workers, threads, precision, sampling, size },
               });
 }
 
@@ -122,6 +135,7 @@ function obstacleTo(workload: Workload, { coreCount }: BenchMachine): string | u
   if (device !== 'cpu' && workers * threads > 1) return `${device} has one worker of one thread`;
   if ((device === 'webgpu' || device === 'cuda') && precision !== 'f32') return `${precision} is for CPUs`;
   if (task === 'train' && precision !== 'f32') return `training is in f32, not in ${precision}`;
+  if (isAutoencoderTask(task) && precision !== 'f32') return `autoencoders are in f32, not in ${precision}`;
   return undefined;
 }
 

@@ -20,7 +20,13 @@ export interface Assignment {
 }
 
 /** The first iterations are slower: memory is new, and code is compiled. */
-const WARM_UP_ITERATIONS: Readonly<Record<Task, number>> = { forward: 2, sample: 1, train: 1 };
+const WARM_UP_ITERATIONS: Readonly<Record<Task, number>> = {
+  forward: 2,
+  sample: 1,
+  train: 1,
+  encode: 1,
+  decode: 1,
+};
 
 const say = (fields: Readonly<Record<string, unknown>>): void => console.log(JSON.stringify(fields));
 

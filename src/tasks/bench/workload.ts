@@ -24,7 +24,8 @@ import { resolveTrainConfig } from '../training/config/train-config.ts';
 import { denoising } from '../training/step/denoising.ts';
 import { TrainState } from '../training/step/train-state.ts';
 import { TrainStep } from '../training/step/train-step.ts';
-import type { Task, Workload } from './plan.ts';
+import { autoencoderHalf } from './autoencoder-half.ts';
+import { type AutoencoderTask, type DenoiserTask, isAutoencoderTask, type Workload } from './plan.ts';
 
 /** A workload with what it is done with. */
 interface Setting extends Workload {
@@ -46,7 +47,7 @@ export interface Work {
 
 const KEY = randomKey(0);
 
-const WORKS: Readonly<Record<Task, (model: Denoiser, setting: Setting) => Promise<Work>>> = {
+const WORKS: Readonly<Record<DenoiserTask, (model: Denoiser, setting: Setting) => Promise<Work>>> = {
   forward: forwardWork,
   sample: sampleWork,
   train: trainWork,
@@ -56,8 +57,11 @@ const WORKS: Readonly<Record<Task, (model: Denoiser, setting: Setting) => Promis
 export async function createWork(workload: Workload, cacheFolder: string): Promise<Work> {
   const backend = await backendFor(workload.device);
   const cache = new DiskCache({ folder: cacheFolder, maxBytes: Number.POSITIVE_INFINITY });
-  const model = createModel(presetSpec(workload.model));
-  const work = await WORKS[workload.task](model, { ...workload, backend, cache });
+  const { task, model } = workload;
+  const setting = { ...workload, backend, cache };
+  const work = await (isAutoencoderTask(task)
+    ? autoencoderWork(task, setting)
+    : WORKS[task](createModel(presetSpec(model)), setting));
   return { ...work, facts: { onnxruntime: backend.version, ...work.facts } };
 }
 
@@ -95,6 +99,27 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
         await exact.release();
       }
     },
+    loadSeconds,
+    facts: {},
+    release: () => session.release(),
+  };
+}
+
+/** One half of an autoencoder on a batch. */
+async function autoencoderWork(task: AutoencoderTask, setting: Setting): Promise<Work> {
+  const { backend, cache, model, batch, workers, size } = setting;
+  const { graph, network, feed } = autoencoderHalf(task, { model, size, batch: batch / workers });
+  const { loaded: session, loadSeconds } = await timedLoad(() =>
+    compileInference(graph, initialise(network, network.initRule, fold(KEY, 'weights')), backend, {
+      cache,
+      ...compileOptions(setting),
+    }),
+  );
+  const feeds = new Map([
+    [feed.name, hostTensor('f32', feed.shape, normal(fold(KEY, 'x'), sizeOf(feed.shape)))],
+  ]);
+  return {
+    run: () => Promise.all(Array.from({ length: workers }, () => session.run(feeds))),
     loadSeconds,
     facts: {},
     release: () => session.release(),
