@@ -3,6 +3,7 @@ import { open, readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { DataError } from '../../../core/errors.ts';
 import { type HostTensor, zeros } from '../../../core/host-tensor.ts';
+import { expectOptions, type OptionTable } from '../../../core/options.ts';
 import type { Shape } from '../../../core/shape.ts';
 import { imageAt } from '../../../data/images/pixels.ts';
 import { NOTE_KEYWORD, writePng } from '../../../data/images/png-node.ts';
@@ -21,12 +22,17 @@ export interface PngFilesOptions {
   readonly found?: FoundPictures | undefined;
 }
 
+const PNG_FILES_OPTIONS: OptionTable<PngFilesOptions> = { noteOf: 'optional', found: 'optional' };
+
 /**
  * Each file is written as soon as its picture is there, whole or not at all.
  *
  * @param paths - of each picture, by its position
+ * @throws ConfigError for an option that does not exist
  */
-export function pngFiles(paths: readonly string[], { noteOf, found }: PngFilesOptions = {}): Sink {
+export function pngFiles(paths: readonly string[], options: PngFilesOptions = {}): Sink {
+  expectOptions(options, 'pngFiles', PNG_FILES_OPTIONS);
+  const { noteOf, found } = options;
   return {
     async put(batch) {
       const pixels = pixelsOf(batch, 'pngFiles');

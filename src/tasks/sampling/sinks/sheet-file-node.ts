@@ -1,4 +1,5 @@
 /** @file Contact sheets as PNG files: of the pictures, or of how they came into being. */
+import { expectOptions, type OptionTable } from '../../../core/options.ts';
 import { writeSheet } from '../../../data/images/png-node.ts';
 import type { LatentDecoder } from '../pipeline.ts';
 import { PreviewSheet, Sheet } from './sheet.ts';
@@ -13,11 +14,21 @@ export interface SheetOptions {
   readonly cellOf?: (position: number) => number | undefined;
 }
 
-/** Pictures side by side in one PNG file, which is written when all are there. */
-export function sheetFile(
-  path: string,
-  { rows, columns, rowLabels, cellOf = (at) => at }: SheetOptions,
-): Sink {
+const SHEET_OPTIONS: OptionTable<SheetOptions> = {
+  rows: 'needed',
+  columns: 'needed',
+  rowLabels: 'optional',
+  cellOf: 'optional',
+};
+
+/**
+ * Pictures side by side in one PNG file, which is written when all are there.
+ *
+ * @throws ConfigError for an option that does not exist or is missing
+ */
+export function sheetFile(path: string, options: SheetOptions): Sink {
+  expectOptions(options, 'sheetFile', SHEET_OPTIONS);
+  const { rows, columns, rowLabels, cellOf = (at) => at } = options;
   const sheet = new Sheet(rows, columns);
   return {
     async put(batch) {
