@@ -18,7 +18,13 @@ import { presetSpec } from '../src/networks/presets.ts';
 import { createModel } from '../src/networks/registry.ts';
 import { writeOnnxExport } from '../src/tasks/export/export-file-node.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
-import { randomWeights, tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { randomWeights, tinyCard, tinyDiTCard, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+
+/** Wide enough that its weights are most of a file. */
+const SPEC = presetSpec('DiT-S/2', {
+  ...{ inputSize: 8, inChannels: 3, numClasses: 3, learnSigma: false },
+  ...{ width: 64, heads: 2, depth: 1 },
+});
 
 let root: string;
 let checkpoint: string;
@@ -26,7 +32,7 @@ let out: string;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'udit export '));
   checkpoint = join(root, 'tiny.safetensors');
-  await writeTinyCheckpoint(checkpoint, tinyCard());
+  await writeTinyCheckpoint(checkpoint, tinyDiTCard({ spec: SPEC }));
 });
 afterAll(() => rm(root, { recursive: true }));
 beforeEach(async () => {
@@ -69,8 +75,8 @@ describe('ONNX', () => {
     const { code, out: printed } = await exportTo('new/model.onnx');
     expect(code).toBe(0);
     expect(rounded(printed)).toMatchInlineSnapshot(`
-      "U-DiT-XS, step 20, EMA weights (ROOT/tiny.safetensors)
-      ROOT/out/new/model.onnx, 0.6 MB
+      "tiny DiT, step 20, EMA weights (ROOT/tiny.safetensors)
+      ROOT/out/new/model.onnx, 0.4 MB
         draws    by dpm++2m in 16 steps, made for cfg scale 3
         takes    noise f32[N,3,8,8], labels i64[N], cfgScale f32[]
         gives    images f32[N,3,8,8]
@@ -193,7 +199,7 @@ describe('ONNX', () => {
             "shape": [],
           },
         ],
-        "model": "U-DiT-XS",
+        "model": "tiny DiT",
         "opset": 23,
         "outputs": [
           {
@@ -247,7 +253,7 @@ describe('ONNX', () => {
 test('weights in a file of their own', async () => {
   const { code, out: printed } = await exportTo('model.onnx', '--steps', '2', '--external-data');
   expect(code).toBe(0);
-  expect(printed).toContain('ROOT/out/model.onnx and ROOT/out/model.onnx.data, 1.');
+  expect(printed).toMatch(/^ROOT\/out\/model\.onnx and ROOT\/out\/model\.onnx\.data, 0\.[3-9] MB$/m);
   expect(await readdir(out)).toEqual(['model.onnx', 'model.onnx.data']);
   await exportTo('one.onnx', '--steps', '2');
   const [apart, together] = await Promise.all(
@@ -267,14 +273,14 @@ describe('weights', () => {
     const { code, out: printed } = await exportTo('weights.safetensors');
     expect(code).toBe(0);
     expect(printed).toMatchInlineSnapshot(`
-      "U-DiT-XS, step 20, EMA weights (ROOT/tiny.safetensors)
-      ROOT/out/weights.safetensors, 0.5 MB
-        261 tensors under PyTorch's names, read back and compared
+      "tiny DiT, step 20, EMA weights (ROOT/tiny.safetensors)
+      ROOT/out/weights.safetensors, 0.4 MB
+        22 tensors under PyTorch's names, read back and compared
       "
     `);
     const path = join(out, 'weights.safetensors');
     const file = await readSafetensors(path);
-    const expected = randomWeights(tinySpec(), 2);
+    const expected = randomWeights(SPEC, 2);
     expect([...file.tensors.keys()]).toEqual([...expected.keys()]);
     for (const [name, { data }] of expected) expect(file.tensors.get(name)!.data, name).toEqual(data);
     expect(file.metadata).toMatchObject({ weights: 'ema', checkpoint: 'tiny.safetensors' });
@@ -378,16 +384,26 @@ describe('nothing is written', () => {
         fix: leave those flags out
       "
     `);
-    expect(await refusal('w.safetensors', '--names', 'diffusers')).toMatchInlineSnapshot(`
-      "ConfigError: names of diffusers: it has a network for DiT and SiT, none for U-DiT
+    const udit = join(root, 'udit.safetensors');
+    await writeTinyCheckpoint(udit, tinyCard());
+    const path = join(out, 'w.safetensors');
+    expect(
+      await runUdit(['export', udit, '--out', path, '--names', 'diffusers'], root),
+    ).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "ConfigError: names of diffusers: it has a network for DiT and SiT, none for U-DiT
         fix: leave --names out
-      "
+      ",
+        "out": "",
+      }
     `);
+    expect(await readdir(out)).toEqual([]);
   });
 
   test('for a part that does not exist', async () => {
     expect(await refusal('m.onnx', '--what', 'decoder')).toMatchInlineSnapshot(`
-      "error: option '--what <part>' argument 'decoder' is invalid. Allowed choices are sampler, guided-step, denoiser.
+      "error: option '--what <part>' argument 'decoder' is invalid. Allowed choices are sampler, guided-step, denoiser, network.
       (add --help for all options)
       "
     `);
