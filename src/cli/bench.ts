@@ -66,15 +66,15 @@ Examples:
   udit bench --model U-DiT-XS --task sample --steps 25 --batch 1,8 --no-peer
   udit bench --task forward --precision f32,int8 --no-peer
   udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
-  udit bench --task encode,decode --workers 2          Stable Diffusion's autoencoder, 256x256
+  udit bench --task encode,decode --threads 2          Stable Diffusion's autoencoder, 256x256
   udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
 
 All combinations of the lists are measured, except those that need more cores than the machine has.
 The workers share a batch. The peer is PyTorch in a clone of the repository, on as many cores or the
 same GPU, in its fastest layout; both programs take turns, and ratios below 1 mean that udit is faster.
-The peer has U-DiT and DiT for sampling and training, and both halves of the autoencoders. Forward on the CPU also gives its speed as a
-share of that of matrix products alone, in f32. The error of int8 is the relative L2 of the network's
-output to that in f32, forward only.
+The peer has U-DiT and DiT for sampling and training, and both halves of the autoencoders. Forward on
+the CPU also gives its speed as a share of that of matrix products alone, in f32. The error of int8 is
+the relative L2 of the network's output to that in f32, forward only.
 `;
 
 export function defineBench(command: Command, terminal: Terminal): void {

@@ -73,7 +73,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: 'bench',
-    summary: 'measure speed and memory here: forward, sampling and training, and loading for them',
+    summary: 'measure speed and memory here: forward, sampling, training, encoding, decoding and loading',
     load: async () => (await import('./bench.ts')).defineBench,
   },
   {
