@@ -105,7 +105,7 @@ test('a model of one width has nothing to gain from less than full attention', a
 
 test('options of a preset', async () => {
   const { spec } = await inspectAsJson(
-    ...['U-DiT-B', '--image-size', '64', '--num-classes', '10', '--set', 'model.width=64'],
+    ...['U-DiT-B', '--image-size', '512', '--num-classes', '10', '--set', 'model.width=64'],
   );
   expect(spec).toMatchObject({
     family: 'U-DiT',
@@ -134,6 +134,19 @@ test('a configuration is the model that training by it would have', async () => 
   expect((await inspectAsJson(path, '--image-size', '16')).spec.config.inputSize).toBe(16);
 });
 
+test('a size is one of pictures, whatever the network sees of them', async () => {
+  const { out } = await inspect('U-DiT-S', '--image-size', '256');
+  expect(out).toBe((await inspect('U-DiT-S')).out); // 6.02 GMACs, the paper's
+  expect(await inspect('U-DiT-S', '--latent-size', '32')).toMatchObject({ code: 0, out });
+  expect((await inspect('DiT-S/2', '--image-size', '384x256')).out).toContain('4×48×32 → 8×48×32');
+  const path = join(root, 'latents.json');
+  const data = { kind: 'latents', path: 'encoded' };
+  await writeFile(path, JSON.stringify({ model: { preset: 'DiT-S/4', depth: 2, inputSize: 16 }, data }));
+  const sideOf = async (...flags: readonly string[]) =>
+    (await inspectAsJson(path, ...flags)).spec.config.inputSize;
+  expect([await sideOf(), await sideOf('--image-size', '64')]).toEqual([16, 8]);
+});
+
 test('a trained model at another size: its maps grow, its parameters do not', async () => {
   const run = join(root, 'run');
   const [trained, tall] = [await inspectAsJson(run), await inspectAsJson(run, '--image-size', '16x8')];
@@ -149,7 +162,7 @@ test('a trained model at another size: its maps grow, its parameters do not', as
     code: 0,
     out: expect.stringContaining('3×16×8 → 3×16×8'),
   });
-  expect((await inspect('DiT-S/2', '--image-size', '48x32')).out).toContain('4×48×32 → 8×48×32');
+  expect((await inspect('DiT-S/2', '--latent-size', '48x32')).out).toContain('4×48×32 → 8×48×32');
 });
 
 test('a drawing is a whole file beside the table', async () => {
@@ -266,7 +279,7 @@ describe('refuses', () => {
     `);
   });
   test('a configuration that cannot work', async () => {
-    expect(await inspect('U-DiT-S', '--image-size', '30')).toMatchInlineSnapshot(`
+    expect(await inspect('U-DiT-S', '--latent-size', '30')).toMatchInlineSnapshot(`
       {
         "code": 2,
         "err": "ConfigError: U-DiT: input size 30 is not a multiple of 4, for maps are halved twice
@@ -274,6 +287,30 @@ describe('refuses', () => {
       ",
         "out": "",
       }
+    `);
+  });
+  test('sizes in latents of models of pixels, pictures that have no latents, and two sizes', async () => {
+    expect((await inspect('U-DiT-XS', '--latent-size', '32')).err).toMatchInlineSnapshot(`
+      "ConfigError: --latent-size: latents of 32 are requested, but U-DiT-XS is a model of pixels
+        fix: use --image-size 32
+      "
+    `);
+    expect((await inspect(join(root, 'run'), '--latent-size', '8')).err).toMatchInlineSnapshot(`
+      "ConfigError: --latent-size: latents of 8 are requested, but U-DiT-XS is a model of pixels
+        fix: use --image-size 8
+      "
+    `);
+    expect((await inspect('U-DiT-S', '--image-size', '250')).err).toMatchInlineSnapshot(`
+      "ConfigError: --image-size: 250 is not a multiple of 8, the factor between pictures and latents
+        fix: use 256
+      "
+    `);
+    expect(
+      (await inspect('U-DiT-S', '--image-size', '256', '--latent-size', '32')).err,
+    ).toMatchInlineSnapshot(`
+      "error: option '--latent-size <size>' cannot be used with option '--image-size <size>'
+      (add --help for all options)
+      "
     `);
   });
   test('to change a trained model', async () => {

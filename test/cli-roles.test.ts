@@ -44,6 +44,7 @@ describe.each(Object.values(files))('an autoencoder in %s', (file) => {
     expect(code).toBe(0);
     expect(out).toContain('(TAESD): x 3×24×16, z 4×3×2 → latents 4×3×2, images 3×24×16\n\nstage ');
     expect(out).not.toMatch(/attend|published model/);
+    expect((await run('inspect', file, '--latent-size', '3x2')).out).toBe(out);
     const { inspection, counterpart } = JSON.parse((await run('inspect', file, '--json')).out);
     expect(inspection).toMatchObject({ role: 'autoencoder', spec: { family: 'TAESD' } });
     expect(inspection.parameters.all).toBe(
@@ -85,15 +86,13 @@ test('halves of an autoencoder hand nothing across in its drawing', () => {
 
 describe('flags of another role are refused, and nothing is written', () => {
   test.each([
-    [
-      'own.safetensors',
-      ['--steps', '3'],
-      /tiny is no denoiser: the sampling setting steps means nothing for it/,
-    ],
+    ['own.safetensors', ['--steps', '3'], /tiny is no denoiser: --steps means nothing for it/],
+    ['own.safetensors', ['--no-clip'], /--no-clip means nothing for it/],
     ['own.safetensors', ['--tokens', 'kv'], /--tokens means nothing for it/],
     ['own.safetensors', ['--what', 'sampler'], /"sampler", but this is no denoiser/],
     ['own.safetensors', ['--outputs', 'scores'], /there is no output "scores"/],
     ['denoiser.safetensors', ['--outputs', 'images'], /is a denoiser: --outputs means nothing for it/],
+    ['denoiser.safetensors', ['--no-clip'], /has no option --no-clip .*\n {2}fix: leave --no-clip out/],
     ['denoiser.safetensors', ['--what', 'network'], /"network", but this is a denoiser/],
   ])('%s %j', async (file, flags, message) => {
     const before = await readdir(root);

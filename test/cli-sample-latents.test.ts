@@ -125,6 +125,11 @@ test('in tiles, whose size and memory are printed', async () => {
   expect(out).toContain('latents decoded by tiny-kl in tiles of 20, blended, at most ');
   const { width, height } = await sharp(join(root, 'tiles', 'owl-0-0.png')).metadata();
   expect({ width, height }).toEqual({ width: 48, height: 32 });
+  const latents = [...flags.slice(0, 2), '--latent-size', '16x24', ...flags.slice(4)];
+  expect(await sample('tiles of latents', ...latents, '--tile', '16')).toMatchObject({ code: 0 });
+  expect(await readFile(join(root, 'tiles of latents', 'owl-0-0.png'))).toEqual(
+    await readFile(join(root, 'tiles', 'owl-0-0.png')),
+  );
   const odd = await sample('odd tiles', ...flags, '--tile', '15');
   expect(odd.err).toMatchInlineSnapshot(`
     "ConfigError: --tile: 15 is not a multiple of 2, the factor between pictures and latents

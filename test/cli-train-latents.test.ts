@@ -71,7 +71,7 @@ test('a run on latents says what it found, measures, draws, and goes on', async 
   expect(data).toMatchObject({ kind: 'latents', path: latents, imageSize: null });
 });
 
-test('pictures of another size than the latents are of, and latents taken for pictures', async () => {
+test('latents of another size, of other pictures, and latents taken for pictures', async () => {
   const asked = async (...flags: readonly string[]) => {
     const { err } = await runUdit(['train', '--data-path', latents, ...TINY, '--dry-run', ...flags], root);
     return err.replaceAll(latents, 'LATENTS');
@@ -79,6 +79,23 @@ test('pictures of another size than the latents are of, and latents taken for pi
   expect(await asked('--image-size', '256')).toMatchInlineSnapshot(`
     "ConfigError: ROOT/encoded: its latents of 8×8 are those of pictures of 64 pixels; 256 are asked for
       fix: leave --image-size out, or encode the pictures at 256
+    "
+  `);
+  expect(await asked('--latent-size', '32')).toMatchInlineSnapshot(`
+    "ConfigError: --latent-size: is 32, but ROOT/encoded with this objective needs 8
+      fix: leave --latent-size out
+    "
+  `);
+  expect(await asked('--image-size', '64')).not.toContain('Error');
+  expect(await asked('--latent-size', '8')).not.toContain('Error');
+  expect(await asked('--latent-size', '8', '--image-size', '64')).toMatchInlineSnapshot(`
+    "error: option '--latent-size <size>' cannot be used with option '--image-size <size>'
+    (add --help for all options)
+    "
+  `);
+  expect(await asked('--latent-size', '8', '--data-path', 'emoji')).toMatchInlineSnapshot(`
+    "ConfigError: --latent-size: latents of 8 are requested, but emoji holds pixels
+      fix: use --image-size 8
     "
   `);
   expect(await asked('--set', 'data.kind=folder')).toMatchInlineSnapshot(`

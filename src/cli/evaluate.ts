@@ -26,20 +26,20 @@ import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { describeEvaluation } from './evaluate-report.ts';
 import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
-import { listAmong, threadCount, wholeNumber } from './flags.ts';
+import { listAmong, namingFlags, threadCount, wholeNumber } from './flags.ts';
 import {
   type ModelFlags,
   modelRequest,
-  type SizeFlags,
+  type TraceFlags,
   traceAtOf,
   withModelFlags,
-  withSizeFlags,
+  withTraceFlags,
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
-import { type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
+import { givenSettings, type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
-interface EvaluateFlags extends ModelFlags, SizeFlags, SamplingFlags, DeviceFlag {
+interface EvaluateFlags extends ModelFlags, TraceFlags, SamplingFlags, DeviceFlag {
   readonly metrics?: readonly MetricName[];
   readonly extractor: string;
   readonly autoencoder?: string;
@@ -109,7 +109,7 @@ export function defineEvaluate(command: Command, terminal: Terminal): void {
       DEFAULT_SAMPLES,
     )
     .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0);
-  withSizeFlags(withModelFlags(withSamplingFlags(command)))
+  withTraceFlags(withModelFlags(withSamplingFlags(command)))
     .optionsGroup('What to write:')
     .option('--save-statistics <file>', 'statistics of the reference, to be the reference later')
     .option('--sheet <file>', 'PNG of the best and worst samples, each above its nearest real picture')
@@ -122,7 +122,9 @@ export function defineEvaluate(command: Command, terminal: Terminal): void {
     .option('--no-cache', 'keep no compiled models, features and pictures for later')
     .addHelpText('after', AFTER_HELP)
     .action((reference: string, samples: string, flags: EvaluateFlags) =>
-      interruptible((signal) => run(reference, samples, flags, terminal, signal)),
+      interruptible((signal) =>
+        namingFlags(givenSettings(flags), () => run(reference, samples, flags, terminal, signal)),
+      ),
     );
 }
 

@@ -25,22 +25,23 @@ import {
   type TensorNames,
 } from './export-report.ts';
 import { interruptible } from './failures.ts';
-import { listOf, threadCount, wholeNumber } from './flags.ts';
+import { listOf, namingFlags, threadCount, wholeNumber } from './flags.ts';
 import {
   type ModelFlags,
   modelRequest,
-  type SizeFlags,
+  type TraceFlags,
   traceAtOf,
+  tracedSize,
   withModelFlags,
-  withSizeFlags,
+  withTraceFlags,
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
-import { requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
+import { givenSettings, requestedSettings, type SamplingFlags, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
 type Format = 'onnx' | 'safetensors';
 
-interface ExportFlags extends ModelFlags, SizeFlags, SamplingFlags {
+interface ExportFlags extends ModelFlags, TraceFlags, SamplingFlags {
   readonly what?: ExportedPart;
   readonly outputs?: readonly string[];
   readonly format?: Format;
@@ -110,13 +111,15 @@ export function defineExport(command: Command, terminal: Terminal): void {
     .option('--batch-size <n>', 'images per run of the file (default: any number)', wholeNumber({ from: 1 }))
     .option('--external-data', 'weights in a file of their own, <file>.data (default: only above 2 GB)')
     .option('--json', 'print the result as JSON');
-  withSizeFlags(withModelFlags(command)).optionsGroup('How it draws (by default what suits the model):');
+  withTraceFlags(withModelFlags(command)).optionsGroup('How it draws (by default what suits the model):');
   withSamplingFlags(command)
     .optionsGroup('Where to check it:')
     .option('--threads <n>', 'CPU threads (default: one per physical core)', threadCount)
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: ExportFlags) =>
-      interruptible((signal) => runExport(run, flags, terminal, signal)),
+      interruptible((signal) =>
+        namingFlags(givenSettings(flags), () => runExport(run, flags, terminal, signal)),
+      ),
     );
 }
 
@@ -178,8 +181,7 @@ async function exportModel(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<Written> {
-  // Networks that are no denoisers take pictures.
-  const traceAt = isDenoiser(saved) ? traceAtOf(saved, flags) : { size: flags.imageSize };
+  const traceAt = isDenoiser(saved) ? traceAtOf(saved, flags) : { size: tracedSize(saved, flags) };
   if (flags.batchSize !== undefined && isDenoiser(saved)) {
     expectBatchFits(flags.batchSize, (images) => workerBytes(saved.network, images, { size: traceAt.size }));
   }
@@ -244,12 +246,7 @@ function expectOfRole(flags: ExportFlags, saved: OpenAny): void {
   const ofDenoisers = {
     ...{ '--model': model, '--num-classes': numClasses, '--tokens': tokens, '--down-factor': downFactor },
     ...{ '--position-scaling': positionScaling, '--names': names },
-    ...Object.fromEntries(
-      Object.entries(requestedSettings(flags)).map(([name, value]) => [
-        `the sampling setting ${name}`,
-        value,
-      ]),
-    ),
+    ...Object.fromEntries([...givenSettings(flags)].map(([setting, flag]) => [flag, setting])),
   };
   const other = isDenoiser(saved) ? { '--outputs': outputs } : ofDenoisers;
   const [flag] = Object.entries(other).find(([, value]) => value !== undefined) ?? [];

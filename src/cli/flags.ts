@@ -86,3 +86,33 @@ export function twoNumbers(text: string): readonly [number, number] {
   }
   return [numbers[0]!, numbers[1]!];
 }
+
+/**
+ * Does work whose errors of options are told in the words of the command line: `leave --no-clip out` in place of
+ * `leave clip out`.
+ *
+ * @param flagOf - the flag by which each option was given
+ */
+export async function namingFlags<T>(
+  flagOf: ReadonlyMap<string, string>,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof ConfigError ? inFlags(error, flagOf) : error;
+  }
+}
+
+function inFlags(error: ConfigError, flagOf: ReadonlyMap<string, string>): ConfigError {
+  const { where, problem, facts, fix = '' } = error;
+  const [name, flag] = [...flagOf].find(([option]) => fix.startsWith(`leave ${option} out`)) ?? [];
+  if (name === undefined || flag === undefined) return error;
+  return new ConfigError({
+    where: where === `configuration: ${name}` ? flag : where,
+    problem: problem.replace(`option ${name} `, `option ${flag} `),
+    facts,
+    fix: fix.replace(name, flag),
+    cause: error,
+  });
+}

@@ -12,7 +12,7 @@ import type { Inspection } from '../tasks/inspection/inspect.ts';
 import type { NamedModel } from './model-argument.ts';
 import { formatTable } from './table.ts';
 
-export interface InspectedModel extends NamedModel {
+export interface InspectedModel extends Omit<NamedModel, 'size'> {
   readonly inspection: Inspection;
   /** The published model it is compared with. */
   readonly counterpart: Counterpart | undefined;

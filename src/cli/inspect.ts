@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ConfigError } from '../core/errors.ts';
-import { formatImageSize, type ImageSize } from '../core/image-size.ts';
+import { formatImageSize } from '../core/image-size.ts';
 import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
 import { locateCheckpoint } from '../models/bundled-node.ts';
 import type { ModelSpec } from '../networks/registry.ts';
@@ -13,16 +13,16 @@ import { layerOf } from '../tasks/training/config/config-layer.ts';
 import { collectAssignments, parseAssignment } from './config-arguments.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { imageSize, wholeNumber } from './flags.ts';
+import { wholeNumber } from './flags.ts';
 import { describeInspection } from './inspect-report.ts';
 import { filesRead, modelFromArgument } from './model-argument.ts';
+import { type SizeFlags, withSizeFlags } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { spectrumOf } from './spectrum.ts';
 import type { Terminal } from './terminal.ts';
 
-interface InspectFlags extends DeviceFlag {
+interface InspectFlags extends DeviceFlag, SizeFlags {
   readonly set: readonly string[];
-  readonly imageSize?: ImageSize;
   readonly numClasses?: number;
   readonly batchSize: number;
   readonly svg?: string;
@@ -37,7 +37,7 @@ const DEFAULT_PRESET = 'U-DiT-XS';
 const EXAMPLES = `
 Examples:
   udit inspect                                   U-DiT-XS, the preset of udit train
-  udit inspect U-DiT-B --image-size 64           a published model on larger latents
+  udit inspect U-DiT-B --image-size 512          a published model for larger pictures
   udit inspect U-DiT-S --set model.downFactor=1  without downsampled tokens, for comparison
   udit inspect runs/mine --svg mine.svg          a run's model, drawn
   udit inspect --spectrum spectrum.svg           frequencies in the features of the bundled emoji model
@@ -51,8 +51,8 @@ export function defineInspect(command: Command, terminal: Terminal): void {
       'preset, .json configuration, run folder, checkpoint or fetched weights ' +
         `(default: ${DEFAULT_PRESET}; with --spectrum the bundled model)`,
     )
-    .optionsGroup('Which model:')
-    .option('--image-size <size>', 'of the input: side, or height x width as in 48x32', imageSize)
+    .optionsGroup('Which model:');
+  withSizeFlags(command)
     .option('--num-classes <n>', 'number of classes', count)
     .option('--set <key=value>', 'any option of the model, as in model.width=48', collectAssignments, [])
     .optionsGroup('What to show:')
@@ -79,7 +79,7 @@ async function inspect(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { imageSize: size, numClasses, set, spectrum: spectrumFile, pictures, seed } = flags;
+  const { imageSize, latentSize, numClasses, set, spectrum: spectrumFile, pictures, seed } = flags;
   if (spectrumFile === undefined && (pictures ?? seed) !== undefined) {
     throw new ConfigError({
       where: 'udit inspect',
@@ -87,17 +87,19 @@ async function inspect(
       fix: 'add --spectrum <file>, or leave it out',
     });
   }
-  if (spectrumFile !== undefined && size !== undefined) {
+  const sizes = Object.entries({ '--image-size': imageSize, '--latent-size': latentSize });
+  const [flag, asked] = sizes.find(([, value]) => value !== undefined) ?? [];
+  if (spectrumFile !== undefined && asked !== undefined) {
     throw new ConfigError({
       where: '--spectrum',
-      problem: `frequencies are measured at the size of the training, but --image-size is ${formatImageSize(size)}`,
-      fix: 'leave --image-size out',
+      problem: `frequencies are measured at the size of the training, but ${flag} is ${formatImageSize(asked)}`,
+      fix: `leave ${flag} out`,
     });
   }
   const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
   if (flags.svg !== undefined) await expectHarmlessOutputs('--svg', [flags.svg], await filesRead(argument));
-  const { name, role, spec, network } = await modelFromArgument(argument, {
-    ...(size === undefined ? {} : { imageSize: size }),
+  const { name, role, spec, network, size } = await modelFromArgument(argument, {
+    sizes: flags,
     options: [
       ...(numClasses === undefined ? [] : [layerOf('model.numClasses', numClasses)]),
       ...set.map(parseAssignment),

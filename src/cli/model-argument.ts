@@ -2,15 +2,18 @@
 import { statSync } from 'node:fs';
 import { ConfigError } from '../core/errors.ts';
 import { type ImageSize, writtenImageSize } from '../core/image-size.ts';
+import { type ImageSpace, USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
 import { findAnyCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
 import type { NetworkSpec, Role } from '../networks/family.ts';
 import type { Network } from '../networks/nn/network.ts';
 import { PRESETS, presetSpec } from '../networks/presets.ts';
 import { createModel, type ModelSpec } from '../networks/registry.ts';
-import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
+import type { ConfigLayer } from '../tasks/training/config/config-layer.ts';
 import { modelOfConfig } from '../tasks/training/config/model-for-data.ts';
 import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
+import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { readConfigFile } from './config-arguments.ts';
+import { type SizeFlags, sizeIn, tracedSize } from './model-flags.ts';
 
 /** What a path that does not exist must look like to be missed as a file, and not as a preset. */
 const CHECKPOINT_NAME = /\.(safetensors|pt|pth|bin)$/;
@@ -21,12 +24,14 @@ export interface NamedModel {
   readonly role: Role;
   readonly spec: NetworkSpec;
   readonly network: Network;
+  /** The requested one, in the units of its input; undefined where none is requested. */
+  readonly size: ImageSize | undefined;
 }
 
 /** What flags change about a preset or a configuration. */
 export interface ModelChanges {
   /** A square is also the size that it would be trained at; of a trained model it is no change. */
-  readonly imageSize?: ImageSize;
+  readonly sizes: SizeFlags;
   /** Of the section `model`. */
   readonly options: readonly ConfigLayer[];
 }
@@ -41,12 +46,14 @@ export async function modelFromArgument(argument: string, changes: ModelChanges)
   if (argument.endsWith('.json')) return configuredModel(argument, changes);
   const path = await locateCheckpoint(argument);
   if (!CHECKPOINT_NAME.test(path) && statSync(path, { throwIfNoEntry: false }) === undefined) {
-    return built(argument, presetSpec(argument)); // throws, naming the nearest
+    presetSpec(argument); // throws, naming the nearest
   }
-  const { card, network, close } = await findAnyCheckpoint(path);
-  await close();
+  const found = await findAnyCheckpoint(path);
+  await found.close();
+  const { card, network } = found;
   const { name, role = 'denoiser', spec } = card;
-  if (changes.options.length === 0) return { name, role, spec, network };
+  const size = tracedSize(found, changes.sizes);
+  if (changes.options.length === 0) return { name, role, spec, network, size };
   throw new ConfigError({
     where: path,
     problem: 'the options of a trained model cannot be changed',
@@ -60,26 +67,24 @@ export async function filesRead(argument: string): Promise<string[]> {
   return [argument.endsWith('.json') ? argument : await locateCheckpoint(argument)];
 }
 
-function presetWith(preset: string, { imageSize, options }: ModelChanges): NamedModel {
-  const size = trainedAt('model.inputSize', imageSize);
-  const { model } = resolveTrainConfig([{ model: { preset } }, ...size, ...options]);
+function presetWith(preset: string, { sizes, options }: ModelChanges): NamedModel {
+  const { model } = resolveTrainConfig([{ model: { preset } }, ...options]);
   const { preset: name, ...overrides } = model;
-  return built(name, presetSpec(name, overrides));
+  const spec = presetSpec(name, overrides);
+  return builtAt(sizes, name, spec, usualSpace(spec.config.inChannels));
 }
 
-/** The size of a configured model is that of its pictures. */
-async function configuredModel(path: string, { imageSize, options }: ModelChanges): Promise<NamedModel> {
-  const size = trainedAt('data.imageSize', imageSize);
-  const config = resolveTrainConfig([await readConfigFile(path), ...size, ...options]);
-  return built(config.model.preset, modelOfConfig(config));
+async function configuredModel(path: string, { sizes, options }: ModelChanges): Promise<NamedModel> {
+  const config = resolveTrainConfig(await withRecognisedData([await readConfigFile(path), ...options]));
+  const space: ImageSpace = config.data.kind === 'latents' ? USUAL_LATENTS : { kind: 'pixels' };
+  return builtAt(sizes, config.model.preset, modelOfConfig(config), space);
 }
 
-function built(name: string, spec: ModelSpec): NamedModel {
-  return { name, role: 'denoiser', spec, network: createModel(spec) };
-}
-
-function trainedAt(key: string, size: ImageSize | undefined): ConfigLayer[] {
-  return size === undefined ? [] : [layerOf(key, writtenImageSize(size))];
+function builtAt(sizes: SizeFlags, name: string, spec: ModelSpec, space: ImageSpace): NamedModel {
+  const size = sizeIn(space, sizes, name);
+  const inputSize = size === undefined ? spec.config.inputSize : writtenImageSize(size);
+  const sized = { ...spec, config: { ...spec.config, inputSize } } as ModelSpec;
+  return { name, role: 'denoiser', spec: sized, network: createModel(sized), size };
 }
 
 function expectModelKeys(options: readonly ConfigLayer[]): void {

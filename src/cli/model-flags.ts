@@ -1,11 +1,12 @@
 /** @file Flags for what a checkpoint does not say itself: which weights of it are meant, and which model they are of. */
 import { type Command, Option } from 'commander';
-import { type ImageSize, writtenImageSize } from '../core/image-size.ts';
-import { sizeInSpace } from '../core/image-space.ts';
-import type { ModelRequest } from '../models/open-model.ts';
-import { type ModelCard, spaceOf, type WeightSet } from '../models/saved-model.ts';
-import type { Denoiser } from '../networks/denoisers/denoiser.ts';
+import { ConfigError } from '../core/errors.ts';
+import { formatImageSize, type ImageSize, writtenImageSize } from '../core/image-size.ts';
+import { type ImageSpace, sizeInPixels, sizeInSpace, USUAL_LATENTS } from '../core/image-space.ts';
+import type { FoundNetwork, ModelRequest } from '../models/open-model.ts';
+import { spaceOf, type WeightSet } from '../models/saved-model.ts';
 import type { DiTConfig } from '../networks/denoisers/dit.ts';
+import type { Role } from '../networks/family.ts';
 import { POSITION_SCALINGS, type PositionScaling } from '../networks/nn/position-scaling.ts';
 import type { TraceAt } from '../networks/trace.ts';
 import { imageSize, wholeNumber } from './flags.ts';
@@ -34,40 +35,88 @@ export function withModelFlags(command: Command): Command {
     .option('--down-factor <n>', 'factor of the downsampling along each side (default: 2)', count);
 }
 
-/** At which size a network runs, whatever it was trained at. */
+/** A size in pixels, or in latents; not both. */
 export interface SizeFlags {
-  /** In pixels. */
   readonly imageSize?: ImageSize;
-  readonly positionScaling?: PositionScaling;
+  readonly latentSize?: ImageSize;
 }
 
 export function withSizeFlags(command: Command): Command {
   return command
-    .optionsGroup('At which size (by default the one it was trained at):')
     .option(
       '--image-size <size>',
-      'side, or height x width as in 48x32, in pixels, of which latents are an eighth',
+      'of the pictures in pixels, also for a model of latents: side, or height x width as in 48x32',
       imageSize,
     )
     .addOption(
-      new Option(
-        '--position-scaling <rule>',
-        'positions outside the trained grid go on, are interpolated, or have stretched frequencies (default: none)',
-      ).choices(POSITION_SCALINGS),
+      new Option('--latent-size <size>', 'of the latents instead, for a model of latents')
+        .argParser(imageSize)
+        .conflicts('imageSize'),
     );
 }
 
-/** The same in the values that a model has for its images. */
+/**
+ * The size in the units of a space.
+ *
+ * @param name - of the model, for the error
+ * @throws ConfigError if a size in latents is given for pixels, or the factor of the latents does not divide one in pixels
+ */
+export function sizeIn(
+  space: ImageSpace,
+  { imageSize: pixels, latentSize }: SizeFlags,
+  name: string,
+): ImageSize | undefined {
+  if (latentSize === undefined) return pixels && sizeInSpace(space, pixels);
+  if (space.kind === 'latents') return latentSize;
+  throw new ConfigError({
+    where: '--latent-size',
+    problem: `latents of ${formatImageSize(latentSize)} are requested, but ${name} is a model of pixels`,
+    fix: `use --image-size ${formatImageSize(latentSize)}`,
+  });
+}
+
+/**
+ * The size at which a network is traced: in latents for a denoiser of latents, in pixels for all others.
+ *
+ * @throws ConfigError as {@link sizeIn} does
+ */
+export function tracedSize<R extends Role>(
+  { card, network }: Pick<FoundNetwork<R>, 'card' | 'network'>,
+  flags: SizeFlags,
+): ImageSize | undefined {
+  if (card.role === 'autoencoder') {
+    return flags.latentSize ? sizeInPixels(card.space, flags.latentSize) : flags.imageSize;
+  }
+  const space: ImageSpace = card.role === 'features' ? { kind: 'pixels' } : spaceOf(card, network.config);
+  return sizeIn(space, flags, card.name);
+}
+
+/** At which size a denoiser runs, whatever it was trained at. */
+export interface TraceFlags extends SizeFlags {
+  readonly positionScaling?: PositionScaling;
+}
+
+export function withTraceFlags(command: Command): Command {
+  return withSizeFlags(
+    command.optionsGroup('At which size (by default the one it was trained at):'),
+  ).addOption(
+    new Option(
+      '--position-scaling <rule>',
+      'positions outside the trained grid go on, are interpolated, or have stretched frequencies (default: none)',
+    ).choices(POSITION_SCALINGS),
+  );
+}
+
 export function traceAtOf(
-  { card, network }: { readonly card: Pick<ModelCard, 'space'>; readonly network: Pick<Denoiser, 'config'> },
-  { imageSize: pixels, positionScaling }: SizeFlags,
+  saved: Pick<FoundNetwork<'denoiser'>, 'card' | 'network'>,
+  flags: TraceFlags,
 ): TraceAt {
-  const size = pixels && sizeInSpace(spaceOf(card, network.config), pixels);
-  return { size, positionScaling };
+  return { size: tracedSize(saved, flags), positionScaling: flags.positionScaling };
 }
 
 export function modelRequest({ model, ...flags }: ModelFlags & SizeFlags): ModelRequest {
-  const { weights, numClasses, imageSize: pixels, tokens, downFactor } = flags;
+  const { weights, numClasses, tokens, downFactor, latentSize } = flags;
+  const pixels = latentSize ? sizeInPixels(USUAL_LATENTS, latentSize) : flags.imageSize;
   const trained = pixels && writtenImageSize(pixels);
   return { weights, preset: model, numClasses, imageSize: trained, tokens, downFactor };
 }

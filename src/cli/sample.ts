@@ -25,22 +25,22 @@ import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import { compileDecoder, openLatents } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { partOfAll, threadCount, wholeNumber } from './flags.ts';
+import { namingFlags, partOfAll, threadCount, wholeNumber } from './flags.ts';
 import { type InitFlags, openInit, strengthOf, withInitFlags } from './init-image-flags.ts';
 import {
   type ModelFlags,
   modelRequest,
-  type SizeFlags,
+  type TraceFlags,
   traceAtOf,
   withModelFlags,
-  withSizeFlags,
+  withTraceFlags,
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
-import { inFlags, type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
+import { givenSettings, type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags extends ModelFlags, SizeFlags, SamplingFlags, InitFlags, DeviceFlag {
+interface SampleFlags extends ModelFlags, TraceFlags, SamplingFlags, InitFlags, DeviceFlag {
   readonly classes: string;
   readonly count: number;
   readonly seed: number;
@@ -90,7 +90,7 @@ export function defineSample(command: Command, terminal: Terminal): void {
     .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0)
     .option('--noise <file>', '.npy of [images, channels, height, width] to start from, class after class')
     .option('--part <k/n>', 'only part k of n, for several machines', partOfAll);
-  withSizeFlags(withModelFlags(withInitFlags(command))).optionsGroup(
+  withTraceFlags(withModelFlags(withInitFlags(command))).optionsGroup(
     'How to draw it (by default what suits the model):',
   );
   withSamplingFlags(command)
@@ -134,7 +134,9 @@ export function defineSample(command: Command, terminal: Terminal): void {
     .option('--no-cache', 'compile the model without reading or filling the cache')
     .addHelpText('after', EXAMPLES)
     .action((run: string | undefined, flags: SampleFlags) =>
-      interruptible((signal) => sample(run, flags, terminal, signal)),
+      interruptible((signal) =>
+        namingFlags(givenSettings(flags), () => sample(run, flags, terminal, signal)),
+      ),
     );
 }
 
@@ -276,11 +278,7 @@ async function sample(
   const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise);
   const saved = await findCheckpoint(path, modelRequest(flags));
   const { pipeline, autoencoder, init, device, classes, labels, imageCount, batchCount } =
-    await compilePipeline(saved, flags, terminal)
-      .catch((error) => {
-        throw inFlags(error, flags);
-      })
-      .finally(saved.close);
+    await compilePipeline(saved, flags, terminal).finally(saved.close);
   const { sampler } = pipeline;
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {

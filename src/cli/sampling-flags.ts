@@ -1,6 +1,5 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw: one for each setting of sampling. */
 import { type Command, Option } from 'commander';
-import { ConfigError } from '../core/errors.ts';
 import { chooseDrawing, type SettledModel } from '../tasks/sampling/choose-drawing.ts';
 import type { RequestedSettings, SamplingSettings } from '../tasks/sampling/settings.ts';
 import {
@@ -56,21 +55,15 @@ function parserOf(value: Exclude<SettingValue, { kind: 'choice' }>): ((text: str
   }
 }
 
-/** An error of a setting in the words of the command line: `leave --no-clip out` in place of `leave clip out`. */
-export function inFlags(error: unknown, flags: SamplingFlags): unknown {
-  if (!(error instanceof ConfigError) || error.fix === undefined) return error;
-  const asked = requestedSettings(flags);
-  const name = SETTING_NAMES.find((setting) => error.fix!.startsWith(`leave ${setting} out`));
-  if (name === undefined) return error;
+/** The settings that the user asked for, each with the flag that does so. */
+export function givenSettings(flags: SamplingFlags): ReadonlyMap<string, string> {
+  const given = Object.entries(requestedSettings(flags)).filter(([, value]) => value !== undefined);
+  return new Map(given.map(([name, value]) => [name, flagOf(name as SettingName, value)]));
+}
+
+function flagOf(name: SettingName, value: unknown): string {
   const long = settingFlag(name).flag.split(/[ ,]/)[0]!;
-  const flag = asked[name] === false ? long.replace('--', '--no-') : long;
-  return new ConfigError({
-    where: error.where,
-    problem: error.problem.replace(`option ${name} `, `option ${flag} `),
-    facts: error.facts,
-    fix: error.fix.replace(name, flag),
-    cause: error,
-  });
+  return value === false ? long.replace('--', '--no-') : long;
 }
 
 /** What the user asked for; flags that were not given are undefined. */

@@ -9,7 +9,7 @@ import { writtenImageSize } from '../core/image-size.ts';
 import { USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
 import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
-import { DATA_KINDS, type DataConfig } from '../data/datasets/data-config.ts';
+import { DATA_KINDS, type DataConfig, dataName } from '../data/datasets/data-config.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import type { Backend } from '../engine/runtime/session.ts';
 import { expectFolderPossible } from '../host/files/make-folder-node.ts';
@@ -58,7 +58,15 @@ import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { withLatents } from './encoded-data.ts';
 import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
-import { imageSize, listAmong, numberIn, positiveNumber, threadCount, wholeNumber } from './flags.ts';
+import {
+  imageSize,
+  listAmong,
+  namingFlags,
+  numberIn,
+  positiveNumber,
+  threadCount,
+  wholeNumber,
+} from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
@@ -101,6 +109,7 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   strict: 'data.strict',
   initFrom: 'training.initFrom',
   initClasses: 'training.initClasses',
+  latentSize: 'model.inputSize',
 };
 
 const DATA_PATHS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
@@ -124,13 +133,21 @@ the run. Ctrl-C stops it after writing a checkpoint.
 `;
 
 export function defineTrain(command: Command, terminal: Terminal): void {
+  const size = (text: string) => writtenImageSize(imageSize(text));
   const count = wholeNumber({ from: 1 });
   command
     .optionsGroup('What to train:')
     .option('--model <preset>', 'such as U-DiT-S, DiT-B/4, SiT-XL/2, or autoencoder (default: U-DiT-XS)')
     .option('--data-path <path>', `${DATA_PATHS} (default: emoji)`)
-    .option('--image-size <size>', 'side, or height x width as in 48x32, in pixels (default: 32)', (text) =>
-      writtenImageSize(imageSize(text)),
+    .option(
+      '--image-size <size>',
+      'of the pictures in pixels, also of encoded ones: side, or height x width as in 48x32 (default: 32)',
+      size,
+    )
+    .addOption(
+      new Option('--latent-size <size>', 'of the latents instead, where the data are latents')
+        .argParser(size)
+        .conflicts('imageSize'),
     )
     .option('--num-classes <n>', 'more classes than the data has', count)
     .option(
@@ -197,7 +214,9 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     .option('--dry-run', 'print configuration, model and data, and stop')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', EXAMPLES)
-    .action((flags: TrainFlags) => interruptible((signal) => train(flags, terminal, signal)));
+    .action((flags: TrainFlags) =>
+      interruptible((signal) => namingFlags(givenKeys(flags), () => train(flags, terminal, signal))),
+    );
 }
 
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
@@ -327,8 +346,27 @@ async function runFromFlags(
   const runPath =
     named ?? join(flags.resultsDir, await defaultRunName(resolveRunConfig(layers), flags.resultsDir));
   const config = withAbsolutePaths(await configForRun(runPath, layers));
+  expectLatents(flags, config);
   await changesToRun(runPath, config, flags);
   return { config, runPath };
+}
+
+/** The configuration keys that flags give, each with its flag. */
+function givenKeys(flags: TrainFlags): ReadonlyMap<string, string> {
+  const given = Object.entries(KEY_OF_FLAG).filter(([flag]) => flags[flag] !== undefined);
+  return new Map(
+    given.map(([flag, key]) => [key, `--${flag.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`]),
+  );
+}
+
+/** @throws ConfigError if the side of latents is given for pictures */
+function expectLatents({ latentSize }: TrainFlags, { data }: RunConfig): void {
+  if (latentSize === undefined || data.kind === 'latents') return;
+  throw new ConfigError({
+    where: '--latent-size',
+    problem: `latents of ${latentSize} are requested, but ${dataName(data)} holds pixels`,
+    fix: `use --image-size ${latentSize}`,
+  });
 }
 
 /** What the command line says of the configuration: a file, and flags over it. */

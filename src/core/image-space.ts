@@ -42,6 +42,11 @@ export function usualSpace(channels: number): ImageSpace {
   return channels <= PIXEL_CHANNELS ? { kind: 'pixels' } : USUAL_LATENTS;
 }
 
+/** The size of the pictures behind latents of this size. */
+export function sizeInPixels({ factor }: LatentSpace, { height, width }: ImageSize): ImageSize {
+  return { height: height * factor, width: width * factor };
+}
+
 /**
  * The size in a space of pictures that have this many pixels.
  *

@@ -4,7 +4,7 @@ import { type Network, type NetworkConfig, type TraceOptions, trainedSizeOf } fr
 
 /** At which size, and how. */
 export interface TraceAt extends Partial<TraceOptions> {
-  /** Of the images or latents. Default: the one that the network was trained at. */
+  /** In pixels, or in latents for a model of latents. Default: the one that the network was trained at. */
   readonly size?: ImageSize | undefined;
 }
 

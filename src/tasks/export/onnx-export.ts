@@ -45,7 +45,7 @@ export interface OnnxExportOptions {
   readonly outputs?: readonly string[] | undefined;
   /** How images are drawn; of no meaning for the denoiser. */
   readonly settings?: RequestedSettings;
-  /** Of the images or latents. Default: the size that the model was trained at. */
+  /** In pixels, or in latents for a model of latents. Default: the size that the model was trained at. */
   readonly size?: ImageSize | undefined;
   /** What positions outside the trained grid are. Default none: they go on. */
   readonly positionScaling?: PositionScaling | undefined;

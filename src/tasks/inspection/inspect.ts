@@ -66,7 +66,7 @@ export interface ActivationMemory {
 export interface InspectOptions {
   /** Images at once, for the memory of activations. Default 1. */
   readonly batch?: number;
-  /** Of the images or latents. Default: the size that the model was trained at. */
+  /** In pixels, or in latents for a model of latents. Default: the size that the model was trained at. */
   readonly size?: ImageSize | undefined;
 }
 

@@ -38,7 +38,7 @@ import { workerBytes } from './worker-memory.ts';
 
 export interface SamplerOptions extends RequestedSettings {
   readonly backend: Backend;
-  /** Of the images or latents. Default: the size that the model was trained at. */
+  /** In pixels, or in latents for a model of latents. Default: the size that the model was trained at. */
   readonly size?: ImageSize | undefined;
   /** What positions outside the trained grid are. Default none: they go on. */
   readonly positionScaling?: PositionScaling | undefined;

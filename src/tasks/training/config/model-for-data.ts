@@ -103,9 +103,12 @@ export function modelOfConfig(config: TrainConfig, classes?: number, families: F
   );
 }
 
-/** Of what a sample is to be, as far as that is known before the data are opened: latents are those of the preset. */
-function shapeOfConfig({ data }: Pick<TrainConfig, 'data'>, preset: ModelSpec): Samples['shape'] {
+/** Of what a sample is to be, as far as that is known before the data are opened: latents are those of the model. */
+function shapeOfConfig(
+  { data, model }: Pick<TrainConfig, 'data' | 'model'>,
+  preset: ModelSpec,
+): Samples['shape'] {
   return data.kind === 'latents'
-    ? imageShapeOf(preset.config)
+    ? imageShapeOf({ ...preset.config, ...model })
     : imageShapeOf({ inChannels: PICTURE_CHANNELS, inputSize: data.imageSize });
 }
