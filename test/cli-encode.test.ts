@@ -44,20 +44,20 @@ const TINY = [
 ];
 
 test('pictures → latents → training → decoded pictures', async () => {
-  await writeFile(join(root, 'photos/dog/broken.jpg'), 'none');
+  await writeFile(join(root, 'photos/dog/broken\n\x1b[31m.jpg'), 'none');
   const latents = join(root, 'latents');
   const encode = ['encode', join(root, 'photos'), '--out', latents, '--autoencoder', autoencoder];
   const encoded = await udit(...encode, '--image-size', '16', '--threads', '1');
-  await rm(join(root, 'photos/dog/broken.jpg'));
+  await rm(join(root, 'photos/dog/broken\n\x1b[31m.jpg'));
   expect({ ...encoded, err: encoded.err.replaceAll(/^encoding .*\n/gm, '') }).toMatchInlineSnapshot(`
     {
       "code": 0,
       "err": "9 pictures, classes: 2; a folder for each class
-    warning: dog/broken.jpg is left out: not an image, or of a format that cannot be read
+    warning: dog/broken\\x0a\\x1b[31m.jpg is left out: not an image, or of a format that cannot be read
     ",
       "out": "encoded     8 pictures in 1 shard of ROOT/latents, 33.9 kB
     left out    1, listed in latents.json
-    train       udit train --model U-DiT-S --data-path ROOT/latents
+    train       udit train --data-path ROOT/latents
     ",
     }
   `);

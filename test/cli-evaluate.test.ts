@@ -134,3 +134,8 @@ describe('what cannot be is an error', () => {
     expect(err).toContain('is read, and would be overwritten');
   });
 });
+
+test('a model that is not there is one error', async () => {
+  const { code, err } = await evaluate(real, join(root, 'nosuch.safetensors'), '--metrics', 'swd');
+  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('there is no such file') });
+});

@@ -1,4 +1,5 @@
 /** @file What a person sees of an encoding: how many pictures, at which pace, and which are left out. */
+import { printableLine } from '../core/printable.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { type EncodeOptions, type EncodeResult, encodePictures } from '../tasks/encoding/encode-node.ts';
 import { notesOn, type Progress, startProgress, type Terminal } from './terminal.ts';
@@ -32,7 +33,7 @@ export async function encodeWithProgress(
         },
         onUnreadable(name, reason) {
           stop();
-          terminal.err.write(`warning: ${name} is left out: ${reason}\n`);
+          terminal.err.write(`warning: ${printableLine(name)} is left out: ${reason}\n`);
         },
       },
     });

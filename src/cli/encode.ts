@@ -128,7 +128,7 @@ function describeResult(
     ...(resumed === 0 ? [] : [`before      ${resumed} of them, by an earlier command`]),
     `left out    ${unreadable.length}${unreadable.length === 0 ? '' : ', listed in latents.json'}`,
     ...(layout === undefined ? [] : [`also        ${layout}`]),
-    `train       udit train --model U-DiT-S --data-path ${quoted(out)}`,
+    `train       udit train --data-path ${quoted(out)}`,
     '',
   ].join('\n');
 }

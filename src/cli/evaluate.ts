@@ -193,9 +193,9 @@ async function openModelPictures(
   terminal: Terminal,
 ): Promise<PictureSource> {
   const path = await locateCheckpoint(where);
-  const { crc32 } = await crc32OfFile(path);
   const saved = await findCheckpoint(path, modelRequest(flags));
   try {
+    const { crc32 } = await crc32OfFile(path);
     const { card, network, source } = saved;
     const space = spaceOf(card, network.config);
     const settings = settingsOf(saved, flags, terminal);

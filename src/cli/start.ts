@@ -17,6 +17,7 @@ import {
   joinSheetFiles,
   type SheetComputing,
 } from '../tasks/sampling/class-sheet-node.ts';
+import { GRID_FILE } from '../tasks/sampling/sheet-names.ts';
 import type { ConfigLayer } from '../tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../tasks/training/config/train-config.ts';
 import { measurePace } from '../tasks/training/run/pace.ts';
@@ -98,7 +99,7 @@ export async function start(
     await showBundled(bundled, bundledSheet, computing, terminal);
     const config = await chooseConfig(flags, training, runPath, computing, terminal);
     const result = await train(flags, { config, runPath, ...computing }, terminal);
-    const ownSheet = join(runPath, 'grid.png');
+    const ownSheet = join(runPath, GRID_FILE);
     await drawCheckpointSheet(result.checkpoint, ownSheet, computing);
     const compared = join(runPath, 'compared.png');
     const left = { path: bundledSheet, title: [BUNDLED_TITLE, await describeModel(bundled)] };

@@ -235,12 +235,13 @@ describe('refuses', () => {
     `);
     expect(variant({ 'model.preset': 'DiT-XXL' })).toMatchInlineSnapshot(`
       "ConfigError: variant "wide": preset: there is no preset "DiT-XXL"
-        U-DiT      XS T S B L
-        DiT        UNet S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
-        DiT-UNet   Slim KV
-        SiT        S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
-        DiT-LLaMA  B/4 L/4 XL/2 XL/4
-        SiT-LLaMA  S/2 B/2 L/2 XL/2
+        U-DiT         XS T S B L
+        DiT           UNet S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-UNet      Slim KV
+        SiT           S/2 S/4 S/8 B/2 B/4 B/8 L/2 L/4 L/8 XL/2 XL/4 XL/8
+        DiT-LLaMA     B/4 L/4 XL/2 XL/4
+        SiT-LLaMA     S/2 B/2 L/2 XL/2
+        autoencoders  autoencoder SD-VAE TAESD TAESD3 TAEF2
         fix: did you mean DiT-S/2?"
     `);
     expect(variant({ 'data.imageSize': 12 })).toMatchInlineSnapshot(`

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -373,6 +373,14 @@ describe('sides that cannot be compared are refused', () => {
     await expect(evaluate(request({ reference: join(root, 'empty') }))).rejects.toThrowError(
       'there are no pictures in this folder',
     );
+  });
+
+  test('the sheets that are drawn beside the pictures of a folder are no pictures of it', async () => {
+    const folder = await writeFolder('with sheets', pictures(12, 3));
+    const sheet = await readFile(join(await writeFolder('a sheet', pictures(13, 1, 40)), '000000.png'));
+    await writeFile(join(folder, 'grid.png'), sheet);
+    await writeFile(join(folder, 'previews.png'), sheet);
+    expect(await openPictureFolder(folder)).toMatchObject({ count: 3, size: { height: SIDE, width: SIDE } });
   });
 
   test('archives of something else, a data set as samples, and nothing at all', async () => {

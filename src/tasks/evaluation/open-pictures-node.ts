@@ -13,6 +13,7 @@ import { toPixels } from '../../data/images/pixels.ts';
 import { openNpzFile } from '../../formats/file-node.ts';
 import { UNNAMED_ARRAY } from '../../formats/npz.ts';
 import type { NpzFile } from '../../formats/npz-file.ts';
+import { GRID_FILE, PREVIEWS_FILE } from '../sampling/sheet-names.ts';
 import { LABELS_ARRAY } from '../sampling/sinks/archive-form-node.ts';
 import { inPixels, type PictureSource } from './picture-source.ts';
 
@@ -50,8 +51,12 @@ export async function openDataSet(name: DataSetName, size: ImageSize): Promise<P
 
 const FORMS_OF_JPEG = new Set(['.jpg', '.jpeg', '.jfif', '.webp', '.avif']);
 
+/** Sheets of pictures that `udit sample` writes beside them. */
+const SHEETS: readonly string[] = [GRID_FILE, PREVIEWS_FILE];
+
 /**
- * All pictures in a folder at any depth, by their paths. The class of a picture is the folder in which it lies.
+ * All pictures in a folder at any depth, by their paths, but for the sheets of `udit sample` among them. The class of a
+ * picture is the folder in which it lies.
  *
  * @throws DataError if there are none, or one cannot be read
  * @throws ConfigError if they differ in size
@@ -60,7 +65,10 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
   const root = resolve(name);
   const files = (await readdir(root, { recursive: true }))
     .filter(
-      (file) => IMAGE_ENDINGS.includes(extname(file).toLowerCase()) && !`${sep}${file}`.includes(`${sep}.`),
+      (file) =>
+        IMAGE_ENDINGS.includes(extname(file).toLowerCase()) &&
+        !`${sep}${file}`.includes(`${sep}.`) &&
+        !SHEETS.includes(file),
     )
     .sort();
   const [first] = files;

@@ -16,6 +16,7 @@ import { expectNoise } from './image-noise.ts';
 import { expectInit, type InitImage } from './init-image.ts';
 import type { LatentDecoder, PictureBatch, Pipeline } from './pipeline.ts';
 import type { SampleRequest, StepProgress } from './sample.ts';
+import { GRID_FILE, PREVIEWS_FILE } from './sheet-names.ts';
 import type { FoundPictures } from './sinks/found-pictures.ts';
 import { pngFiles } from './sinks/png-files-node.ts';
 import { MOST_COLUMNS, MOST_ROWS } from './sinks/sheet.ts';
@@ -228,10 +229,10 @@ function pictureSinks(
     png: paths && pngFiles(paths, { found, noteOf: (position) => noteOf(content, position) }),
     grid:
       paths && part.parts === 1
-        ? sheetFile(join(folder, 'grid.png'), { rows: rowLabels.length, columns, rowLabels, cellOf })
+        ? sheetFile(join(folder, GRID_FILE), { rows: rowLabels.length, columns, rowLabels, cellOf })
         : undefined,
     previews: content.previews
-      ? previewsFile(join(folder, 'previews.png'), {
+      ? previewsFile(join(folder, PREVIEWS_FILE), {
           stepCount: pipeline.sampler.stepCount!,
           rowLabels,
           rowOf,
