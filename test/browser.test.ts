@@ -25,8 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Compressed. The files of ONNX Runtime are fetched beside them, one of two. */
-const LARGEST_LIBRARY_BYTES = 95_000;
+/** Compressed, with autoencoders and feature networks. The files of ONNX Runtime are fetched beside them, one of two. */
+const LARGEST_LIBRARY_BYTES = 105_000;
 
 test('the library of a page stays small', async () => {
   const assets = join(folder, 'built', 'assets');

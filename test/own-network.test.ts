@@ -105,7 +105,13 @@ test('its checkpoint is opened with its family, and draws', async () => {
 test('another run begins with its weights', async () => {
   const { checkpoint } = await train('whole');
   const { start } = await train('further', {}, {}, { training: { initFrom: checkpoint } });
-  expect(start).toEqual({ kind: 'weights', from: `${checkpoint} (ema)`, takenOver: 7, fresh: [] });
+  expect(start).toEqual({
+    kind: 'weights',
+    from: `${checkpoint} (ema)`,
+    takenOver: 7,
+    averaged: [],
+    fresh: [],
+  });
 });
 
 test('without its family, commands say which is missing', async () => {
