@@ -11,6 +11,7 @@ import { writeModel } from '../src/models/write-model-node.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { runUdit } from './support/run-udit.ts';
 import { tinyAutoencoder } from './support/tiny-autoencoder.ts';
+import { TINY_DIT_FLAGS } from './support/tiny-training.ts';
 
 let root: string;
 let autoencoder: string;
@@ -28,20 +29,7 @@ afterAll(async () => {
 
 const udit = (...args: readonly string[]) => runUdit(args, root);
 
-const TINY = [
-  ...['--model', 'DiT-S/2', '--set', 'model.width=8', '--set', 'model.heads=2', '--set', 'model.depth=1'],
-  ...['--sample-every', '2'],
-  ...[
-    '--global-batch-size',
-    '4',
-    '--set',
-    'data.heldOutFraction=0.3',
-    '--set',
-    'training.shards=1',
-    '--threads',
-    '1',
-  ],
-];
+const TINY = [...TINY_DIT_FLAGS, '--sample-every', '2'];
 
 test('pictures → latents → training → decoded pictures', async () => {
   await writeFile(join(root, 'photos/dog/broken\n\x1b[31m.jpg'), 'none');

@@ -8,6 +8,7 @@ import { decodeRgb } from '../src/data/images/image-decode-node.ts';
 import { openModel } from '../src/models/open-node.ts';
 import { latentValues, npy, writeFiles } from './support/latent-files.ts';
 import { runUdit } from './support/run-udit.ts';
+import { TINY_DIT_FLAGS } from './support/tiny-training.ts';
 
 let root: string;
 let latents: string;
@@ -31,20 +32,6 @@ afterAll(async () => {
   await rm(root, { recursive: true });
 });
 
-const TINY = [
-  ...['--model', 'DiT-S/2', '--set', 'model.width=8', '--set', 'model.heads=2', '--set', 'model.depth=1'],
-  ...[
-    '--global-batch-size',
-    '4',
-    '--set',
-    'data.heldOutFraction=0.3',
-    '--set',
-    'training.shards=1',
-    '--threads',
-    '1',
-  ],
-];
-
 test('a run on latents says what it found, measures, draws, and goes on', async () => {
   const flags = [
     'train',
@@ -54,7 +41,7 @@ test('a run on latents says what it found, measures, draws, and goes on', async 
     join(root, 'runs'),
     '--name',
     'a',
-    ...TINY,
+    ...TINY_DIT_FLAGS,
   ];
   const first = await runUdit([...flags, '--steps', '4', '--stop-after', '2', '--sample-every', '2'], root);
   expect(first.err).toContain('latents of fast-DiT; 8 pictures, classes: 2; 4×8×8');
@@ -73,7 +60,10 @@ test('a run on latents says what it found, measures, draws, and goes on', async 
 
 test('latents of another size, of other pictures, and latents taken for pictures', async () => {
   const asked = async (...flags: readonly string[]) => {
-    const { err } = await runUdit(['train', '--data-path', latents, ...TINY, '--dry-run', ...flags], root);
+    const { err } = await runUdit(
+      ['train', '--data-path', latents, ...TINY_DIT_FLAGS, '--dry-run', ...flags],
+      root,
+    );
     return err.replaceAll(latents, 'LATENTS');
   };
   expect(await asked('--image-size', '256')).toMatchInlineSnapshot(`

@@ -4,9 +4,16 @@ import type { Samples } from '../../src/data/datasets/samples.ts';
 import type { ConfigLayer } from '../../src/tasks/training/config/config-layer.ts';
 import { resolveTrainConfig, type TrainConfig } from '../../src/tasks/training/config/train-config.ts';
 
-/** A training for the command line: 20 steps of a DiT that compiles in no time, on pictures of 8×8. */
-export const TINY_TRAINING_FLAGS: readonly string[] = [
+/** A DiT that compiles in no time, and small batches. */
+export const TINY_DIT_FLAGS: readonly string[] = [
   ...['--model', 'DiT-S/2', '--set', 'model.width=8', '--set', 'model.heads=2', '--set', 'model.depth=1'],
+  ...['--global-batch-size', '4', '--set', 'data.heldOutFraction=0.3'],
+  ...['--set', 'training.shards=1', '--threads', '1'],
+];
+
+/** A training for the command line: 20 steps of this DiT, on pictures of 8×8. */
+export const TINY_TRAINING_FLAGS: readonly string[] = [
+  ...TINY_DIT_FLAGS,
   ...[
     '--set',
     'objective.kind=flow',
@@ -15,8 +22,7 @@ export const TINY_TRAINING_FLAGS: readonly string[] = [
     '--set',
     'optimizer.emaWarmup=true',
   ],
-  ...['--image-size', '8', '--global-batch-size', '4', '--steps', '20', '--lr', '0.01'],
-  ...['--set', 'data.heldOutFraction=0.3', '--set', 'training.shards=1', '--threads', '1'],
+  ...['--image-size', '8', '--steps', '20', '--lr', '0.01'],
   // Or each session would draw one where it ends.
   ...['--set', 'logging.sampleEvery=null'],
 ];

@@ -45,6 +45,8 @@ export const isDirected = (className: string): boolean => DIRECTED_CLASSES.has(c
 export const ARTWORK_OF = { emoji: 'twemoji', 'emoji-3d': 'fluent-3d' } as const;
 export type EmojiKind = keyof typeof ARTWORK_OF;
 
+export const isEmojiKind = (name: string): name is EmojiKind => Object.hasOwn(ARTWORK_OF, name);
+
 /** Masters are drawn at twice the size for sharp shrinking, up to this size; beyond it a shrunk pixel no longer shows. */
 const LARGEST_DOUBLED_SIZE = 64;
 

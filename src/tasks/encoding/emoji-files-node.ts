@@ -3,8 +3,6 @@ import { readEmojiCatalogue } from '../../data/datasets/emoji-catalogue-node.ts'
 import { ARTWORK_OF, drawEmoji, type EmojiKind, isDirected } from '../../data/datasets/emoji-node.ts';
 import type { PictureFiles } from './picture-files.ts';
 
-export const isEmojiKind = (name: string): name is EmojiKind => Object.hasOwn(ARTWORK_OF, name);
-
 /** Side at which drawings of lines are rasterised: twice that of usual pictures. */
 const RASTER_SIZE = 512;
 

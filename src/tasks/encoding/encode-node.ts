@@ -100,7 +100,7 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
   await removeLeftoverTemporaries(out);
   const total = source.names.length;
   const shards = Math.ceil(total / shardSize);
-  const card = await cardOf(options);
+  const card = cardOf(options);
   const pictureRange = options.pictureRange ?? autoencoder.network.pictureRange;
   await expectOwnFolder(out);
   let encoder: Awaited<ReturnType<typeof compileEncoder>> | undefined;
@@ -160,13 +160,13 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
   return { shards: list.shards, unreadable: list.unreadable, pictures, resumed };
 }
 
-async function cardOf({
+function cardOf({
   source,
   autoencoder,
   size,
   background = 'white',
   pictureRange,
-}: EncodeOptions): Promise<LatentCard> {
+}: EncodeOptions): LatentCard {
   const { card, network, weights } = autoencoder;
   const space: LatentSpace = {
     ...card.space,
@@ -177,7 +177,7 @@ async function cardOf({
   };
   return {
     space,
-    autoencoderHash: await weightsHash(weights),
+    autoencoderHash: weightsHash(weights),
     pictures: { imageSize: writtenImageSize(size), crop: 'center', orientation: 'follow', background },
     classNames: [...source.classNames],
   };

@@ -5,12 +5,13 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { DataError } from '../../core/errors.ts';
+import { isEmojiKind } from '../../data/datasets/emoji-node.ts';
 import { listImages } from '../../data/datasets/image-listing-node.ts';
 import { fileSource } from '../../data/datasets/latents/stored-files-node.ts';
 import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import type { ByteSource } from '../../formats/byte-source.ts';
 import { type TarEntry, tarEntries } from '../../formats/tar.ts';
-import { isEmojiKind, openEmojiPictures } from './emoji-files-node.ts';
+import { openEmojiPictures } from './emoji-files-node.ts';
 import { classesOf, LABEL_LISTS, type Label, parseLabelList } from './label-list.ts';
 import type { PictureFiles } from './picture-files.ts';
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ConfigError, DataError } from '../../core/errors.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import { version } from '../../core/version-node.ts';
+import { isEmojiKind } from '../../data/datasets/emoji-node.ts';
 import { writePng } from '../../data/images/png-node.ts';
 import type { SavedNetwork } from '../../models/saved-model.ts';
 import { type Collected, collect } from './collect-node.ts';
@@ -12,7 +13,7 @@ import { createExtractor, type Extractor, type ExtractorOptions } from './extrac
 import { decodedPictures, type EvaluationDecoder, type StoredLatents } from './latent-pictures.ts';
 import { neighbourSheet } from './neighbour-sheet.ts';
 import { openStoredLatents } from './open-latents-node.ts';
-import { isDataSetName, openArchive, openDataSet, openPictureFolder } from './open-pictures-node.ts';
+import { openArchive, openDataSet, openPictureFolder } from './open-pictures-node.ts';
 import { atSizeOf, type PictureSource, type ResizeRule } from './picture-source.ts';
 import { runtimeProduct } from './runtime-product.ts';
 import { blockFor, type MetricName, type Score, type Side, scoresOf, statisticsOf } from './scores.ts';
@@ -154,7 +155,7 @@ interface Reference {
 
 async function openReference(request: EvaluationRequest, size: ImageSize): Promise<Reference> {
   const { reference, extractor } = request;
-  if (isDataSetName(reference) && !existsSync(reference)) {
+  if (isEmojiKind(reference) && !existsSync(reference)) {
     return { pictures: await openDataSet(reference, size), stored: undefined };
   }
   if (reference.endsWith('.safetensors') && existsSync(reference)) {
@@ -193,7 +194,7 @@ async function openPictures(
   const found = statSync(where, { throwIfNoEntry: false });
   if (found?.isDirectory() && !isRun(where)) return openPictureFolder(where);
   if (where.endsWith('.npz') && found !== undefined) return openArchive(where);
-  if (found === undefined && isDataSetName(where)) {
+  if (found === undefined && isEmojiKind(where)) {
     throw new ConfigError({
       where,
       problem: 'a data set is drawn at the size of the samples, so it cannot be the samples',

@@ -5,9 +5,9 @@ import type { HostTensor } from '../../core/host-tensor.ts';
 import type { LatentSpace } from '../../core/image-space.ts';
 import { LATENTS_FILE } from '../../data/datasets/latents/latent-card.ts';
 import { holdsLatents, openLatents } from '../../data/datasets/latents/open-latents-node.ts';
-import { loadBatch } from '../../data/datasets/samples.ts';
 import { openNpzFile } from '../../formats/file-node.ts';
 import { UNNAMED_ARRAY } from '../../formats/npz.ts';
+import { inBatches, samplesInBatches } from './batches.ts';
 import type { StoredLatents } from './latent-pictures.ts';
 import { labelsOf } from './open-pictures-node.ts';
 
@@ -49,12 +49,7 @@ async function openEncoded(name: string): Promise<StoredLatents> {
     space: samples.space as LatentSpace,
     identity: { latents: root, files: files.map((file, i) => [file, states[i]!.size, states[i]!.mtimeMs]) },
     labels: samples.labels,
-    async *batches(start) {
-      for (let first = start; first < samples.length; first += BATCH) {
-        const indices = Array.from({ length: Math.min(BATCH, samples.length - first) }, (_, i) => first + i);
-        yield (await loadBatch(samples, indices, null)).x;
-      }
-    },
+    batches: (start) => samplesInBatches(samples, start, BATCH),
     close: async () => {},
   };
 }
@@ -78,11 +73,10 @@ async function openLatentArchive(name: string): Promise<StoredLatents | undefine
       space: undefined,
       labels: await labelsOf(file),
       identity: { archive: resolve(name), bytes: size, changedMs: mtimeMs },
-      async *batches(start) {
-        for (let at = start; at < count; at += BATCH) {
-          yield (await array.read(at, Math.min(at + BATCH, count))) as HostTensor<'f32'>;
-        }
-      },
+      batches: (start) =>
+        inBatches({ start, count, size: BATCH }, (begin, end) => array.read(begin, end)) as AsyncGenerator<
+          HostTensor<'f32'>
+        >,
       close: file.close,
     };
   } catch (error) {

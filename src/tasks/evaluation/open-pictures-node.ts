@@ -5,8 +5,7 @@ import { ConfigError, DataError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
 import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
 import { formatShape } from '../../core/shape.ts';
-import { openEmoji } from '../../data/datasets/emoji-node.ts';
-import { loadBatch } from '../../data/datasets/samples.ts';
+import { ARTWORK_OF, type EmojiKind, openEmoji } from '../../data/datasets/emoji-node.ts';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import { toPixels } from '../../data/images/pixels.ts';
@@ -15,21 +14,16 @@ import { UNNAMED_ARRAY } from '../../formats/npz.ts';
 import type { NpzFile } from '../../formats/npz-file.ts';
 import { GRID_FILE, PREVIEWS_FILE } from '../sampling/sheet-names.ts';
 import { LABELS_ARRAY } from '../sampling/sinks/archive-form-node.ts';
+import { inBatches, samplesInBatches } from './batches.ts';
 import { inPixels, type PictureSource } from './picture-source.ts';
 
 /** Pictures read at once. */
 const BATCH = 32;
 
-/** Data sets by their names, with the artwork of each. */
-const EMOJI = { emoji: 'twemoji', 'emoji-3d': 'fluent-3d' } as const;
-export type DataSetName = keyof typeof EMOJI;
-
-export const isDataSetName = (name: string): name is DataSetName => Object.hasOwn(EMOJI, name);
-
 /** Emoji of a size, without augmentation. */
-export async function openDataSet(name: DataSetName, size: ImageSize): Promise<PictureSource> {
+export async function openDataSet(name: EmojiKind, size: ImageSize): Promise<PictureSource> {
   const imageSize = writtenImageSize(size);
-  const samples = await openEmoji({ imageSize, artwork: EMOJI[name], augment: 'none' });
+  const samples = await openEmoji({ imageSize, artwork: ARTWORK_OF[name], augment: 'none' });
   return {
     name,
     kind: 'data set',
@@ -40,10 +34,7 @@ export async function openDataSet(name: DataSetName, size: ImageSize): Promise<P
     doubts: [],
     provenance: { imageSize },
     async *batches(start) {
-      for (let first = start; first < samples.length; first += BATCH) {
-        const indices = Array.from({ length: Math.min(BATCH, samples.length - first) }, (_, i) => first + i);
-        yield toPixels((await loadBatch(samples, indices, null)).x);
-      }
+      for await (const x of samplesInBatches(samples, start, BATCH)) yield toPixels(x);
     },
     close: async () => {},
   };
@@ -158,11 +149,10 @@ export async function openArchive(name: string): Promise<PictureSource> {
       labels: await labelsOf(file),
       doubts: [],
       provenance: {},
-      async *batches(begin) {
-        for (let at = begin; at < count; at += BATCH) {
-          yield (await array.read(at, Math.min(at + BATCH, count))) as HostTensor<'u8'>;
-        }
-      },
+      batches: (begin) =>
+        inBatches({ start: begin, count, size: BATCH }, (from, to) => array.read(from, to)) as AsyncGenerator<
+          HostTensor<'u8'>
+        >,
       close: file.close,
     };
   } catch (error) {

@@ -1,10 +1,11 @@
 /** @file Scores of samples of a model in training, against the pictures that it learns from. */
 import { createHash } from 'node:crypto';
 import { ConfigError } from '../../core/errors.ts';
-import { loadBatch, type Samples } from '../../data/datasets/samples.ts';
+import type { Samples } from '../../data/datasets/samples.ts';
 import { toPixels } from '../../data/images/pixels.ts';
 import { COARSEST } from '../../metrics/patches.ts';
 import type { SampledModel } from '../sampling/sample.ts';
+import { samplesInBatches } from './batches.ts';
 import { type Collected, collect } from './collect-node.ts';
 import type { NamedExtractor } from './evaluate-node.ts';
 import { createExtractor, type Extractor, type ExtractorOptions } from './extractor.ts';
@@ -119,10 +120,7 @@ function dataPictures(data: Samples, metrics: readonly MetricName[]): PictureSou
     ...{ name, kind: 'data set', count: length, size: { height, width }, labels, doubts: [], provenance: {} },
     identity: null,
     async *batches(start) {
-      for (let first = start; first < length; first += BATCH) {
-        const indices = Array.from({ length: Math.min(BATCH, length - first) }, (_, i) => first + i);
-        yield toPixels((await loadBatch(data, indices, null)).x);
-      }
+      for await (const x of samplesInBatches(data, start, BATCH)) yield toPixels(x);
     },
     close: async () => {},
   };
