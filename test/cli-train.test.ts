@@ -219,7 +219,7 @@ describe('a run', () => {
     // A new block begins as the identity, so that the deeper model computes what the other one does.
     const deeper = await train('deeper', '--init-from', pathIn('whole'), '--set', 'model.depth=2');
     expect(deeper.err.split('\n')[0]).toBe(
-      'beginning with 22 tensors of ROOT/my runs/whole/checkpoints/step-0000020.safetensors (ema); not in it, so as in a run from scratch: blocks.1',
+      'beginning with 22 tensors of ROOT/my runs/whole/checkpoints/step-0000020.safetensors (ema); as in a run from scratch: blocks.1',
     );
     expect(await heldOut('deeper', 0)).toBeCloseTo(await heldOut('whole', 20), 5);
     expect(await heldOut('deeper', 20)).toBeLessThan(await heldOut('deeper', 0));

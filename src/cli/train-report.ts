@@ -127,13 +127,16 @@ export function preparationProgress(terminal: Terminal): {
   };
 }
 
-/** `21 tensors of weights.safetensors (ema); not in it, so as in a run from scratch: blocks.1` */
-export function describeInitialWeights({ from, takenOver, fresh, averaged }: InitialWeights): string {
+/** `21 tensors of weights.safetensors (ema); as in a run from scratch: blocks.1` */
+export function describeInitialWeights({ from, takenOver, fresh, byName, averaged }: InitialWeights): string {
   const listed = fresh.slice(0, LONGEST_LIST).join(', ');
   const rest = fresh.length > LONGEST_LIST ? ` and ${fresh.length - LONGEST_LIST} more` : '';
-  const anew = fresh.length === 0 ? '' : `; not in it, so as in a run from scratch: ${listed}${rest}`;
-  const tables = averaged.length === 0 ? '' : `; averaged over its classes: ${averaged.join(', ')}`;
-  return `${takenOver} tensors of ${from}${tables}${anew}`;
+  const anew = fresh.length === 0 ? '' : `; as in a run from scratch: ${listed}${rest}`;
+  const tables = [
+    byName.length === 0 ? '' : `; by the names of classes: ${byName.join(', ')}`,
+    averaged.length === 0 ? '' : `; averaged over its classes: ${averaged.join(', ')}`,
+  ];
+  return `${takenOver} tensors of ${from}${tables.join('')}${anew}`;
 }
 
 /** How far a session is, counted in what ends it. */

@@ -5,7 +5,7 @@ import { CheckpointError } from '../../../core/errors.ts';
 import { sameShape } from '../../../core/shape.ts';
 import type { TensorInfo, TensorSource } from '../../../core/tensor-source.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
-import { type ExpectedParameter, fitParameters, isTableOfOtherClasses } from '../../../formats/fit.ts';
+import { type ExpectedParameter, fitParameters, isClassTable } from '../../../formats/fit.ts';
 import { findCheckpoint } from '../../../models/bundled-node.ts';
 import { findCheckpointFile } from '../../../models/locate-node.ts';
 import { findNetwork } from '../../../models/open-model.ts';
@@ -17,7 +17,13 @@ import { type ConfigLayer, isLayer, overlay } from '../config/config-layer.ts';
 import { OF_THE_RUN } from '../config/model-for-data.ts';
 import { presetOf, type RunConfig } from '../config/train-config.ts';
 import { TrainState } from '../step/train-state.ts';
-import { type ClassTableStart, type ResizedTable, withAveragedClasses } from './class-tables.ts';
+import {
+  type Classes,
+  type ClassTable,
+  type ClassTableStart,
+  rowsOfClasses,
+  withClassRows,
+} from './class-tables.ts';
 import type { Trainee } from './trainee.ts';
 
 export interface InitialWeights {
@@ -27,7 +33,9 @@ export interface InitialWeights {
   readonly takenOver: number;
   /** Modules with parameters that are not in the file, and begin as in a run from scratch. */
   readonly fresh: readonly string[];
-  /** Tables for another number of classes, which begin with the average of the classes in the file. */
+  /** Tables for other classes, whose rows are those of the same name in the file. */
+  readonly byName: readonly string[];
+  /** Tables for other classes, which begin with the average of the classes in the file where it has none of the name. */
   readonly averaged: readonly string[];
 }
 
@@ -35,7 +43,8 @@ export interface InitialWeights {
  * What a new run would begin with: the weights of a checkpoint, by preference the moving average.
  *
  * @param argument - what {@link findCheckpointFile} takes
- * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape
+ * @throws CheckpointError if it cannot be read, or has parameters that the model has not, or of another shape for another
+ * reason than that its data have other channels or classes
  */
 export async function findInitialWeights(
   argument: string,
@@ -120,7 +129,7 @@ interface MatchedFile {
 
 async function withInitialWeights<T>(
   argument: string,
-  { learning, card, families }: Trainee,
+  { learning: { network }, card, families }: Trainee,
   initClasses: ClassTableStart = 'new',
   use: (file: MatchedFile) => Promise<T>,
 ): Promise<T> {
@@ -129,43 +138,57 @@ async function withInitialWeights<T>(
   try {
     const found = findNetwork(file, path, { role: card.role ?? 'denoiser', families });
     const { weights, source } = found;
-    const matched = matchWeights(learning.network, weights.infos, path, adviceFor(found.card, families));
-    const tables =
-      initClasses === 'average' ? resizedTables(learning.network, weights.infos, matched.fresh) : [];
-    const averaged = tables.map(({ name }) => name);
-    const fresh = matched.fresh.filter((name) => !averaged.includes(name));
+    const matched = matchWeights(network, weights.infos, path, {
+      advice: adviceFor(found.card, families),
+      forData: networkForData(found.card, network, families),
+    });
+    const rows = rowsOfClasses(classesOf(network, card), classesOf(found.network, found.card), initClasses);
+    const tables = rows === undefined ? [] : classTables(network, weights.infos);
+    const madeOfRows = tables.map(({ name }) => name);
+    const others = (names: readonly string[]) => names.filter((name) => !madeOfRows.includes(name));
+    const modules = madeOfRows.map(moduleOf);
+    const areByName = rows?.every((row) => row !== undefined);
     const initial = {
       from: source === 'unnamed' ? path : `${path} (${source})`,
-      takenOver: matched.taken.length,
-      fresh: [...new Set(fresh.map(moduleOf))],
-      averaged: averaged.map(moduleOf),
+      takenOver: others(matched.taken).length,
+      fresh: [...new Set(others(matched.fresh).map(moduleOf))],
+      byName: areByName ? modules : [],
+      averaged: areByName ? [] : modules,
     };
-    const classes = { inFile: classesOf(found.network), inNetwork: classesOf(learning.network) };
+    const classes = { inFile: classesOf(found.network, found.card).count, rows: rows ?? [] };
     return await use({
       initial,
-      weights: withAveragedClasses(weights, tables, classes),
-      taken: [...matched.taken, ...averaged],
+      weights: withClassRows(weights, tables, classes),
+      taken: [...others(matched.taken), ...madeOfRows],
     });
   } finally {
     await file.close();
   }
 }
 
-/** Of what has no classes 0. */
-function classesOf({ config }: Network): number {
-  return 'numClasses' in config ? Number(config.numClasses) : 0;
+/** What has no classes has 0. */
+function classesOf({ config }: Network, card: Pick<NetworkCard, 'role'>): Classes {
+  const names = 'classNames' in card ? (card.classNames as readonly string[]) : [];
+  return { count: 'numClasses' in config ? Number(config.numClasses) : 0, names };
 }
 
-/** Those of the fresh parameters that the file has for other classes. */
-function resizedTables(
-  network: Network,
-  given: ReadonlyMap<string, TensorInfo>,
-  fresh: readonly string[],
-): ResizedTable[] {
-  return [...network.parameters()].filter(
-    ({ name, shape }) =>
-      fresh.includes(name) && isTableOfOtherClasses(name, given.get(name)?.shape ?? [], shape),
+/** The tables of classes that network and file have, whatever the number of their rows. */
+function classTables(network: Network, given: ReadonlyMap<string, TensorInfo>): ClassTable[] {
+  return [...network.parameters()].filter(({ name, shape }) =>
+    isClassTable(name, given.get(name)?.shape ?? [], shape),
   );
+}
+
+/** The network of a file as it would be for the data of another, of any size: with that many channels and classes. */
+function networkForData(
+  { spec }: Pick<NetworkCard, 'spec'>,
+  { config }: Network,
+  families?: Families,
+): Network {
+  const { build }: NetworkFamily = { ...FAMILIES, ...families }[spec.family]!;
+  const given: Readonly<Record<string, unknown>> = { ...config };
+  const ofData = OF_THE_RUN.filter((option) => option !== 'inputSize' && Object.hasOwn(given, option));
+  return build({ ...spec.config, ...Object.fromEntries(ofData.map((option) => [option, given[option]])) });
 }
 
 interface MatchedWeights {
@@ -177,22 +200,25 @@ interface MatchedWeights {
 
 /**
  * The weights of another model are taken over as far as this one has them; the rest keeps its initial values: layers that
- * are new, and class tables of another number of classes. Frozen parameters are part of the weights that they were trained
- * with; at another size they are this model's own.
+ * are new, and those that have another shape because the data have other channels or classes. Frozen parameters are part
+ * of the weights that they were trained with; at another size they are this model's own.
  *
+ * @param options - `forData`: the file's network, made for the data of this one
  * @throws CheckpointError if other weights do not fit the model
  */
 export function matchWeights(
   model: Network,
   given: ReadonlyMap<string, TensorInfo>,
   where: string,
-  advice?: string,
+  { advice, forData }: { readonly advice?: string | undefined; readonly forData?: Network } = {},
 ): MatchedWeights {
   const parameters = [...model.parameters()];
+  const shapesForData = new Map([...(forData?.parameters() ?? [])].map((one) => [one.name, one.shape]));
   const trained = parameters.filter(({ frozen }) => !frozen);
   const isFresh = ({ name, shape }: ExpectedParameter) => {
     const info = given.get(name);
-    return info === undefined || isTableOfOtherClasses(name, info.shape, shape);
+    if (info === undefined) return true;
+    return !sameShape(info.shape, shape) && sameShape(shapesForData.get(name) ?? [], shape);
   };
   const taken = trained.filter((parameter) => !isFresh(parameter));
   const frozen = parameters.filter(

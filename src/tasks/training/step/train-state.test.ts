@@ -141,7 +141,8 @@ describe('weights of another model', () => {
   test('are taken over as far as there are any, as parameters and as averages; the rest alone is drawn', async () => {
     const scratch = initial(other, 1).weights('model');
     const { model: counted, drawn } = counting(otherSpec);
-    const { taken, fresh } = matchWeights(other, given, 'file');
+    const forData = createModel(tinySpec({ numClasses: 5 }));
+    const { taken, fresh } = matchWeights(other, given, 'file', { forData });
     const state = await TrainState.startingFrom(sourceOf(given), taken, counted, 1, config);
     const isFresh = (name: string) => name.startsWith('latent.1.') || name.includes('embedding_table');
     expect(fresh).toEqual([...scratch.keys()].filter(isFresh));
@@ -172,6 +173,18 @@ describe('weights of another model', () => {
     expect(fresh).toEqual([]);
     expect(taken).not.toContain('pos_embed');
     expect(taken).toContain('x_embedder.proj.weight');
+  });
+
+  test('begin the layers anew that meet other channels of the data, and no others', () => {
+    const ofLatents = { inChannels: 4, learnSigma: true };
+    const forData = createModel(tinySpec(ofLatents));
+    expect(matchWeights(forData, given, 'file', { forData }).fresh).toEqual([
+      'x_embedder.proj.weight',
+      'final_layer.out_proj.weight',
+      'final_layer.out_proj.bias',
+    ]);
+    const wider = createModel(tinySpec({ ...ofLatents, width: 16 }));
+    expect(() => matchWeights(wider, given, 'file', { forData })).toThrow(/\d+ misshapen/);
   });
 
   test('with layers that this model has not are refused', () => {
