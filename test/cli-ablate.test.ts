@@ -256,6 +256,21 @@ test('a budget of time becomes steps once, however often it goes on', { timeout:
   expect((await ablate('timed', { ...change, variants })).err).toBe('');
 });
 
+test('pictures of 16 pixels and more are also scored by SWD, and while training where that is asked for', async () => {
+  const scored = {
+    'data.imageSize': 16,
+    ...{ 'logging.scores': ['swd'], 'logging.scoreEvery': 2, 'logging.scoreSamples': 4 },
+  };
+  const variants = [{ name: 'scored', set: scored }];
+  const { out } = await ablate('scored', { variants, seeds: [0], budget: { steps: 4 } });
+  expect(out.split('\n').find((line) => line.startsWith('| variant'))).toContain('| SWD (×1000) |');
+  const [{ metrics }] = JSON.parse(await read('scored/results.json')).results;
+  expect(metrics.swd.mean).toBeGreaterThan(0);
+  const stats = await readStats(join(root, 'scored/cells/scored/seed-0/stats.jsonl'));
+  expect(stats.flatMap(({ step, swd }) => (swd === undefined ? [] : [step]))).toEqual([2, 4]);
+  expect(await read('scored/metric-vs-steps.svg')).toContain('held-out loss, SWD while training');
+});
+
 describe('--dry-run', () => {
   test('lists cells and cost, and writes nothing', async () => {
     const { code, out, err } = await ablate('dry', {}, '--dry-run');

@@ -15,6 +15,7 @@ import { interruptible } from './failures.ts';
 import { threadCount } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
+import { openTrainingScores } from './training-scores.ts';
 
 interface AblateFlags extends DeviceFlag {
   readonly out?: string;
@@ -69,15 +70,18 @@ async function ablate(
   }
   const watcher = watchAblation(terminal);
   try {
+    const backend = await openDevice(flags.device);
+    const threads = flags.threads ?? physicalCores();
     const results = await runAblation({
       grid,
       gridPath,
       folder,
-      backend: await openDevice(flags.device),
-      threads: flags.threads ?? physicalCores(),
+      backend,
+      threads,
       version,
       signal,
       observer: watcher.observer,
+      openScores: (config, plan) => openTrainingScores(config, plan, { backend, threads, signal }),
     });
     watcher.stop();
     terminal.out.write(

@@ -18,12 +18,7 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
 import { PRESETS } from '../networks/presets.ts';
 import { imageShapeOf } from '../networks/trace.ts';
-import { WITHOUT_NETWORK } from '../tasks/evaluation/scores.ts';
-import {
-  type TrainingScores,
-  type TrainingScoresOptions,
-  trainingScores,
-} from '../tasks/evaluation/training-scores-node.ts';
+import type { TrainingScores } from '../tasks/evaluation/training-scores-node.ts';
 import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
 import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
@@ -56,7 +51,6 @@ import { describeFiles, filesAsData } from './data-report.ts';
 import { openDecoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { withLatents } from './encoded-data.ts';
-import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
 import {
   imageSize,
@@ -70,6 +64,7 @@ import {
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, describeInitialWeights, preparationProgress, watchRun } from './train-report.ts';
+import { openTrainingScores } from './training-scores.ts';
 
 interface TrainFlags extends DeviceFlag {
   readonly config?: string;
@@ -250,7 +245,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     }
     const threads = flags.threads ?? physicalCores();
     decoder = await sheetDecoder(config, plan, flags, terminal, backend);
-    scoreSamples = await scoresFor(config, plan, { backend, threads, signal });
+    scoreSamples = await openTrainingScores(config, plan, { backend, threads, signal });
     const result = await trainInFolder(plan, {
       config,
       runPath,
@@ -283,27 +278,6 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     await decoder?.release();
     await scoreSamples?.release();
   }
-}
-
-/** What scores the samples of a denoiser, where the configuration asks for scores. */
-async function scoresFor(
-  config: RunConfig,
-  { data: { training } }: TrainingPlan,
-  computing: Pick<TrainingScoresOptions, 'backend' | 'threads' | 'signal'>,
-): Promise<TrainingScores | undefined> {
-  const { scores: metrics, scoreSamples: count } = config.logging;
-  if (metrics.length === 0) return undefined;
-  if (trainsAutoencoder(config)) {
-    throw new ConfigError({
-      where: '--evaluate-with',
-      problem: 'an autoencoder draws no samples',
-      fix: 'leave it out: the held-out loss tells how pictures come back',
-    });
-  }
-  const needsNetwork = metrics.some((metric) => !WITHOUT_NETWORK.includes(metric));
-  const extractor = needsNetwork ? await openExtractor(DEFAULT_EXTRACTOR) : undefined;
-  const { seed } = config.training;
-  return trainingScores({ ...computing, data: training, metrics, count, seed, extractor });
 }
 
 /** What decodes the latents of the sheets, if they are of latents and it is on this machine. */

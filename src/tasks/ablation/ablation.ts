@@ -16,7 +16,7 @@ import { learningOf } from '../training/run/trainee.ts';
 import { expectEnoughMemory } from '../training/run/training-memory.ts';
 import { planTraining } from '../training/run/training-session.ts';
 import { type Cell, cellFolder, readMetrics } from './cell.ts';
-import { completeCell } from './complete-cell.ts';
+import { completeCell, type OpenScores } from './complete-cell.ts';
 import { stepsWithin, type VariantCost, variantCost } from './cost.ts';
 import { type CellMetrics, expectTiles } from './evaluate.ts';
 import { cellConfig, type Grid, inVariant, type Variant } from './grid.ts';
@@ -34,6 +34,7 @@ export interface AblationOptions {
   readonly version: string;
   readonly signal: AbortSignal;
   readonly observer: AblationObserver;
+  readonly openScores?: OpenScores | undefined;
 }
 
 export interface AblationObserver {
@@ -213,7 +214,7 @@ async function cellOf(
 
 function cellOptions(
   { config }: Cell,
-  { backend, threads, version, signal, observer }: AblationOptions,
+  { backend, threads, version, signal, observer, openScores }: AblationOptions,
   report: (share: number, note: string) => void,
 ): Parameters<typeof completeCell>[2] {
   const { steps } = config.training;
@@ -222,6 +223,7 @@ function cellOptions(
     threads,
     version,
     signal,
+    openScores,
     observer: {
       // Of the rest of a run nothing is passed on: there are too many runs.
       onWarning: observer.onWarning,

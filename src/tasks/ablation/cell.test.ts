@@ -7,7 +7,7 @@ import { layerOf } from '../training/config/config-layer.ts';
 import { type Cell, readMetrics, writeMetrics } from './cell.ts';
 
 const EVALUATION = { passes: 1, samples: null, cfgScale: 1 };
-const METRICS = { heldOutLoss: 0.5, boundBits: 4, frechet: null };
+const METRICS = { heldOutLoss: 0.5, boundBits: 4, swd: null, frechet: null };
 
 let runPath: string;
 beforeEach(async () => {
@@ -40,4 +40,11 @@ test('metrics of a version that had fewer options are those of a cell without th
   await writeFile(path, JSON.stringify(record));
   expect(await readMetrics(cellWith('data.background', 'drop'), EVALUATION)).toEqual(METRICS);
   expect(await readMetrics(cellWith('data.background', 'white'), EVALUATION)).toBeUndefined();
+});
+
+test('a cell whose record lacks a metric is measured again', async () => {
+  const cell = cellWith('data.background', 'white');
+  const { swd: _, ...fewer } = METRICS;
+  await writeMetrics(cell, EVALUATION, fewer as typeof METRICS);
+  expect(await readMetrics(cell, EVALUATION)).toBeUndefined();
 });

@@ -7,6 +7,7 @@ import { withEarlierDefaults } from '../training/run/run-config.ts';
 import type { CellMetrics } from './evaluate.ts';
 import type { Variant } from './grid.ts';
 import type { EvaluationSettings } from './grid-schema.ts';
+import { METRIC_NAMES } from './metrics.ts';
 import { readRecord, writeRecord } from './record.ts';
 
 export interface Cell {
@@ -36,8 +37,11 @@ export async function readMetrics(
 ): Promise<CellMetrics | undefined> {
   const record = await readRecord(join(cell.runPath, RECORD));
   if (record === undefined) return undefined;
+  const { metrics } = record;
   const isSame = isDeepStrictEqual(withAllOptions(record.conditions), conditions(cell, evaluation));
-  return isSame ? (record.metrics as CellMetrics) : undefined;
+  // A metric may be new since then.
+  const isWhole = isLayer(metrics) && METRIC_NAMES.every((name) => name in metrics);
+  return isSame && isWhole ? (metrics as CellMetrics) : undefined;
 }
 
 /** Conditions as they would be recorded today. */

@@ -3,12 +3,20 @@
 import { ConfigError } from '../../core/errors.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { openCheckpoint } from '../../models/bundled-node.ts';
+import type { TrainingScores } from '../evaluation/training-scores-node.ts';
 import { classSheets } from '../sampling/class-sheet-node.ts';
+import type { TrainConfig } from '../training/config/train-config.ts';
 import type { RunObserver } from '../training/run/run-observer.ts';
-import { planTraining, trainInFolder } from '../training/run/training-session.ts';
+import { planTraining, type TrainingPlan, trainInFolder } from '../training/run/training-session.ts';
 import { type Cell, writeMetrics } from './cell.ts';
 import { type CellMetrics, evaluateModel } from './evaluate.ts';
 import type { EvaluationSettings } from './grid-schema.ts';
+
+/** What scores the samples of a run, if its configuration asks for scores. */
+export type OpenScores = (
+  config: TrainConfig,
+  plan: Pick<TrainingPlan, 'data'>,
+) => Promise<TrainingScores | undefined>;
 
 export interface CellOptions {
   readonly backend: Backend;
@@ -16,6 +24,8 @@ export interface CellOptions {
   readonly version: string;
   readonly signal: AbortSignal;
   readonly observer: RunObserver;
+  /** Scores samples during the training of a cell whose configuration asks for it. */
+  readonly openScores?: OpenScores | undefined;
   /** Training is over; what follows has no steps to report. */
   readonly onEvaluation: () => void;
 }
@@ -27,16 +37,17 @@ export interface CellOptions {
 export async function completeCell(
   cell: Cell,
   evaluation: EvaluationSettings,
-  { onEvaluation, ...options }: CellOptions,
+  { onEvaluation, openScores, ...options }: CellOptions,
 ): Promise<CellMetrics> {
   const { config, runPath } = cell;
   const plan = await planTraining(config, options);
   const drawSamples = classSheets({ ...options, seed: config.training.seed });
-  const { checkpoint } = await trainInFolder(plan, { ...options, config, runPath, drawSamples }).catch(
-    (error: unknown) => {
+  const scoreSamples = await openScores?.(config, plan);
+  const { checkpoint } = await trainInFolder(plan, { ...options, config, runPath, drawSamples, scoreSamples })
+    .catch((error: unknown) => {
       throw otherRun(error, cell);
-    },
-  );
+    })
+    .finally(() => scoreSamples?.release());
   options.signal.throwIfAborted();
   onEvaluation();
   const saved = await openCheckpoint(checkpoint);

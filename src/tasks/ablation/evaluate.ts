@@ -1,16 +1,22 @@
-/** @file What a finished cell is worth: three numbers about the averaged weights of its checkpoint. */
+/** @file What a finished cell is worth: a few numbers about the averaged weights of its checkpoint. */
 import { ConfigError } from '../../core/errors.ts';
+import type { HostTensor } from '../../core/host-tensor.ts';
 import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
 import { countPerClass, loadBatch, type Samples } from '../../data/datasets/samples.ts';
 import type { Split } from '../../data/datasets/split.ts';
+import { toPixels } from '../../data/images/pixels.ts';
 import type { MeasuredObjective } from '../../diffusion/objective.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import { variationalBound } from '../../diffusion/variational-bound.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { frechetDistance } from '../../metrics/frechet.ts';
+import type { FeatureSet } from '../../metrics/matrix-product.ts';
 import { type FeatureStatistics, featureStatistics } from '../../metrics/moments.ts';
 import { MOSAIC, mosaicStatistics, mosaics } from '../../metrics/mosaic.ts';
+import { COARSEST } from '../../metrics/patches.ts';
 import type { SavedModel } from '../../models/saved-model.ts';
+import { collect } from '../evaluation/collect-node.ts';
+import { patchDistance } from '../evaluation/scores.ts';
 import { drawInProportion, shown } from '../sampling/draw.ts';
 import { createSampler } from '../sampling/sample.ts';
 import { drawsPixels } from '../sampling/settings.ts';
@@ -49,7 +55,7 @@ export async function evaluateModel(
     heldOutLoss: await heldOut(objective),
     // Latents have no grey levels, so there is no likelihood of them.
     boundBits: drawsPixels(saved.network.config) ? await heldOut(variationalBound(objective)) : null,
-    frechet: await frechetOf(saved, data, settings, options),
+    ...(await distancesOf(saved, data, settings, options)),
   };
 }
 
@@ -70,13 +76,14 @@ async function heldOutMean(
   }
 }
 
-async function frechetOf(
+/** Of drawn pictures from those of the data. */
+async function distancesOf(
   saved: SavedModel,
   data: Split,
   { samples, passes: _, ...requested }: EvaluationSettings,
   { backend, threads, signal }: EvaluationOptions,
-): Promise<number | null> {
-  if (samples === null) return null;
+): Promise<Pick<CellMetrics, 'swd' | 'frechet'>> {
+  if (samples === null) return { swd: null, frechet: null };
   const [, height, width] = data.training.shape;
   expectTiles({ height, width });
   signal.throwIfAborted();
@@ -84,7 +91,10 @@ async function frechetOf(
   try {
     const draw = drawInProportion(classCounts(data), samples);
     const images = shown(await sampler.generate({ ...draw, seed: SAMPLING_SEED, signal }));
-    return frechetDistance(mosaicStatistics(images), await realStatistics(data));
+    const frechet = frechetDistance(mosaicStatistics(images), await realStatistics(data));
+    if (Math.min(height, width) < COARSEST) return { swd: null, frechet };
+    const [real, drawn] = [await patchesOf(realPictures(data), signal), await patchesOf([images], signal)];
+    return { swd: patchDistance(real, drawn).mean, frechet };
   } finally {
     await sampler.release();
   }
@@ -107,18 +117,45 @@ function classCounts({ training, heldOut }: Split): number[] {
 }
 
 /** Of all pictures, seen in training or not, as they are without augmentation. */
-async function realStatistics({ training, heldOut }: Split): Promise<FeatureStatistics> {
-  const total = training.length + heldOut.length;
-  const stride = Math.ceil(total / MOST_REAL_PICTURES);
+async function realStatistics(data: Split): Promise<FeatureStatistics> {
   const features: Float64Array[] = [];
-  for (const samples of [training, heldOut]) {
-    for (let index = 0; index < samples.length; index += stride) {
-      const { x } = await loadBatch(samples, [index], null);
-      features.push(mosaics(x));
-    }
-  }
+  for await (const x of realPictures(data)) features.push(mosaics(x));
   const width = features[0]!.length;
   const all = new Float64Array(features.length * width);
   for (const [i, row] of features.entries()) all.set(row, i * width);
   return featureStatistics(all, width);
+}
+
+/** One after the other, f32 [1, C, H, W]. */
+async function* realPictures({ training, heldOut }: Split): AsyncGenerator<HostTensor<'f32'>> {
+  const total = training.length + heldOut.length;
+  const stride = Math.ceil(total / MOST_REAL_PICTURES);
+  for (const samples of [training, heldOut]) {
+    for (let index = 0; index < samples.length; index += stride) {
+      yield (await loadBatch(samples, [index], null)).x;
+    }
+  }
+}
+
+/** Patches of all pictures, f32 [N, C, H, W] at a time. */
+async function patchesOf(
+  pictures: Iterable<HostTensor<'f32'>> | AsyncIterable<HostTensor<'f32'>>,
+  signal: AbortSignal,
+): Promise<readonly FeatureSet[]> {
+  const images: HostTensor<'u8'>[] = [];
+  for await (const x of pictures) images.push(toPixels(x));
+  const [, height, width] = images[0]!.shape as [number, number, number, number];
+  const { patches } = await collect(
+    {
+      ...{ name: 'pictures', kind: 'data set', size: { height, width }, doubts: [], provenance: {} },
+      count: images.reduce((sum, { shape }) => sum + shape[0]!, 0),
+      identity: null,
+      batches: async function* () {
+        yield* images;
+      },
+      close: async () => {},
+    },
+    { patches: true, folder: null, signal },
+  );
+  return patches!;
 }

@@ -1,6 +1,6 @@
 /** @file What is measured of each cell, and how it is shown. */
 
-export type MetricName = 'heldOutLoss' | 'boundBits' | 'frechet';
+export type MetricName = 'heldOutLoss' | 'boundBits' | 'swd' | 'frechet';
 
 export interface MetricDescription {
   /** Over a column, and at an axis. */
@@ -24,6 +24,13 @@ export const METRICS: Readonly<Record<MetricName, MetricDescription>> = {
     explanation:
       'the variational bound on the negative log-likelihood of the held-out pictures, in bits per dimension ' +
       '(of Gaussian diffusion the sum of its terms, of flows the integral over log SNR; docs/guides/ablations.md)',
+  },
+  swd: {
+    label: 'SWD (×1000)',
+    digits: 2,
+    explanation:
+      'the sliced Wasserstein distance of patches of drawn pictures from those of the data, over the levels of a ' +
+      'Laplacian pyramid, in thousandths, as udit evaluate --metrics swd measures it',
   },
   frechet: {
     label: 'Fréchet 8×8 RGB (proxy)',

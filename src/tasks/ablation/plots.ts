@@ -24,22 +24,29 @@ export function drawMetricsVersusMacs(grid: Grid, results: readonly VariantResul
   return drawChart(`${grid.name}: cost and quality${seedsInWords(grid)}`, panels);
 }
 
-/** @param curves - of each variant, over its finished cells */
-export function drawMetricVersusSteps(
+/** The curves of one measurement, by variant. */
+export interface MeasurementCurves {
+  /** At the axis. */
+  readonly label: string;
+  readonly curves: ReadonlyMap<string, readonly MeanCurvePoint[]>;
+}
+
+/** @returns undefined as long as nothing is measured */
+export function drawMetricsVersusSteps(
   grid: Grid,
-  curves: ReadonlyMap<string, readonly MeanCurvePoint[]>,
+  measurements: readonly MeasurementCurves[],
 ): string | undefined {
-  const series = [...curves].map(([name, points]) => ({ name, points }));
-  const values = series.flatMap(({ points }) => points.map(({ y }) => y));
-  if (values.length === 0) return undefined;
-  const panel: Panel = {
-    kind: 'lines',
-    x: { label: 'steps' },
+  const panels = measurements.flatMap(({ label, curves }): Panel[] => {
+    const series = [...curves].map(([name, points]) => ({ name, points }));
+    const values = series.flatMap(({ points }) => points.map(({ y }) => y));
+    if (values.length === 0) return [];
     // The first measurement, before training, is far from all others.
-    y: { label: METRICS.heldOutLoss.label, log: Math.min(...values) > 0 },
-    series,
-  };
-  return drawChart(`${grid.name}: held-out loss while training${seedsInWords(grid)}`, [panel]);
+    const y = { label, log: Math.min(...values) > 0 };
+    return [{ kind: 'lines', x: { label: 'steps' }, y, series }];
+  });
+  if (panels.length === 0) return undefined;
+  const names = measurements.map(({ label }) => label).join(', ');
+  return drawChart(`${grid.name}: ${names} while training${seedsInWords(grid)}`, panels);
 }
 
 function seedsInWords({ seeds }: Grid): string {

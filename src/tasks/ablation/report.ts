@@ -6,7 +6,8 @@ import { readCurve } from '../training/run/curve.ts';
 import type { Cell } from './cell.ts';
 import { type CommandPaths, formatCommands } from './commands.ts';
 import type { Grid } from './grid.ts';
-import { drawMetricsVersusMacs, drawMetricVersusSteps } from './plots.ts';
+import { METRICS } from './metrics.ts';
+import { drawMetricsVersusMacs, drawMetricsVersusSteps, type MeasurementCurves } from './plots.ts';
 import { type MeanCurvePoint, meanCurve, type VariantResult } from './results.ts';
 import { formatTable } from './table.ts';
 
@@ -31,25 +32,40 @@ export async function writeReport(report: Report): Promise<void> {
   await write('commands.md', formatCommands(grid, cells, report, version));
   const drawings = {
     'metric-vs-macs': drawMetricsVersusMacs(grid, results),
-    'metric-vs-steps': drawMetricVersusSteps(grid, await heldOutCurves(grid, finished)),
+    'metric-vs-steps': drawMetricsVersusSteps(grid, await measurementCurves(grid, finished)),
   };
   for (const [name, svg] of Object.entries(drawings)) {
     if (svg !== undefined) await writeDrawing(join(folder, name), svg);
   }
 }
 
-/** By the variant's name. A run that measured no held-out loss has no curve. */
-async function heldOutCurves(
+/** Of held-out losses, and of scores where cells have measured them in one way. */
+async function measurementCurves(
   { variants }: Grid,
   finished: readonly Cell[],
-): Promise<Map<string, readonly MeanCurvePoint[]>> {
-  const curves = new Map<string, readonly MeanCurvePoint[]>();
-  for (const variant of variants) {
-    const own = finished.filter(
-      (cell) => cell.variant === variant && cell.config.logging.evaluateEvery !== null,
-    );
-    const read = await Promise.all(own.map(({ runPath }) => readCurve(runPath, 'heldOutLoss', 'step')));
-    curves.set(variant.name, meanCurve(read));
-  }
-  return curves;
+): Promise<MeasurementCurves[]> {
+  const scores = new Set(finished.flatMap(({ config }) => config.logging.scores));
+  const measured = [
+    {
+      label: METRICS.heldOutLoss.label,
+      metric: 'heldOutLoss',
+      isMeasured: ({ config }: Cell) => config.logging.evaluateEvery !== null,
+    },
+    ...[...scores].map((score) => ({
+      label: score.toUpperCase(),
+      metric: score,
+      isMeasured: ({ config }: Cell) => config.logging.scores.includes(score),
+    })),
+  ];
+  return Promise.all(
+    measured.map(async ({ label, metric, isMeasured }) => {
+      const curves = new Map<string, readonly MeanCurvePoint[]>();
+      for (const variant of variants) {
+        const own = finished.filter((cell) => cell.variant === variant && isMeasured(cell));
+        const read = await Promise.all(own.map(({ runPath }) => readCurve(runPath, metric, 'step')));
+        curves.set(variant.name, meanCurve(read));
+      }
+      return { label, curves };
+    }),
+  );
 }

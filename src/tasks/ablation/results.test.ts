@@ -27,7 +27,12 @@ test('a table with finished, half finished and future rows', () => {
     'grid.json',
     'grid',
   );
-  const metrics = (heldOutLoss: number) => ({ heldOutLoss, boundBits: null, frechet: 10 * heldOutLoss });
+  const metrics = (heldOutLoss: number) => ({
+    heldOutLoss,
+    boundBits: null,
+    swd: null,
+    frechet: 10 * heldOutLoss,
+  });
   const cells = [
     [
       { seed: 0, metrics: metrics(0.2) },

@@ -7,7 +7,7 @@ import { kernelDistance } from '../../metrics/kernel-distance.ts';
 import { manifoldScores } from '../../metrics/manifold.ts';
 import { countOf, type FeatureSet, type MatrixProduct } from '../../metrics/matrix-product.ts';
 import type { FeatureMoments, FeatureStatistics } from '../../metrics/moments.ts';
-import { pyramidDistance } from '../../metrics/patches.ts';
+import { type PyramidDistance, pyramidDistance } from '../../metrics/patches.ts';
 import { slicedWasserstein } from '../../metrics/sliced-wasserstein.ts';
 import { spreadOf } from '../../metrics/spread.ts';
 
@@ -169,11 +169,19 @@ const SCORE: Readonly<Record<MetricName, Scoring>> = {
     return [{ metric: 'mind', label: withCount('MIND', samples), value, remark }];
   },
   swd: (reference, samples) => {
-    const { levels, mean } = pyramidDistance(reference.patches!, samples.patches!, { key: fold(KEY, 'swd') });
+    const { levels, mean } = patchDistance(reference.patches!, samples.patches!);
     const remark = `in thousandths; levels, finest first: ${levels.map((level) => level.toFixed(2)).join(', ')}`;
     return [{ metric: 'swd', label: withCount('SWD', samples), value: mean, remark }];
   },
 };
+
+/** SWD of collected patches. */
+export function patchDistance(
+  reference: readonly FeatureSet[],
+  samples: readonly FeatureSet[],
+): PyramidDistance {
+  return pyramidDistance(reference, samples, { key: fold(KEY, 'swd') });
+}
 
 /** Rows of a product of `columns` columns, so that its memory is bounded. */
 export const blockFor = (columns: number): number => Math.max(1, Math.floor(PRODUCT_ENTRIES / columns));
