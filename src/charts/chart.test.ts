@@ -27,6 +27,14 @@ const corners = (path: string) =>
   path.match(/-?[\d.]+,-?[\d.]+/g)!.map((pair) => pair.split(',').map(Number) as [number, number]);
 
 describe('a chart', () => {
+  test('has the range that an axis is given', () => {
+    const svg = drawChart('', [
+      panel({ x: { label: 'recall', range: [0, 4] }, y: { label: 'loss', range: [0, 40] } }),
+    ]);
+    const shown = texts(svg).map(Number);
+    for (const end of [0, 4, 40]) expect(shown).toContain(end);
+  });
+
   test('has title, legend, axes and ticks', () => {
     expect(texts(drawChart('cost & quality', [panel()]))).toMatchInlineSnapshot(`
       [

@@ -25,6 +25,8 @@ export interface Axis {
   /** With its unit. */
   readonly label: string;
   readonly log?: boolean;
+  /** First and last value. Default: those of the points. */
+  readonly range?: readonly [number, number];
 }
 
 export interface Panel {
@@ -124,8 +126,9 @@ function lowEnd(log: boolean): (row: ChartPoint) => number {
   };
 }
 
-function scaleOf({ label, log = false }: Axis): Plot.ScaleOptions {
+function scaleOf({ label, log = false, range }: Axis): Plot.ScaleOptions {
   return {
+    ...(range && { domain: [...range] }),
     label,
     labelAnchor: 'center',
     labelArrow: 'none',

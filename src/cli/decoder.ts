@@ -43,17 +43,6 @@ export interface LatentsInUse {
 
 type CompileOptions = Omit<DecoderOptions, 'drawn' | 'tile'>;
 
-/** What decodes the latents of a model, if it draws any and {@link openLatents} finds their autoencoder. */
-export async function openDecoder(
-  model: DrawingModel,
-  flags: DecoderFlags,
-  terminal: Terminal,
-  options: CompileOptions,
-): Promise<CompiledDecoder | undefined> {
-  const latents = await openLatents(model, flags, terminal);
-  return latents && compileDecoder(latents, flags, options);
-}
-
 /**
  * Of a model of latents, what it draws and their autoencoder: the one asked for, else that of the latents where it is on
  * this machine. Undefined for a model of pixels.
@@ -105,6 +94,11 @@ export async function findAutoencoder(
   const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
   if (saved !== undefined) expectSameWeights(space, saved);
   return saved;
+}
+
+/** Which weights decode, on any machine. */
+export function describeWeights({ card, weights }: SavedNetwork<'autoencoder'>): string {
+  return `${card.name}, SHA-256 ${weightsHash(weights).slice(0, 12)}`;
 }
 
 /** The autoencoder of these latents, if it is on this machine. */

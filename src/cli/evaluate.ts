@@ -13,7 +13,6 @@ import { findCheckpoint, locateCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { type DrawnLatents, latentsOf } from '../models/latent-kinship.ts';
 import { spaceOf } from '../models/saved-model.ts';
-import { weightsHash } from '../models/weights-hash-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
 import { type EvaluationRequest, evaluate } from '../tasks/evaluation/evaluate-node.ts';
 import type { EvaluationDecoder } from '../tasks/evaluation/latent-pictures.ts';
@@ -21,8 +20,9 @@ import { modelPictures } from '../tasks/evaluation/model-pictures.ts';
 import { type PictureSource, RESIZE_RULES, type ResizeRule } from '../tasks/evaluation/picture-source.ts';
 import { METRIC_NAMES, type MetricName, WITHOUT_NETWORK } from '../tasks/evaluation/scores.ts';
 import { createDecoder } from '../tasks/sampling/latent-decoder.ts';
-import { findAutoencoder } from './decoder.ts';
+import { describeWeights, findAutoencoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
+import { drawingFormats, drawingPaths, stemOf } from './drawing-file.ts';
 import { describeEvaluation } from './evaluate-report.ts';
 import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
@@ -48,6 +48,7 @@ interface EvaluateFlags extends ModelFlags, TraceFlags, SamplingFlags, DeviceFla
   readonly split: number;
   readonly saveStatistics?: string;
   readonly sheet?: string;
+  readonly plot?: string;
   readonly numSamples: number;
   readonly seed: number;
   readonly json?: true;
@@ -113,6 +114,7 @@ export function defineEvaluate(command: Command, terminal: Terminal): void {
     .optionsGroup('What to write:')
     .option('--save-statistics <file>', 'statistics of the reference, to be the reference later')
     .option('--sheet <file>', 'PNG of the best and worst samples, each above its nearest real picture')
+    .option('--plot <file>', 'precision against recall for 1 to 10 neighbours; as .svg, .png or both')
     .option('--json', 'print scores and their provenance as JSON')
     .optionsGroup('Where to run it:')
     .addOption(deviceOption())
@@ -135,18 +137,25 @@ async function run(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { saveStatistics, sheet, metrics = METRIC_NAMES, k, split, resize } = flags;
-  for (const [flag, file] of Object.entries({ '--save-statistics': saveStatistics, '--sheet': sheet })) {
-    if (file === undefined) continue;
-    await expectHarmlessOutputs(flag, [file], [reference, samples]);
-    await makeFolder(dirname(resolve(file)), {
-      Failure: ConfigError,
-      fix: `choose another place with ${flag}`,
-    });
+  const { saveStatistics, sheet, plot, metrics = METRIC_NAMES, k, split, resize } = flags;
+  const formats = plot === undefined ? [] : drawingFormats('--plot', plot);
+  const outputs = {
+    '--save-statistics': saveStatistics === undefined ? [] : [saveStatistics],
+    '--sheet': sheet === undefined ? [] : [sheet],
+    '--plot': plot === undefined ? [] : drawingPaths(plot, formats),
+  };
+  for (const [flag, files] of Object.entries(outputs)) {
+    await expectHarmlessOutputs(flag, files, [reference, samples]);
+    for (const file of files) {
+      await makeFolder(dirname(resolve(file)), {
+        Failure: ConfigError,
+        fix: `choose another place with ${flag}`,
+      });
+    }
   }
   const needsNetwork =
     metrics.some((metric) => !WITHOUT_NETWORK.includes(metric)) ||
-    [saveStatistics, sheet].some((file) => file !== undefined);
+    Object.values(outputs).some((files) => files.length > 0);
   const extractor = needsNetwork ? await openExtractor(flags.extractor) : undefined;
   const backend = await openDevice(flags.device);
   const workers = isGpu(backend.name) ? undefined : (flags.workers ?? physicalCores());
@@ -154,6 +163,7 @@ async function run(
   let side: string | undefined;
   const request: EvaluationRequest = {
     ...{ reference, samples, metrics, extractor, backend, k, split, resize, saveStatistics, sheet, signal },
+    plot: plot === undefined ? undefined : { stem: stemOf(plot), formats },
     ...(workers === undefined ? {} : { workers }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(extractor?.name.startsWith('DINOv2') ? { frechetName: 'FD-DINOv2' } : {}),
@@ -242,6 +252,6 @@ async function openDecoder(
   const options = { size, backend, cache, workers: 1, threads: backend.machine?.cores };
   return {
     decoder: await createDecoder(saved, { ...options, drawn: { ...drawn, space } }),
-    weights: `${saved.card.name}, SHA-256 ${weightsHash(saved.weights).slice(0, 12)}`,
+    weights: describeWeights(saved),
   };
 }

@@ -18,6 +18,7 @@ import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
 import { PRESETS } from '../networks/presets.ts';
 import { imageShapeOf } from '../networks/trace.ts';
+import type { EvaluationDecoder } from '../tasks/evaluation/latent-pictures.ts';
 import type { TrainingScores } from '../tasks/evaluation/training-scores-node.ts';
 import { networkMacs } from '../tasks/inspection/network-cost.ts';
 import { classSheets, type SheetComputing } from '../tasks/sampling/class-sheet-node.ts';
@@ -48,7 +49,7 @@ import {
 } from '../tasks/training/run/training-session.ts';
 import { collectAssignments, parseAssignment, readConfigFile } from './config-arguments.ts';
 import { describeFiles, filesAsData } from './data-report.ts';
-import { openDecoder } from './decoder.ts';
+import { compileDecoder, describeWeights, openLatents } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { withLatents } from './encoded-data.ts';
 import { interruptible } from './failures.ts';
@@ -98,6 +99,7 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   evaluateWith: 'logging.scores',
   evaluateMetricsEvery: 'logging.scoreEvery',
   evaluateSamples: 'logging.scoreSamples',
+  evaluateAgainst: 'logging.scoreReference',
   keepBest: 'logging.keepBest',
   steps: 'training.steps',
   lr: 'optimizer.learningRate',
@@ -194,6 +196,10 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     )
     .option('--evaluate-metrics-every <n>', 'steps between scores (default: as held-out losses)', count)
     .option('--evaluate-samples <n>', 'samples that are drawn for scores (default: 2000)', count)
+    .option(
+      '--evaluate-against <file>',
+      'statistics of udit evaluate --save-statistics, or of ADM, in place of the data: fid and sfid',
+    )
     .addOption(
       new Option('--keep-best <score>', 'keep the checkpoint that has the least of this score').choices(
         SCORE_NAMES,
@@ -244,8 +250,9 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       return;
     }
     const threads = flags.threads ?? physicalCores();
-    decoder = await sheetDecoder(config, plan, flags, terminal, backend);
-    scoreSamples = await openTrainingScores(config, plan, { backend, threads, signal });
+    const decoding = await decodingFor(config, plan, flags, terminal, backend);
+    decoder = decoding?.decoder;
+    scoreSamples = await openTrainingScores(config, plan, { backend, threads, signal, decoding });
     const result = await trainInFolder(plan, {
       config,
       runPath,
@@ -280,19 +287,21 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
   }
 }
 
-/** What decodes the latents of the sheets, if they are of latents and it is on this machine. */
-async function sheetDecoder(
+/** What decodes latents for sheets and scores, if the run is of latents and their autoencoder is on this machine. */
+async function decodingFor(
   { logging }: RunConfig,
   { trainee: { card, learning } }: TrainingPlan,
-  { autoencoder }: TrainFlags,
+  { autoencoder: asked }: TrainFlags,
   terminal: Terminal,
   backend: Backend,
-): Promise<CompiledDecoder | undefined> {
-  if (card.role === 'autoencoder' || card.role === 'features' || logging.sampleEvery === null)
-    return undefined;
+): Promise<EvaluationDecoder | undefined> {
+  const isShown = logging.sampleEvery !== null || logging.scores.length > 0;
+  if (card.role === 'autoencoder' || card.role === 'features' || !isShown) return undefined;
   const { network } = learning;
+  const latents = await openLatents({ card, network }, { autoencoder: asked }, terminal);
   const size = trainedSizeOf(network.config);
-  return openDecoder({ card, network }, { autoencoder }, terminal, { backend, size });
+  const decoder = latents && (await compileDecoder(latents, {}, { backend, size }));
+  return decoder && { decoder, weights: describeWeights(latents.autoencoder!) };
 }
 
 /** Classes of a denoiser; of an autoencoder pictures that it never saw, each beside what it makes of them. */
@@ -373,11 +382,17 @@ async function expectRun(runPath: string): Promise<string> {
 
 /** A run may be continued from another working directory. */
 function withAbsolutePaths(config: RunConfig): RunConfig {
-  const { data, training } = config;
+  const { data, training, logging } = config;
   const { initFrom } = training;
+  const { scoreReference: reference } = logging;
   // What is not there is the name of fetched weights, or reported by who looks for it.
   const found = initFrom !== null && existsSync(initFrom) ? resolve(initFrom) : initFrom;
-  return { ...config, data: withAbsolutePath(data), training: { ...training, initFrom: found } };
+  return {
+    ...config,
+    data: withAbsolutePath(data),
+    training: { ...training, initFrom: found },
+    logging: { ...logging, ...(reference === undefined ? {} : { scoreReference: resolve(reference) }) },
+  };
 }
 
 function withAbsolutePath(data: DataConfig): DataConfig {

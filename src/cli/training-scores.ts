@@ -14,9 +14,9 @@ import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 export async function openTrainingScores(
   config: RunConfig,
   { data: { training } }: Pick<TrainingPlan, 'data'>,
-  computing: Pick<TrainingScoresOptions, 'backend' | 'threads' | 'signal'>,
+  computing: Pick<TrainingScoresOptions, 'backend' | 'threads' | 'signal' | 'decoding'>,
 ): Promise<TrainingScores | undefined> {
-  const { scores: metrics, scoreSamples: count } = config.logging;
+  const { scores: metrics, scoreSamples: count, scoreReference: reference } = config.logging;
   if (metrics.length === 0) return undefined;
   if (trainsAutoencoder(config)) {
     throw new ConfigError({
@@ -28,5 +28,5 @@ export async function openTrainingScores(
   const needsNetwork = metrics.some((metric) => !WITHOUT_NETWORK.includes(metric));
   const extractor = needsNetwork ? await openExtractor(DEFAULT_EXTRACTOR) : undefined;
   const { seed } = config.training;
-  return trainingScores({ ...computing, data: training, metrics, count, seed, extractor });
+  return trainingScores({ ...computing, data: training, metrics, count, seed, extractor, reference });
 }

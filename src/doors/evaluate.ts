@@ -2,14 +2,18 @@
 
 export { type FrechetDistance, frechetDistance, frechetParts } from '../metrics/frechet.ts';
 export {
+  ClassSums,
   inceptionScores,
+  type ShuffleOptions,
   type SplitOptions,
   shuffledInceptionScore,
 } from '../metrics/inception-score.ts';
 export { type KernelDistanceOptions, kernelDistance } from '../metrics/kernel-distance.ts';
 export {
   type ManifoldOptions,
+  type ManifoldPoint,
   type ManifoldScores,
+  manifoldCurve,
   manifoldScores,
   neighbourRadii,
 } from '../metrics/manifold.ts';

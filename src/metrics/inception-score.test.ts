@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { toNumbers } from '../core/host-tensor.ts';
 import { normal, randomKey } from '../core/random.ts';
 import { parseSafetensors } from '../formats/safetensors.ts';
-import { inceptionScores, shuffledInceptionScore } from './inception-score.ts';
+import { ClassSums, inceptionScores, shuffledInceptionScore } from './inception-score.ts';
 import { spreadOf } from './spread.ts';
 
 /** Logits of pictures of which each is surely of its class. */
@@ -47,6 +47,19 @@ describe('is what was recorded', () => {
     const scores = inceptionScores(toNumbers(tensors.get('logits')!), 10, { split });
     expect(spreadOf(scores).mean / expected[`is_split${split}_float64`]!).toBeCloseTo(1, 9);
   });
+});
+
+test('batches make no difference, and all pictures are needed', () => {
+  const [count, classes] = [23, 4];
+  const logits = normal(randomKey(7), count * classes);
+  const options = { split: 6, shuffles: 3, key: randomKey(8) };
+  const sums = new ClassSums(count, classes, options);
+  for (let at = 0; at < logits.length; at += 5 * classes) {
+    expect(() => sums.scores()).toThrowError(`${at / classes} of 23 pictures were added`);
+    sums.add(logits.subarray(at, at + 5 * classes));
+  }
+  expect(sums.scores()).toEqual(inceptionScores(logits, classes, options));
+  expect(sums.shuffled()).toEqual(shuffledInceptionScore(logits, classes, options));
 });
 
 test('a part of a picture is refused', () => {

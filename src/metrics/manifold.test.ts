@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { normal, randomKey } from '../core/random.ts';
 import { parseSafetensors } from '../formats/safetensors.ts';
-import { manifoldScores, nearestNeighbours, neighbourRadii } from './manifold.ts';
+import { manifoldCurve, manifoldScores, nearestNeighbours, neighbourRadii } from './manifold.ts';
 import {
   countOf,
   exactSquaredDistance,
@@ -46,6 +46,15 @@ test('with the sides exchanged, precision and recall are exchanged', async () =>
   const [there, back] = [await manifoldScores(a, b), await manifoldScores(b, a)];
   expect([back.precision, back.recall]).toEqual([there.recall, there.precision]);
   expect(there.precision).not.toBe(there.recall);
+});
+
+test('for several numbers of neighbours they are those of each', async () => {
+  const [reference, samples] = [cloud(1, 60, 3), cloud(2, 50, 3, 0.9)];
+  const curve = await manifoldCurve(reference, samples, [4, 1, 7, 4]);
+  expect(curve.map(({ k }) => k)).toEqual([1, 4, 7]);
+  for (const { k, ...scores } of curve)
+    expect(scores).toEqual(await manifoldScores(reference, samples, { k }));
+  expect(new Set(curve.map(({ recall }) => recall)).size).toBe(3);
 });
 
 test('sets far from each other share nothing', async () => {

@@ -36,15 +36,33 @@ export interface ManifoldScores {
   readonly coverage: number;
 }
 
+export interface ManifoldPoint extends ManifoldScores {
+  readonly k: number;
+}
+
 /**
  * @throws ShapeError if the numbers of features differ, or a set has no k-th neighbours
  */
 export async function manifoldScores(
   reference: FeatureSet,
   samples: FeatureSet,
-  options: ManifoldOptions = {},
+  { k = 3, ...options }: ManifoldOptions = {},
 ): Promise<ManifoldScores> {
-  const { k = 3 } = options;
+  const [{ k: _, ...scores }] = (await manifoldCurve(reference, samples, [k], options)) as [ManifoldPoint];
+  return scores;
+}
+
+/**
+ * The scores for several numbers of neighbours, from the fewest to the most, in the passes that one of them takes.
+ *
+ * @throws ShapeError if the numbers of features differ, or a set has too few neighbours
+ */
+export async function manifoldCurve(
+  reference: FeatureSet,
+  samples: FeatureSet,
+  neighbours: readonly number[],
+  options: Omit<ManifoldOptions, 'k'> = {},
+): Promise<ManifoldPoint[]> {
   if (reference.width !== samples.width) {
     throw new ShapeError({
       where: 'manifoldScores',
@@ -52,57 +70,72 @@ export async function manifoldScores(
       fix: 'compare features of the same kind',
     });
   }
+  const ks = [...new Set(neighbours)].sort((a, b) => a - b);
   const [ofReference, ofSamples] = [
-    await neighbourRadii(reference, options),
-    await neighbourRadii(samples, options),
+    await radiiOf(reference, ks, options),
+    await radiiOf(samples, ks, options),
   ];
   const [real, drawn] = [countOf(reference), countOf(samples)];
-  const ballsOfSample = new Int32Array(drawn);
-  const ballsOfReference = new Int32Array(real);
-  const covered = new Int32Array(real);
+  // Balls of few neighbours lie within those of more. The first that holds a point tells all that do.
+  const ofSample = new Int32Array(drawn).fill(ks.length);
+  const ofBall = new Int32Array(real).fill(ks.length);
+  const ofReal = new Int32Array(real).fill(ks.length);
+  const balls = new Float64Array(ks.length);
   await visitRows(reference, samples, options, (row) => {
     const { i } = row;
     for (let j = 0; j < drawn; j++) {
-      if (row.isWithin(j, ofReference[i]!)) {
-        ballsOfSample[j]!++;
-        covered[i] = 1;
-      }
-      if (ballsOfReference[i] === 0 && row.isWithin(j, ofSamples[j]!)) ballsOfReference[i] = 1;
+      let first = ks.length;
+      while (first > 0 && row.isWithin(j, ofReference[first - 1]![i]!)) balls[--first]!++;
+      ofSample[j] = Math.min(ofSample[j]!, first);
+      ofBall[i] = Math.min(ofBall[i]!, first);
+      while (ofReal[i]! > 0 && row.isWithin(j, ofSamples[ofReal[i]! - 1]![j]!)) ofReal[i]!--;
     }
   });
-  const shareOf = (hits: Int32Array) => hits.filter((hit) => hit > 0).length / hits.length;
-  return {
-    precision: shareOf(ballsOfSample),
-    recall: shareOf(ballsOfReference),
-    density: ballsOfSample.reduce((sum, balls) => sum + balls, 0) / (k * drawn),
-    coverage: shareOf(covered),
-  };
+  const shareOf = (firsts: Int32Array, at: number) =>
+    firsts.reduce((hits, first) => hits + (first <= at ? 1 : 0), 0) / firsts.length;
+  return ks.map((k, at) => ({
+    k,
+    precision: shareOf(ofSample, at),
+    recall: shareOf(ofReal, at),
+    density: balls[at]! / (k * drawn),
+    coverage: shareOf(ofBall, at),
+  }));
 }
 
 /** Squared distances of each sample from its k-th neighbour, itself not counted. */
 export async function neighbourRadii(
   features: FeatureSet,
-  options: ManifoldOptions = {},
+  { k = 3, ...options }: ManifoldOptions = {},
 ): Promise<Float64Array> {
-  const { k = 3 } = options;
+  return (await radiiOf(features, [k], options))[0]!;
+}
+
+/** {@link neighbourRadii} for each of several numbers of neighbours, the largest of which is the last. */
+async function radiiOf(
+  features: FeatureSet,
+  ks: readonly number[],
+  options: Omit<ManifoldOptions, 'k'>,
+): Promise<Float64Array[]> {
   const count = countOf(features);
-  if (count <= k) {
+  const most = ks.at(-1)!;
+  if (count <= most) {
     throw new ShapeError({
       where: 'neighbourRadii',
-      problem: `${count} samples have no neighbour number ${k}`,
-      fix: `give more than ${k} samples`,
+      problem: `${count} samples have no neighbour number ${most}`,
+      fix: `give more than ${most} samples`,
     });
   }
-  const radii = new Float64Array(count);
+  const radii = ks.map(() => new Float64Array(count));
   await visitRows(features, features, options, (row) => {
     // The k-th of the upper bounds bounds the radius, and the sample itself is one more below it; only what may lie below
     // is computed again.
-    const bound = smallest(count, k + 1, (j) => row.distances[j]! + row.margin(j));
+    const bound = smallest(count, most + 1, (j) => row.distances[j]! + row.margin(j));
     const candidates: number[] = [];
     for (let j = 0; j < count; j++) {
       if (j !== row.i && row.distances[j]! - row.margin(j) <= bound) candidates.push(row.exact(j));
     }
-    radii[row.i] = candidates.sort((a, b) => a - b)[k - 1]!;
+    candidates.sort((a, b) => a - b);
+    for (const [at, k] of ks.entries()) radii[at]![row.i] = candidates[k - 1]!;
   });
   return radii;
 }

@@ -10,6 +10,9 @@
 
 // n features · r rank of a factor
 
+/** Rows that loops take at once. */
+const AT_ONCE = 4;
+
 /** A covariance as P L Lᵀ Pᵀ, where L is lower triangular. */
 export interface Factor {
   /** Columns of L: column j has zeros before row j. */
@@ -28,7 +31,9 @@ export function pivotedCholesky(matrix: Float64Array, n: number): Factor {
   const order = Int32Array.from({ length: n }, (_, i) => i);
   const diagonal = Float64Array.from({ length: n }, (_, i) => matrix[i * n + i]!);
   const limit = n * Number.EPSILON * diagonal.reduce((largest, value) => Math.max(largest, value), 0);
-  const rows = Array.from({ length: n }, () => new Float64Array(n));
+  // Rows of zeros after the last, for loops that take several at once.
+  const rows = Array.from({ length: n + AT_ONCE - 1 }, () => new Float64Array(n));
+  const known = new Float64Array(rows.length);
   let rank = 0;
   for (; rank < n; rank++) {
     let pivot = rank;
@@ -40,14 +45,18 @@ export function pivotedCholesky(matrix: Float64Array, n: number): Factor {
     const [feature, pivotRow] = [order[rank]!, rows[rank]!];
     const root = Math.sqrt(diagonal[rank]!);
     pivotRow[rank] = root;
+    const before = pivotRow.subarray(0, rank);
+    for (let i = rank + 1; i < n; i += AT_ONCE) multiplyRows(rows, i, 0, before, known);
+    const column = matrix.subarray(feature * n, (feature + 1) * n);
     for (let i = rank + 1; i < n; i++) {
-      const row = rows[i]!;
-      const value = (matrix[order[i]! * n + feature]! - dot(row, pivotRow, 0, rank)) / root;
-      row[rank] = value;
+      const value = (column[order[i]!]! - known[i]!) / root;
+      rows[i]![rank] = value;
       diagonal[i]! -= value * value;
     }
   }
-  const columns = Array.from({ length: rank }, (_, j) => Float64Array.from(rows, (row) => row[j]!));
+  const columns = Array.from({ length: rank }, (_, j) =>
+    Float64Array.from({ length: n }, (_, i) => rows[i]![j]!),
+  );
   return { columns, order };
 }
 
@@ -66,9 +75,6 @@ export function nuclearNormOfProduct(first: Factor, second: Factor): number {
   const eigenvalues = tridiagonalEigenvalues(new Float64Array(2 * rank), beside);
   return eigenvalues.reduce((sum, value) => sum + Math.max(0, value), 0);
 }
-
-/** Rows that loops take at once. */
-const AT_ONCE = 4;
 
 /** Rows `i` … `i + 3` of a matrix, whose number of rows is a multiple of four. */
 const fourOf = (matrix: readonly Row[], i: number) =>
@@ -90,28 +96,52 @@ function productOf(tall: Factor, wide: Factor): Row[] {
       : new Float64Array(n);
   });
   const product = left.map(() => new Float64Array(wide.columns.length));
+  const none = new Float64Array(n);
   for (let i = 0; i < padded; i += AT_ONCE) {
-    const [l0, l1, l2, l3] = fourOf(left, i);
-    const [p0, p1, p2, p3] = fourOf(product, i);
-    for (const [j, right] of wide.columns.entries()) {
-      let s0 = 0;
-      let s1 = 0;
-      let s2 = 0;
-      let s3 = 0;
-      for (let k = j; k < n; k++) {
-        const value = right[k]!;
-        s0 += l0[k]! * value;
-        s1 += l1[k]! * value;
-        s2 += l2[k]! * value;
-        s3 += l3[k]! * value;
-      }
-      p0[j] = s0;
-      p1[j] = s1;
-      p2[j] = s2;
-      p3[j] = s3;
+    for (let j = 0; j < wide.columns.length; j += 2) {
+      multiplyColumns(fourOf(left, i), wide.columns[j]!, wide.columns[j + 1] ?? none, j, fourOf(product, i));
     }
   }
   return product;
+}
+
+/** Products of four rows with two columns from `start` on, into two neighbouring columns of four rows. */
+function multiplyColumns(
+  [l0, l1, l2, l3]: ReturnType<typeof fourOf>,
+  first: Row,
+  second: Row,
+  start: number,
+  [p0, p1, p2, p3]: ReturnType<typeof fourOf>,
+): void {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let t0 = 0;
+  let t1 = 0;
+  let t2 = 0;
+  let t3 = 0;
+  for (let k = start; k < first.length; k++) {
+    const a = first[k]!;
+    const b = second[k]!;
+    s0 += l0[k]! * a;
+    s1 += l1[k]! * a;
+    s2 += l2[k]! * a;
+    s3 += l3[k]! * a;
+    t0 += l0[k]! * b;
+    t1 += l1[k]! * b;
+    t2 += l2[k]! * b;
+    t3 += l3[k]! * b;
+  }
+  // Beyond the last column nothing is written.
+  p0[start] = s0;
+  p1[start] = s1;
+  p2[start] = s2;
+  p3[start] = s3;
+  p0[start + 1] = t0;
+  p1[start + 1] = t1;
+  p2[start + 1] = t2;
+  p3[start + 1] = t3;
 }
 
 type Row = Float64Array;

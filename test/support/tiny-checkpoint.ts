@@ -5,6 +5,7 @@ import { randomKey } from '../../src/core/random.ts';
 import { writeSafetensors } from '../../src/formats/file-node.ts';
 import { serialiseSafetensors } from '../../src/formats/safetensors.ts';
 import { cardMetadata, type ModelCard, weightsPrefix } from '../../src/models/saved-model.ts';
+import type { DiTConfig } from '../../src/networks/denoisers/dit.ts';
 import type { UDiTConfig } from '../../src/networks/denoisers/udit.ts';
 import { initialise, normalWith } from '../../src/networks/nn/initialise.ts';
 import { presetSpec } from '../../src/networks/presets.ts';
@@ -22,10 +23,10 @@ export function tinySpec(overrides: Partial<UDiTConfig> = {}): ModelSpec {
 }
 
 /** A DiT of one block: it compiles in a tenth of the time, for tests of something else than the network. */
-export function tinyDiTSpec(): ModelSpec {
+export function tinyDiTSpec(changes: Partial<DiTConfig> = {}): ModelSpec {
   return presetSpec('DiT-S/2', {
     ...{ inputSize: 8, inChannels: 3, numClasses: 3, learnSigma: false },
-    ...{ width: 8, heads: 2, depth: 1 },
+    ...{ width: 8, heads: 2, depth: 1, ...changes },
   });
 }
 

@@ -12,6 +12,7 @@ import { imageAt } from '../../data/images/pixels.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/file-node.ts';
 import { cacheFolder } from '../../host/files/cache-folder-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
+import type { ClassSums } from '../../metrics/inception-score.ts';
 import { type FeatureSet, joined } from '../../metrics/matrix-product.ts';
 import { FeatureMoments } from '../../metrics/moments.ts';
 import { COARSEST, patchDescriptors, pyramidPatches } from '../../metrics/patches.ts';
@@ -25,6 +26,10 @@ export interface CollectOptions {
   readonly extractor?: { readonly identity: unknown; readonly network: Extractor } | undefined;
   /** Patches for SWD as well? */
   readonly patches: boolean;
+  /** The features of every picture, beside their mean and covariance? Default: no. */
+  readonly rows?: boolean;
+  /** What the classes of the pictures are added to, for the Inception Score. */
+  readonly classes?: ((count: number, classes: number) => ClassSums) | undefined;
   /** Where parts are kept; by default the folder `features` of the cache, null keeps nothing. */
   readonly folder?: string | null | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -34,9 +39,9 @@ export interface CollectOptions {
 
 export interface Collected {
   readonly count: number;
-  /** Outputs of the extractor: all rows of those that are compared in pairs. */
+  /** Of every picture, where they are asked for. */
   readonly features: FeatureSet | undefined;
-  readonly logits: FeatureSet | undefined;
+  readonly classes: ClassSums | undefined;
   /** Of outputs whose mean and covariance alone are needed. */
   readonly moments: ReadonlyMap<string, FeatureMoments>;
   /** Descriptors of each level of a pyramid. */
@@ -66,7 +71,7 @@ export async function collect(source: PictureSource, options: CollectOptions): P
   const { count } = source;
   const perPicture = options.patches ? patchesPerPicture(source) : 0;
   const parts = await partStore(source, perPicture, options);
-  const collector = new Collector(count, options.extractor?.network);
+  const collector = new Collector(count, options);
   let found = 0;
   let pictures: Batches | undefined;
   try {
@@ -228,25 +233,30 @@ async function partStore(source: PictureSource, perPicture: number, { extractor,
 /** Puts parts together, in their order. */
 class Collector {
   private readonly count: number;
-  private readonly rows = new Map<string, FeatureSet>();
+  private readonly rows: FeatureSet | undefined;
+  private readonly classes: ClassSums | undefined;
   private readonly moments = new Map<string, FeatureMoments>();
   private readonly patches: Float32Array[][] = [];
   private readonly digests: string[] = [];
   private readonly hash = createHash('sha256');
   private constant = 0;
 
-  constructor(count: number, network: Extractor | undefined) {
+  constructor(
+    count: number,
+    { extractor, rows = false, classes }: Pick<CollectOptions, 'extractor' | 'rows' | 'classes'>,
+  ) {
     this.count = count;
-    for (const [name, width] of network?.widths ?? []) {
-      // Classes are compared picture by picture, maps by their moments, features by both.
-      if (name !== 'logits') this.moments.set(name, new FeatureMoments(width));
-      if (name !== 'spatial') this.rows.set(name, { values: new Float32Array(count * width), width });
-    }
+    const { logits, ...compared } = Object.fromEntries(extractor?.network.widths ?? []);
+    for (const [name, width] of Object.entries(compared)) this.moments.set(name, new FeatureMoments(width));
+    const width = compared.features;
+    if (rows && width !== undefined) this.rows = { values: new Float32Array(count * width), width };
+    if (logits !== undefined) this.classes = classes?.(count, logits);
   }
 
   add(part: TensorMap, first: number): void {
     const floats = (name: string) => part.get(name)!.data as Float32Array;
-    for (const [name, { values, width }] of this.rows) values.set(floats(name), first * width);
+    this.rows?.values.set(floats('features'), first * this.rows.width);
+    this.classes?.add(floats('logits'));
     for (const [name, moments] of this.moments) moments.add(floats(name));
     for (let level = 0; part.has(`patches.${level}`); level++) {
       const earlier = this.patches[level] ?? [];
@@ -263,8 +273,8 @@ class Collector {
   finish(found: number): Collected {
     return {
       count: this.count,
-      features: this.rows.get('features'),
-      logits: this.rows.get('logits'),
+      features: this.rows,
+      classes: this.classes,
       moments: this.moments,
       patches:
         this.patches.length === 0 ? undefined : this.patches.map((parts) => patchDescriptors(parts, 3)),

@@ -53,6 +53,12 @@ export function doubtsAbout(
         'each; the shuffled score is the one to compare',
     );
   }
+  const { labels, name } = samples.source;
+  if (metrics.includes('fid') && labels !== undefined && !hasEqualShares(labels)) {
+    doubts.push(
+      `the classes of ${name} have unequal shares: between equal ones and random labels FID differs by about 0.1`,
+    );
+  }
   return doubts;
 }
 
@@ -76,12 +82,30 @@ function sharedPictures(
   return shared === 0 ? [] : [`${source.name} shares ${plural(shared, 'picture')} with the reference`];
 }
 
-/** How many pictures the classes have: least and most, for scores depend on their shares. */
+/** Classes that are listed one by one. */
+const MOST_LISTED = 16;
+
+/** How many pictures each class has, for scores depend on their shares; of many classes the spread. */
 export function describeClasses(labels: ArrayLike<number> | undefined): string | undefined {
   if (labels === undefined) return undefined;
+  const counts = countsOf(labels);
+  const classes = counts.length === 1 ? '1 class' : `${counts.length} classes`;
+  const sorted = counts.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!;
+  if (at(0) === at(1)) return `${classes}, ${plural(at(0), 'picture')} each`;
+  if (counts.length <= MOST_LISTED) return `${classes}, ${counts.join(' + ')} pictures`;
+  return `${classes}, ${at(0)} to ${at(1)} pictures each, half of them ${at(0.25)} to ${at(0.75)}`;
+}
+
+/** Pictures of each class that there is, in the order of the labels. */
+function countsOf(labels: ArrayLike<number>): number[] {
   const counts = new Map<number, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
-  const [least, most] = [Math.min(...counts.values()), Math.max(...counts.values())];
-  const classes = counts.size === 1 ? '1 class' : `${counts.size} classes`;
-  return `${classes}, ${least === most ? '' : `${least} to `}${plural(most, 'picture')} each`;
+  return [...counts].sort(([a], [b]) => a - b).map(([, count]) => count);
+}
+
+/** Equal shares differ by one at most, where they do not come out even. */
+function hasEqualShares(labels: ArrayLike<number>): boolean {
+  const counts = countsOf(labels);
+  return Math.max(...counts) - Math.min(...counts) <= 1;
 }

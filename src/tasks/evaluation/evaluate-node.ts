@@ -1,6 +1,7 @@
 /** @file Scores of samples against a reference, whatever both are: folders, archives, data sets, statistics, models. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeDrawing } from '../../charts/png-node.ts';
 import { ConfigError, DataError } from '../../core/errors.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import { version } from '../../core/version-node.ts';
@@ -11,12 +12,22 @@ import { type Collected, collect } from './collect-node.ts';
 import { describeClasses, doubtsAbout } from './doubts.ts';
 import { createExtractor, type Extractor, type ExtractorOptions } from './extractor.ts';
 import { decodedPictures, type EvaluationDecoder, type StoredLatents } from './latent-pictures.ts';
+import { manifoldPlot } from './manifold-plot.ts';
 import { neighbourSheet } from './neighbour-sheet.ts';
 import { openStoredLatents } from './open-latents-node.ts';
 import { openArchive, openDataSet, openPictureFolder } from './open-pictures-node.ts';
 import { atSizeOf, type PictureSource, type ResizeRule } from './picture-source.ts';
 import { runtimeProduct } from './runtime-product.ts';
-import { blockFor, type MetricName, type Score, type Side, scoresOf, statisticsOf } from './scores.ts';
+import {
+  blockFor,
+  classSums,
+  type MetricName,
+  needsRows,
+  type Score,
+  type Side,
+  scoresOf,
+  statisticsOf,
+} from './scores.ts';
 import {
   readAdmStatistics,
   readStatistics,
@@ -52,6 +63,8 @@ export interface EvaluationRequest extends ExtractorOptions {
   readonly split?: number;
   /** Writes a sheet of samples and their nearest pictures of the reference, as PNG. */
   readonly sheet?: string | undefined;
+  /** Writes precision against recall for several numbers of neighbours. */
+  readonly plot?: { readonly stem: string; readonly formats: readonly ('.svg' | '.png')[] } | undefined;
   /** Writes the statistics of the reference into a file. */
   readonly saveStatistics?: string | undefined;
   /** Where extracted features are kept. Default: the cache; null keeps nothing. */
@@ -99,10 +112,17 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
     expectWritable(request, samples, reference.pictures);
     expectUsed(request.autoencoder, [reference.pictures, samples]);
     network = extractor && (await createExtractor(extractor.saved, compared.size, request));
+    const isDrawn = request.sheet !== undefined || request.plot !== undefined;
     const collectSide = (source: PictureSource) =>
       collect(source, {
         extractor: network && { identity: extractor!.identity, network },
         patches: metrics.includes('swd'),
+        rows: isDrawn || metrics.some(needsRows),
+        // Of the reference nobody asks how good its classes are.
+        classes:
+          metrics.includes('is') && source === compared
+            ? (count, classes) => classSums(count, classes, request.split)
+            : undefined,
         folder: request.folder,
         signal: request.signal,
         onProgress: (done, total) => request.onProgress?.(source.name, done, total),
@@ -128,6 +148,15 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
         { product, block: blockFor(real!.count) },
       );
       await writePng(request.sheet, image);
+    }
+    if (request.plot !== undefined) {
+      const [block, k] = [blockFor(Math.max(real!.count, drawn.count)), request.k];
+      const svg = await manifoldPlot(
+        { name: request.reference, features: real!.features! },
+        { name: request.samples, features: drawn.features! },
+        { product, block, ...(k === undefined ? {} : { k }) },
+      );
+      await writeDrawing(request.plot.stem, svg, request.plot.formats);
     }
     const found = await scoresOf(...sides, { ...request, product });
     return {
@@ -243,7 +272,7 @@ function sideOf(name: string, collected: Collected | undefined, stored: StoredSt
     name,
     count: collected?.count ?? stored?.count ?? 0,
     features: collected?.features,
-    logits: collected?.logits,
+    classes: collected?.classes,
     patches: collected?.patches,
     statistics: new Map([...own, ...(stored?.statistics ?? [])]),
   };
@@ -255,12 +284,13 @@ function sideOf(name: string, collected: Collected | undefined, stored: StoredSt
  * @throws ConfigError if a file that is asked for cannot be written of these sides
  */
 function expectWritable(
-  { sheet, saveStatistics: statistics, reference, extractor }: EvaluationRequest,
+  { sheet, plot, saveStatistics, reference, extractor }: EvaluationRequest,
   samples: PictureSource,
   real: PictureSource | undefined,
 ): void {
-  const flag = statistics === undefined ? '--sheet' : '--save-statistics';
-  if (sheet === undefined && statistics === undefined) return;
+  const files = { '--save-statistics': saveStatistics, '--sheet': sheet, '--plot': plot };
+  const [flag] = Object.entries(files).find(([, file]) => file !== undefined) ?? [];
+  if (flag === undefined) return;
   if (real === undefined || extractor === undefined) {
     throw new ConfigError({
       where: flag,

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseHTML } from 'linkedom/worker';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { npzOf } from '../../../test/support/npz.ts';
@@ -302,6 +303,41 @@ describe('the sheet', () => {
   });
 });
 
+describe('the plot', () => {
+  test('marks precision against recall of the neighbours that are asked for', async () => {
+    const plot = { stem: join(root, 'precision-recall'), formats: ['.svg', '.png'] } as const;
+    const { scores } = await evaluate(request({ metrics: ['pr'], k: 4, plot }));
+    const [precision, recall] = scores.map(({ value }) => value);
+    const svg = parseHTML(await readFile(`${plot.stem}.svg`, 'utf8')).document;
+    const titles = [...svg.querySelectorAll('text')].map(({ textContent }) => textContent);
+    expect(titles).toEqual(expect.arrayContaining(['1 to 10 neighbours', 'k = 4']));
+    // The last mark is that of the second series; a tick in the middle of each axis tells the scale.
+    const placeOf = (mark: Element) =>
+      /translate\(([-\d.]+),([-\d.]+)\)/.exec(mark.getAttribute('transform')!)!;
+    const middle = (axis: 'x' | 'y') => {
+      const ticks = [...svg.querySelectorAll(`[aria-label="${axis}-axis tick label"] text`)];
+      const at = (value: string) =>
+        Number(placeOf(ticks.find(({ textContent }) => textContent === value)!)[axis === 'x' ? 1 : 2]);
+      return (share: number) => at('0') + share * (at('1') - at('0'));
+    };
+    const marks = [...svg.querySelectorAll('[aria-label="dot"]')].at(-1)!;
+    const [, x, y] = placeOf(marks.querySelector('path')!).map(Number);
+    expect(x).toBeCloseTo(middle('x')(recall!), 3);
+    expect(y).toBeCloseTo(middle('y')(precision!), 3);
+    expect((await sharp(`${plot.stem}.png`).metadata()).width).toBeGreaterThan(500);
+  });
+
+  test('needs more pictures than neighbours', async () => {
+    const plot = { stem: join(root, 'none'), formats: ['.svg'] } as const;
+    await expect(
+      evaluate(request({ metrics: ['mind'], k: 20, plot })),
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
+      [ConfigError: ConfigError: --plot: of 20 pictures none has a neighbour number 20
+        fix: give more than 20 pictures, or lower --k]
+    `);
+  });
+});
+
 describe('doubts', () => {
   test('about few, equal and empty pictures are told', async () => {
     const { shape, data } = pictures(7, 6);
@@ -336,7 +372,7 @@ describe('doubts', () => {
         "the pictures of ROOT/sorted.npz are sorted by class: splits of the Inception Score then hold few classes each; the shuffled score is the one to compare",
       ]
     `);
-    expect(sorted.samples.classes).toBe('3 classes, 3 to 6 pictures each');
+    expect(sorted.samples.classes).toBe('3 classes, 6 + 3 + 3 pictures');
   });
 
   test('become an error where the samples are the reference', async () => {

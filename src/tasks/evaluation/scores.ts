@@ -2,7 +2,7 @@
 import { ConfigError } from '../../core/errors.ts';
 import { fold, randomKey } from '../../core/random.ts';
 import { frechetParts } from '../../metrics/frechet.ts';
-import { inceptionScores, shuffledInceptionScore } from '../../metrics/inception-score.ts';
+import { ClassSums } from '../../metrics/inception-score.ts';
 import { kernelDistance } from '../../metrics/kernel-distance.ts';
 import { manifoldScores } from '../../metrics/manifold.ts';
 import { countOf, type FeatureSet, type MatrixProduct } from '../../metrics/matrix-product.ts';
@@ -17,12 +17,25 @@ export type MetricName = (typeof METRIC_NAMES)[number];
 /** Metrics that need no feature network. */
 export const WITHOUT_NETWORK: readonly MetricName[] = ['swd'];
 
+/** Metrics that mean and covariance are enough for. */
+export const FRECHET_METRICS: readonly MetricName[] = ['fid', 'sfid'];
+
+/** Metrics that need the features of every picture. */
+export const needsRows = (metric: MetricName): boolean =>
+  !WITHOUT_NETWORK.includes(metric) && !FRECHET_METRICS.includes(metric) && metric !== 'is';
+
+/** What the Inception Score is computed from. @param split - pictures per split, 5,000 by default */
+export function classSums(count: number, classes: number, split: number | undefined): ClassSums {
+  return new ClassSums(count, classes, { ...(split === undefined ? {} : { split }), key: fold(KEY, 'is') });
+}
+
 /** One side of a comparison. */
 export interface Side {
   readonly name: string;
   readonly count: number;
   readonly features?: FeatureSet | undefined;
-  readonly logits?: FeatureSet | undefined;
+  /** Of the classes of its pictures. */
+  readonly classes?: ClassSums | undefined;
   /** Of `features` and `spatial`; stored statistics stand for pictures that are not there. */
   readonly statistics: ReadonlyMap<string, FeatureStatistics>;
   readonly patches?: readonly FeatureSet[] | undefined;
@@ -46,7 +59,7 @@ export interface ScoreOptions {
   readonly frechetName?: string;
   /** Neighbours of precision and recall. Default 3. */
   readonly k?: number;
-  /** Pictures per split of the Inception Score. Default 5,000. */
+  /** Pictures per split of the Inception Score, as its sums have. Default 5,000. */
   readonly split?: number;
 }
 
@@ -98,7 +111,7 @@ function lacking(metric: MetricName, reference: Side, samples: Side): string | u
       return side && `there are no statistics of ${kind} of ${side.name}`;
     }
     case 'is':
-      return samples.logits === undefined ? 'the network has no classes' : undefined;
+      return samples.classes === undefined ? 'the network has no classes' : undefined;
     case 'swd':
       return lacks(reference, 'patches', 'patches') ?? lacks(samples, 'patches', 'patches');
     default:
@@ -114,9 +127,8 @@ const SCORE: Readonly<Record<MetricName, Scoring>> = {
   ],
   sfid: (reference, samples) => [frechet('sfid', 'sFID', 'spatial', reference, samples)],
   is: (_, samples, { split = 5000 }) => {
-    const { values, width } = samples.logits!;
-    const scores = spreadOf(inceptionScores(values, width, { split }));
-    const shuffled = shuffledInceptionScore(values, width, { split, key: fold(KEY, 'is') });
+    const scores = spreadOf(samples.classes!.scores());
+    const shuffled = samples.classes!.shuffled();
     return [
       {
         ...{ metric: 'is', label: withCount('IS', samples), value: scores.mean, deviation: scores.deviation },

@@ -68,6 +68,25 @@ export async function readStatistics(path: string, extractor: string): Promise<S
   return { statistics, extractor, count: Number(count), hash };
 }
 
+/**
+ * Statistics that stand for a reference: our own file, or an archive of ADM.
+ *
+ * @param extractor - the network with which the other side is measured
+ * @throws CheckpointError if the file holds none
+ * @throws ConfigError if its statistics are of another network
+ */
+export async function readReferenceStatistics(path: string, extractor: string): Promise<StoredStatistics> {
+  const stored = path.endsWith('.npz')
+    ? await readAdmStatistics(path)
+    : await readStatistics(path, extractor);
+  if (stored !== undefined) return stored;
+  throw new CheckpointError({
+    where: path,
+    problem: 'the archive has no statistics: mu and sigma are missing',
+    fix: 'give a file that udit evaluate --save-statistics has written, or a reference batch of ADM',
+  });
+}
+
 /** Those of an archive of ADM; undefined if it has none, as an archive of samples. */
 export async function readAdmStatistics(path: string): Promise<StoredStatistics | undefined> {
   const file = await openNpzFile(path);

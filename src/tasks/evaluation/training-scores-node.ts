@@ -1,21 +1,28 @@
 /** @file Scores of samples of a model in training, against the pictures that it learns from. */
 import { createHash } from 'node:crypto';
 import { ConfigError } from '../../core/errors.ts';
+import type { ImageSize } from '../../core/image-size.ts';
 import type { Samples } from '../../data/datasets/samples.ts';
 import { toPixels } from '../../data/images/pixels.ts';
+import { createObjective } from '../../diffusion/objectives.ts';
+import { planSampling } from '../../diffusion/samplers.ts';
 import { COARSEST } from '../../metrics/patches.ts';
+import type { ModelCard } from '../../models/saved-model.ts';
 import type { SampledModel } from '../sampling/sample.ts';
+import { chooseSettings } from '../sampling/settings.ts';
 import { samplesInBatches } from './batches.ts';
 import { type Collected, collect } from './collect-node.ts';
 import type { NamedExtractor } from './evaluate-node.ts';
 import { createExtractor, type Extractor, type ExtractorOptions } from './extractor.ts';
+import { decodedPictures, type EvaluationDecoder } from './latent-pictures.ts';
 import { modelPictures } from './model-pictures.ts';
 import type { PictureSource } from './picture-source.ts';
 import { runtimeProduct } from './runtime-product.ts';
-import { type MetricName, scoresOf, statisticsOf } from './scores.ts';
+import { FRECHET_METRICS, type MetricName, needsRows, type Side, scoresOf, statisticsOf } from './scores.ts';
+import { readReferenceStatistics } from './statistics-file-node.ts';
 
 export interface TrainingScoresOptions extends ExtractorOptions {
-  /** Pictures of the data. */
+  /** What the model learns from. */
   readonly data: Samples;
   readonly metrics: readonly MetricName[];
   /** Samples to draw. */
@@ -23,6 +30,10 @@ export interface TrainingScoresOptions extends ExtractorOptions {
   readonly seed: number;
   /** Needed by all metrics but SWD. */
   readonly extractor: NamedExtractor | undefined;
+  /** Decodes data and samples where they are latents. It is not released. */
+  readonly decoding?: EvaluationDecoder | undefined;
+  /** A file of statistics that stands for the data, of which FID and sFID alone can be measured. */
+  readonly reference?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,55 +44,64 @@ export interface TrainingScores {
     readonly scores: Readonly<Record<string, number>>;
     readonly provenance: string;
   }>;
+  /** How many images the network sees for the scores; the extractor is not counted. */
+  evaluations(card: Pick<ModelCard, 'spec' | 'objective' | 'guidance'>): number;
   release(): Promise<void>;
 }
 
 /** Pictures read at once. */
 const BATCH = 32;
 
+/** What samples are compared with: its side, and the hash of its pictures where it has one. */
+interface Reference {
+  readonly side: Side;
+  readonly hash: string | undefined;
+}
+
 /**
- * Scores models of one run. The pictures of the data are measured once; samples are drawn with the sampler's own settings
- * and the same noise every time.
+ * Scores models of one run. The reference is measured once; samples are drawn with the sampler's own settings and the same
+ * noise every time.
  *
- * @throws ConfigError if the data are latents, or too small for a metric
+ * @throws ConfigError if nothing decodes latents, or what there is does not do for a metric
  */
 export function trainingScores(options: TrainingScoresOptions): TrainingScores {
-  const { data, metrics, count, seed, extractor, backend, threads, signal } = options;
-  const real = dataPictures(data, metrics);
+  const { data, metrics, count, seed, extractor, decoding, backend, threads, signal } = options;
+  const kept = decoding && { ...decoding, decoder: { ...decoding.decoder, release: async () => {} } };
+  const real = dataPictures(data, kept);
+  expectMeasurable(options, real.size);
   const { product, release } = runtimeProduct(backend, threads);
   let prepared:
-    | Promise<{ readonly network: Extractor | undefined; readonly reference: Collected }>
+    | Promise<{ readonly network: Extractor | undefined; readonly reference: Reference }>
     | undefined;
   const collectSide = (source: PictureSource, network: Extractor | undefined) =>
     collect(source, {
       extractor: network && { identity: extractor!.identity, network },
       patches: metrics.includes('swd'),
+      rows: metrics.some(needsRows),
       // Each step has other samples: none would be found again.
       folder: null,
       signal,
     });
   const prepare = async () => {
     const network = extractor && (await createExtractor(extractor.saved, real.size, options));
-    return { network, reference: await collectSide(real, network) };
+    const reference =
+      options.reference === undefined
+        ? referenceOf(data.name, await collectSide(real, network))
+        : await storedReference(options.reference, extractor!.identity);
+    return { network, reference };
   };
   const score = async (model: SampledModel) => {
     prepared ??= prepare();
     const { network, reference } = await prepared;
     const weights = 'of the run';
     const samples = await modelPictures(model, {
-      ...{ name: 'samples', count, seed, weights, backend, cores: threads, signal },
+      ...{ name: 'samples', count, seed, weights, backend, decoding: kept, cores: threads, signal },
     });
     try {
-      const drawn = await collectSide(samples, network);
-      const [first, second] = [
-        { name: data.name, collected: reference },
-        { name: 'samples', collected: drawn },
-      ].map(({ name, collected }) => ({
-        ...{ name, ...collected, statistics: statisticsOf(collected.moments) },
-      }));
-      const { scores } = await scoresOf(first!, second!, { metrics, product });
+      const { side } = referenceOf('samples', await collectSide(samples, network));
+      const { scores } = await scoresOf(reference.side, side, { metrics, product });
       const described = JSON.stringify([
-        ...[extractor?.identity, reference.hash, reference.count, samples.provenance, count],
+        ...[extractor?.identity, reference.hash, reference.side.count, samples.provenance, count],
       ]);
       return {
         scores: Object.fromEntries(scores.map(({ metric, value }) => [metric, value])),
@@ -92,6 +112,12 @@ export function trainingScores(options: TrainingScoresOptions): TrainingScores {
     }
   };
   return Object.assign(score, {
+    evaluations({ spec, objective, guidance }: Pick<ModelCard, 'spec' | 'objective' | 'guidance'>) {
+      const learned = createObjective(objective);
+      const settings = chooseSettings(learned.kind, spec.config, {}, guidance);
+      const { nfe } = planSampling(learned, settings.sampler, settings);
+      return count * nfe * (settings.cfgScale === 1 ? 1 : 2);
+    },
     async release() {
       await release();
       await (await prepared?.catch(() => undefined))?.network?.release();
@@ -99,29 +125,54 @@ export function trainingScores(options: TrainingScoresOptions): TrainingScores {
   });
 }
 
-function dataPictures(data: Samples, metrics: readonly MetricName[]): PictureSource {
-  const { name, length, labels, space, shape } = data;
-  const [, height, width] = shape;
-  if (space.kind === 'latents') {
-    throw new ConfigError({
-      where: 'logging.scores',
-      problem: `${name} holds latents, which are no pictures`,
-      fix: 'score checkpoints with udit evaluate --autoencoder, and leave --evaluate-with out',
-    });
-  }
+function referenceOf(name: string, collected: Collected): Reference {
+  return { side: { ...collected, name, statistics: statisticsOf(collected.moments) }, hash: collected.hash };
+}
+
+async function storedReference(path: string, extractor: string): Promise<Reference> {
+  const { statistics, count = 0, hash } = await readReferenceStatistics(path, extractor);
+  return { side: { name: path, count, statistics }, hash: hash ?? path };
+}
+
+function expectMeasurable(
+  { data, metrics, reference }: TrainingScoresOptions,
+  { height, width }: ImageSize,
+): void {
   if (metrics.includes('swd') && Math.min(height, width) < COARSEST) {
     throw new ConfigError({
       where: 'logging.scores',
-      problem: `SWD needs pictures of ${COARSEST} pixels, those of ${name} have ${height}x${width}`,
+      problem: `SWD needs pictures of ${COARSEST} pixels, those of ${data.name} have ${height}x${width}`,
       fix: 'leave swd out, or train on larger pictures',
     });
   }
+  const others = metrics.filter((metric) => !FRECHET_METRICS.includes(metric));
+  if (reference === undefined || others.length === 0) return;
+  throw new ConfigError({
+    where: 'logging.scoreReference',
+    problem: `statistics do for ${FRECHET_METRICS.join(' and ')}, but ${others.join()} needs the pictures themselves`,
+    fix: `leave ${others.join()} out, or measure against the data`,
+  });
+}
+
+/** Of latents what they decode to. */
+function dataPictures(data: Samples, decoding: EvaluationDecoder | undefined): PictureSource {
+  const { name, length: count, labels, space, shape } = data;
+  const [, height, width] = shape;
+  const common = { name, count, labels, identity: null, close: async () => {} };
+  const values = (start: number) => samplesInBatches(data, start, BATCH);
+  if (space.kind === 'latents') {
+    if (decoding !== undefined)
+      return decodedPictures({ ...common, shape, space, batches: values }, decoding);
+    throw new ConfigError({
+      where: 'logging.scores',
+      problem: `${name} holds latents, and there is nothing that decodes them`,
+      fix: 'name their autoencoder with --autoencoder, such as sd-vae-ft-ema, or leave --evaluate-with out',
+    });
+  }
   return {
-    ...{ name, kind: 'data set', count: length, size: { height, width }, labels, doubts: [], provenance: {} },
-    identity: null,
+    ...{ ...common, kind: 'data set', size: { height, width }, doubts: [], provenance: {} },
     async *batches(start) {
-      for await (const x of samplesInBatches(data, start, BATCH)) yield toPixels(x);
+      for await (const x of values(start)) yield toPixels(x);
     },
-    close: async () => {},
   };
 }

@@ -3,17 +3,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { npzOf } from '../../../test/support/npz.ts';
+import { tinyAutoencoder } from '../../../test/support/tiny-autoencoder.ts';
 import { randomWeights, tinyDiTCard, tinyDiTSpec } from '../../../test/support/tiny-checkpoint.ts';
 import { tinySamples } from '../../../test/support/tiny-training.ts';
+import { hostTensor } from '../../core/host-tensor.ts';
 import { USUAL_LATENTS } from '../../core/image-space.ts';
-import { randomKey } from '../../core/random.ts';
-import { loadBatch } from '../../data/datasets/samples.ts';
+import { normal, randomKey } from '../../core/random.ts';
+import { loadBatch, type Samples } from '../../data/datasets/samples.ts';
 import { toPixels } from '../../data/images/pixels.ts';
 import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
+import { latentsOf } from '../../models/latent-kinship.ts';
 import { DINOv2 } from '../../networks/features/dinov2.ts';
 import { initialise } from '../../networks/nn/initialise.ts';
 import { createModel } from '../../networks/registry.ts';
+import { createDecoder } from '../sampling/latent-decoder.ts';
 import { evaluate } from './evaluate-node.ts';
 import { modelPictures } from './model-pictures.ts';
 import { trainingScores } from './training-scores-node.ts';
@@ -63,9 +67,93 @@ test('are those of an evaluation against the pictures of the data', async () => 
   await rm(root, { recursive: true });
 });
 
+test('of latents are those of what they decode to', async () => {
+  const autoencoder = tinyAutoencoder();
+  const space = latentsOf(autoencoder.card);
+  const { latentChannels } = autoencoder.network.config;
+  const spec = tinyDiTSpec({ inChannels: latentChannels });
+  const shape = [latentChannels, 8, 8] as const;
+  const values = normal(randomKey(9), 6 * latentChannels * 64);
+  const latents: Samples = {
+    ...{ ...data, name: 'encoded', space, shape, length: 6, labels: Array.from(data.labels).slice(0, 6) },
+    read(index, _, out) {
+      out.set(values.subarray(index * out.length, (index + 1) * out.length));
+    },
+  };
+  const decoder = await createDecoder(autoencoder, {
+    ...{ drawn: { name: 'encoded', space, config: { inChannels: latentChannels } }, backend: cpuBackend },
+    size: { height: 8, width: 8 },
+  });
+  const decoding = { decoder, weights: 'tiny-kl' };
+  const model = {
+    ...{ card: { ...tinyDiTCard({ spec }), space }, network: createModel(spec) },
+    weights: randomWeights(spec, 1),
+  };
+  const score = trainingScores({ ...options, data: latents, decoding });
+  const { scores } = await score(model);
+  // Nothing was released in between.
+  expect((await score(model)).scores).toEqual(scores);
+  await score.release();
+  const x = hostTensor('f32', [6, ...shape], values);
+  const real = toPixels(await decoder.decode(x));
+  const root = await mkdtemp(join(tmpdir(), 'udit-scores-'));
+  const reference = join(root, 'decoded.npz');
+  await writeFileAtomic(reference, [await npzOf(new Map([['arr_0', real]]))]);
+  const { scores: expected } = await evaluate({
+    ...{ ...options, reference, samples: 'model', folder: null },
+    openModel: () =>
+      modelPictures(model, {
+        ...{ name: 'model', count: 6, seed: 5, weights: '', backend: cpuBackend, cores: 1, decoding },
+      }),
+  });
+  expect(scores.mind! / expected[0]!.value).toBeCloseTo(1, 6);
+  await rm(root, { recursive: true });
+});
+
+test('against stored statistics are those against the pictures that these are of', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'udit-scores-'));
+  const [pictures, path] = [join(root, 'data.npz'), join(root, 'data.safetensors')];
+  const indices = Array.from({ length: data.length }, (_, i) => i);
+  const { x } = await loadBatch(data, indices, null);
+  await writeFileAtomic(pictures, [await npzOf(new Map([['arr_0', toPixels(x)]]))]);
+  const samples = join(root, 'other.npz');
+  await writeFileAtomic(samples, [
+    await npzOf(new Map([['arr_0', toPixels({ ...x, data: x.data.map((value) => -value) })]])),
+  ]);
+  await evaluate({
+    ...options,
+    reference: pictures,
+    samples,
+    metrics: ['fid'],
+    folder: null,
+    saveStatistics: path,
+  });
+  const [direct, stored] = [
+    trainingScores({ ...options, metrics: ['fid'] }),
+    trainingScores({ ...options, metrics: ['fid'], reference: path }),
+  ];
+  const [first, second] = [await direct(modelOf(1)), await stored(modelOf(1))];
+  await Promise.all([direct.release(), stored.release()]);
+  expect(second.scores.fid! / first.scores.fid!).toBeCloseTo(1, 9);
+  expect(second.provenance).toBe(first.provenance);
+  expect(() => trainingScores({ ...options, reference: path })).toThrowErrorMatchingInlineSnapshot(`
+    [ConfigError: ConfigError: logging.scoreReference: statistics do for fid and sfid, but mind needs the pictures themselves
+      fix: leave mind out, or measure against the data]
+  `);
+  await rm(root, { recursive: true });
+});
+
+test('tell how often they run the network', () => {
+  const { evaluations } = trainingScores(options);
+  // Six pictures in 16 steps of DPM-Solver++ (the default of flows), with guidance and without.
+  expect(evaluations(tinyDiTCard({ objective: { kind: 'flow' } }))).toBe(6 * 16 * 2);
+});
+
 test('need pictures, and for SWD some that are large enough', () => {
   const latents = { ...data, space: USUAL_LATENTS };
-  expect(() => trainingScores({ ...options, data: latents })).toThrowError('tiny holds latents');
+  expect(() => trainingScores({ ...options, data: latents })).toThrowError(
+    'tiny holds latents, and there is nothing that decodes them',
+  );
   expect(() => trainingScores({ ...options, metrics: ['swd'] })).toThrowError(
     'SWD needs pictures of 16 pixels',
   );

@@ -51,6 +51,8 @@ const loggingSchema = v.strictObject({
   scoreEvery: v.optional(countOrOff, null),
   /** That are drawn for scores. */
   scoreSamples: v.optional(count, 2000),
+  /** A file of statistics that scores are measured against. Default: the data. */
+  scoreReference: v.exactOptional(v.string()),
   /** The checkpoint that is best by this score is kept; null keeps none for it. */
   keepBest: v.optional(v.nullable(v.picklist(SCORE_NAMES)), null),
   ckptEvery: count,

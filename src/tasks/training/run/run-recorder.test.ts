@@ -2,7 +2,13 @@ import { expect, test } from 'vitest';
 import { tinyCard } from '../../../../test/support/tiny-checkpoint.ts';
 import { tinyConfig } from '../../../../test/support/tiny-training.ts';
 import { RunDecisions, type StopLimits } from './decisions.ts';
-import { type DrawSamples, type EvaluatorParts, RunEvaluator, stepRecorder } from './run-recorder.ts';
+import {
+  type DrawSamples,
+  type EvaluatorParts,
+  RunEvaluator,
+  type ScoreSamples,
+  stepRecorder,
+} from './run-recorder.ts';
 import type { StepReport } from './training-loop.ts';
 
 const reportOf = (step: number, sessionSeconds: number): StepReport => ({
@@ -33,12 +39,15 @@ interface Session {
   readonly seconds?: number;
   /** That a sheet is expected to need; the pace is ten images per second, with their gradients. */
   readonly evaluations?: number;
+  /** Likewise of scores, where samples are scored. */
+  readonly scoring?: { readonly seconds: number; readonly evaluations: number; readonly every?: number };
 }
 
-/** A session with a clock that only its steps and sheets move, and the steps whose sheets were drawn. */
-function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Session) {
+/** A session with a clock that only its steps, sheets and scores move, and the steps that were drawn and scored. */
+function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0, scoring }: Session) {
   let now = 0;
   const drawn: number[] = [];
+  const scored: number[] = [];
   const warnings: string[] = [];
   const decisions = new RunDecisions(1000, limits, () => 1000 * now);
   const drawSamples: DrawSamples = Object.assign(
@@ -48,8 +57,18 @@ function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Sessi
     },
     { evaluations: () => evaluations },
   );
+  const scoreSamples: ScoreSamples | undefined =
+    scoring &&
+    Object.assign(
+      async () => {
+        now += scoring.seconds;
+        return { scores: {}, provenance: '' };
+      },
+      { evaluations: () => scoring.evaluations },
+    );
+  const scoreEvery = scoring?.every ?? null;
   const parts = {
-    logging: tinyConfig({ logging: { sampleEvery: 100, ...logging } }).logging,
+    logging: tinyConfig({ logging: { sampleEvery: 100, scoreEvery, ...logging } }).logging,
     folder: { samplesAt: String },
     log: {
       ...{ heldOutBefore: undefined, heldOut: () => undefined, samples: () => undefined },
@@ -57,15 +76,17 @@ function sessionOf({ limits = {}, logging, seconds = 2, evaluations = 0 }: Sessi
     },
     observer: {
       onSamples: (step: number) => void drawn.push(step),
+      onScores: (step: number) => void scored.push(step),
       onWarning: (message: string) => void warnings.push(message),
     },
     snapshot: () => ({ card: tinyCard() }) as ReturnType<EvaluatorParts<'denoiser'>['snapshot']>,
-    ...{ decisions, drawSamples, heldOutLoss: undefined, scoreSamples: undefined },
+    ...{ decisions, drawSamples, heldOutLoss: undefined, scoreSamples },
     keep: async () => undefined,
   };
   const evaluator = new RunEvaluator(parts);
   return {
     drawn,
+    scored,
     warnings,
     /** Trains until the session is over. */
     async run(secondsPerStep: number): Promise<{ readonly step: number; readonly seconds: number }> {
@@ -113,6 +134,31 @@ test('a sheet that would take most of the time is left out, and that is said', a
   expect(await run(1)).toEqual({ step: 60, seconds: 60 });
   expect(drawn).toEqual([]);
   expect(warnings).toEqual(['no sheet is drawn: it would take some 40 s, most of the session']);
+});
+
+test('samples are scored by steps and where a session ends, within its time', async () => {
+  const scoring = { seconds: 6, evaluations: 30 * 9 };
+  const { run, scored, drawn } = sessionOf({ limits: { stopAfterMs: 60_000 }, scoring });
+  // Kept free are the estimates: 9 s for the scores, none for the sheet, which takes 2 s.
+  expect(await run(1)).toEqual({ step: 51, seconds: 59 });
+  expect([scored, drawn]).toEqual([[51], [51]]);
+  const often = sessionOf({ limits: { stopAfterMs: 60_000 }, scoring: { ...scoring, every: 20 } });
+  // From the first scores on their own 6 s are kept free.
+  await often.run(1);
+  expect(often.scored).toEqual([20, 40, 42]);
+  const atLast = sessionOf({ limits: { stopAfterStep: 40 }, scoring: { ...scoring, every: 20 } });
+  await atLast.run(1);
+  expect(atLast.scored).toEqual([20, 40]);
+});
+
+test('scores that would take most of the time beside the sheet are left out, and that is said', async () => {
+  const limits = { stopAfterMs: 60_000 };
+  const { run, scored, warnings } = sessionOf({
+    ...{ limits, evaluations: 30 * 10, scoring: { seconds: 25, evaluations: 30 * 25 } },
+  });
+  await run(1);
+  expect(scored).toEqual([]);
+  expect(warnings).toEqual(['samples are not scored: it would take some 25 s, most of the session']);
 });
 
 test('a session without steps, or that is stopped, draws none', async () => {

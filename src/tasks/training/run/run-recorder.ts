@@ -33,7 +33,11 @@ export interface DrawSamples<R extends Role = Role> {
 }
 
 /** Scores samples of the averaged model; given by the caller, which knows metrics. May stop as {@link DrawSamples} does. */
-export type ScoreSamples<R extends Role = Role> = (model: DrawnModel<R>) => Promise<SampleScores>;
+export interface ScoreSamples<R extends Role = Role> {
+  (model: DrawnModel<R>): Promise<SampleScores>;
+  /** How many images the network sees for them, from which their time is estimated. Default: unknown. */
+  evaluations?(card: CardOfRole[R]): number;
+}
 
 export interface SampleScores {
   readonly scores: Readonly<Record<string, number>>;
@@ -55,8 +59,18 @@ const LOG_SECONDS = 10;
 const SHEET_SECONDS = 600;
 /** What training costs in forward passes: forward, and twice as much backward. */
 const PASSES_OF_TRAINING = 3;
-/** Of the time that a session has, its last sheet takes no more. */
+/** Of the time that a session has, its last sheet and its last scores take no more. */
 const LARGEST_SHARE = 0.5;
+
+/** What a session does at its end. */
+interface LastWork {
+  readonly isWanted: boolean;
+  /** Is there time for it? */
+  readonly fits: boolean;
+  readonly seconds: number;
+}
+
+const NOTHING: LastWork = { isWanted: false, fits: false, seconds: 0 };
 
 /** Measurements of a run, in `stats.jsonl` and for TensorBoard. */
 export class RunLog {
@@ -184,13 +198,15 @@ export class RunEvaluator<R extends Role> implements LoopListener {
   private readonly parts: EvaluatorParts<R>;
   private readonly measuring: Recurrence;
   private readonly drawing: Recurrence;
+  private readonly scoring: Recurrence;
   private measured: HeldOutCourse | undefined;
   /** The step of the latest sheet, or the one at which the session began. */
   private drawn: number | undefined;
+  /** The step of the latest scores, or the one at which the session began. */
+  private scored: number | undefined;
   private best: BestScore | undefined;
-  private drawsLast = false;
-  /** That the last sheet takes; 0 where none is wanted. */
-  private expectedSeconds = 0;
+  private lastSheet = NOTHING;
+  private lastScores = NOTHING;
 
   constructor(parts: EvaluatorParts<R>) {
     const { heldOutBefore: before } = parts.log;
@@ -199,6 +215,7 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     const clock = () => parts.decisions.elapsedMs / 1000;
     this.measuring = new Recurrence(Number.POSITIVE_INFINITY, clock);
     this.drawing = new Recurrence(SHEET_SECONDS, clock);
+    this.scoring = new Recurrence(Number.POSITIVE_INFINITY, clock);
     if (parts.heldOutLoss !== undefined && before !== undefined)
       this.measured = { first: before, last: before };
   }
@@ -210,6 +227,7 @@ export class RunEvaluator<R extends Role> implements LoopListener {
 
   async onBegin(step: number): Promise<void> {
     this.drawn = step;
+    this.scored = step;
     await this.measure(step);
   }
 
@@ -221,37 +239,56 @@ export class RunEvaluator<R extends Role> implements LoopListener {
     const seconds = this.sheetSeconds(report);
     const isDueByTime = logging.sampleEvery !== null && this.drawing.isDue(seconds);
     if (isDue(step, logging.sampleEvery) || isDueByTime) await this.draw(step);
-    this.reserveFor(this.sheetSeconds(report));
+    this.reserve(report);
   }
 
   async onEnd(step: number): Promise<void> {
     await this.measure(step);
-    if (this.drawn === step) return;
-    if (this.drawsLast) await this.draw(step);
-    else if (this.expectedSeconds > 0) {
-      const seconds = Math.ceil(this.expectedSeconds);
-      this.parts.observer.onWarning?.(
-        `no sheet is drawn: it would take some ${seconds} s, most of the session`,
-      );
+    if (this.scored !== step)
+      await this.finish(this.lastScores, 'samples are not scored', () => this.score(step));
+    if (this.drawn !== step) await this.finish(this.lastSheet, 'no sheet is drawn', () => this.draw(step));
+  }
+
+  private async finish({ isWanted, fits, seconds }: LastWork, lack: string, work: () => Promise<void>) {
+    if (isWanted && fits) await work();
+    else if (isWanted && seconds > 0) {
+      const { onWarning } = this.parts.observer;
+      onWarning?.(`${lack}: it would take some ${Math.ceil(seconds)} s, most of the session`);
     }
   }
 
-  /** Keeps time for the end of the session: for a sheet, unless it would take most of all time. */
-  private reserveFor(sheetSeconds: number): void {
-    const { logging, decisions, drawSamples } = this.parts;
+  /** Keeps time for the end of the session: for a sheet and for scores, unless they would take most of all time. */
+  private reserve(report: StepReport): void {
+    const { logging, decisions, drawSamples, scoreSamples } = this.parts;
     const { limitMs = Number.POSITIVE_INFINITY } = decisions;
-    const fits = 1000 * sheetSeconds <= LARGEST_SHARE * limitMs;
-    const isWanted = logging.sampleEvery !== null && drawSamples !== undefined;
-    this.drawsLast = isWanted && fits;
-    this.expectedSeconds = isWanted ? sheetSeconds : 0;
-    decisions.reserve(1000 * (this.measuring.seconds + (this.drawsLast ? sheetSeconds : 0)));
+    let kept = 0;
+    const plan = (isWanted: boolean, seconds: number): LastWork => {
+      const fits = 1000 * (kept + seconds) <= LARGEST_SHARE * limitMs;
+      if (isWanted && fits) kept += seconds;
+      return { isWanted, fits, seconds };
+    };
+    const drawsSheets = logging.sampleEvery !== null && drawSamples !== undefined;
+    this.lastSheet = plan(drawsSheets, this.sheetSeconds(report));
+    this.lastScores = plan(scoreSamples !== undefined, this.scoreSeconds(report));
+    decisions.reserve(1000 * (this.measuring.seconds + kept));
   }
 
-  /** As long as the last one took; before there is one, as the pace of training tells. */
-  private sheetSeconds({ step, imagesPerSecond }: StepReport): number {
-    if (this.drawing.seconds > 0) return this.drawing.seconds;
-    const { snapshot, drawSamples } = this.parts;
-    const evaluations = drawSamples?.evaluations?.(snapshot(step).card) ?? 0;
+  private sheetSeconds(report: StepReport): number {
+    return this.secondsFor(this.drawing, this.parts.drawSamples, report);
+  }
+
+  private scoreSeconds(report: StepReport): number {
+    return this.secondsFor(this.scoring, this.parts.scoreSamples, report);
+  }
+
+  /** As long as it took the last time; before, as the pace of training tells. */
+  private secondsFor(
+    done: Recurrence,
+    work: { evaluations?(card: CardOfRole[R]): number } | undefined,
+    { step, imagesPerSecond }: StepReport,
+  ): number {
+    if (done.seconds > 0) return done.seconds;
+    const evaluations = work?.evaluations?.(this.parts.snapshot(step).card) ?? 0;
     return evaluations / (PASSES_OF_TRAINING * imagesPerSecond);
   }
 
@@ -273,8 +310,9 @@ export class RunEvaluator<R extends Role> implements LoopListener {
   private async score(step: number): Promise<void> {
     const { scoreSamples, decisions, snapshot, log, observer, logging, keep } = this.parts;
     if (scoreSamples === undefined || decisions.isInterrupted) return;
-    const found = await decisions.unlessInterrupted(scoreSamples(snapshot(step)));
+    const found = await this.scoring.do(() => decisions.unlessInterrupted(scoreSamples(snapshot(step))));
     if (found === undefined) return;
+    this.scored = step;
     const score = logging.keepBest === null ? undefined : found.scores[logging.keepBest];
     const { provenance } = found;
     const before = this.best?.provenance === provenance ? this.best.score : Number.POSITIVE_INFINITY;

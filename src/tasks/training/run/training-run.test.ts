@@ -87,31 +87,42 @@ const checkpoints = async () =>
   (await readdir(join(root, 'checkpoints'))).map((name) => Number(name.slice(5, 12)));
 
 test('the checkpoint with the least score is kept, also of an earlier session', async () => {
-  const { session, told } = scoredRun([5, 3, 4]);
+  const { session, told } = scoredRun([5, 3, 6, 4]);
   await session(5);
   expect(await checkpoints()).toEqual([4, 5]);
   await session(6);
   expect(told).toEqual([
     [2, 5, true],
     [4, 3, true],
+    [5, 6, false],
     [6, 4, false],
   ]);
   expect(await scored()).toEqual([
     [2, 5],
     [4, 3],
+    [5, 6],
     [6, 4],
   ]);
   expect(await checkpoints()).toEqual([4, 6]);
 });
 
 test('scores that were measured in another way do not count against the best', async () => {
-  const { session, told } = scoredRun([3, 9]);
+  const { session, told } = scoredRun([3, 8, 9]);
   await session(3);
   await session(4, 'otherwise');
   expect(told).toEqual([
     [2, 3, true],
+    [3, 8, false],
     [4, 9, true],
   ]);
+});
+
+test('the checkpoint at the end of a session may be the best', async () => {
+  const { session, told } = scoredRun([5, 2, 7]);
+  await session(3);
+  await session(4);
+  expect(told.at(-1)).toEqual([4, 7, false]);
+  expect(await checkpoints()).toEqual([3, 4]);
 });
 
 test('a stop during the scores ends the run with its checkpoint', async () => {
