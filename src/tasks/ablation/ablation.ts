@@ -3,6 +3,7 @@
  * was begun goes on, so that the same call can be interrupted and repeated.
  */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { ConfigError } from '../../core/errors.ts';
 import { type ImageSize, parseImageSize } from '../../core/image-size.ts';
 import type { DataConfig } from '../../data/datasets/data-config.ts';
@@ -11,6 +12,7 @@ import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { expectImagesFit } from '../sampling/enough-memory-node.ts';
 import { modelOfConfig } from '../training/config/model-for-data.ts';
+import type { TrainConfig } from '../training/config/train-config.ts';
 import { defaultsOfRun } from '../training/run/run-config.ts';
 import { learningOf } from '../training/run/trainee.ts';
 import { expectEnoughMemory } from '../training/run/training-memory.ts';
@@ -61,8 +63,12 @@ export interface PlannedVariant {
  * @throws ConfigError for a configuration that cannot work
  */
 export function planAblation(grid: Grid): PlannedVariant[] {
-  return grid.variants.map((variant) => {
-    const config = cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 });
+  const rows = grid.variants.map((variant) => ({
+    variant,
+    config: cellConfig(grid, variant, { seed: grid.seeds[0]!, steps: 1 }),
+  }));
+  expectOneReference(rows);
+  return rows.map(({ variant, config }) => {
     try {
       const { samples } = grid.evaluation;
       if (samples !== null) {
@@ -76,6 +82,32 @@ export function planAblation(grid: Grid): PlannedVariant[] {
       throw inVariant(cause, variant);
     }
   });
+}
+
+/** Options of data that change what training sees, and no picture that is measured. */
+const SEEN_ONLY_IN_TRAINING = ['augment', 'balanceClasses'] as const;
+
+/** @throws ConfigError if two rows would be measured against different pictures, which no table can compare */
+function expectOneReference(
+  rows: readonly { readonly variant: Variant; readonly config: TrainConfig }[],
+): void {
+  const [first, ...others] = rows.map(({ variant, config }) => ({
+    name: variant.name,
+    data: { ...config.data, ...Object.fromEntries(SEEN_ONLY_IN_TRAINING.map((key) => [key, null])) },
+  }));
+  for (const { name, data } of others) {
+    const [key, value] =
+      Object.entries(data).find(([key, value]) => !isDeepStrictEqual(value, Reflect.get(first!.data, key))) ??
+      [];
+    if (key === undefined) continue;
+    throw new ConfigError({
+      where: `variant "${name}"`,
+      problem:
+        `its scores would be of other pictures than those of "${first!.name}": ` +
+        `data.${key} is ${JSON.stringify(value)}, not ${JSON.stringify(Reflect.get(first!.data, key))}`,
+      fix: `set data.${key} in the base, and compare other data in a grid of their own`,
+    });
+  }
 }
 
 function drawnSize({ imageSize, kind }: DataConfig): ImageSize {

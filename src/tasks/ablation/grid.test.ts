@@ -223,6 +223,26 @@ describe('refuses', () => {
     `);
   });
 
+  test('rows that are measured against different pictures, for one table cannot compare them', () => {
+    const rows = (set: object) => ({
+      variants: [
+        { name: 'plain', set: {} },
+        { name: 'other', set },
+      ],
+    });
+    expect(failure(rows({ 'data.imageSize': 16 }))).toMatchInlineSnapshot(`
+      "ConfigError: variant "other": its scores would be of other pictures than those of "plain": data.imageSize is 16, not 8
+        fix: set data.imageSize in the base, and compare other data in a grid of their own"
+    `);
+    expect(failure(rows({ 'data.heldOutFraction': 0.5 }))).toContain('data.heldOutFraction is 0.5, not 0.1');
+    expect(failure(rows({ 'data.path': '/others' }))).toContain('data.path is "/others", not "/pictures"');
+  });
+
+  test('but not rows that see them otherwise in training', () => {
+    const axes = { 'data.augment': ['none', 'flip'], 'data.balanceClasses': [true, false] };
+    expect(planAblation(parse({ axes })).length).toBe(2 * 4);
+  });
+
   test('configurations that cannot work, naming the variant', () => {
     const variant = (set: object) => failure({ variants: [{ name: 'wide', set }] });
     expect(variant({ 'model.widht': 16 })).toMatchInlineSnapshot(`
