@@ -4,8 +4,8 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { macsOf, sumMacs, totalMacs } from '../src/engine/graph/macs.ts';
-import { autoencoderSpec } from '../src/networks/presets.ts';
-import { createAutoencoder } from '../src/networks/registry.ts';
+import { autoencoderSpec, featureSpec } from '../src/networks/presets.ts';
+import { createAutoencoder, createFeatureNetwork } from '../src/networks/registry.ts';
 import { traceNetwork } from '../src/networks/trace.ts';
 import { runUdit } from './support/run-udit.ts';
 import { spawnUdit } from './support/spawn-udit.ts';
@@ -235,7 +235,7 @@ describe('autoencoders', () => {
       { task: 'encode', batch: 1, ours: [{ precision: 'f32', warmLoadSeconds: expect.any(Number) }] },
       { task: 'decode', batch: 1, ours: [{ precision: 'f32', warmLoadSeconds: expect.any(Number) }] },
     ]);
-    expect(skipped).toEqual(['autoencoders are in f32, not in int8']);
+    expect(skipped).toEqual(['encode is in f32, not in int8', 'decode is in f32, not in int8']);
     const gmacs = contests.map(({ ours: [half] }) => (half!.gflops! * half!.secondsPerImage) / 2);
     const network = createAutoencoder(autoencoderSpec('autoencoder'));
     const { latents, images } = traceNetwork(network, { size: { height: 16, width: 24 } }).outputs;
@@ -247,6 +247,7 @@ describe('autoencoders', () => {
   test.each([
     [['--task', 'decode', '--model', 'U-DiT-XS'], 'U-DiT-XS is a denoiser, which has forward, sample, train'],
     [['--task', 'train', '--model', 'TAESD'], 'TAESD is an autoencoder, which has encode, decode'],
+    [['--task', 'decode', '--model', 'DINOv2-S/14'], 'DINOv2-S/14 is a feature network, which has features'],
   ])('a task of another role is refused: %j', async (flags, problem) => {
     expect(await runUdit(['bench', ...flags], root)).toMatchObject({
       code: 2,
@@ -254,4 +255,16 @@ describe('autoencoders', () => {
       err: expect.stringContaining(problem),
     });
   });
+});
+
+test('features are measured beside products alone', async () => {
+  const flags = ['--task', 'features', '--model', 'DINOv2-S/14', '--batch', '1'];
+  const { code, out, err } = await runUdit(['bench', ...flags, '--rounds', '1', '--no-peer', '--json'], root);
+  expect(code, err).toBe(0);
+  const [contest] = (JSON.parse(out) as Report).contests;
+  expect(contest).toMatchObject({ task: 'features', ours: [{ shareOfProductSpeed: expect.any(Number) }] });
+  const [{ gflops, secondsPerImage }] = contest!.ours as [Measured];
+  const { outputs } = traceNetwork(createFeatureNetwork(featureSpec('DINOv2-S/14')));
+  const macs = totalMacs(sumMacs(macsOf(Object.values(outputs))));
+  expect((gflops! * secondsPerImage) / 2 / (macs / 1e9)).toBeCloseTo(1, 6);
 });

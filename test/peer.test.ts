@@ -3,7 +3,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { autoencoderSpec, presetSpec } from '../src/networks/presets.ts';
+import { autoencoderSpec, featureSpec, presetSpec } from '../src/networks/presets.ts';
 import { findPeers } from '../src/tasks/bench/peer.ts';
 import { planBench } from '../src/tasks/bench/plan.ts';
 import { REPOSITORY } from './support/documents.ts';
@@ -43,6 +43,17 @@ test.skipIf(!hasTorch).each([
   const model = JSON.stringify(autoencoderSpec(name));
   const fixtures = join(REPOSITORY, 'test/fixtures');
   const report = await peer('--model', model, '--task', task, '--check', fixtures, '--json');
+  expect(report).toMatchObject({ agrees: true });
+});
+
+test.skipIf(!hasTorch).each([
+  ['FID-Inception', 'eager'],
+  ['FID-Inception', 'tuned'],
+  ['DINOv2-S/14', 'eager'],
+])('%s, %s: features', async (name, mode) => {
+  const model = JSON.stringify(featureSpec(name));
+  const work = ['--model', model, '--task', 'features', '--mode', mode];
+  const report = await peer(...work, '--check', join(REPOSITORY, 'test/fixtures'), '--json');
   expect(report).toMatchObject({ agrees: true });
 });
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion import GaussianDiffusion, guided
-from fixtures import Case, Spec, cases_for, read_half, read_safetensors, spec_of
+from fixtures import Case, Spec, cases_for, read_features, read_half, read_safetensors, spec_of
 from modes import ForInference, compiler_of, for_inference, for_training, precision_of
 from training import Trainer
 
@@ -187,12 +187,24 @@ def check_half(report: Report, peer: Peer, task: str) -> None:
     report.at_most(f"{task}, rel L2", relative_l2(out, expected), ROUNDED if peer.is_rounded else 2e-5)
 
 
+def check_features(report: Report, peer: Peer) -> None:
+    """The recorded network of the family, whose weights are of a formula."""
+    x, expected, network = read_features(peer.folder / "eval", peer.spec)
+    x = x.to(peer.device)
+    out = for_inference(network.to(peer.device), peer.mode, [x])(x)
+    found = {"class token": out} if torch.is_tensor(out) else {"features": out[0], "logits": out[2]}
+    for name, recorded in expected.items():
+        limit = ROUNDED if peer.is_rounded else 1e-4
+        report.at_most(f"{name}, rel L2", relative_l2(found[name].cpu(), recorded), limit)
+
+
 CHECKS = {
     "forward": check_forward,
     "sample": check_sampling,
     "train": check_training,
     "encode": lambda report, peer: check_half(report, peer, "encode"),
     "decode": lambda report, peer: check_half(report, peer, "decode"),
+    "features": check_features,
 }
 
 

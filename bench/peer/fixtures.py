@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoencoder import autoencoder_of
+from features import feature_network_of
 from presets import model_of
 
 DTYPES = {"F32": torch.float32, "F64": torch.float64, "I64": torch.int64, "U8": torch.uint8}
@@ -157,23 +159,56 @@ def read_half(folder: Path, family: str, task: str) -> Tuple[Tensor, Tensor, nn.
     return tensors["z"], tensors["decoded"], autoencoder.half(task)
 
 
+def read_features(folder: Path, spec: Spec) -> Tuple[Tensor, Dict[str, Tensor], nn.Module]:
+    """What a recorded feature network was given, what it gave, and the network (eval/README.md)."""
+    name = "dinov2_vits14_98x126" if spec["family"] == "DINOv2" else "inception_40x56"
+    told = json.loads((folder / f"{name}.json").read_text())
+    tensors = read_safetensors(folder / f"{name}.safetensors")
+    if spec["family"] == "DINOv2":
+        small = {"inputSize": 224, "patchSize": 14, "positions": 37, "width": 384, "depth": 12, "heads": 6}
+        network = feature_network_of({**spec, "config": small})
+        shapes = {key: torch.Size(shape) for key, shape in told["keys"].items()}
+        tokens = ("cls_token", "pos_embed", "mask_token")
+        gain, centred = 12, lambda key: "norm" in key or "gamma" in key
+        x = formula(700, torch.Size([2, 3, 98, 126]), math.sqrt(12))
+        expected = {"class token": tensors["cls"]}
+    else:
+        network = feature_network_of(spec)
+        pairs = (key.rstrip("]").split(":[") for key in told["key_order"])
+        shapes = {key: torch.Size(map(int, shape.split(", "))) for key, shape in pairs}
+        tokens = ()
+        gain, centred = 24, lambda key: key.endswith(("bn.weight", "running_var"))
+        resized = F.interpolate(tensors["x"], (299, 299), mode="bilinear", align_corners=False)
+        x = 2 * resized - 1
+        expected = {"features": tensors["block3_2048"], "logits": tensors["logits_1008_nobias"]}
+    weights = {}
+    for position, (key, shape) in enumerate(shapes.items()):
+        if len(shape) > 1 and key not in tokens:
+            weights[key] = formula(position, shape, math.sqrt(gain / math.prod(shape[1:])))
+        else:
+            weights[key] = formula(position, shape, *((0.5, 1) if centred(key) else (0.2, 0)))
+    network.load_state_dict(weights)
+    return x, expected, network
+
+
 def formula_weight(
     position: int, shape: torch.Size, vectors: float = 0.05, norms: float = 0
 ) -> Tensor:
-    """The second formula: a hash of each element's index and of the tensor's position.
+    """Vectors have a spread of their own, and weights of norms lie around `norms`."""
+    if len(shape) > 1:
+        return formula(position, shape, math.sqrt(12 / math.prod(shape[1:])))
+    return formula(position, shape, vectors, norms)
 
-    Vectors have a spread of their own, and weights of norms lie around `norms`.
-    """
+
+def formula(position: int, shape: torch.Size, spread: float, offset: float = 0) -> Tensor:
+    """The second formula: a hash of each element's index and of the tensor's position, in [-1/2, 1/2)."""
     word = torch.arange(shape.numel()) * 2654435761 + position * 2246822519 + 12345
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         word = low_word(word)
         word = (word ^ (word >> shift)) * factor  # may wrap around, which leaves the low word
     word = low_word(word)
     uniform = (word ^ (word >> 16)).double() / 2**32 - 0.5
-    fan_in = math.prod(shape[1:])
-    scale = math.sqrt(12) / math.sqrt(fan_in) if len(shape) > 1 else vectors
-    offset = norms if len(shape) == 1 else 0
-    return (offset + scale * uniform).float().reshape(shape)
+    return (offset + spread * uniform).float().reshape(shape)
 
 
 def low_word(integers: Tensor) -> Tensor:

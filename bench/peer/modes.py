@@ -13,7 +13,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
-from typing import Callable, ContextManager, Dict, List
+from typing import Any, Callable, ContextManager, Dict, List, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from network import avoid_slow_depthwise, merge_for_evaluation
 
-ForInference = Callable[..., Tensor]  # x, and t, y of a denoiser -> the network's output
+ForInference = Callable[..., Any]  # x, and t, y of a denoiser -> the network's output or outputs
 
 
 def devices_of_modes() -> Dict[str, List[str]]:
@@ -69,11 +69,15 @@ def for_inference(model: nn.Module, mode: str, example: List[Tensor]) -> ForInfe
     network = compiled_for_inference(model) if is_compiled else model
     precision = precision_of(mode, example[0].device.type)
 
-    def run(x: Tensor, *others: Tensor) -> Tensor:
+    def run(x: Tensor, *others: Tensor) -> Union[Tensor, Tuple[Tensor, ...]]:
         with torch.no_grad() if is_compiled else torch.inference_mode(), precision():
-            return network(x.contiguous(memory_format=torch.channels_last), *others).float()
+            return in_float32(network(x.contiguous(memory_format=torch.channels_last), *others))
 
     return run
+
+
+def in_float32(out: Union[Tensor, Tuple[Tensor, ...]]) -> Union[Tensor, Tuple[Tensor, ...]]:
+    return out.float() if torch.is_tensor(out) else tuple(each.float() for each in out)
 
 
 def compiled_for_inference(model: nn.Module) -> nn.Module:
@@ -96,9 +100,10 @@ def through_openvino(model: nn.Module, mode: str, example: List[Tensor]) -> ForI
     }
     request = openvino.Core().compile_model(converted, "CPU", settings).create_infer_request()
 
-    def run(*inputs: Tensor) -> Tensor:
+    def run(*inputs: Tensor) -> Union[Tensor, Tuple[Tensor, ...]]:
         outputs = request.infer([each.numpy() for each in inputs])
-        return torch.from_numpy(outputs[0].copy())
+        values = tuple(torch.from_numpy(outputs[i].copy()) for i in range(len(outputs)))
+        return values if len(values) > 1 else values[0]
 
     return run
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""U-DiT, DiT, SiT, DiT-LLaMA and autoencoders in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
+"""U-DiT, DiT, SiT, DiT-LLaMA, autoencoders and feature networks in PyTorch: the peer of this project's benchmark. See README.md beside this file."""
 
 import argparse
 import ctypes
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional
 
-WARM_UP = {"forward": 2, "sample": 1, "train": 1, "encode": 1, "decode": 1}
+WARM_UP = {"forward": 2, "sample": 1, "train": 1, "encode": 1, "decode": 1, "features": 2}
 DEFAULT_MODEL = '{"family": "U-DiT", "config": {}}'
 
 
@@ -66,6 +66,7 @@ def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
 
     from autoencoder import HALVES, half_of, input_shape
     from diffusion import GaussianDiffusion, guided
+    from features import feature_network_of, own_size
     from modes import compiler_of, for_inference, for_training, precision_of
     from network import initialise
     from presets import model_of
@@ -77,6 +78,11 @@ def iteration(arguments: argparse.Namespace) -> Callable[[], object]:
     if arguments.task in HALVES:
         example = torch.randn(batch, *input_shape(spec, arguments.task, *arguments.size), device=device)
         network = for_inference(half_of(spec, arguments.task).to(device), mode, [example])
+        return lambda: network(example)
+    if arguments.task == "features":
+        side = own_size(spec)
+        example = torch.randn(batch, 3, side, side, device=device)
+        network = for_inference(feature_network_of(spec).to(device), mode, [example])
         return lambda: network(example)
     model, side, classes = model_of(spec)
     initialise(model).to(device)

@@ -12,23 +12,23 @@ import { DEVICE_REQUESTS, type DeviceRequest, findDevice } from '../engine/runti
 import type { BackendName } from '../engine/runtime/session.ts';
 import { makeFolder } from '../host/files/make-folder-node.ts';
 import { memoryLimit } from '../host/machine/memory-node.ts';
+import { ROLES, type Role } from '../networks/family.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
-import { isAutoencoder, presetSpec, trainedPreset } from '../networks/presets.ts';
+import { anyPreset, presetSpec, roleOfSpec } from '../networks/presets.ts';
 import { createModel } from '../networks/registry.ts';
 import { traceNetwork } from '../networks/trace.ts';
-import { autoencoderHalf } from '../tasks/bench/autoencoder-half.ts';
 import { type ContestResult, runContest } from '../tasks/bench/contest.ts';
 import { findPeers, PEER_MODES, type PeerMode, type Peers } from '../tasks/bench/peer.ts';
 import {
-  AUTOENCODER_TASKS,
   type BenchRequest,
-  DENOISER_TASKS,
-  isAutoencoderTask,
+  isSingleRun,
   planBench,
   TASKS,
+  TASKS_OF,
   type Task,
 } from '../tasks/bench/plan.ts';
 import { contestAsData, contestTitle, formatContest, formatCores } from '../tasks/bench/report.ts';
+import { singleRun } from '../tasks/bench/single-run.ts';
 import { workloadBytes } from '../tasks/bench/workload-memory.ts';
 import { interruptible } from './failures.ts';
 import { imageSize, listAmong, listOf, numberIn, wholeNumber } from './flags.ts';
@@ -67,14 +67,15 @@ Examples:
   udit bench --task forward --precision f32,int8 --no-peer
   udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
   udit bench --task encode,decode --threads 2          Stable Diffusion's autoencoder, 256x256
+  udit bench --task features --peer-mode eager,tuned   Inception of FID, beside both layouts of PyTorch
   udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
 
 All combinations of the lists are measured, except those that need more cores than the machine has.
 The workers share a batch. The peer is PyTorch in a clone of the repository, on as many cores or the
 same GPU, in its fastest layout; both programs take turns, and ratios below 1 mean that udit is faster.
-The peer has U-DiT and DiT for sampling and training, and both halves of the autoencoders. Forward on
-the CPU also gives its speed as a share of that of matrix products alone, in f32. The error of int8 is
-the relative L2 of the network's output to that in f32, forward only.
+The peer has U-DiT and DiT for sampling and training, both halves of the autoencoders, and the feature
+networks. Forward and features on the CPU also give their speed as a share of that of matrix products
+alone, in f32. The error of int8 is the relative L2 of the network's output to that in f32, forward only.
 `;
 
 export function defineBench(command: Command, terminal: Terminal): void {
@@ -86,11 +87,15 @@ export function defineBench(command: Command, terminal: Terminal): void {
         listAmong(TASKS),
       ),
     )
-    .option('--model <preset>', 'a preset: SiT-XL/2, TAESD … (default: U-DiT-S; encode, decode: SD-VAE)')
+    .option('--model <preset>', 'a preset: SiT-XL/2, TAESD, DINOv2-S/14 … (default: as the task needs)')
     .addOption(
       new Option('--batch <list>', 'images per iteration (default: 8; encode, decode: 1)').argParser(count),
     )
-    .option('--image-size <size>', "encode, decode: of the pictures (default: the model's)", imageSize)
+    .option(
+      '--image-size <size>',
+      "encode, decode, features: of the pictures (default: the model's)",
+      imageSize,
+    )
     .option('--steps <n>', 'sample: steps from noise to image', wholeNumber({ from: 1 }), DEFAULT_STEPS)
     .addOption(
       new Option('--sampler <name>', 'sample: default as for udit sample').choices(Object.keys(SAMPLERS)),
@@ -131,7 +136,7 @@ export function defineBench(command: Command, terminal: Terminal): void {
     .option('--rounds <n>', 'timed iterations of each program', wholeNumber({ from: 1 }), DEFAULT_ROUNDS)
     .option(
       '--profile <folder>',
-      'forward, train: also where the time goes, by operation (slower, and takes memory)',
+      'forward, features, train: also where the time goes, by operation (slower, and takes memory)',
     )
     .option('--json', 'print the result as JSON')
     .addHelpText('after', AFTER_HELP)
@@ -147,22 +152,34 @@ interface ChosenFlags extends BenchFlags {
 
 /** @throws ConfigError for an unknown preset, or a task of networks of another role */
 function chooseWork(flags: BenchFlags): ChosenFlags {
-  const onlyHalves = flags.task?.every(isAutoencoderTask) ?? false;
-  const { model = onlyHalves ? 'SD-VAE' : 'U-DiT-S' } = flags;
-  const isHalved = isAutoencoder(trainedPreset(model));
-  const tasks: readonly Task[] = isHalved ? AUTOENCODER_TASKS : DENOISER_TASKS;
-  const { task = tasks, batch = [isHalved ? 1 : 8] } = flags;
-  const foreign = task.find((each) => !tasks.includes(each));
+  const { model = MEASURED[roleOfTasks(flags.task) ?? 'denoiser'].usual } = flags;
+  const role = roleOfSpec(anyPreset(model));
+  const { task = TASKS_OF[role], batch = [MEASURED[role].batch] } = flags;
+  const foreign = task.find((each) => !TASKS_OF[role].includes(each));
   if (foreign !== undefined) {
+    const { called, usual } = MEASURED[roleOfTasks([foreign])!];
     throw new ConfigError({
       where: `--task ${foreign}`,
-      problem: `${model} is ${isHalved ? 'an autoencoder' : 'a denoiser'}, which has ${tasks.join(', ')}`,
-      fix: isHalved
-        ? 'name a denoiser with --model, such as U-DiT-S'
-        : 'name an autoencoder with --model, such as SD-VAE',
+      problem: `${model} is ${MEASURED[role].called}, which has ${TASKS_OF[role].join(', ')}`,
+      fix: `name ${called} with --model, such as ${usual}`,
     });
   }
   return { ...flags, task, model, batch };
+}
+
+/** By role: a name, the preset that is measured by default, and the images per iteration. */
+const MEASURED: Readonly<
+  Record<Role, { readonly called: string; readonly usual: string; readonly batch: number }>
+> = {
+  denoiser: { called: 'a denoiser', usual: 'U-DiT-S', batch: 8 },
+  autoencoder: { called: 'an autoencoder', usual: 'SD-VAE', batch: 1 },
+  features: { called: 'a feature network', usual: 'FID-Inception', batch: 8 },
+};
+
+/** Of networks that have all of these tasks, if there is such a role. */
+function roleOfTasks(tasks: readonly Task[] | undefined): Role | undefined {
+  if (tasks === undefined) return undefined;
+  return ROLES.find((role) => tasks.every((task) => TASKS_OF[role].includes(task)));
 }
 
 async function bench(given: BenchFlags, terminal: Terminal, stopped: AbortSignal): Promise<void> {
@@ -264,8 +281,8 @@ function requestOf(
 }
 
 function macsOfOneImage(task: Task, { model, imageSize: size }: ChosenFlags): number {
-  const outputs = isAutoencoderTask(task)
-    ? [...autoencoderHalf(task, { model, size, batch: 1 }).graph.values()]
+  const outputs = isSingleRun(task)
+    ? [...singleRun(task, { model, size, batch: 1 }).graph.values()]
     : [traceNetwork(createModel(presetSpec(model))).outputs.prediction];
   return totalMacs(sumMacs(macsOf(outputs)));
 }

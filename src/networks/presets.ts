@@ -1,16 +1,24 @@
-/** @file Named configurations of denoisers and autoencoders. */
+/** @file Named configurations of networks. */
 import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../core/errors.ts';
 import type { DiTConfig } from './denoisers/dit.ts';
 import type { UDiTConfig } from './denoisers/udit.ts';
-import { AUTOENCODERS, type AutoencoderSpec, DENOISERS, type ModelSpec } from './families.ts';
-import type { Families, NetworkSpec } from './family.ts';
+import {
+  AUTOENCODERS,
+  type AutoencoderSpec,
+  DENOISERS,
+  FEATURE_NETWORKS,
+  type FeatureSpec,
+  type ModelSpec,
+} from './families.ts';
+import type { Families, NetworkSpec, Role } from './family.ts';
 
 type Presets<Spec extends NetworkSpec> = Readonly<Record<string, Spec>>;
 
 /** Of denoisers. */
 export const PRESETS = presetsIn<ModelSpec>(DENOISERS);
 export const AUTOENCODER_PRESETS = presetsIn<AutoencoderSpec>(AUTOENCODERS);
+const FEATURE_PRESETS = presetsIn<FeatureSpec>(FEATURE_NETWORKS);
 
 function presetsIn<Spec extends NetworkSpec>(families: Families): Presets<Spec> {
   return Object.fromEntries(
@@ -45,14 +53,35 @@ export function autoencoderSpec(
   return specIn(AUTOENCODER_PRESETS, name, overrides);
 }
 
+/** The same of a feature network. */
+export function featureSpec(name: string, overrides: Partial<FeatureSpec['config']> = {}): FeatureSpec {
+  return specIn(FEATURE_PRESETS, name, overrides);
+}
+
+/** The same of a network of any role. */
+export function anyPreset(name: string): ModelSpec | AutoencoderSpec | FeatureSpec {
+  const presets = { ...PRESETS, ...AUTOENCODER_PRESETS, ...FEATURE_PRESETS };
+  return specIn<ModelSpec | AutoencoderSpec | FeatureSpec>(presets, name, {});
+}
+
 /** The same of a network of any role that can be trained. */
 export function trainedPreset(name: string, families: Families = {}): ModelSpec | AutoencoderSpec {
   const presets = { ...PRESETS, ...AUTOENCODER_PRESETS, ...presetsIn<ModelSpec>(families) };
   return specIn<ModelSpec | AutoencoderSpec>(presets, name, {});
 }
 
-export function isAutoencoder(spec: ModelSpec | AutoencoderSpec): spec is AutoencoderSpec {
+export function isAutoencoder(spec: NetworkSpec): spec is AutoencoderSpec {
   return Object.hasOwn(AUTOENCODERS, spec.family);
+}
+
+export function isFeatureNetwork(spec: NetworkSpec): spec is FeatureSpec {
+  return Object.hasOwn(FEATURE_NETWORKS, spec.family);
+}
+
+/** Of a network in the table of families. */
+export function roleOfSpec(spec: NetworkSpec): Role {
+  if (isAutoencoder(spec)) return 'autoencoder';
+  return isFeatureNetwork(spec) ? 'features' : 'denoiser';
 }
 
 function specIn<Spec extends NetworkSpec>(presets: Presets<Spec>, name: string, overrides: object): Spec {
@@ -78,13 +107,16 @@ function specIn<Spec extends NetworkSpec>(presets: Presets<Spec>, name: string, 
   return { ...preset, config: { ...preset.config, ...overrides } };
 }
 
-/** Names of presets, cut at their last hyphen: `SiT` and its sizes. Those of autoencoders are whole. */
+/** Names of presets; those of denoisers are cut at their last hyphen: `SiT` and its sizes. */
 function presetsByFamily(presets: Presets<NetworkSpec>): [family: string, sizes: string][] {
   const sizes = new Map<string, string[]>();
-  for (const [name, { family }] of Object.entries(presets)) {
+  for (const [name, spec] of Object.entries(presets)) {
     const hyphen = name.lastIndexOf('-');
-    const isWhole = Object.hasOwn(AUTOENCODERS, family);
-    const [group, size] = isWhole ? ['autoencoders', name] : [name.slice(0, hyphen), name.slice(hyphen + 1)];
+    const role = roleOfSpec(spec);
+    const [group, size] =
+      role === 'denoiser'
+        ? [name.slice(0, hyphen), name.slice(hyphen + 1)]
+        : [role === 'features' ? role : 'autoencoders', name];
     sizes.set(group, [...(sizes.get(group) ?? []), size]);
   }
   return [...sizes].map(([family, found]) => [family, found.join(' ')]);

@@ -1,8 +1,16 @@
 /** @file Builds the networks of the table of families. */
 import type { Autoencoder } from './autoencoders/autoencoder.ts';
 import type { Denoiser } from './denoisers/denoiser.ts';
-import { AUTOENCODERS, type AutoencoderSpec, DENOISERS, type ModelSpec } from './families.ts';
+import {
+  AUTOENCODERS,
+  type AutoencoderSpec,
+  DENOISERS,
+  FEATURE_NETWORKS,
+  type FeatureSpec,
+  type ModelSpec,
+} from './families.ts';
 import type { Families } from './family.ts';
+import type { FeatureNetwork } from './features/feature-network.ts';
 
 export type { AutoencoderSpec, Family, ModelSpec } from './families.ts';
 
@@ -20,4 +28,9 @@ export function createModel({ family, config }: ModelSpec, further: Families = {
 /** The same for an autoencoder. */
 export function createAutoencoder({ family, config }: AutoencoderSpec): Autoencoder {
   return (AUTOENCODERS[family].build as (config: AutoencoderSpec['config']) => Autoencoder)(config);
+}
+
+/** The same for a feature network. */
+export function createFeatureNetwork({ family, config }: FeatureSpec): FeatureNetwork {
+  return (FEATURE_NETWORKS[family].build as (config: FeatureSpec['config']) => FeatureNetwork)(config);
 }

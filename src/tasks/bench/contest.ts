@@ -38,7 +38,7 @@ export interface Measurement extends Layout {
   readonly loadSeconds?: LoadSeconds;
   /** Relative L2 of the network's output to that in f32: forward, where it is in another precision. */
   readonly error?: number;
-  /** Operations in a second, in 10^9, of matrix products alone on the same cores: forward in f32 on the CPU. */
+  /** Operations in a second, in 10^9, of matrix products alone on the same cores: forward and features in f32 on the CPU. */
   readonly productGflops?: number;
   /** Where the time went, if a profile was asked for. */
   readonly operations?: OperationShares;
@@ -208,7 +208,8 @@ async function startOurs(workload: Workload, options: ContestOptions): Promise<S
   const cacheFolder = await mkdtemp(join(options.scratchFolder, 'models-'));
   const keepsModels = workload.task !== 'train' && workload.device === 'cpu';
   const measureError = workload.precision !== 'f32';
-  const measureProducts = !measureError && workload.task === 'forward' && workload.device === 'cpu';
+  const isMeasured = workload.task === 'forward' || workload.task === 'features';
+  const measureProducts = !measureError && isMeasured && workload.device === 'cpu';
   const first = await startProcess(
     { workload, cacheFolder, warmUp: !keepsModels, measureError, measureProducts },
     options,

@@ -128,6 +128,17 @@ test('of an autoencoder it does both halves, without norms in TAESD', async () =
   ]);
 });
 
+test('of a feature network it has pictures of its own size', async () => {
+  const model = 'FID-Inception';
+  const { rivals, notes } = await find(['eager'], { model, tasks: ['features'] });
+  expect(notes).toEqual([]);
+  const layouts = (side?: number) => {
+    const size = side === undefined ? {} : { size: { height: side, width: side } };
+    return rivals[0]!.layouts(contest({ task: 'features', model, batch: 1, ...size })).length;
+  };
+  expect([layouts(), layouts(299), layouts(256)]).toEqual([2, 2, 0]);
+});
+
 test('on CUDA where its PyTorch has it, else with a note', async () => {
   const { rivals, notes } = await find(['eager', 'openvino'], { devices: ['cuda', 'webgpu'] });
   expect(rivals.map(({ name }) => name)).toEqual(['PyTorch 9.0 eager']);

@@ -7,9 +7,10 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { ConfigError, RuntimeUnavailableError } from '../../core/errors.ts';
+import { type ImageSize, sameSize } from '../../core/image-size.ts';
 import type { BackendName } from '../../engine/runtime/session.ts';
-import { isAutoencoder, trainedPreset } from '../../networks/presets.ts';
-import type { AutoencoderSpec, ModelSpec } from '../../networks/registry.ts';
+import { trainedSizeOf } from '../../networks/nn/network.ts';
+import { anyPreset, isAutoencoder, isFeatureNetwork } from '../../networks/presets.ts';
 import type { Layout, Rival } from './contest.ts';
 import { type Command, Contestant, lastWords } from './contestant.ts';
 import type { BenchRequest, Contest } from './plan.ts';
@@ -51,7 +52,7 @@ export async function findPeers(request: PeerRequest, signal: AbortSignal): Prom
   const { model, tasks, devices, pythons, modes } = request;
   const none = (note: string): Peers => ({ rivals: [], notes: [`no peer: ${note}`] });
   if (!existsSync(SCRIPT)) return none('its scripts are in a clone of the repository, not in the package');
-  const spec = trainedPreset(model);
+  const spec = anyPreset(model);
   const lack = lackFor(model, spec);
   if (lack !== undefined) return none(lack);
   const installed = pythons === undefined ? await firstUsual(signal) : await allOf(pythons, signal);
@@ -75,7 +76,7 @@ export async function findPeers(request: PeerRequest, signal: AbortSignal): Prom
   };
 }
 
-type BenchSpec = ModelSpec | AutoencoderSpec;
+type BenchSpec = ReturnType<typeof anyPreset>;
 
 /** Why the peer can do nothing of a network. */
 function lackFor(model: string, spec: BenchSpec): string | undefined {
@@ -83,6 +84,7 @@ function lackFor(model: string, spec: BenchSpec): string | undefined {
     const hasNorms = spec.family === 'TAESD' && spec.config.middleNorm;
     return hasNorms ? `it has no TAESD with norms, as ${model} is` : undefined;
   }
+  if (isFeatureNetwork(spec)) return undefined;
   if (spec.config.inChannels !== 4) return `it draws latents of 4 channels, ${model} does not`;
   return spec.config.tokens === 'kv'
     ? `it cannot downsample keys and values alone, as ${model} does`
@@ -96,9 +98,9 @@ function hasMode({ modes }: InstalledTorch, mode: PeerMode, device: BackendName)
   return modes[device]?.includes(mode) ?? false;
 }
 
-/** Both halves of autoencoders are there. Sampling and training are Gaussian diffusion's, and recorded for these networks. */
+/** Both halves of autoencoders are there, and feature networks. Sampling and training are Gaussian diffusion's, and recorded for these networks. */
 function isDoneWhole(spec: BenchSpec): boolean {
-  if (isAutoencoder(spec)) return true;
+  if (isAutoencoder(spec) || isFeatureNetwork(spec)) return true;
   const { family, config } = spec;
   if (family === 'U-DiT') return config.attention === 'cosine';
   return family === 'DiT' && !config.discardSigma;
@@ -231,11 +233,16 @@ function rivalOf(torch: InstalledTorch, mode: PeerMode, spec: BenchSpec): Rival 
   };
 }
 
-/** Nobody trains with OpenVINO; of the samplers the peer has the paper's. */
+/** Nobody trains with OpenVINO; of the samplers the peer has the paper's; it resizes no pictures. */
 function canDo({ task, workloads }: Contest, mode: PeerMode, spec: BenchSpec): boolean {
   if (task !== 'forward' && !isDoneWhole(spec)) return false;
+  if (task === 'features') return hasOwnSize(workloads[0]!.size, spec);
   if (task === 'sample') return (workloads[0]!.sampling.sampler ?? 'ddpm') === 'ddpm';
   return task !== 'train' || !mode.startsWith('openvino');
+}
+
+function hasOwnSize(size: ImageSize | undefined, { config }: BenchSpec): boolean {
+  return size === undefined || sameSize(size, trainedSizeOf(config));
 }
 
 /** Every number of processes that shares out the batch evenly, with the remaining cores as threads. */

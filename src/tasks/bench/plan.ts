@@ -4,19 +4,29 @@ import { formatBytes } from '../../core/byte-size.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import type { SamplerName } from '../../diffusion/samplers.ts';
 import { type BackendName, isGpu, MOST_WORKERS } from '../../engine/runtime/session.ts';
+import type { Role } from '../../networks/family.ts';
 import type { Precision } from '../../networks/precision.ts';
 
 /** Of denoisers. */
 export const DENOISER_TASKS = ['forward', 'sample', 'train'] as const;
 /** Of autoencoders: pictures to latents, and latents to pictures. */
-export const AUTOENCODER_TASKS = ['encode', 'decode'] as const;
-export const TASKS = [...DENOISER_TASKS, ...AUTOENCODER_TASKS] as const;
+const AUTOENCODER_TASKS = ['encode', 'decode'] as const;
+/** Of feature networks. */
+const FEATURE_TASKS = ['features'] as const;
+export const TASKS = [...DENOISER_TASKS, ...AUTOENCODER_TASKS, ...FEATURE_TASKS] as const;
+/** By what the network is. */
+export const TASKS_OF: Readonly<Record<Role, readonly Task[]>> = {
+  denoiser: DENOISER_TASKS,
+  autoencoder: AUTOENCODER_TASKS,
+  features: FEATURE_TASKS,
+};
 export type DenoiserTask = (typeof DENOISER_TASKS)[number];
-export type AutoencoderTask = (typeof AUTOENCODER_TASKS)[number];
+/** They run a network once, and sample and train nothing. */
+export type SingleRunTask = (typeof AUTOENCODER_TASKS | typeof FEATURE_TASKS)[number];
 export type Task = (typeof TASKS)[number];
 
-export function isAutoencoderTask(task: Task): task is AutoencoderTask {
-  return (AUTOENCODER_TASKS as readonly Task[]).includes(task);
+export function isSingleRun(task: Task): task is SingleRunTask {
+  return !(DENOISER_TASKS as readonly Task[]).includes(task);
 }
 
 /** How images are drawn; what is left open is chosen as for `udit sample`. */
@@ -39,7 +49,7 @@ export interface Workload {
   readonly precision: Precision;
   readonly device: BackendName;
   readonly sampling: SamplingRequest;
-  /** Of the pictures that are encoded or decoded. Default: the one that the autoencoder was trained at. */
+  /** Of the pictures of a task that runs a network once. Default: the one that it was trained at. */
   readonly size?: ImageSize | undefined;
   /** ONNX Runtime writes a profile under this prefix: forward and train. */
   readonly profilePrefix?: string;
@@ -135,7 +145,7 @@ function obstacleTo(workload: Workload, { coreCount }: BenchMachine): string | u
   if (device !== 'cpu' && workers * threads > 1) return `${device} has one worker of one thread`;
   if ((device === 'webgpu' || device === 'cuda') && precision !== 'f32') return `${precision} is for CPUs`;
   if (task === 'train' && precision !== 'f32') return `training is in f32, not in ${precision}`;
-  if (isAutoencoderTask(task) && precision !== 'f32') return `autoencoders are in f32, not in ${precision}`;
+  if (isSingleRun(task) && precision !== 'f32') return `${task} is in f32, not in ${precision}`;
   return undefined;
 }
 

@@ -26,6 +26,7 @@ const WARM_UP_ITERATIONS: Readonly<Record<Task, number>> = {
   train: 1,
   encode: 1,
   decode: 1,
+  features: 2,
 };
 
 const say = (fields: Readonly<Record<string, unknown>>): void => console.log(JSON.stringify(fields));

@@ -24,8 +24,8 @@ import { resolveTrainConfig } from '../training/config/train-config.ts';
 import { denoising } from '../training/step/denoising.ts';
 import { TrainState } from '../training/step/train-state.ts';
 import { TrainStep } from '../training/step/train-step.ts';
-import { autoencoderHalf } from './autoencoder-half.ts';
-import { type AutoencoderTask, type DenoiserTask, isAutoencoderTask, type Workload } from './plan.ts';
+import { type DenoiserTask, isSingleRun, type SingleRunTask, type Workload } from './plan.ts';
+import { singleRun } from './single-run.ts';
 
 /** A workload with what it is done with. */
 interface Setting extends Workload {
@@ -59,8 +59,8 @@ export async function createWork(workload: Workload, cacheFolder: string): Promi
   const cache = new DiskCache({ folder: cacheFolder, maxBytes: Number.POSITIVE_INFINITY });
   const { task, model } = workload;
   const setting = { ...workload, backend, cache };
-  const work = await (isAutoencoderTask(task)
-    ? autoencoderWork(task, setting)
+  const work = await (isSingleRun(task)
+    ? singleRunWork(task, setting)
     : WORKS[task](createModel(presetSpec(model)), setting));
   return { ...work, facts: { onnxruntime: backend.version, ...work.facts } };
 }
@@ -105,10 +105,10 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
   };
 }
 
-/** One half of an autoencoder on a batch. */
-async function autoencoderWork(task: AutoencoderTask, setting: Setting): Promise<Work> {
+/** A half of an autoencoder, or a network of features, on a batch. */
+async function singleRunWork(task: SingleRunTask, setting: Setting): Promise<Work> {
   const { backend, cache, model, batch, workers, size } = setting;
-  const { graph, network, feed } = autoencoderHalf(task, { model, size, batch: batch / workers });
+  const { graph, network, feed } = singleRun(task, { model, size, batch: batch / workers });
   const { loaded: session, loadSeconds } = await timedLoad(() =>
     compileInference(graph, initialise(network, network.initRule, fold(KEY, 'weights')), backend, {
       cache,
