@@ -6,7 +6,8 @@ import { createModel } from '../src/networks/registry.ts';
 import { cellMacs, planAblation } from '../src/tasks/ablation/ablation.ts';
 import { cellConfig, type Grid, parseGrid } from '../src/tasks/ablation/grid.ts';
 import { modelOfConfig } from '../src/tasks/training/config/model-for-data.ts';
-import { REPOSITORY } from './support/documents.ts';
+import { commandProblem } from './support/command-check.ts';
+import { REPOSITORY, shownCommands } from './support/documents.ts';
 
 const RECIPES = readdirSync(join(REPOSITORY, 'recipes'))
   .filter((name) => name.endsWith('.json'))
@@ -30,12 +31,13 @@ describe.each(RECIPES)('%s', (name) => {
     const { description = '' } = grid;
     expect(description).toMatch(/Table \d/);
     expect(description).toMatch(/\d+\.\d\d/);
-    expect(description).toMatch(name.startsWith('paper') ? /latents.* cannot read yet/ : /minutes/);
+    expect(description).toMatch(name.startsWith('paper') ? /latents.* recipes\/README\.md/ : /minutes/);
   });
 
   test.each(grid.variants)('$name: its model can be built', (variant) => {
     const config = cellConfig(grid, variant, { seed: 0, steps: grid.budget.steps! });
-    expect(createModel(modelOfConfig(config)).config.inputSize).toBe(config.data.imageSize);
+    const side = name === 'paper-table-6' ? 64 : 32;
+    expect(createModel(modelOfConfig(config)).config.inputSize).toBe(config.data.imageSize ?? side);
     if (config.data.kind === 'folder') expect(config.data.background).toBe('drop');
   });
 });
@@ -60,5 +62,26 @@ describe.each(RECIPES.filter((name) => name.startsWith('laptop')))('%s', (name) 
 
   test.skipIf(name === 'laptop-table-7')('has a Slim model that costs what U-DiT-T does', () => {
     expect(Math.abs(macsOf('Slim') / macsOf('U-DiT-T') - 1)).toBeLessThan(0.02);
+  });
+});
+
+describe.each(RECIPES.filter((name) => name.startsWith('paper')))('%s', (name) => {
+  const { evaluation, variants, seeds } = recipe(name);
+  const [shown] = shownCommands().filter(
+    ({ document, command }) =>
+      document === 'recipes/README.md' && command.includes(`ablations/${name}/cells/`),
+  );
+
+  test('has its command of scores, of one of its cells and with its guidance', () => {
+    const words = shown!.command.split(' ');
+    const cell = words.find((word) => word.startsWith('ablations/'))!;
+    const folders = variants.map(({ folder }) => `ablations/${name}/cells/${folder}/seed-${seeds[0]}`);
+    expect(folders.some((folder) => cell.startsWith(folder))).toBe(true);
+    expect(words.slice(0, 3)).toEqual(['npx', 'udit', 'evaluate']);
+    expect(words).toEqual(expect.arrayContaining(['--num-samples', '50k', '--metrics', 'fid,sfid,is,pr']));
+    expect(Number(words[words.indexOf('--cfg-scale') + 1])).toBe(evaluation.cfgScale);
+    expect(words[words.indexOf('--sampler') + 1]).toBe(evaluation.sampler);
+    expect(Number(words[words.indexOf('--num-sampling-steps') + 1])).toBe(evaluation.steps);
+    expect(commandProblem(shown!.command)).toBeUndefined();
   });
 });
