@@ -30,7 +30,7 @@ export const inception: FixtureKind = {
 function checkInception(fixture: Fixture, json: Json): Check {
   return async (backend) => {
     const network = new InceptionV3({ ...INCEPTION_PRESETS['FID-Inception']!, preprocessing: 'pytorch' });
-    const weights = formulaWeights(json.key_order);
+    const weights = inceptionWeights(json.key_order);
     const x = inputsFrom(fixture.tensors, fixture.name)('x');
     const computed = recordedValues(network, add(mul(x, 2), -1), fixture.tensors);
     const values = await runGraph(computed, fixture.tensors, backend, weights);
@@ -48,8 +48,8 @@ function checkInception(fixture: Fixture, json: Json): Check {
   };
 }
 
-/** `name:[shape]` of each tensor in the order of the state dict. */
-function formulaWeights(keys: readonly string[]): TensorMap {
+/** @param keys - `name:[shape]` of each tensor in the order of the state dict */
+export function inceptionWeights(keys: readonly string[]): TensorMap {
   return new Map(
     keys.map((key, position) => {
       const [, name, list] = /^(.+):\[(.+)\]$/.exec(key)!;
