@@ -232,23 +232,49 @@ describe('malformed files', () => {
   });
 
   test.each([
-    ['# A recipe, and more words', 'a text'],
-    ['{"model": {"preset": "x"}}', 'JSON'],
-    ['\x08\x0a\x12\x04udit and more of it', 'a protocol buffer, as ONNX models are'],
-  ])('a file that begins with %j', (text, kind) => {
-    expect(message(new TextEncoder().encode(text))).toContain(`not a safetensors file, but ${kind}`);
+    ['# A recipe, and more words', 'weights but a text'],
+    ['a\tb\n', 'weights but a text'],
+    ['404: Not Found\n', 'weights but a text'],
+    ['Zugriff verweigert: schließen', 'weights but a text'],
+    ['{"model": {"preset": "x"}}', 'weights but JSON'],
+    ['\uFEFF\n [1, 2, 3]', 'weights but JSON'],
+    ['\r\n\r\n<!DOCTYPE html><title>Überall</title>', 'weights but an HTML or XML page'],
+    ['<svg/>', 'weights but an HTML or XML page'],
+  ])('a text that begins with %j', (text, kind) => {
+    expect(message(new TextEncoder().encode(text))).toContain(`x.safetensors: this is not ${kind}\n  fix: `);
+  });
+
+  test.each([
+    ['\x08\x0a\x12\x04udit and more of it', 'weights but a protocol buffer, as ONNX models are'],
+    ['\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'weights but a PNG picture'],
+    ['\xff\xd8\xff\xe0\0\x10JFIF', 'weights but a JPEG picture'],
+    ['\x1f\x8b\x08\0\0\0\0\0\0\x03', 'weights but a gzip archive'],
+    ['\x93NUMPY\x01\0v\0', 'weights but an array of NumPy'],
+    ['\x89HDF\r\n\x1a\n', 'a safetensors file but an HDF5 file, as of Keras'],
+    ['GGUF\x03\0\0\0\0\0', 'a safetensors file but a GGUF file'],
+  ])('bytes that begin with %j', (start, kind) => {
+    const bytes = Uint8Array.from(start, (char) => char.charCodeAt(0));
+    expect(message(bytes)).toContain(`this is not ${kind}\n  fix: `);
+  });
+
+  test('a sound file whose size is the first character of another kind', () => {
+    for (const size of [0x08, 0x3c, 0x7b]) {
+      const json = '{}'.padEnd(size);
+      expect(parseSafetensors(fileOf(json, 0)).tensors.size).toBe(0);
+      expect(message(fileOf(json, 0).subarray(0, -1))).toContain('the header ends at byte');
+    }
   });
 
   test('a .pt file', () => {
     expect(message(Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 8, 8, 0, 0))).toMatchInlineSnapshot(`
-      "CheckpointError: run/x.safetensors: not a safetensors file, but a zip archive (torch.save writes .pt files as such, np.savez .npz files)
+      "CheckpointError: run/x.safetensors: this is not a safetensors file but a zip archive (torch.save writes .pt files as such, np.savez .npz files)
         fix: give a .safetensors file, or convert this one"
     `);
   });
 
   test('a legacy .pt file', () => {
     expect(message(Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46))).toMatchInlineSnapshot(`
-      "CheckpointError: run/x.safetensors: not a safetensors file, but a Python pickle (a .pt file as PyTorch wrote it before version 1.6)
+      "CheckpointError: run/x.safetensors: this is not a safetensors file but a Python pickle (a .pt file as PyTorch wrote it before version 1.6)
         fix: give a .safetensors file, or convert this one"
     `);
   });
@@ -256,7 +282,7 @@ describe('malformed files', () => {
   test('a Git LFS pointer', () => {
     const pointer = new TextEncoder().encode('version https://git-lfs.github.com/spec/v1\n');
     expect(message(pointer)).toMatchInlineSnapshot(`
-      "CheckpointError: run/x.safetensors: not a safetensors file, but a Git LFS pointer: the content itself was not downloaded
+      "CheckpointError: run/x.safetensors: this is not weights but a Git LFS pointer: the content itself was not downloaded
         fix: run \`git lfs pull\` where the file lies"
     `);
   });

@@ -8,9 +8,10 @@ import * as v from 'valibot';
 import type { DType } from '../core/dtype.ts';
 import { CheckpointError } from '../core/errors.ts';
 import type { HostTensor, TensorMap } from '../core/host-tensor.ts';
+import { expectOptions, type OptionTable } from '../core/options.ts';
 import { formatShape, type Shape, sizeOf } from '../core/shape.ts';
 import type { ByteSource } from './byte-source.ts';
-import { describeForeignFile, LONGEST_SIGNATURE } from './foreign-file.ts';
+import { describeCertainly, describeForeignFile, FOREIGN_BYTES, type ForeignFile } from './foreign-file.ts';
 import { floatsToHalves, HALF_MAX } from './half.ts';
 import { READ_AS, STORED_BYTES, type StoredDType, storedTensor } from './stored-tensor.ts';
 import { damaged, type TensorFile } from './tensor-file.ts';
@@ -31,6 +32,10 @@ export interface SafetensorsOptions {
   /** How f32 tensors are stored; default `f32`. Other element types are kept. */
   readonly floats?: 'f32' | 'f16';
 }
+
+const SAFETENSORS_OPTIONS: OptionTable<SafetensorsOptions> = {
+  floats: 'optional',
+};
 
 const SIZE_BYTES = 8;
 /** The limit of the reference implementation, which keeps a broken size field from asking for all memory. */
@@ -101,7 +106,7 @@ export function parseSafetensors(file: Uint8Array | ArrayBuffer, where = 'safete
  * @throws CheckpointError unless the header is sound and its tensors cover the values exactly
  */
 export async function openSafetensors(source: ByteSource, where: string): Promise<SafetensorsSource> {
-  const start = await source.read(0, Math.min(source.size, Math.max(SIZE_BYTES, LONGEST_SIGNATURE)));
+  const start = await source.read(0, Math.min(source.size, FOREIGN_BYTES));
   const dataBegin = findData(start, source.size, where);
   const json = await source.read(SIZE_BYTES, dataBegin);
   const { entries, metadata } = parseHeader(json, source.size - dataBegin, where);
@@ -140,13 +145,16 @@ export async function openSafetensors(source: ByteSource, where: string): Promis
  * The chunks of a file, in order; their concatenation is the file. Tensors keep their order in the map, and their data
  * is not copied unless it is narrowed to f16.
  *
+ * @throws ConfigError for an option that does not exist
  * @throws CheckpointError when a finite value does not fit f16
  */
 export function serialiseSafetensors(
   tensors: TensorMap,
   metadata: Readonly<Record<string, string>>,
-  { floats = 'f32' }: SafetensorsOptions = {},
+  options: SafetensorsOptions = {},
 ): Uint8Array[] {
+  expectOptions(options, 'serialiseSafetensors', SAFETENSORS_OPTIONS);
+  const { floats = 'f32' } = options;
   // Written member by member: an object would move names that look like array indices to the front.
   const members = [`${JSON.stringify(METADATA_KEY)}:${JSON.stringify(metadata)}`];
   const chunks: Uint8Array[] = [];
@@ -185,6 +193,8 @@ export function serialiseSafetensors(
 function findData(start: Uint8Array, fileBytes: number, where: string): number {
   if (fileBytes === 0) throw damaged(where, 'the file is empty');
   if (fileBytes < SIZE_BYTES) {
+    const foreign = describeForeignFile(start);
+    if (foreign !== undefined) throw otherKind(foreign, where);
     throw damaged(where, `the file has ${fileBytes} bytes, but its header size alone takes ${SIZE_BYTES}`);
   }
   const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
@@ -194,6 +204,8 @@ function findData(start: Uint8Array, fileBytes: number, where: string): number {
   }
   const dataBegin = SIZE_BYTES + headerBytes;
   if (dataBegin > fileBytes) {
+    const foreign = describeCertainly(start);
+    if (foreign !== undefined) throw otherKind(foreign, where);
     throw damaged(where, `the header ends at byte ${dataBegin}, but the file has ${fileBytes} bytes`);
   }
   return dataBegin;
@@ -332,16 +344,15 @@ function narrow(name: string, tensor: HostTensor<'f32'>): Uint16Array {
 
 function notSafetensors(start: Uint8Array, headerBytes: number, where: string): CheckpointError {
   const foreign = describeForeignFile(start);
-  if (foreign !== undefined) {
-    return new CheckpointError({
-      where,
-      problem: `not a safetensors file, but ${foreign.kind}`,
-      fix: foreign.fix,
-    });
-  }
+  if (foreign !== undefined) return otherKind(foreign, where);
   return new CheckpointError({
     where,
     problem: `not a safetensors file: its first 8 bytes give a header of ${headerBytes} bytes, the limit is ${MAX_HEADER_BYTES}`,
     fix: 'give a .safetensors file',
   });
+}
+
+function otherKind({ kind, isWeights = false, fix }: ForeignFile, where: string): CheckpointError {
+  const problem = `this is not ${isWeights ? 'a safetensors file' : 'weights'} but ${kind}`;
+  return new CheckpointError({ where, problem, fix });
 }
