@@ -1,6 +1,6 @@
 /** @file Options of public functions. A name that is no option is an error, as it is on the command line. */
-import { closest } from 'fastest-levenshtein';
 import { ConfigError } from './errors.ts';
+import { suggestion } from './nearest.ts';
 
 /** All options by their names; those that are needed have no default. */
 export type OptionTable<T> = { readonly [K in keyof T]-?: 'needed' | 'optional' };
@@ -24,6 +24,11 @@ export function expectOptions<T extends object>(options: T, where: string, table
   throw new ConfigError({ where, problem: `the option ${missing} is missing`, fix: `give ${missing}` });
 }
 
+/** Of the options of several functions, those of one. */
+export function chosen<T extends object>(options: T, table: OptionTable<T>): T {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => Object.hasOwn(table, name))) as T;
+}
+
 function neededNames(table: Readonly<Record<string, string>>): string[] {
   return Object.keys(table).filter((name) => table[name] === 'needed');
 }
@@ -35,6 +40,6 @@ export function expectKnown(options: object, where: string, known: readonly stri
   throw new ConfigError({
     where,
     problem: `there is no option ${unknown}`,
-    fix: `did you mean ${closest(unknown, known)}?`,
+    fix: suggestion(unknown, known),
   });
 }

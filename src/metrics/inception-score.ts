@@ -1,5 +1,6 @@
 /** @file The Inception Score: how sure a classifier is of each picture, and how many classes all pictures have (Salimans et al. 2016). */
 import { ShapeError } from '../core/errors.ts';
+import { expectOptions, type OptionTable } from '../core/options.ts';
 import { fold, permutation, type RandomKey, randomKey } from '../core/random.ts';
 import { type Spread, spreadOf } from './spread.ts';
 
@@ -9,6 +10,23 @@ export interface SplitOptions {
   /** Pictures per split; the last split has the rest. Default 5,000, as in ADM's evaluation suite. */
   readonly split?: number;
 }
+
+const SPLIT_OPTIONS: OptionTable<SplitOptions> = {
+  split: 'optional',
+};
+
+export interface ShuffleOptions extends SplitOptions {
+  /** Random orders. Default 10. */
+  readonly shuffles?: number;
+  /** Chooses them; without random orders none is needed. */
+  readonly key?: RandomKey;
+}
+
+const SHUFFLE_OPTIONS: OptionTable<ShuffleOptions> = {
+  ...SPLIT_OPTIONS,
+  shuffles: 'optional',
+  key: 'optional',
+};
 
 /**
  * exp of the mean KL divergence of each picture's classes from those of its split, for each split in the order of the
@@ -25,6 +43,7 @@ export function inceptionScores(
   classes: number,
   options: SplitOptions = {},
 ): number[] {
+  expectOptions(options, 'inceptionScores', SPLIT_OPTIONS);
   return new ClassSums(logits.length / classes, classes, { ...options, shuffles: 0 }).add(logits).scores();
 }
 
@@ -34,14 +53,8 @@ export function shuffledInceptionScore(
   classes: number,
   options: ShuffleOptions,
 ): Spread {
+  expectOptions(options, 'shuffledInceptionScore', SHUFFLE_OPTIONS);
   return new ClassSums(logits.length / classes, classes, options).add(logits).shuffled();
-}
-
-export interface ShuffleOptions extends SplitOptions {
-  /** Random orders. Default 10. */
-  readonly shuffles?: number;
-  /** Chooses them; without random orders none is needed. */
-  readonly key?: RandomKey;
 }
 
 /** What a split is scored by. */

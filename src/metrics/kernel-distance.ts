@@ -1,5 +1,6 @@
 /** @file The kernel distance of features (Bińkowski et al. 2018, KID): unbiased, so that few pictures do. */
 import { ShapeError } from '../core/errors.ts';
+import { expectOptions, type OptionTable } from '../core/options.ts';
 import { fold, permutation, type RandomKey } from '../core/random.ts';
 import { countOf, type FeatureSet, type MatrixProduct, plainProduct } from './matrix-product.ts';
 import { type Spread, spreadOf } from './spread.ts';
@@ -14,17 +15,27 @@ export interface KernelDistanceOptions {
   readonly product?: MatrixProduct;
 }
 
+const KERNEL_OPTIONS: OptionTable<KernelDistanceOptions> = {
+  key: 'needed',
+  subsets: 'optional',
+  subsetSize: 'optional',
+  product: 'optional',
+};
+
 /**
  * The squared maximum mean discrepancy with the kernel (x·y / D + 1)³, estimated without bias on random subsets: its mean,
  * and the deviation over subsets. It may be negative.
  *
+ * @throws ConfigError for an option that does not exist or is missing
  * @throws ShapeError if the numbers of features differ, or a side has fewer than two
  */
 export async function kernelDistance(
   first: FeatureSet,
   second: FeatureSet,
-  { key, subsets = 100, subsetSize = 1000, product = plainProduct }: KernelDistanceOptions,
+  options: KernelDistanceOptions,
 ): Promise<Spread> {
+  expectOptions(options, 'kernelDistance', KERNEL_OPTIONS);
+  const { key, subsets = 100, subsetSize = 1000, product = plainProduct } = options;
   const size = Math.min(subsetSize, countOf(first), countOf(second));
   if (first.width !== second.width || size < 2) {
     throw new ShapeError({

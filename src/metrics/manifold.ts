@@ -7,6 +7,7 @@
  * the runtime and the number of threads.
  */
 import { ShapeError } from '../core/errors.ts';
+import { expectOptions, type OptionTable } from '../core/options.ts';
 import {
   countOf,
   exactSquaredDistance,
@@ -25,6 +26,12 @@ export interface ManifoldOptions {
   readonly block?: number;
 }
 
+const MANIFOLD_OPTIONS: OptionTable<ManifoldOptions> = {
+  k: 'optional',
+  product: 'optional',
+  block: 'optional',
+};
+
 export interface ManifoldScores {
   /** Share of the samples that lie within the manifold of the reference. */
   readonly precision: number;
@@ -41,14 +48,17 @@ export interface ManifoldPoint extends ManifoldScores {
 }
 
 /**
+ * @throws ConfigError for an option that does not exist
  * @throws ShapeError if the numbers of features differ, or a set has no k-th neighbours
  */
 export async function manifoldScores(
   reference: FeatureSet,
   samples: FeatureSet,
-  { k = 3, ...options }: ManifoldOptions = {},
+  options: ManifoldOptions = {},
 ): Promise<ManifoldScores> {
-  const [{ k: _, ...scores }] = (await manifoldCurve(reference, samples, [k], options)) as [ManifoldPoint];
+  expectOptions(options, 'manifoldScores', MANIFOLD_OPTIONS);
+  const { k = 3, ...others } = options;
+  const [{ k: _, ...scores }] = (await manifoldCurve(reference, samples, [k], others)) as [ManifoldPoint];
   return scores;
 }
 

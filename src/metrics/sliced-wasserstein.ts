@@ -3,6 +3,7 @@
  * it is MIND (Berthet et al., arXiv 2605.06797); of patches of pictures, SWD (see patches.ts).
  */
 import { ShapeError } from '../core/errors.ts';
+import { expectOptions, type OptionTable } from '../core/options.ts';
 import { fold, normal, type RandomKey } from '../core/random.ts';
 import { countOf, type FeatureSet } from './matrix-product.ts';
 
@@ -15,18 +16,23 @@ export interface SlicedOptions {
   readonly power?: 1 | 2;
 }
 
+const SLICED_OPTIONS: OptionTable<SlicedOptions> = {
+  key: 'needed',
+  projections: 'optional',
+  power: 'optional',
+};
+
 /**
  * The mean over random directions of the Wasserstein distance along them, to the given power: of normal distributions
  * N(μ, σ² I) in D dimensions it is |μ₁ − μ₂|² / D + (σ₁ − σ₂)². It neither fits nor inverts covariances, and is of use from
  * a thousand pictures on.
  *
+ * @throws ConfigError for an option that does not exist or is missing
  * @throws ShapeError if the numbers of features differ, or a side is empty
  */
-export function slicedWasserstein(
-  first: FeatureSet,
-  second: FeatureSet,
-  { key, projections = 1000, power = 2 }: SlicedOptions,
-): number {
+export function slicedWasserstein(first: FeatureSet, second: FeatureSet, options: SlicedOptions): number {
+  expectOptions(options, 'slicedWasserstein', SLICED_OPTIONS);
+  const { key, projections = 1000, power = 2 } = options;
   const { width } = first;
   if (width !== second.width || countOf(first) === 0 || countOf(second) === 0) {
     throw new ShapeError({

@@ -1,6 +1,6 @@
 /** @file Named configurations of networks. */
-import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../core/errors.ts';
+import { nearest, suggestion } from '../core/nearest.ts';
 import type { DiTConfig } from './denoisers/dit.ts';
 import type { UDiTConfig } from './denoisers/udit.ts';
 import {
@@ -87,11 +87,12 @@ export function roleOfSpec(spec: NetworkSpec): Role {
 function specIn<Spec extends NetworkSpec>(presets: Presets<Spec>, name: string, overrides: object): Spec {
   const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (preset === undefined) {
+    const near = nearest(name, Object.keys(presets));
     throw new ConfigError({
       where: 'preset',
       problem: `there is no preset "${name}"`,
       facts: presetsByFamily(presets),
-      fix: `did you mean ${nearest(name, Object.keys(presets))}?`,
+      fix: near === undefined ? 'choose one of them' : `did you mean ${near}?`,
     });
   }
   const options = Object.keys(preset.config);
@@ -101,7 +102,7 @@ function specIn<Spec extends NetworkSpec>(presets: Presets<Spec>, name: string, 
       where: name,
       problem: `${preset.family} has no option "${option}"`,
       facts: [['options', options.join(' ')]],
-      fix: `did you mean ${nearest(option, options)}?`,
+      fix: suggestion(option, options),
     });
   }
   return { ...preset, config: { ...preset.config, ...overrides } };
@@ -120,10 +121,4 @@ function presetsByFamily(presets: Presets<NetworkSpec>): [family: string, sizes:
     sizes.set(group, [...(sizes.get(group) ?? []), size]);
   }
   return [...sizes].map(([family, found]) => [family, found.join(' ')]);
-}
-
-/** The most similar name, whatever its case. */
-function nearest(name: string, names: readonly string[]): string {
-  const lowerCase = names.map((candidate) => candidate.toLowerCase());
-  return names[lowerCase.indexOf(closest(name.toLowerCase(), lowerCase))]!;
 }

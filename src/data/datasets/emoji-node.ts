@@ -5,12 +5,18 @@
 import sharp from 'sharp';
 import { ConfigError } from '../../core/errors.ts';
 import { formatImageSize, isSquare } from '../../core/image-size.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import type { RandomKey } from '../../core/random.ts';
 import { fillCanvas, isMirrored, placeRandomly } from '../images/augmentation.ts';
 import type { PixelImage } from '../images/pixel-image.ts';
 import { writeModelValues } from '../images/pixels.ts';
 import { type Artwork, type Emoji, type EmojiCatalogue, readEmojiCatalogue } from './emoji-catalogue-node.ts';
-import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
+import {
+  cachedOrPrepared,
+  forEachConcurrently,
+  PREPARATION_OPTIONS,
+  type PreparationOptions,
+} from './preparation-node.ts';
 import { checkReadBuffer, readImageSize, type Samples } from './samples.ts';
 
 /**
@@ -27,6 +33,13 @@ export interface EmojiOptions extends PreparationOptions {
   /** `emoji` by default. */
   readonly augment?: EmojiAugmentation;
 }
+
+const EMOJI_OPTIONS: OptionTable<EmojiOptions> = {
+  ...PREPARATION_OPTIONS,
+  artwork: 'optional',
+  imageSize: 'needed',
+  augment: 'optional',
+};
 
 export interface EmojiSamples extends Samples {
   /** Unicode's name of each picture, e.g. "grinning face". */
@@ -67,6 +80,7 @@ const ARTWORKS: Readonly<Record<Artwork, ArtworkTraits>> = {
 
 /** Opens the emoji; takes a few seconds the first time a size is asked for. */
 export async function openEmoji(options: EmojiOptions): Promise<EmojiSamples> {
+  expectOptions(options, 'openEmoji', EMOJI_OPTIONS);
   const { augment = 'emoji', artwork = 'twemoji' } = options;
   const { name, largest } = ARTWORKS[artwork];
   const imageSize = sideOf(options.imageSize, name, largest);

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { DataError } from '../../core/errors.ts';
+import type { OptionTable } from '../../core/options.ts';
 import { cacheFolder } from '../../host/files/cache-folder-node.ts';
 import { type CachedPixels, cacheKey, readPixelCache, writePixelCache } from './pixel-cache-node.ts';
 
@@ -13,6 +14,12 @@ export interface PreparationOptions {
   /** Told what went wrong without stopping the work, e.g. a cache folder that cannot be written. */
   readonly onWarning?: (message: string) => void;
 }
+
+export const PREPARATION_OPTIONS: OptionTable<PreparationOptions> = {
+  cacheFolder: 'optional',
+  onProgress: 'optional',
+  onWarning: 'optional',
+};
 
 /**
  * Pixels from the cache, or prepared and then cached. A cache that cannot be written costs time at the next start,

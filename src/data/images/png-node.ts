@@ -1,6 +1,7 @@
 /** @file Pixels to PNG files. */
 import sharp from 'sharp';
 import type { HostTensor } from '../../core/host-tensor.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import type { PixelImage } from './pixel-image.ts';
 import { withPngText } from './png-text.ts';
@@ -25,17 +26,25 @@ export async function writePng(path: string, image: PixelImage, note?: string): 
   await writeFileAtomic(path, [note === undefined ? png : withPngText(png, NOTE_KEYWORD, note)]);
 }
 
+const SHEET_LAYOUT: OptionTable<SheetLayout> = {
+  columns: 'needed',
+  rowLabels: 'optional',
+  scale: 'optional',
+};
+
 /**
  * Writes a contact sheet as a PNG file.
  *
  *     await writeSheet('sheet.png', toPixels(images), { columns: 1 });
  *
  * @param images - `u8[N,H,W,C]`
+ * @throws ConfigError for an option that does not exist or is missing
  */
 export async function writeSheet(
   path: string,
   images: HostTensor<'u8'>,
   options: SheetLayout,
 ): Promise<void> {
+  expectOptions(options, 'writeSheet', SHEET_LAYOUT);
   await writePng(path, drawSheet(images, options));
 }

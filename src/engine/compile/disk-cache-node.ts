@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { crc32OfFile } from '../../host/files/digest-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { readJson } from '../../host/files/read-json-node.ts';
@@ -26,6 +27,13 @@ export interface DiskCacheOptions {
   readonly onDamaged?: (() => void) | undefined;
 }
 
+const CACHE_OPTIONS: OptionTable<DiskCacheOptions> = {
+  folder: 'needed',
+  maxBytes: 'needed',
+  onUnkept: 'optional',
+  onDamaged: 'optional',
+};
+
 /** The length and checksum of every other file of the entry; its time is that of the last use. */
 const SEAL_FILE = 'seal.json';
 const BUILDING = '.building-';
@@ -39,7 +47,10 @@ export class DiskCache implements CompileCache {
   readonly onUnkept: CompileCache['onUnkept'];
   private readonly onDamaged: DiskCacheOptions['onDamaged'];
 
-  constructor({ folder, maxBytes, onUnkept, onDamaged }: DiskCacheOptions) {
+  /** @throws ConfigError for an option that does not exist or is missing */
+  constructor(options: DiskCacheOptions) {
+    expectOptions(options, 'DiskCache', CACHE_OPTIONS);
+    const { folder, maxBytes, onUnkept, onDamaged } = options;
     this.folder = folder;
     this.maxBytes = maxBytes;
     this.onUnkept = onUnkept;

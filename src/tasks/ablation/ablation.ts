@@ -220,7 +220,8 @@ async function prepare(
   const observer = { onWarning };
   try {
     const { trainee } = await planTraining(config, {
-      ...options,
+      backend: options.backend,
+      signal: options.signal,
       observer,
       onPreparing: options.observer.onPreparing,
     });

@@ -40,8 +40,9 @@ export async function completeCell(
   { onEvaluation, openScores, ...options }: CellOptions,
 ): Promise<CellMetrics> {
   const { config, runPath } = cell;
-  const plan = await planTraining(config, options);
-  const drawSamples = classSheets({ ...options, seed: config.training.seed });
+  const { backend, threads, signal, observer } = options;
+  const plan = await planTraining(config, { backend, signal, observer });
+  const drawSamples = classSheets({ backend, threads, signal, seed: config.training.seed });
   const scoreSamples = await openScores?.(config, plan);
   const { checkpoint } = await trainInFolder(plan, { ...options, config, runPath, drawSamples, scoreSamples })
     .catch((error: unknown) => {

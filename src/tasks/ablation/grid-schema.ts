@@ -1,8 +1,8 @@
 /** @file The form of a grid's file. */
-import { closest } from 'fastest-levenshtein';
 import * as v from 'valibot';
 import { expectedValue, isUnknownKey } from '../../core/config-issue.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { suggestion } from '../../core/nearest.ts';
 import { count, countOrOff, positive } from '../../core/values.ts';
 import { samplingSchema } from '../sampling/settings-schema.ts';
 
@@ -74,7 +74,7 @@ function gridError(issue: v.BaseIssue<unknown>, where: string): ConfigError {
     return new ConfigError({
       where,
       problem: `unknown key ${key}`,
-      fix: `did you mean ${closest(String(path.at(-1)), keysBeside(path))}?`,
+      fix: suggestion(String(path.at(-1)), keysBeside(path)),
     });
   }
   return new ConfigError({

@@ -10,6 +10,7 @@ import {
   tensorOf,
   toNumbers,
 } from '../../core/host-tensor.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { fold, type RandomKey, randomIntegers, randomKey } from '../../core/random.ts';
 import { sizeOf } from '../../core/shape.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
@@ -40,6 +41,14 @@ export interface CheckOptions {
   /** @param done - share of the work, from 0 to 1 */
   readonly onProgress?: ((done: number, note: string) => void) | undefined;
 }
+
+export const CHECK_OPTIONS: OptionTable<CheckOptions> = {
+  backend: 'needed',
+  threads: 'optional',
+  cache: 'optional',
+  signal: 'optional',
+  onProgress: 'optional',
+};
 
 export interface Agreement {
   /** Images per run that were tried. */
@@ -89,6 +98,7 @@ const SEED = 0;
 /**
  * Runs a loaded export and the model it was made of on random inputs.
  *
+ * @throws ConfigError for an option that does not exist or is missing
  * @throws NumericsError if the file is further from the live model in float32 than its precision explains
  */
 export async function checkExport(
@@ -97,6 +107,7 @@ export async function checkExport(
   session: Session,
   options: CheckOptions,
 ): Promise<Agreement> {
+  expectOptions(options, 'checkExport', CHECK_OPTIONS);
   const { what, batchSize, traceAt, precision } = exported;
   const batchSizes = batchSize === undefined ? TRIED_BATCH_SIZES : [batchSize];
   const runCount = precision === 'f32' ? 2 : 3;

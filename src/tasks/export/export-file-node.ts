@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CheckpointError, NumericsError } from '../../core/errors.ts';
-import { expectOptions, type OptionTable } from '../../core/options.ts';
+import { chosen, expectOptions, type OptionTable } from '../../core/options.ts';
 import { serialiseModel } from '../../engine/onnx/model-writer.ts';
 import type { Backend, LoadableModel } from '../../engine/runtime/session.ts';
 import { openTensorFile } from '../../formats/file-node.ts';
 import { serialiseSafetensors } from '../../formats/safetensors.ts';
 import { contentOf, type FileContent, writeFilesAtomic } from '../../host/files/atomic-write-node.ts';
 import { cardMetadata, type SavedNetwork } from '../../models/saved-model.ts';
-import { type Agreement, type CheckOptions, checkExport } from './export-check.ts';
+import { type Agreement, CHECK_OPTIONS, type CheckOptions, checkExport } from './export-check.ts';
 import {
   EXPORT_OPTIONS,
   type ExportedNetwork,
@@ -28,9 +28,8 @@ export interface ExportFileOptions extends Omit<OnnxExportOptions, 'dataFile'>, 
 
 const FILE_OPTIONS: OptionTable<ExportFileOptions> = {
   ...EXPORT_OPTIONS,
-  backend: 'needed',
-  ...({ threads: 'optional', cache: 'optional', signal: 'optional' } as const),
-  ...({ onProgress: 'optional', externalData: 'optional' } as const),
+  ...CHECK_OPTIONS,
+  externalData: 'optional',
 };
 
 export interface WrittenExport {
@@ -69,8 +68,7 @@ export async function writeOnnxExport(
   const [folder, name] = [dirname(path), basename(path)];
   const dataFile = dataPathOf(name);
   expectOptions(options, 'writeOnnxExport', FILE_OPTIONS);
-  const ofExport = Object.entries(options).filter(([option]) => option in EXPORT_OPTIONS);
-  const exported = exportOnnx(saved, { ...(Object.fromEntries(ofExport) as typeof options), dataFile });
+  const exported = exportOnnx(saved, { ...chosen<OnnxExportOptions>(options, EXPORT_OPTIONS), dataFile });
   const { externalData = exported.model.dataLength > MAX_EMBEDDED_BYTES } = options;
   const files = externalData
     ? filesInParts(name, dataFile, saved, exported, options)
@@ -121,7 +119,7 @@ async function checkFile(
     ...(exported.what === 'sampler' ? { workers: 1 } : {}),
   });
   try {
-    return await checkExport(saved, exported, session, options);
+    return await checkExport(saved, exported, session, chosen<CheckOptions>(options, CHECK_OPTIONS));
   } finally {
     await session.release();
   }

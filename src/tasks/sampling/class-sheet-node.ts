@@ -1,5 +1,6 @@
 /** @file Sheets with a row per class: while a model is trained, of a checkpoint, and of several beside each other. */
 import { readFile } from 'node:fs/promises';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import { writePng } from '../../data/images/png-node.ts';
 import { classLabel, joinSheets, type TitledSheet } from '../../data/images/sheet.ts';
@@ -31,6 +32,18 @@ export interface SheetComputing {
   readonly autoencoder?: LatentDecoder | undefined;
 }
 
+interface ClassSheetsOptions extends SheetComputing {
+  readonly seed: number;
+}
+
+const CLASS_SHEET_OPTIONS: OptionTable<ClassSheetsOptions> = {
+  seed: 'needed',
+  threads: 'needed',
+  backend: 'optional',
+  signal: 'optional',
+  autoencoder: 'optional',
+};
+
 export interface ClassSheets {
   (model: DrawnModel, path: string): Promise<Uint8Array>;
   /** How many images the network sees for a sheet at most. */
@@ -42,8 +55,10 @@ export interface ClassSheets {
  * the same pictures coming into being.
  *
  * @returns a function that writes a PNG file and gives its content
+ * @throws ConfigError for an option that does not exist or is missing
  */
-export function classSheets(options: SheetComputing & { readonly seed: number }): ClassSheets {
+export function classSheets(options: ClassSheetsOptions): ClassSheets {
+  expectOptions(options, 'classSheets', CLASS_SHEET_OPTIONS);
   const draw = async (model: DrawnModel, path: string): Promise<Uint8Array> => {
     await drawClassSheet(model, path, { ...options, steps: PREVIEW_STEPS });
     return readFile(path);
@@ -76,8 +91,7 @@ export async function joinSheetFiles(
   await writePng(path, joinSheets(sheets));
 }
 
-interface ClassSheetOptions extends SheetComputing {
-  readonly seed: number;
+interface ClassSheetOptions extends ClassSheetsOptions {
   /** Default: as the sampler chooses. */
   readonly steps?: number;
 }

@@ -52,7 +52,7 @@ test('pixels come batch by batch with their classes', async () => {
 
 test('options that are none, missing or unknown are errors, as on the command line', async () => {
   const create = (given: unknown) => createPipeline(saved, given as PipelineOptions);
-  await expect(create(undefined)).rejects.toThrow('createSampler: the option backend is missing');
+  await expect(create(undefined)).rejects.toThrow('createPipeline: the option backend is missing');
   await expect(create({ ...options, stepz: 3 })).rejects.toThrow('there is no option stepz');
   await expect(create({ ...options, sampler: 'eulr' })).rejects.toThrow('sampler is "eulr"');
   const asked = { ...request, indizes: [1] };

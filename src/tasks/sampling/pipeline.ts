@@ -2,12 +2,14 @@
 import { ConfigError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import type { ImageSpace } from '../../core/image-space.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import type { Shape } from '../../core/shape.ts';
 import { toPixels } from '../../data/images/pixels.ts';
 import { spaceOf } from '../../models/saved-model.ts';
 import {
   createSampler,
   type ImageSampler,
+  SAMPLER_OPTIONS,
   type SampledModel,
   type SampleRequest,
   type SamplerOptions,
@@ -27,6 +29,8 @@ export interface PipelineOptions extends SamplerOptions {
   /** Decodes what a model of latents draws. Default: latents are handed out as they are. Not released here. */
   readonly autoencoder?: LatentDecoder | undefined;
 }
+
+const PIPELINE_OPTIONS: OptionTable<PipelineOptions> = { ...SAMPLER_OPTIONS, autoencoder: 'optional' };
 
 export interface PictureBatch {
   /** Position of the first picture among those that were asked for. */
@@ -50,7 +54,7 @@ export interface Pipeline {
   release(): Promise<void>;
 }
 
-/** Programs without types may give no options; `createSampler` says which are needed. */
+/** Programs without types may give no options. */
 const NONE = {} as PipelineOptions;
 
 /**
@@ -64,8 +68,10 @@ const NONE = {} as PipelineOptions;
  */
 export async function createPipeline(
   saved: SampledModel,
-  { autoencoder, ...options }: PipelineOptions = NONE,
+  pipelineOptions: PipelineOptions = NONE,
 ): Promise<Pipeline> {
+  expectOptions(pipelineOptions, 'createPipeline', PIPELINE_OPTIONS);
+  const { autoencoder, ...options } = pipelineOptions;
   const drawn = spaceOf(saved.card, saved.network.config);
   if (autoencoder !== undefined && drawn.kind === 'pixels') {
     throw new ConfigError({

@@ -129,7 +129,7 @@ export type SampledModel = Pick<SavedModel, 'network'> & {
   readonly card: Pick<SavedModel['card'], 'objective' | 'guidance' | 'space'>;
 };
 
-const SAMPLER_OPTIONS: OptionTable<SamplerOptions> = {
+export const SAMPLER_OPTIONS: OptionTable<SamplerOptions> = {
   ...SETTING_OPTIONS,
   backend: 'needed',
   ...({

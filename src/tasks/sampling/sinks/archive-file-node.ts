@@ -11,6 +11,7 @@ import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { DataError } from '../../../core/errors.ts';
 import { tensorOf } from '../../../core/host-tensor.ts';
+import { expectOptions } from '../../../core/options.ts';
 import { UNNAMED_ARRAY } from '../../../formats/npz.ts';
 import type { NpzWriter } from '../../../formats/npz-writer.ts';
 import { AppendFile } from '../../../host/files/append-file-node.ts';
@@ -24,6 +25,7 @@ import {
 } from '../../../host/files/write-error-node.ts';
 import type { PictureBatch } from '../pipeline.ts';
 import {
+  ARCHIVE_OPTIONS,
   type ArchiveOptions,
   archiveWriter,
   expectSameFacts,
@@ -53,10 +55,11 @@ export class ArchiveFile implements Sink, FoundPictures {
   /**
    * Begins an archive, or opens what a killed run has left of it.
    *
-   * @throws ConfigError if that run was asked for something else
+   * @throws ConfigError if that run was asked for something else, or for an option that does not exist
    * @throws DataError if the disk has no room for all pictures, or cannot be written
    */
   static async open(path: string, options: ArchiveOptions): Promise<ArchiveFile> {
+    expectOptions(options, 'ArchiveFile.open', ARCHIVE_OPTIONS);
     const { labels } = options;
     const journal = await readJournal(journalPath(path));
     const fix = `repeat the command with its first settings, or delete ${partPath(path)} and ${journalPath(path)} to begin anew`;

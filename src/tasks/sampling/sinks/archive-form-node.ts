@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { BYTES_PER_ELEMENT } from '../../../core/dtype.ts';
 import { ConfigError } from '../../../core/errors.ts';
 import { type HostTensor, hostTensor } from '../../../core/host-tensor.ts';
+import type { OptionTable } from '../../../core/options.ts';
 import { type Shape, sizeOf } from '../../../core/shape.ts';
 import { UNNAMED_ARRAY } from '../../../formats/npz.ts';
 import { type ArrayForm, type NpzTarget, NpzWriter } from '../../../formats/npz-writer.ts';
@@ -21,6 +22,14 @@ export interface ArchiveOptions {
   /** What the pictures depend on, as JSON: an archive that was begun with other facts is not gone on with. */
   readonly facts: Facts;
 }
+
+export const ARCHIVE_OPTIONS: OptionTable<ArchiveOptions> = {
+  dtype: 'needed',
+  pictureShape: 'needed',
+  labels: 'needed',
+  first: 'optional',
+  facts: 'needed',
+};
 
 export type Facts = Readonly<Record<string, unknown>>;
 

@@ -26,11 +26,14 @@ export async function measurePace(
   const trial = { ...silent, training: { ...config.training, steps: Number.MAX_SAFE_INTEGER } };
   const clear = () => rm(folder, { recursive: true, force: true });
   // Whoever measures may have options of other work beside these.
-  const options = { threads, version, observer, ...(backend && { backend }), ...(signal && { signal }) };
+  const options = { observer, ...(backend && { backend }), ...(signal && { signal }) };
   await clear();
   try {
     const plan = await planTraining(trial, options);
-    await trainInFolder(plan, { ...options, config: trial, runPath: folder, stopAfterMs: measuringMs });
+    await trainInFolder(plan, {
+      ...{ ...options, threads, version },
+      ...{ config: trial, runPath: folder, stopAfterMs: measuringMs },
+    });
   } finally {
     await clear();
   }
