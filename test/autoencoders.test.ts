@@ -97,7 +97,7 @@ describe('AutoencoderKL', () => {
     const described = (error: unknown) => String(error).replaceAll(folder, '');
     expect(await openModel(path).catch(described)).toMatchInlineSnapshot(`
       "ConfigError: /kl.safetensors: this file is an autoencoder; a denoiser is needed
-        fix: give a file of a denoiser"
+        fix: give a file of a denoiser, or use this one as in npx udit encode PICTURES --autoencoder /kl.safetensors --out LATENTS"
     `);
     const denoiser = await write(
       'udit.safetensors',
@@ -105,7 +105,7 @@ describe('AutoencoderKL', () => {
     );
     expect(await openAutoencoder(denoiser).catch(described)).toMatchInlineSnapshot(`
       "ConfigError: /udit.safetensors: this file is a denoiser; an autoencoder is needed
-        fix: give a file of an autoencoder"
+        fix: give a file of an autoencoder, or use this one as in npx udit sample /udit.safetensors"
     `);
     const other = await write(
       'other.safetensors',

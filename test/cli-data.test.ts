@@ -1,6 +1,6 @@
 /** @file `udit data` from the command line: what it says of a folder, and the sheet that it draws. */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -63,9 +63,9 @@ test('a row per class, with counts, and what was passed over or changed', async 
 test('a sheet shows a row per class, as a model sees its pictures', async () => {
   const file = join(root, 'new folder', 'sheet.png');
   const { code, out } = await look('--out', file, '--columns', '4');
-  expect({ code, last: out.trimEnd().split('\n').at(-1) }).toEqual({
+  expect({ code, sheet: out.trimEnd().split('\n').at(-2) }).toEqual({
     code: 0,
-    last: 'sheet       ROOT/new folder/sheet.png',
+    sheet: 'sheet       ROOT/new folder/sheet.png',
   });
   const { image } = await decodeRgb(file);
   /** The colour of a cell's middle. */
@@ -85,6 +85,45 @@ test('a sheet shows a row per class, as a model sees its pictures', async () => 
     [0, 0, 0],
     [255, 255, 255],
   ]);
+});
+
+test('a class without a picture that can be read is shown, where training refuses it', async () => {
+  for (const [name, content] of Object.entries({ 'a/1.png': 'no picture', 'b/1.svg': '<svg/>' })) {
+    await mkdir(join(root, 'partly', name, '..'), { recursive: true });
+    await writeFile(join(root, 'partly', name), content);
+  }
+  await mkdir(join(root, 'partly', 'c'));
+  await copyFile(join(root, 'photos', 'cat', '1.png'), join(root, 'partly', 'c', '1.png'));
+  const sheet = join(root, 'partly.png');
+  const partly = ['data', join(root, 'partly'), '--image-size', '8'];
+  const { code, out } = await runUdit([...partly, '--out', sheet], root);
+  expect(code).toBe(0);
+  expect(out.slice(0, out.indexOf('turned'))).toMatchInlineSnapshot(`
+    "1 picture [3,8,8] in 3 classes
+
+    class  pictures
+    a             0
+    b             0
+    c             1
+
+    without     a, b: no picture of it can be read; training needs some in each folder, or the folder removed
+    skipped     1
+                a/1.png: not an image, or of a format that cannot be read
+    passed over .svg 1
+                b: holds no picture but .svg 1
+    "
+  `);
+  expect(existsSync(sheet)).toBe(true);
+  const training = await runUdit(['train', '--dry-run', '--data-path', join(root, 'partly')], root);
+  expect(training).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('class without a readable image: b'),
+  });
+});
+
+test('names without letters to write them with are told beside the sheet', async () => {
+  const { out } = await look('--out', join(root, 'sheet.png'));
+  expect(out).toContain('sheet       ROOT/sheet.png\n            class 1 is 日本\n');
 });
 
 test('everything is there for a program', async () => {

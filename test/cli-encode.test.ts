@@ -45,7 +45,7 @@ test('pictures → latents → training → decoded pictures', async () => {
     ",
       "out": "encoded     8 pictures in 1 shard of ROOT/latents, 33.9 kB
     left out    1, listed in latents.json
-    train       udit train --data-path ROOT/latents
+    train       npx udit train --data-path ROOT/latents
     ",
     }
   `);
@@ -138,7 +138,7 @@ test('pictures with an autoencoder are encoded once, and the same command goes o
   ];
   expect((await udit(...command, '--steps', '4', '--dry-run')).err).toMatchInlineSnapshot(`
     "ConfigError: --dry-run: the pictures of ROOT/photos have to be encoded first
-      fix: leave --dry-run out, or run udit encode and give its folder with --data-path
+      fix: leave --dry-run out, or run npx udit encode and give its folder with --data-path
     "
   `);
   const first = await udit(...command, '--steps', '4', '--stop-after', '2');

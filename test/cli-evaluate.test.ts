@@ -110,7 +110,7 @@ describe('what cannot be is an error', () => {
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
       "ConfigError: --extractor: the weights of fid-inception are not there
-        fix: fetch them with: udit fetch fid-inception; --metrics swd needs none
+        fix: fetch them with: npx udit fetch fid-inception; --metrics swd needs none
       "
     `);
   });
@@ -137,5 +137,5 @@ describe('what cannot be is an error', () => {
 
 test('a model that is not there is one error', async () => {
   const { code, err } = await evaluate(real, join(root, 'nosuch.safetensors'), '--metrics', 'swd');
-  expect({ code, err }).toMatchObject({ code: 1, err: expect.stringContaining('there is no such file') });
+  expect({ code, err }).toMatchObject({ code: 2, err: expect.stringContaining('there is no such file') });
 });

@@ -411,8 +411,8 @@ describe('nothing is written', () => {
 
   test('of an opset between those that are written', async () => {
     expect(await refusal('m.onnx', '--opset', '20')).toMatchInlineSnapshot(`
-      "ConfigError: exportOnnx: opset 20 is not written
-        fix: use opset 17 or 23: newer runtimes read both
+      "error: option '--opset <version>' argument '20' is invalid. Allowed are 17 and 23: newer runtimes read both.
+      (add --help for all options)
       "
     `);
   });

@@ -253,9 +253,9 @@ describe('using what was fetched', () => {
   test('before it is fetched', async () => {
     expect(await udit('sample', 'u-dit-s-400k')).toMatchInlineSnapshot(`
       {
-        "code": 1,
+        "code": 2,
         "err": "DownloadError: U-DiT-S-400k: these published weights are not in the cache, ROOT/weights
-        fix: fetch them with: udit fetch U-DiT-S-400k (236 MB)
+        fix: fetch them with: npx udit fetch U-DiT-S-400k (236 MB)
       ",
         "out": "",
       }
@@ -320,8 +320,8 @@ describe('wrong usage', () => {
     expect(await udit('fetch', 'U-DiT-XL')).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "err": "ConfigError: udit fetch: there are no published weights called "U-DiT-XL"
-        fix: did you mean U-DiT-S-400k? udit fetch --list shows all
+        "err": "ConfigError: U-DiT-XL: there are no published weights of this name
+        fix: did you mean U-DiT-S-400k? npx udit fetch --list shows all
       ",
         "out": "",
       }

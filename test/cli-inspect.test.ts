@@ -318,7 +318,7 @@ describe('refuses', () => {
       {
         "code": 2,
         "err": "ConfigError: ROOT/run/checkpoints/step-0000010.safetensors: the options of a trained model cannot be changed
-        fix: give its preset instead, as in udit inspect U-DiT-XS
+        fix: give its preset instead, as in npx udit inspect U-DiT-XS
       ",
         "out": "",
       }
@@ -336,7 +336,7 @@ describe('refuses', () => {
     `);
     expect(await inspect(join(root, 'absent.safetensors'))).toMatchInlineSnapshot(`
       {
-        "code": 1,
+        "code": 2,
         "err": "CheckpointError: ROOT/absent.safetensors: there is no such file
         fix: check the path
       ",
@@ -344,15 +344,28 @@ describe('refuses', () => {
       }
     `);
   });
-  test('to draw into a folder that is not there', async () => {
-    expect(await inspect('--svg', join(root, 'absent', 'drawing.svg'))).toMatchInlineSnapshot(`
+  test('to draw where a file is in the way', async () => {
+    await writeFile(join(root, 'a file'), '');
+    expect(await inspect('--svg', join(root, 'a file', 'drawing.svg'))).toMatchInlineSnapshot(`
       {
-        "code": 1,
-        "err": "DataError: ROOT/absent/drawing.svg: cannot be written: the folder ROOT/absent does not exist
-        fix: create the folder first
+        "code": 2,
+        "err": "ConfigError: ROOT/a file: there is a file where a folder is needed
+        fix: choose another place with --svg
       ",
         "out": "",
       }
     `);
+  });
+  test('a path without an ending that leads to nothing', async () => {
+    expect(await inspect(join(root, 'runs', 'nosuch'))).toMatchInlineSnapshot(`
+      {
+        "code": 2,
+        "err": "CheckpointError: ROOT/runs/nosuch: there is no such file
+        fix: check the path
+      ",
+        "out": "",
+      }
+    `);
+    expect((await inspect('DiT-S/9')).err).toContain('did you mean DiT-S/2?');
   });
 });

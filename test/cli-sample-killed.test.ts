@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { quoted } from '../src/core/command.ts';
 import { tensorOf } from '../src/core/host-tensor.ts';
 import { npyHeader } from '../src/formats/npy.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
@@ -40,7 +41,8 @@ test('Ctrl-C ends the process at once, with whole files only', async () => {
   await expect.poll(() => readdir(out).catch(() => []), { timeout: 45_000 }).not.toEqual([]);
   child.kill('SIGINT');
   expect(await ended).toBe(130);
-  expect(printed).toContain('stopped by Ctrl-C\n');
+  const again = `npx udit ${[...args, '--out', out].map(quoted).join(' ')}`;
+  expect(printed).toContain(`stopped by Ctrl-C\nto go on: ${again}\n`);
   const names = await readdir(out);
   expect(names.filter((name) => !/^red-fox-0-\d+\.png$/.test(name))).toEqual([]);
   for (const name of names) await sharp(join(out, name)).raw().toBuffer();

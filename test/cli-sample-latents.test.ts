@@ -161,7 +161,7 @@ test('the autoencoder of a model that is not there, and one for a model of pixel
     await sample('missing', '--autoencoder', 'TAESD').then(({ err }) => err.replaceAll(root, '')),
   ).toMatchInlineSnapshot(`
     "DownloadError: TAESD: these published weights are not in the cache, ROOT/cache/weights
-      fix: fetch them with: udit fetch TAESD (9.80 MB)
+      fix: fetch them with: npx udit fetch TAESD (9.80 MB)
     "
   `);
   const pixels = await runUdit(['sample', '--autoencoder', autoencoder, '--out', join(root, 'x')], root);

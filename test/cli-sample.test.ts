@@ -135,7 +135,7 @@ describe('weights of another program', () => {
     expect({ code, err }).toMatchInlineSnapshot(`
       {
         "code": 0,
-        "err": "note: latents are not decoded: sd-vae-ft-ema is not on this machine; udit fetch sd-vae-ft-ema changes that
+        "err": "note: latents are not decoded: sd-vae-ft-ema is not on this machine; npx udit fetch sd-vae-ft-ema changes that
       ",
       }
     `);
@@ -182,7 +182,7 @@ describe('weights of another program', () => {
     const { code, err } = await sampleLatents('none', '--previews');
     expect(code).toBe(2);
     expect(err).toMatchInlineSnapshot(`
-      "note: latents are not decoded: sd-vae-ft-ema is not on this machine; udit fetch sd-vae-ft-ema changes that
+      "note: latents are not decoded: sd-vae-ft-ema is not on this machine; npx udit fetch sd-vae-ft-ema changes that
       ConfigError: --previews: U-DiT draws latents of 4 channels, which cannot be shown
         fix: leave --previews out, or name what decodes them with --autoencoder
       "
@@ -569,7 +569,7 @@ describe('bad input ends with a message and the right exit code', () => {
     const path = join(run, 'checkpoints', 'step-0000030.safetensors');
     expect(await udit('sample', path)).toMatchInlineSnapshot(`
       {
-        "code": 1,
+        "code": 2,
         "err": "CheckpointError: ROOT/my run/checkpoints/step-0000030.safetensors: there is no such file
         fix: did you mean ROOT/my run/checkpoints/step-0000010.safetensors?
       ",

@@ -104,7 +104,7 @@ describe('a run that is named', () => {
     const refused = await train('--resume', join(runs(), 'whole'), ...flags);
     expect(refused).toMatchObject({ code: 2, out: '', err: expect.stringContaining(problem) });
     expect(await train('--resume', join(runs(), 'whole'), ...flags, '--dry-run')).toEqual(refused);
-    const [, fix] = /as in udit (.*), or/.exec(refused.err)!;
+    const [, fix] = /as in npx udit (.*), or/.exec(refused.err)!;
     const words = fix!
       .replace('ROOT', root)
       .split('"')

@@ -1,13 +1,18 @@
 /** @file Training and encoding on a disk that fills up, on a small one that is mounted for it. */
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { openLatents } from '../src/data/datasets/latents/open-latents-node.ts';
+import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { readSafetensors } from '../src/formats/file-node.ts';
+import { AppendFile } from '../src/host/files/append-file-node.ts';
 import { listCheckpoints } from '../src/models/run-checkpoints-node.ts';
 import { writeModel } from '../src/models/write-model-node.ts';
+import { encodePictures } from '../src/tasks/encoding/encode-node.ts';
+import { openPictures } from '../src/tasks/encoding/picture-files-node.ts';
 import { writePictureFolder } from './support/picture-folder.ts';
 import { type Outcome, runUdit } from './support/run-udit.ts';
 import { tinyAutoencoder } from './support/tiny-autoencoder.ts';
@@ -73,13 +78,23 @@ test('the checkpoints before stay whole, the error says what to do, and then the
 
 test('a log that cannot be written says so too', async ({ skip }) => {
   if (!isMounted) skip('mounting a tmpfs is not allowed here');
-  await mkdir(join(disk, 'run'));
-  await writeFile(join(disk, 'run', 'log.txt'), '');
-  // Room is left for folders and config.json only.
+  const log = new AppendFile(join(disk, 'log.txt'));
+  await writeFile(join(disk, 'filling'), new Uint8Array(DISK_BYTES));
+  expect(() => log.append('a line\n')).toThrowError(/^DataError: .*log.txt: the disk is full/);
+  log.close();
+});
+
+test('a disk without room for a checkpoint is found before anything is trained', async ({ skip }) => {
+  if (!isMounted) skip('mounting a tmpfs is not allowed here');
   await writeFile(join(disk, 'filling'), new Uint8Array(DISK_BYTES - 3 * 4096));
   const { code, err } = await train();
-  expect(code).toBe(1);
-  expect(err).toMatch(/^DataError: ROOT\/disk\/run\/.*: the disk is full/m);
+  expect({ code, err: err.replaceAll(/[\d.]+ [kM]?B/g, '#') }).toEqual({
+    code: 1,
+    err: `CheckpointError: ROOT/disk/run: the disk has too little room: at least # are needed, # are free
+  fix: free some space, or choose a writable folder with --results-dir
+`,
+  });
+  expect(await readdir(disk)).toEqual(['filling']);
 });
 
 test('encoding keeps the shards before, and goes on when there is room', async ({ skip }) => {
@@ -96,19 +111,34 @@ test('encoding keeps the shards before, and goes on when there is room', async (
       root,
     );
   // Room is left for two shards of some 17 kB.
-  await writeFile(join(disk, 'filling'), new Uint8Array(DISK_BYTES - 15 * 4096));
+  const filling = join(disk, 'filling');
+  await writeFile(filling, new Uint8Array(DISK_BYTES - 15 * 4096));
   const { code, err } = await encode();
   expect(code).toBe(1);
-  expect(err.slice(err.indexOf('DataError')).replaceAll(/\d+/g, '#')).toMatchInlineSnapshot(`
+  expect(err).toMatch(/^DataError: ROOT\/disk\/latents: the disk has too little room: at least /m);
+  expect(await readdir(out)).toEqual([]);
+
+  // Enough is free at first, and taken by others on the way.
+  await rm(filling);
+  const encoding = encodePictures({
+    ...{ source: await openPictures(join(root, 'pictures')), out, autoencoder: tinyAutoencoder() },
+    ...{ size: { height: 16, width: 16 }, shardSize: 4, backend: cpuBackend, workers: 1 },
+    observer: {
+      onProgress(done) {
+        if (done === 1) writeFileSync(filling, new Uint8Array(DISK_BYTES - 15 * 4096));
+      },
+    },
+  });
+  const failure = await encoding.catch((error: Error) => error.message.replaceAll(root, 'ROOT'));
+  expect(String(failure).replaceAll(/\d+/g, '#')).toMatchInlineSnapshot(`
     "DataError: ROOT/disk/latents/shard-#.safetensors: the disk is full: the file needs # bytes, # are free
-      fix: free some space; the previous file, if there was one, is unchanged
-    "
+      fix: free some space; the previous file, if there was one, is unchanged"
   `);
   const shards = (await readdir(out)).sort();
   expect(shards).toEqual(['shard-00000.safetensors', 'shard-00001.safetensors']);
 
   // Shards fit now, and the folder of fast-DiT does not.
-  await truncate(join(disk, 'filling'), DISK_BYTES - 40 * 4096);
+  await truncate(filling, DISK_BYTES - 40 * 4096);
   const second = await encode();
   expect(second.code).toBe(1);
   expect(second.err).toMatch(/^DataError: ROOT\/disk\/latents-fast-dit\/imagenet16_.*: the disk is full/m);

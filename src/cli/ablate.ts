@@ -26,9 +26,9 @@ interface AblateFlags extends DeviceFlag {
 
 const EXAMPLES = `
 Examples:
-  udit ablate recipes/laptop-table-1.json --dry-run   its cells and their cost
-  udit ablate recipes/laptop-table-1.json             train them; again: continue
-  udit ablate mine.json --out ablations/mine          a grid of your own (docs/guides/ablations.md)
+  npx udit ablate recipes/laptop-table-1.json --dry-run   its cells and their cost
+  npx udit ablate recipes/laptop-table-1.json             train them; again: continue
+  npx udit ablate mine.json --out ablations/mine          a grid of your own (docs/guides/ablations.md)
 
 The folder holds table.md, results.json, metric-vs-macs and metric-vs-steps as .svg and .png, commands.md, and a
 run per cell. Ctrl-C stops after writing a checkpoint; the same command continues.

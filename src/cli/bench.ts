@@ -61,14 +61,14 @@ const DEFAULT_STEPS = 10;
 
 const AFTER_HELP = `
 Examples:
-  udit bench                                          everything, one core, U-DiT-S, batch 8
-  udit bench --task forward --workers 1,2 --threads 1,2
-  udit bench --model U-DiT-XS --task sample --steps 25 --batch 1,8 --no-peer
-  udit bench --task forward --precision f32,int8 --no-peer
-  udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
-  udit bench --task encode,decode --threads 2          Stable Diffusion's autoencoder, 256x256
-  udit bench --task features --peer-mode eager,tuned   Inception of FID, beside both layouts of PyTorch
-  udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
+  npx udit bench                                          everything, one core, U-DiT-S, batch 8
+  npx udit bench --task forward --workers 1,2 --threads 1,2
+  npx udit bench --model U-DiT-XS --task sample --steps 25 --batch 1,8 --no-peer
+  npx udit bench --task forward --precision f32,int8 --no-peer
+  npx udit bench --task train --peer-mode eager,tuned     also PyTorch without its slowest path
+  npx udit bench --task encode,decode --threads 2          Stable Diffusion's autoencoder, 256x256
+  npx udit bench --task features --peer-mode eager,tuned   Inception of FID, beside both layouts of PyTorch
+  npx udit bench --peer-python /opt/torch/bin/python --peer-mode eager,compile,compile-bf16
 
 All combinations of the lists are measured, except those that need more cores than the machine has.
 The workers share a batch. The peer is PyTorch in a clone of the repository, on as many cores or the

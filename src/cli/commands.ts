@@ -13,6 +13,8 @@ export interface CommandEntry {
   readonly summary: string;
   /** Reads the command's module: the start of a command takes as long as the modules that it reads. */
   readonly load: () => Promise<DefineCommand>;
+  /** Does the same command line go on where it was stopped? Those that are continued otherwise say so themselves. */
+  readonly goesOn?: (args: readonly string[]) => boolean;
 }
 
 /** In the order of the help. */
@@ -39,12 +41,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     arguments: '<images>',
     summary: 'encode pictures and their mirror images into shards of latents, to train on',
     load: async () => (await import('./encode.ts')).defineEncode,
+    goesOn: () => true,
   },
   {
     name: 'ablate',
     arguments: '<grid>',
     summary: 'train the variants of a JSON grid with several seeds, and compare them in a table and plots',
     load: async () => (await import('./ablate.ts')).defineAblate,
+    goesOn: () => true,
   },
   {
     name: 'plot',
@@ -57,6 +61,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     arguments: '[run]',
     summary: 'draw images from a checkpoint: PNG files, a labelled sheet, or an .npz archive',
     load: async () => (await import('./sample.ts')).defineSample,
+    goesOn: () => true,
   },
   {
     name: 'evaluate',
@@ -64,6 +69,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary:
       'measure samples against a reference: FID, precision, recall and others, or SWD without a network',
     load: async () => (await import('./evaluate.ts')).defineEvaluate,
+    goesOn: (args) => !args.includes('--no-cache'),
   },
   {
     name: 'fetch',

@@ -1,6 +1,7 @@
 /** @file `udit data`: a data set as a model would see it, before anything is trained. */
 import { dirname, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
+import { plural } from '../charts/format.ts';
 import { ConfigError } from '../core/errors.ts';
 import { type ImageSize, writtenImageSize } from '../core/image-size.ts';
 import { printableLine } from '../core/printable.ts';
@@ -10,7 +11,8 @@ import { drawDataSheet, samplesByClass } from '../data/datasets/data-sheet.ts';
 import { type OpenedData, openData } from '../data/datasets/open-data-node.ts';
 import { TREATMENTS, type Treatment } from '../data/datasets/treatments.ts';
 import { writePng } from '../data/images/png-node.ts';
-import { makeFolder } from '../host/files/make-folder-node.ts';
+import { sheetLegend } from '../data/images/sheet.ts';
+import { expectFolderPossible, makeFolder } from '../host/files/make-folder-node.ts';
 import { type ConfigLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
 import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
@@ -36,12 +38,14 @@ interface DataFlags {
 /** Of a sheet; more would be too large to look at. */
 const MOST_ROWS = 100;
 
+const ELSEWHERE = { fix: 'choose another place with --out' };
+
 const EXAMPLES = `
 Examples:
-  udit data photos                              classes, counts, and what is passed over
-  udit data photos --image-size 64 --out a.png  a row per class, as a model for 64 pixels sees them
-  udit data photos --set data.background=black  the same with transparent pictures on black
-  udit data photos --model DiT-S/4              as the presets of the papers read pictures
+  npx udit data photos                              classes, counts, and what is passed over
+  npx udit data photos --image-size 64 --out a.png  a row per class, as a model for 64 pixels sees them
+  npx udit data photos --set data.background=black  the same with transparent pictures on black
+  npx udit data photos --model DiT-S/4              as the presets of the papers read pictures
 `;
 
 export function defineData(command: Command, terminal: Terminal): void {
@@ -70,11 +74,13 @@ async function look(path: string, flags: DataFlags, terminal: Terminal, signal: 
   if (out !== undefined) {
     await expectHarmlessOutputs('--out', [out]);
     expectOutside(path, out);
+    await expectFolderPossible(dirname(resolve(out)), ELSEWHERE);
   }
   const { data } = resolveTrainConfig(await withRecognisedData(layersOf(path, flags)));
   const preparing = preparationProgress(terminal);
   try {
     const opened = await openData(data, {
+      keepEmptyClasses: true,
       onWarning: (message) => terminal.err.write(`warning: ${message}\n`),
       onProgress: (done, total) => {
         signal.throwIfAborted();
@@ -84,7 +90,7 @@ async function look(path: string, flags: DataFlags, terminal: Terminal, signal: 
     preparing.stop();
     if (out !== undefined) {
       const sheet = await drawDataSheet(opened.samples, { columns, rows: MOST_ROWS });
-      await makeFolder(dirname(out), { fix: 'choose another place with --out' });
+      await makeFolder(dirname(resolve(out)), ELSEWHERE);
       await writePng(out, sheet);
     }
     terminal.out.write(
@@ -156,24 +162,38 @@ function asData(opened: OpenedData, data: DataConfig) {
   };
 }
 
+/** Training refuses what is shown here with a count of 0. */
+function describeEmpty(classes: readonly ClassCounts[]): string[] {
+  const empty = classes.filter(({ pictures }) => pictures === 0);
+  if (empty.length === 0) return [];
+  const names = printableLine(empty.map(({ name }) => name).join(', '));
+  return [
+    `without     ${names}: no picture of it can be read; training needs some in each folder, or the folder removed`,
+  ];
+}
+
 function describe(opened: OpenedData, data: DataConfig, out: string | undefined): string {
   const { samples, treated } = opened;
   // A treatment that no picture had needs no column.
   const columns = TREATMENTS.filter((name) => (treated?.[name].length ?? 0) > 0);
-  const rows = countClasses(opened).map(({ name, pictures, treated: counts }) => [
+  const counted = countClasses(opened);
+  const rows = counted.map(({ name, pictures, treated: counts }) => [
     printableLine(name),
     String(pictures),
     ...columns.map((treatment) => String(counts?.[treatment] ?? '')),
   ]);
   const classes = samples.classNames.length;
   const shown = Math.min(classes, MOST_ROWS);
+  const named = sheetLegend(samples.classNames.slice(0, shown).map((name, label) => ({ name, label })));
+  const legend = named === undefined ? [] : [`            ${printableLine(named)}`];
   return [
-    `${samples.length} ${samples.space.kind === 'pixels' ? 'pictures' : 'latents'} ${formatShape(samples.shape)} in ${classes} ${classes === 1 ? 'class' : 'classes'}\n`,
+    `${plural(samples.length, samples.space.kind === 'pixels' ? 'picture' : 'latent')} ${formatShape(samples.shape)} in ${classes} ${classes === 1 ? 'class' : 'classes'}\n`,
     formatTable([['class', 'pictures', ...columns], ...rows]),
+    ...describeEmpty(counted),
     ...describeFiles(opened, data).map(([label, text]) => `${label.padEnd(11)} ${text}`),
     ...(out === undefined
       ? []
-      : [`sheet       ${out}${shown < classes ? `, of the first ${shown} classes` : ''}`]),
+      : [`sheet       ${out}${shown < classes ? `, of the first ${shown} classes` : ''}`, ...legend]),
     '',
   ].join('\n');
 }

@@ -1,5 +1,6 @@
 /** @file What decodes latents for the commands that show them. */
 import { existsSync } from 'node:fs';
+import { uditCommand } from '../core/command.ts';
 import { ConfigError, DownloadError } from '../core/errors.ts';
 import { squareOf } from '../core/image-size.ts';
 import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
@@ -121,7 +122,7 @@ async function openUsual(
     }
   }
   notesOn(terminal)(
-    `latents are not decoded: ${reason}; ${isPublished ? `udit fetch ${name}` : '--autoencoder FILE'} changes that`,
+    `latents are not decoded: ${reason}; ${isPublished ? uditCommand('fetch', name) : '--autoencoder FILE'} changes that`,
   );
   return undefined;
 }

@@ -2,8 +2,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
+import { uditCommand } from '../core/command.ts';
 import { type ImageSize, squareOf } from '../core/image-size.ts';
-import { quoted } from '../core/printable.ts';
 import { BACKGROUNDS, type Background, isBackground } from '../data/images/background.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
@@ -36,13 +36,13 @@ interface EncodeFlags extends DeviceFlag {
 
 const EXAMPLES = `
 Examples:
-  udit encode photos --out latents                      a folder with a folder of images per class
-  udit encode pictures --out latents --image-size 512   a folder with labels.csv or labels.json in it
-  udit encode emoji-3d --out latents --autoencoder runs/autoencoder-emoji-3d --image-size 128
-  udit encode imagenet-train --out latents              tar archives of WebDataset: 0001.jpg and 0001.cls
-  udit encode photos --out latents --autoencoder my-autoencoder.safetensors
-  udit encode photos --out latents --layout fast-dit    latents-fast-dit, for programs that read those of fast-DiT
-  udit train --model U-DiT-S --data-path latents        train on them
+  npx udit encode photos --out latents                      a folder with a folder of images per class
+  npx udit encode pictures --out latents --image-size 512   a folder with labels.csv or labels.json in it
+  npx udit encode emoji-3d --out latents --autoencoder runs/autoencoder-emoji-3d --image-size 128
+  npx udit encode imagenet-train --out latents              tar archives of WebDataset: 0001.jpg and 0001.cls
+  npx udit encode photos --out latents --autoencoder my-autoencoder.safetensors
+  npx udit encode photos --out latents --layout fast-dit    latents-fast-dit, for programs that read those of fast-DiT
+  npx udit train --model U-DiT-S --data-path latents        train on them
 
 The same command again goes on where it was stopped. Each shard holds mean and deviation of every picture and of its
 mirror image, with labels and names; latents.json names all shards, and the pictures that cannot be read.
@@ -128,7 +128,7 @@ function describeResult(
     ...(resumed === 0 ? [] : [`before      ${resumed} of them, by an earlier command`]),
     `left out    ${unreadable.length}${unreadable.length === 0 ? '' : ', listed in latents.json'}`,
     ...(layout === undefined ? [] : [`also        ${layout}`]),
-    `train       udit train --data-path ${quoted(out)}`,
+    `train       ${uditCommand('train', '--data-path', out)}`,
     '',
   ].join('\n');
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { uditCommand } from '../core/command.ts';
 import { ConfigError } from '../core/errors.ts';
 import { parseImageSize } from '../core/image-size.ts';
 import { backgroundOf, dataName } from '../data/datasets/data-config.ts';
@@ -60,7 +61,7 @@ export async function withLatents(
     throw new ConfigError({
       where: '--dry-run',
       problem: `the pictures of ${dataName(data)} have to be encoded first`,
-      fix: 'leave --dry-run out, or run udit encode and give its folder with --data-path',
+      fix: `leave --dry-run out, or run ${uditCommand('encode')} and give its folder with --data-path`,
     });
   }
   const backend = await openDevice(device);

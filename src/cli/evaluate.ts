@@ -72,10 +72,10 @@ Metrics: fid, sfid, is (Inception Score), pr (precision and recall), dc (density
 mind (useful from 1,000 pictures), and swd, which needs no network and suits small pictures.
 
 Examples:
-  udit evaluate emoji runs/mine --metrics swd --num-samples 2000
-  udit evaluate VIRTUAL_imagenet256_labeled.npz samples_50000x256x256x3.npz
-  udit evaluate photos samples --extractor DINOv2-L-14 --metrics fid,mind
-  udit evaluate photos runs/mine --num-samples 10k --cfg-scale 1.5 --save-statistics photos.safetensors
+  npx udit evaluate emoji runs/mine --metrics swd --num-samples 2000
+  npx udit evaluate VIRTUAL_imagenet256_labeled.npz samples_50000x256x256x3.npz
+  npx udit evaluate photos samples --extractor DINOv2-L-14 --metrics fid,mind
+  npx udit evaluate photos runs/mine --num-samples 10k --cfg-scale 1.5 --save-statistics photos.safetensors
 `;
 
 export function defineEvaluate(command: Command, terminal: Terminal): void {

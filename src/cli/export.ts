@@ -1,21 +1,22 @@
 /** @file `udit export`: a checkpoint as ONNX or as plain weights, for programs that are not this one. */
 
 import { basename, dirname, extname, resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { readTensors } from '../core/tensor-source.ts';
 import { version } from '../core/version-node.ts';
 import { cpuBackend } from '../engine/runtime/cpu-node.ts';
 import { sha256OfFile } from '../host/files/digest-node.ts';
-import { makeFolder } from '../host/files/make-folder-node.ts';
+import { expectRoomIn, makeFolder } from '../host/files/make-folder-node.ts';
 import { physicalCores } from '../host/machine/physical-cores-node.ts';
 import { findAnyCheckpoint, isDenoiser, locateCheckpoint, type OpenAny } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { underDiffusersNames } from '../models/diffusers-names.ts';
 import { termsOf } from '../models/terms-node.ts';
+import { countParameters } from '../networks/nn/module.ts';
 import { PRECISIONS, type Precision } from '../networks/precision.ts';
 import { dataPathOf, writeOnnxExport, writeWeightsExport } from '../tasks/export/export-file-node.ts';
-import type { ExportedPart } from '../tasks/export/onnx-export.ts';
+import { type ExportedPart, OPSETS } from '../tasks/export/onnx-export.ts';
 import { expectBatchFits } from '../tasks/sampling/enough-memory-node.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
 import {
@@ -61,14 +62,14 @@ const NAMES: readonly TensorNames[] = ['original', 'diffusers'];
 
 const EXAMPLES = `
 Examples:
-  udit export --out emoji.onnx                                noise and labels in, images out
-  udit export runs/mine --what denoiser --out net.onnx        the network alone
-  udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
-  udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, slightly less accurate
-  udit export runs/mine --out mine.safetensors                weights under PyTorch's names
-  udit export vae.safetensors --outputs images --out decoder.onnx
+  npx udit export --out emoji.onnx                                noise and labels in, images out
+  npx udit export runs/mine --what denoiser --out net.onnx        the network alone
+  npx udit export runs/mine --steps 50 --cfg-scale 4 --out a.onnx a sampler of other settings
+  npx udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, slightly less accurate
+  npx udit export runs/mine --out mine.safetensors                weights under PyTorch's names
+  npx udit export vae.safetensors --outputs images --out decoder.onnx
                                                               the decoder of an autoencoder
-  udit export dit.pt --names diffusers --out dit.safetensors  weights of DiT for diffusers
+  npx udit export dit.pt --names diffusers --out dit.safetensors  weights of DiT for diffusers
 `;
 
 export function defineExport(command: Command, terminal: Terminal): void {
@@ -106,7 +107,7 @@ export function defineExport(command: Command, terminal: Terminal): void {
     .option(
       '--opset <version>',
       'of the standard operators; 17 for onnxruntime 1.17 and other older runtimes (default: 23)',
-      wholeNumber({ from: 1 }),
+      opset,
     )
     .option('--batch-size <n>', 'images per run of the file (default: any number)', wholeNumber({ from: 1 }))
     .option('--external-data', 'weights in a file of their own, <file>.data (default: only above 2 GB)')
@@ -121,6 +122,12 @@ export function defineExport(command: Command, terminal: Terminal): void {
         namingFlags(givenSettings(flags), () => runExport(run, flags, terminal, signal)),
       ),
     );
+}
+
+function opset(text: string): number {
+  const version = Number(text);
+  if (OPSETS.includes(version)) return version;
+  throw new InvalidArgumentError(`Allowed are ${OPSETS.join(' and ')}: newer runtimes read both.`);
 }
 
 async function runExport(
@@ -139,7 +146,8 @@ async function runExport(
   const saved = await findAnyCheckpoint(checkpoint, modelRequest(flags));
   try {
     expectOfRole(flags, saved);
-    await makeFolder(dirname(path), { fix: 'choose another place with --out' });
+    await makeFolder(dirname(path), ELSEWHERE);
+    await expectRoomIn(dirname(path), leastBytes(saved, format, flags), ELSEWHERE);
     const sha256 = await sha256OfFile(checkpoint, { signal });
     const metadata = {
       udit_version: version,
@@ -156,6 +164,14 @@ async function runExport(
   } finally {
     await saved.close();
   }
+}
+
+const ELSEWHERE = { fix: 'choose another place with --out' };
+
+/** Of each weight; in ONNX several may be merged into one. */
+function leastBytes({ network }: OpenAny, format: Format, { precision }: ExportFlags): number {
+  const perWeight = format === 'safetensors' ? 4 : precision === 'int8' ? 0.5 : 2;
+  return perWeight * countParameters(network.parameters());
 }
 
 type Written = Pick<ExportReport, 'paths' | 'bytes' | 'tensors' | 'onnx'>;

@@ -1,4 +1,5 @@
 /** @file The feature network that a command measures pictures with. */
+import { uditCommand } from '../core/command.ts';
 import { ConfigError } from '../core/errors.ts';
 import { crc32OfFile } from '../host/files/digest-node.ts';
 import { openCheckpoint } from '../models/bundled-node.ts';
@@ -15,7 +16,7 @@ export async function openExtractor(name: string): Promise<NamedExtractor> {
     throw new ConfigError({
       where: '--extractor',
       problem: `the weights of ${name} are not there`,
-      fix: `fetch them with: udit fetch ${name}; --metrics ${WITHOUT_NETWORK.join()} needs none`,
+      fix: `fetch them with: ${uditCommand('fetch', name)}; --metrics ${WITHOUT_NETWORK.join()} needs none`,
       cause: error,
     });
   });

@@ -7,7 +7,7 @@ import type { Terminal } from './terminal.ts';
 export const EXIT_CODES = {
   ok: 0,
   failure: 1,
-  /** The command line, or a configuration it names, cannot work. */
+  /** The command line, or a configuration it names, cannot work, or names what does not exist. */
   usage: 2,
   /** Nobody has read the results to their end; shells report SIGPIPE so. */
   unread: 141,
@@ -58,7 +58,7 @@ export function reportFailure(error: unknown, terminal: Terminal, { verbose }: {
   if (error instanceof UditError) {
     err.write(`${error.message}\n`);
     if (verbose) err.write(`${stackFrames(error)}\n`);
-    return error instanceof ConfigError ? EXIT_CODES.usage : EXIT_CODES.failure;
+    return error instanceof ConfigError || error.absent ? EXIT_CODES.usage : EXIT_CODES.failure;
   }
   if (isTooLarge(error)) {
     const tooLarge = new ConfigError({

@@ -22,10 +22,10 @@ interface FetchFlags {
 
 const EXAMPLES = `
 Examples:
-  udit fetch --list                              all published weights, and those in the cache
-  udit fetch U-DiT-S-400k                        shows the licence and asks, once
-  udit fetch DiT-XL-2-256x256 --accept-license   in a script, without a question
-  udit fetch U-DiT-S-400k --offline --json       the path of the verified file on this machine
+  npx udit fetch --list                              all published weights, and those in the cache
+  npx udit fetch U-DiT-S-400k                        shows the licence and asks, once
+  npx udit fetch DiT-XL-2-256x256 --accept-license   in a script, without a question
+  npx udit fetch U-DiT-S-400k --offline --json       the path of the verified file on this machine
 
 An interrupted download continues. The cache is $UDIT_CACHE, else the
 platform's folder for caches. $UDIT_MIRROR is --mirror; $HF_ENDPOINT and $HF_TOKEN are used for

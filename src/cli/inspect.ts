@@ -1,9 +1,10 @@
 /** @file `udit inspect`: what a model is made of and what it costs. */
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { ConfigError } from '../core/errors.ts';
 import { formatImageSize } from '../core/image-size.ts';
 import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
+import { expectFolderPossible, makeFolder } from '../host/files/make-folder-node.ts';
 import { locateCheckpoint } from '../models/bundled-node.ts';
 import type { ModelSpec } from '../networks/registry.ts';
 import { counterpartOf } from '../tasks/inspection/counterpart.ts';
@@ -36,11 +37,11 @@ const DEFAULT_PRESET = 'U-DiT-XS';
 
 const EXAMPLES = `
 Examples:
-  udit inspect                                   U-DiT-XS, the preset of udit train
-  udit inspect U-DiT-B --image-size 512          a published model for larger pictures
-  udit inspect U-DiT-S --set model.downFactor=1  without downsampled tokens, for comparison
-  udit inspect runs/mine --svg mine.svg          a run's model, drawn
-  udit inspect --spectrum spectrum.svg           frequencies in the features of the bundled emoji model
+  npx udit inspect                                   U-DiT-XS, the preset of udit train
+  npx udit inspect U-DiT-B --image-size 512          a published model for larger pictures
+  npx udit inspect U-DiT-S --set model.downFactor=1  without downsampled tokens, for comparison
+  npx udit inspect runs/mine --svg mine.svg          a run's model, drawn
+  npx udit inspect --spectrum spectrum.svg           frequencies in the features of the bundled emoji model
 `;
 
 export function defineInspect(command: Command, terminal: Terminal): void {
@@ -73,6 +74,8 @@ export function defineInspect(command: Command, terminal: Terminal): void {
     );
 }
 
+const ELSEWHERE = { Failure: ConfigError, fix: 'choose another place with --svg' };
+
 async function inspect(
   given: string | undefined,
   flags: InspectFlags,
@@ -97,7 +100,10 @@ async function inspect(
     });
   }
   const argument = given ?? (spectrumFile === undefined ? DEFAULT_PRESET : await locateCheckpoint(undefined));
-  if (flags.svg !== undefined) await expectHarmlessOutputs('--svg', [flags.svg], await filesRead(argument));
+  if (flags.svg !== undefined) {
+    await expectHarmlessOutputs('--svg', [flags.svg], await filesRead(argument));
+    await expectFolderPossible(dirname(resolve(flags.svg)), ELSEWHERE);
+  }
   const { name, role, spec, network, size } = await modelFromArgument(argument, {
     sizes: flags,
     options: [
@@ -115,6 +121,7 @@ async function inspect(
   const spectrum = measured === undefined ? {} : { spectrum: measured.spectrum };
   const inspected = { name, spec, inspection, counterpart, ...spectrum };
   if (flags.svg !== undefined) {
+    await makeFolder(dirname(resolve(flags.svg)), ELSEWHERE);
     await writeFileAtomic(resolve(flags.svg), [new TextEncoder().encode(drawModel(name, inspection))]);
   }
   terminal.out.write(

@@ -1,5 +1,6 @@
 /** @file The model that an argument means, without its weights: a preset, a configuration, a run or a checkpoint. */
 import { statSync } from 'node:fs';
+import { uditCommand } from '../core/command.ts';
 import { ConfigError } from '../core/errors.ts';
 import { type ImageSize, writtenImageSize } from '../core/image-size.ts';
 import { type ImageSpace, USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
@@ -15,8 +16,8 @@ import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { readConfigFile } from './config-arguments.ts';
 import { type SizeFlags, sizeIn, tracedSize } from './model-flags.ts';
 
-/** What a path that does not exist must look like to be missed as a file, and not as a preset. */
-const CHECKPOINT_NAME = /\.(safetensors|pt|pth|bin)$/;
+/** What looks like a path that does not exist: presets end in their patch size, as in `DiT-XL/2`, and in no ending. */
+const PATH_LIKE = /[\\/](?!\d+$)|\.\w+$/;
 
 /** A network of any role, as its card names it. */
 export interface NamedModel {
@@ -45,7 +46,7 @@ export async function modelFromArgument(argument: string, changes: ModelChanges)
   if (Object.hasOwn(PRESETS, argument)) return presetWith(argument, changes);
   if (argument.endsWith('.json')) return configuredModel(argument, changes);
   const path = await locateCheckpoint(argument);
-  if (!CHECKPOINT_NAME.test(path) && statSync(path, { throwIfNoEntry: false }) === undefined) {
+  if (!PATH_LIKE.test(path) && statSync(path, { throwIfNoEntry: false }) === undefined) {
     presetSpec(argument); // throws, naming the nearest
   }
   const found = await findAnyCheckpoint(path);
@@ -57,7 +58,7 @@ export async function modelFromArgument(argument: string, changes: ModelChanges)
   throw new ConfigError({
     where: path,
     problem: 'the options of a trained model cannot be changed',
-    fix: `give its preset instead, as in udit inspect ${name}`,
+    fix: `give its preset instead, as in ${uditCommand('inspect', name)}`,
   });
 }
 

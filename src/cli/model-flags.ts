@@ -114,9 +114,10 @@ export function traceAtOf(
   return { size: tracedSize(saved, flags), positionScaling: flags.positionScaling };
 }
 
-export function modelRequest({ model, ...flags }: ModelFlags & SizeFlags): ModelRequest {
-  const { weights, numClasses, tokens, downFactor, latentSize } = flags;
+/** What flags say of a checkpoint. A size with a rule for positions outside the trained grid is not the trained one. */
+export function modelRequest({ model, ...flags }: ModelFlags & TraceFlags): ModelRequest {
+  const { weights, numClasses, tokens, downFactor, latentSize, positionScaling } = flags;
   const pixels = latentSize ? sizeInPixels(USUAL_LATENTS, latentSize) : flags.imageSize;
-  const trained = pixels && writtenImageSize(pixels);
-  return { weights, preset: model, numClasses, imageSize: trained, tokens, downFactor };
+  const imageSize = pixels && positionScaling === undefined ? writtenImageSize(pixels) : undefined;
+  return { weights, preset: model, numClasses, imageSize, tokens, downFactor };
 }

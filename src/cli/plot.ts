@@ -21,9 +21,9 @@ interface PlotFlags {
 
 const EXAMPLES = `
 Examples:
-  udit plot runs/mine                              held-out loss against steps
-  udit plot runs/a runs/b --metric loss --log      the training loss of two runs
-  udit plot ablations/*/cells/u-dit-t/* --x nimg   the seeds of one row of an ablation
+  npx udit plot runs/mine                              held-out loss against steps
+  npx udit plot runs/a runs/b --metric loss --log      the training loss of two runs
+  npx udit plot ablations/*/cells/u-dit-t/* --x nimg   the seeds of one row of an ablation
 `;
 
 const AXIS_LABELS: Readonly<Record<CurveAxis, string>> = { step: 'steps', nimg: 'pictures seen' };

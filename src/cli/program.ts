@@ -1,8 +1,9 @@
 /** @file The command line as a whole: its commands, and how it ends. */
 import { Command } from 'commander';
+import { uditCommand } from '../core/command.ts';
 import { version } from '../core/version-node.ts';
 import { COMMANDS } from './commands.ts';
-import { EXIT_CODES, reportFailure } from './failures.ts';
+import { EXIT_CODES, Interruption, reportFailure } from './failures.ts';
 import type { Terminal } from './terminal.ts';
 
 const WELCOME = `
@@ -18,21 +19,21 @@ All commands: npx udit --help
 
 const AFTER_HELP = `
 Examples:
-  udit start                 pictures of the bundled model, then a training of four minutes
-  udit train                 train in runs/; again: continue
-  udit data photos           look at your pictures as a model sees them
-  udit plot runs/mine        draw its held-out loss against steps
-  udit ablate GRID.json      train and compare the variants of a grid
-  udit sample                draw emoji with the bundled model
-  udit sample runs/mine      draw from a run's latest checkpoint
-  udit fetch --list          published weights that can be downloaded
-  udit bench                 measure speed and memory here
-  udit inspect U-DiT-S       stages, parameters and cost of a model
-  udit export --out a.onnx   the bundled model as one ONNX file
-  udit sample --help         all options of a command
+  npx udit start                 pictures of the bundled model, then a training of four minutes
+  npx udit train                 train in runs/; again: continue
+  npx udit data photos           look at your pictures as a model sees them
+  npx udit plot runs/mine        draw its held-out loss against steps
+  npx udit ablate GRID.json      train and compare the variants of a grid
+  npx udit sample                draw emoji with the bundled model
+  npx udit sample runs/mine      draw from a run's latest checkpoint
+  npx udit fetch --list          published weights that can be downloaded
+  npx udit bench                 measure speed and memory here
+  npx udit inspect U-DiT-S       stages, parameters and cost of a model
+  npx udit export --out a.onnx   the bundled model as one ONNX file
+  npx udit sample --help         all options of a command
 
-Exit codes: 0 done, 1 failure, 2 wrong usage, 141 nobody has read the results; stopped: 130 by Ctrl-C,
-129 by a closed terminal, 143 by SIGTERM.
+Exit codes: 0 done, 1 failure, 2 wrong usage (also a path or name that does not exist), 141 nobody has read
+the results; stopped: 130 by Ctrl-C, 129 by a closed terminal, 143 by SIGTERM.
 `;
 
 const HELP_WIDTH = 100;
@@ -92,6 +93,11 @@ export async function runCommandLine(args: readonly string[], terminal: Terminal
     });
     return EXIT_CODES.ok;
   } catch (error) {
-    return reportFailure(error, terminal, { verbose: program.opts().verbose === true });
+    const code = reportFailure(error, terminal, { verbose: program.opts().verbose === true });
+    const goesOn = COMMANDS.find(({ name }) => name === args[0])?.goesOn;
+    if (error instanceof Interruption && goesOn?.(args)) {
+      terminal.err.write(`to go on: ${uditCommand(...args)}\n`);
+    }
+    return code;
   }
 }

@@ -3,6 +3,7 @@ import { plural } from '../charts/format.ts';
 import { formatBytes } from '../core/byte-size.ts';
 import { formatImageSize, type ImageSize, sameSize } from '../core/image-size.ts';
 import type { ImageSpace } from '../core/image-space.ts';
+import { printableLine } from '../core/printable.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
@@ -60,6 +61,7 @@ export function describeResult(drawn: DrawnSamples, files: SampleFiles): string 
       (sampler.nfe === undefined ? `, ${reached.meanNfe.toFixed(1)} evaluations of the network` : ''),
   ];
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
+  if (files.gridLegend !== undefined) lines.push(`         ${printableLine(files.gridLegend)}`);
   if (files.previewsPath !== undefined) {
     const by = autoencoder === undefined ? '' : `, decoded by ${autoencoder.name}`;
     lines.push(`previews ${shortest(files.previewsPath)}${by}`);

@@ -1,15 +1,18 @@
 /** @file `udit sample`: images from a checkpoint. */
 
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { plural } from '../charts/format.ts';
 import { ConfigError, DataError } from '../core/errors.ts';
 import { type HostTensor, hostTensor } from '../core/host-tensor.ts';
+import type { ImageSize } from '../core/image-size.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import { isGpu } from '../engine/runtime/session.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { crc32OfFile } from '../host/files/digest-node.ts';
-import { systemErrorCode } from '../host/files/write-error-node.ts';
+import { expectFolderPossible, expectRoomIn } from '../host/files/make-folder-node.ts';
+import { isNowhere, systemErrorCode } from '../host/files/write-error-node.ts';
 import { findCheckpoint, locateCheckpoint, type OpenCheckpoint } from '../models/bundled-node.ts';
 import { compileCache } from '../models/compile-cache-node.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
@@ -19,10 +22,10 @@ import { chooseClasses, classesOf } from '../tasks/sampling/classes.ts';
 import { expectBatchFits, expectImagesFit } from '../tasks/sampling/enough-memory-node.ts';
 import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
-import { drawToFolder } from '../tasks/sampling/sample-files-node.ts';
+import { drawToFolder, leastBytes } from '../tasks/sampling/sample-files-node.ts';
 import { DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
-import { compileDecoder, openLatents } from './decoder.ts';
+import { compileDecoder, type LatentsInUse, openLatents } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { namingFlags, partOfAll, threadCount, wholeNumber } from './flags.ts';
@@ -63,19 +66,19 @@ interface SampleFlags extends ModelFlags, TraceFlags, SamplingFlags, InitFlags, 
 
 const EXAMPLES = `
 Examples:
-  udit sample                                      the bundled emoji model, all classes
-  udit sample --classes flags,food --count 8       eight each of two classes
-  udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
-  udit sample --image-size 48x32                   larger than the 32x32 it was trained at
-  udit sample --sampler dpm++2m --steps 12         another sampler
-  udit sample --sampler dopri5 --rtol 1e-4         adaptive steps of this tolerance
-  udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
-  udit sample runs/mine --count 5k --npz --no-png  an archive for metrics; again: continues it
-  udit sample runs/mine --count 5k --npz --part 1/4   a quarter; without --part: joins them
-  udit sample U-DiT-L-1000k --classes 207          published weights, decoded by sd-vae-ft-ema where it is fetched
-  udit sample U-DiT-L-1000k --autoencoder TAESD    decoded by a tiny autoencoder
-  udit sample --init-image photo.jpg --strength 0.5   begins with a picture under noise
-  udit sample --init-image photo.jpg --mask hole.png  draws what is white in hole.png anew
+  npx udit sample                                      the bundled emoji model, all classes
+  npx udit sample --classes flags,food --count 8       eight each of two classes
+  npx udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
+  npx udit sample --image-size 48x32                   larger than the 32x32 it was trained at
+  npx udit sample --sampler dpm++2m --steps 12         another sampler
+  npx udit sample --sampler dopri5 --rtol 1e-4         adaptive steps of this tolerance
+  npx udit sample --sampler sde-euler --steps 250 --diffusion-form sbdm --last-step tweedie
+  npx udit sample runs/mine --count 5k --npz --no-png  an archive for metrics; again: continues it
+  npx udit sample runs/mine --count 5k --npz --part 1/4   a quarter; without --part: joins them
+  npx udit sample U-DiT-L-1000k --classes 207          published weights, decoded by sd-vae-ft-ema where it is fetched
+  npx udit sample U-DiT-L-1000k --autoencoder TAESD    decoded by a tiny autoencoder
+  npx udit sample --init-image photo.jpg --strength 0.5   begins with a picture under noise
+  npx udit sample --init-image photo.jpg --mask hole.png  draws what is white in hole.png anew
 `;
 
 export function defineSample(command: Command, terminal: Terminal): void {
@@ -158,6 +161,7 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const cache = flags.cache ? compileCache(notesOn(terminal)) : undefined;
   const size = traceAt.size ?? trainedSizeOf(network.config);
   const latents = await openLatents(saved, flags, terminal);
+  await expectPlace(Math.floor(imageCount / (flags.part?.parts ?? 1)), size, saved, latents, flags);
   const computing = { backend, size, cache };
   const init = await openInit(flags, { ...computing, channels: network.config.inChannels, latents });
   const autoencoder = latents && (await compileDecoder(latents, flags, computing));
@@ -202,6 +206,27 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   };
 }
 
+/** Before anything is compiled. What a folder lacks that has pictures is known later. */
+async function expectPlace(
+  pictures: number,
+  { height, width }: ImageSize,
+  { network }: OpenCheckpoint,
+  latents: LatentsInUse | undefined,
+  { out, png, npz, latents: undecoded }: SampleFlags,
+): Promise<void> {
+  await expectFolderPossible(out, ELSEWHERE);
+  if (existsSync(out)) return;
+  const decodes = latents?.autoencoder !== undefined && undecoded !== true;
+  const [channels, factor] = decodes ? [RGB, latents.drawn.space.factor] : [network.config.inChannels, 1];
+  const isLatent = latents !== undefined && !decodes;
+  const shape = [channels, height * factor, width * factor];
+  const bytes = leastBytes(pictures, shape, { png, npz: npz === true, isLatent });
+  await expectRoomIn(out, bytes, ELSEWHERE);
+}
+
+const RGB = 3;
+const ELSEWHERE = { fix: 'choose another folder with --out' };
+
 /** Which weights these are, on any machine. */
 async function originOf({ source }: OpenCheckpoint, path: string): Promise<Record<string, unknown>> {
   const { byteLength, crc32 } = await crc32OfFile(path);
@@ -216,6 +241,7 @@ async function readNoise(path: string): Promise<HostTensor<'f32'>> {
       where: path,
       problem: `the noise cannot be read (${systemErrorCode(cause) ?? cause})`,
       fix: 'give an .npy file',
+      absent: isNowhere(cause),
       cause,
     });
   });

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { quoted } from '../core/printable.ts';
+import { plural } from '../charts/format.ts';
+import { quoted, uditCommand } from '../core/command.ts';
 import { version } from '../core/version-node.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import type { Backend } from '../engine/runtime/session.ts';
@@ -73,12 +74,21 @@ const INTRODUCTION: Introduction = {
 /** Of the session, the share in which its pace is measured. */
 const MEASURED_SHARE = 0.02;
 
+const EXAMPLES = `
+Examples:
+  npx udit start                       pictures of the bundled model, then a training of ${DEFAULT_MINUTES} minutes
+  npx udit start                       again: trains the same model for ${DEFAULT_MINUTES} minutes more
+  npx udit start --minutes 30          shapes become clearer with time
+  npx udit start --results-dir tries   in tries/start instead of runs/start
+`;
+
 export function defineStart(command: Command, terminal: Terminal): void {
   command
     .option('--minutes <x>', 'training time of this session', numberIn(0, 1e5), DEFAULT_MINUTES)
     .option('--results-dir <folder>', 'folder of runs', DEFAULT_FOLDER)
     .addOption(deviceOption())
     .option('--json', 'print the result as JSON')
+    .addHelpText('after', EXAMPLES)
     .action((flags: StartFlags) => interruptible((signal) => start(flags, terminal, signal)));
 }
 
@@ -149,7 +159,9 @@ async function chooseConfig(
   const imagesPerSecond = await measurePace(config, join(runPath, 'pace'), measuringMs, options);
   const steps = Math.round((minutes * 60 * imagesPerSecond) / config.training.batchSize);
   if (steps >= whereSlow.fewerStepsThan) return config;
-  err.write(`some ${steps} steps fit into ${minutes} minutes: a smaller network learns more in them\n`);
+  err.write(
+    `some ${steps} steps fit into ${plural(minutes, 'minute')}: a smaller network learns more in them\n`,
+  );
   return resolveTrainConfig([recipe, whereSlow.change]);
 }
 
@@ -176,7 +188,7 @@ async function train(
     const plan = await planTraining(config, { observer, onPreparing: preparing.update, signal, backend });
     preparing.stop();
     terminal.err.write(
-      `training a new ${config.model.preset} (${millions(plan.parameterCount)} parameters) for ${minutes} minutes on ${plan.data.training.length} pictures\n`,
+      `training a new ${config.model.preset} (${millions(plan.parameterCount)} parameters) for ${plural(minutes, 'minute')} on ${plan.data.training.length} pictures\n`,
     );
     const stopAfterMs = minutes * 60_000;
     const options = { config, runPath, version, observer, backend, threads, signal, stopAfterMs };
@@ -217,9 +229,9 @@ interface Outcome {
 function textReport({ left, right, compared, result, flags, runPath }: Outcome): string {
   const commands = [
     [againCommand(flags), 'train this model for longer'],
-    [`npx udit sample ${quoted(runPath)} --count 8`, 'draw more from it'],
-    ['npx udit sample', 'draw with the model that comes with udit'],
-    ['npx udit train --data-path <folder>', 'train on your own pictures'],
+    [uditCommand('sample', runPath, '--count', '8'), 'draw more from it'],
+    [uditCommand('sample'), 'draw with the model that comes with udit'],
+    [`${uditCommand('train', '--data-path')} <folder>`, 'train on your own pictures'],
   ] as const;
   const width = Math.max(...commands.map(([command]) => command.length));
   return [
@@ -255,10 +267,10 @@ async function describeKept(bundledSheet: string, runPath: string, flags: StartF
 /** The command as it was typed: by npm's script `start`, or by name. */
 export function againCommand({ resultsDir, device }: StartFlags): string {
   const given = [
-    ...(resultsDir === DEFAULT_FOLDER ? [] : ['--results-dir', quoted(resultsDir)]),
+    ...(resultsDir === DEFAULT_FOLDER ? [] : ['--results-dir', resultsDir]),
     ...(device === 'cpu' ? [] : ['--device', device]),
   ];
   const isScript = process.env.npm_lifecycle_event === 'start';
-  const command = isScript ? ['npm', 'start', ...(given.length > 0 ? ['--'] : [])] : ['npx', 'udit', 'start'];
-  return [...command, ...given].join(' ');
+  if (!isScript) return uditCommand('start', ...given);
+  return ['npm', 'start', ...(given.length > 0 ? ['--', ...given.map(quoted)] : [])].join(' ');
 }

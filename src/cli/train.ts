@@ -4,12 +4,13 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { formatBytes } from '../core/byte-size.ts';
+import { uditCommand } from '../core/command.ts';
 import { ConfigError } from '../core/errors.ts';
 import { writtenImageSize } from '../core/image-size.ts';
 import { USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
-import { quoted } from '../core/printable.ts';
 import { version } from '../core/version-node.ts';
 import { DATA_KINDS, type DataConfig, dataName } from '../data/datasets/data-config.ts';
+import { sheetLegend } from '../data/images/sheet.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import type { Backend } from '../engine/runtime/session.ts';
 import { expectFolderPossible } from '../host/files/make-folder-node.ts';
@@ -39,6 +40,7 @@ import { changesToRun, configForRun, configOfRun } from '../tasks/training/run/r
 import { UNWRITABLE } from '../tasks/training/run/run-folder.ts';
 import { defaultRunName, expectRunName } from '../tasks/training/run/run-name.ts';
 import type { DrawSamples, ScoreSamples } from '../tasks/training/run/run-recorder.ts';
+import { expectFits } from '../tasks/training/run/training-memory.ts';
 import type { RunResult } from '../tasks/training/run/training-run.ts';
 import {
   planStart,
@@ -115,15 +117,15 @@ const DATA_PATHS = new Intl.ListFormat('en', { type: 'disjunction' }).format(
 
 const EXAMPLES = `
 Examples:
-  udit train                                            U-DiT-XS on the emoji that come with udit
-  udit train --data-path ./photos --image-size 64       your folder of class folders
-  udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
-  udit train --model U-DiT-S --data-path ./latents      of udit encode, fast-DiT, DiCo, EDM2, REPA, U-ViT, LightningDiT
-  udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
+  npx udit train                                            U-DiT-XS on the emoji that come with udit
+  npx udit train --data-path ./photos --image-size 64       your folder of class folders
+  npx udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
+  npx udit train --model U-DiT-S --data-path ./latents      of udit encode, fast-DiT, DiCo, EDM2, REPA, U-ViT, LightningDiT
+  npx udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
                                                         fine-tune the weights of another run
-  udit train --model autoencoder --data-path emoji-3d   pictures to latents and back
-  udit train --config my-run.json --dry-run             show the configuration, and stop
-  udit train --resume runs/pets --steps 20k --extend    train a finished run for longer
+  npx udit train --model autoencoder --data-path emoji-3d   pictures to latents and back
+  npx udit train --config my-run.json --dry-run             show the configuration, and stop
+  npx udit train --resume runs/pets --steps 20k --extend    train a finished run for longer
 
 Running the same command again continues the run, and so does its name alone: options that are not given are those of
 the run. Ctrl-C stops it after writing a checkpoint.
@@ -223,6 +225,7 @@ export function defineTrain(command: Command, terminal: Terminal): void {
 async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const { config, runPath } = await runFromFlags(flags, terminal, signal);
   await expectHarmlessOutputs('--results-dir', [runPath]);
+  await expectFolderPossible(runPath, UNWRITABLE);
   const watcher = watchRun(terminal, {
     runPath,
     lastStep: Math.min(config.training.steps, flags.stopAfter ?? Infinity),
@@ -244,9 +247,10 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
     });
     preparing.stop();
     if (flags.dryRun === true) {
-      await expectFolderPossible(runPath, UNWRITABLE);
       const start = await planStart(config, plan, runPath);
       terminal.out.write(describePlan(config, plan, start, runPath, flags.json === true));
+      // It may be meant for another machine; here it would be refused.
+      expectFits(plan.memory, config);
       return;
     }
     const threads = flags.threads ?? physicalCores();
@@ -261,7 +265,7 @@ async function train(flags: TrainFlags, terminal: Terminal, signal: AbortSignal)
       observer: {
         ...observer,
         onBegin: () => {
-          for (const line of noteNetwork(plan)) watcher.say(line);
+          for (const line of [...noteNetwork(plan), ...noteSheets(config, plan)]) watcher.say(line);
         },
       },
       drawSamples: sheetsOf(config, plan, { backend, threads, signal, autoencoder: decoder }),
@@ -458,6 +462,15 @@ function noteNetwork({ opened: { samples }, trainee: { card, learning } }: Train
   ];
 }
 
+/** What sheets have numbers for in place of names. */
+function noteSheets(config: RunConfig, { data: { training } }: TrainingPlan): string[] {
+  const { logging } = config;
+  const legend = sheetLegend(training.classNames.map((name, label) => ({ name, label })));
+  return legend === undefined || logging.sampleEvery === null || trainsAutoencoder(config)
+    ? []
+    : [`on sheets of samples ${legend}`];
+}
+
 function describeStart(start: RunStart): string {
   switch (start.kind) {
     case 'checkpoint':
@@ -476,14 +489,14 @@ function describeResult(
 ): string {
   const lines = [`${finished ? 'finished' : 'stopped'} at step ${step}`];
   if (heldOut !== undefined) lines.push(`held-out loss  ${describeHeldOut(heldOut)}`);
-  lines.push(`checkpoint     ${checkpoint}`, useOf(config, quoted(runPath)));
-  if (!finished) lines.push(`go on          udit train --resume ${quoted(runPath)}`);
+  lines.push(`checkpoint     ${checkpoint}`, useOf(config, runPath));
+  if (!finished) lines.push(`go on          ${uditCommand('train', '--resume', runPath)}`);
   return `${lines.join('\n')}\n`;
 }
 
 /** What comes after the training of such a network. */
-function useOf(config: RunConfig, run: string): string {
+function useOf(config: RunConfig, runPath: string): string {
   return trainsAutoencoder(config)
-    ? `encode with it udit encode PICTURES --autoencoder ${run} --out LATENTS`
-    : `draw from it   udit sample ${run}`;
+    ? `encode with it ${uditCommand('encode', 'PICTURES', '--autoencoder', runPath, '--out', 'LATENTS')}`
+    : `draw from it   ${uditCommand('sample', runPath)}`;
 }

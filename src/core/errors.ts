@@ -10,6 +10,8 @@ export interface ErrorDetails {
   readonly facts?: readonly (readonly [label: string, text: string])[];
   /** One thing that puts it right. */
   readonly fix?: string;
+  /** The user has named a path that does not exist, which is wrong usage as an option is that cannot work. */
+  readonly absent?: boolean;
   readonly cause?: unknown;
 }
 
@@ -19,6 +21,7 @@ export abstract class UditError extends Error {
   readonly problem: string;
   readonly facts: readonly (readonly [label: string, text: string])[];
   readonly fix: string | undefined;
+  readonly absent: boolean;
 
   constructor(name: string, details: ErrorDetails) {
     super(formatMessage(name, details), details.cause === undefined ? undefined : { cause: details.cause });
@@ -27,6 +30,7 @@ export abstract class UditError extends Error {
     this.problem = details.problem;
     this.facts = details.facts ?? [];
     this.fix = details.fix;
+    this.absent = details.absent ?? false;
   }
 
   /** The message begins with the name already. */

@@ -15,8 +15,3 @@ function written(char: string): string {
   const code = char.charCodeAt(0).toString(16);
   return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
 }
-
-/** A path in a command that can be typed: in quotes where a shell needs them. */
-export function quoted(path: string): string {
-  return /^[\w./-]+$/.test(path) ? path : `"${path}"`;
-}

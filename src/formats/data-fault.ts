@@ -7,7 +7,7 @@ export function ofData<T>(read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
-    const { where, problem, fix } = error;
-    throw new DataError({ where, problem, ...(fix === undefined ? {} : { fix }), cause: error });
+    const { where, problem, fix, absent } = error;
+    throw new DataError({ where, problem, ...(fix === undefined ? {} : { fix }), absent, cause: error });
   }
 }

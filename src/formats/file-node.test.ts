@@ -125,7 +125,7 @@ describe('readSafetensors', () => {
   test('a file of another kind', async () => {
     await writeFile(join(folder, 'page'), '<!doctype html><title>404</title>');
     expect(await messageOf(readSafetensors(join(folder, 'page')))).toMatchInlineSnapshot(`
-      "CheckpointError: FOLDER/page: not a safetensors file, but an HTML or XML page
+      "CheckpointError: FOLDER/page: this is not weights but an HTML or XML page
         fix: download the file itself, not the page that shows it"
     `);
   });

@@ -3,12 +3,12 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { closest } from 'fastest-levenshtein';
 import { CheckpointError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
+import { nearest } from '../core/nearest.ts';
 import { writeFileAtomic } from '../host/files/atomic-write-node.ts';
 import { readFully } from '../host/files/transfer-node.ts';
-import { systemErrorCode } from '../host/files/write-error-node.ts';
+import { isNowhere, systemErrorCode } from '../host/files/write-error-node.ts';
 import type { ByteSource } from './byte-source.ts';
 import { type NpzFile, openNpz } from './npz-file.ts';
 import { openTensors } from './open.ts';
@@ -53,7 +53,11 @@ export async function readSafetensors(path: string): Promise<SafetensorsFile> {
  * @throws CheckpointError when the file is missing, unreadable, damaged or of another format
  */
 export async function openTensorFile(path: string): Promise<OpenTensorFile> {
-  return isInParts(path) ? openParts(path, openPart) : openPart(path);
+  if (!isInParts(path)) return openPart(path);
+  await stat(path).catch(async (cause) => {
+    throw await readError(path, cause);
+  });
+  return openParts(path, openPart);
 }
 
 function openPart(path: string): Promise<OpenTensorFile> {
@@ -144,22 +148,21 @@ async function folderError(path: string): Promise<CheckpointError> {
 }
 
 async function readError(path: string, cause: unknown): Promise<CheckpointError> {
-  const code = systemErrorCode(cause);
-  if (code !== 'ENOENT' && code !== 'ENOTDIR') {
+  if (!isNowhere(cause)) {
     return new CheckpointError({
       where: path,
-      problem: `cannot be read (${code ?? String(cause)})`,
+      problem: `cannot be read (${systemErrorCode(cause) ?? String(cause)})`,
       fix: 'check that you may read it',
       cause,
     });
   }
   const folder = dirname(path);
-  const names = await checkpointNames(folder);
+  const near = nearest(basename(path), await checkpointNames(folder));
   return new CheckpointError({
     where: path === '' ? '""' : path,
     problem: 'there is no such file',
-    fix:
-      names.length === 0 ? 'check the path' : `did you mean ${join(folder, closest(basename(path), names))}?`,
+    fix: near === undefined ? 'check the path' : `did you mean ${join(folder, near)}?`,
+    absent: true,
     cause,
   });
 }

@@ -1,4 +1,5 @@
 /** @file Weights in several files, as large models are published: an index in JSON says which tensor is in which. */
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import * as v from 'valibot';
@@ -63,7 +64,10 @@ export async function openParts(
     for (const file of opened.values()) await file.close();
   };
   try {
-    for (const name of files) opened.set(name, await open(join(folder, name)));
+    for (const name of files) {
+      if (!existsSync(join(folder, name))) throw damagedIndex(path, `its part ${name} is not beside it`);
+      opened.set(name, await open(join(folder, name)));
+    }
     const owners = fileOf ?? ownersOf(opened, path);
     const infos = [...owners].map(([name, file]) => {
       const info = opened.get(file)!.infos.get(name);

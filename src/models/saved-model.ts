@@ -3,6 +3,7 @@
  * what the keys cannot say as metadata. A training checkpoint is the same file with more tensors in it.
  */
 import * as v from 'valibot';
+import { uditCommand } from '../core/command.ts';
 import { CheckpointError, ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { type ImageSpace, type LatentSpace, usualSpace } from '../core/image-space.ts';
@@ -165,6 +166,13 @@ const NOUNS: Readonly<Record<Role, string>> = {
   features: 'a feature network',
 };
 
+/** What a file of each role is for. */
+const COMMAND_OF: Readonly<Record<Role, (where: string) => string>> = {
+  denoiser: (where) => uditCommand('sample', where),
+  autoencoder: (where) => uditCommand('encode', 'PICTURES', '--autoencoder', where, '--out', 'LATENTS'),
+  features: (where) => uditCommand('evaluate', 'REFERENCE', 'SAMPLES', '--extractor', where),
+};
+
 /**
  * @param families - that its network may be of; by default those of this project
  * @throws CheckpointError if the file was not written by udit
@@ -215,7 +223,7 @@ export function otherRole(where: string, found: Role, needed: Role): ConfigError
   return new ConfigError({
     where,
     problem: `this file is ${NOUNS[found]}; ${NOUNS[needed]} is needed`,
-    fix: `give a file of ${NOUNS[needed]}`,
+    fix: `give a file of ${NOUNS[needed]}, or use this one as in ${COMMAND_OF[found](where)}`,
   });
 }
 

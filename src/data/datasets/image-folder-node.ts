@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import sharp from 'sharp';
 import { DataError } from '../../core/errors.ts';
 import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import type { RandomKey } from '../../core/random.ts';
 import { isMirrored } from '../images/augmentation.ts';
 import { type Background, backgroundColour, type Rgb } from '../images/background.ts';
@@ -22,7 +23,12 @@ import {
   type SkippedFile,
 } from './image-listing-node.ts';
 import type { CachedPixels } from './pixel-cache-node.ts';
-import { cachedOrPrepared, forEachConcurrently, type PreparationOptions } from './preparation-node.ts';
+import {
+  cachedOrPrepared,
+  forEachConcurrently,
+  PREPARATION_OPTIONS,
+  type PreparationOptions,
+} from './preparation-node.ts';
 import { checkReadBuffer, readImageSize, type Samples, UnreadableSample } from './samples.ts';
 import { TREATMENTS, type TreatedSamples, type Treatment, treatedBy } from './treatments.ts';
 
@@ -39,9 +45,23 @@ export interface ImageFolderOptions extends PreparationOptions {
   readonly flip?: boolean;
   /** An image that cannot be read is an error; false by default: it is skipped and named. */
   readonly strict?: boolean;
+  /** A class without a picture that can be read is kept, to be shown; false by default: it is an error. */
+  readonly keepEmptyClasses?: boolean;
   /** Crops are kept in memory, as bytes, up to this many; a larger set is decoded while training. 1 GiB by default. */
   readonly memoryLimitBytes?: number;
 }
+
+const FOLDER_OPTIONS: OptionTable<ImageFolderOptions> = {
+  ...PREPARATION_OPTIONS,
+  imageSize: 'needed',
+  background: 'optional',
+  orientation: 'optional',
+  endings: 'optional',
+  flip: 'optional',
+  strict: 'optional',
+  keepEmptyClasses: 'optional',
+  memoryLimitBytes: 'optional',
+};
 
 export interface ImageFolderSamples extends Samples {
   /**
@@ -65,17 +85,18 @@ const DEFAULT_MEMORY_LIMIT_BYTES = 2 ** 30;
  * Opens a folder of class folders. Crops are prepared once and kept in the cache folder, until a file changes.
  *
  * @throws {@link DataError} if the folder cannot be used, a class has no readable image, or with `strict` any image
- * @throws ConfigError for a size or a background that makes no sense
+ * @throws ConfigError for a size or a background that makes no sense, or an option that does not exist
  */
 export async function openImageFolder(
   root: string,
   options: ImageFolderOptions,
 ): Promise<ImageFolderSamples> {
+  expectOptions(options, 'openImageFolder', FOLDER_OPTIONS);
   const size = readImageSize(root, options.imageSize, MAX_SIDE);
-  const { background = 'white', orientation = 'follow', endings = 'all' } = options;
+  const { background = 'white', orientation = 'follow', endings = 'all', keepEmptyClasses } = options;
   const colour = backgroundColour(root, background);
   const resolved = { ...options, size, background, orientation, colour };
-  const listing = await listImages(root, endings === 'all' ? IMAGE_ENDINGS : endings);
+  const listing = await listImages(root, endings === 'all' ? IMAGE_ENDINGS : endings, keepEmptyClasses);
   const bytesInMemory = listing.images.length * bytesOf(size);
   return bytesInMemory <= (options.memoryLimitBytes ?? DEFAULT_MEMORY_LIMIT_BYTES)
     ? openInMemory(root, listing, resolved)
@@ -127,7 +148,7 @@ async function openInMemory(
   if (strict && skipped.length > 0) throw unreadableError(root, skipped);
   const unreadable = new Set(manifest.unreadable.map(([index]) => index));
   const images = listing.images.filter((_, index) => !unreadable.has(index));
-  checkClasses(root, listing, images, skipped);
+  if (options.keepEmptyClasses !== true || images.length === 0) checkClasses(root, listing, images, skipped);
 
   const bytesPerImage = bytesOf(size);
   const cropAt = (index: number): PixelImage => ({
@@ -213,7 +234,8 @@ function openOnDemand(root: string, listing: ImageListing, options: ResolvedOpti
     skipped.push(image);
     options.onWarning?.(`skipped ${name}: ${image.reason}`);
     const isClassEmpty = images.every((other, i) => other.label !== label || unreadable.has(i));
-    if (isClassEmpty) throw emptyClassError(root, [listing.classNames[label]!], factsOf(skipped));
+    if (isClassEmpty && options.keepEmptyClasses !== true)
+      throw emptyClassError(root, [listing.classNames[label]!], factsOf(skipped));
     return failure;
   }
 

@@ -2,9 +2,9 @@
 import type { Stats } from 'node:fs';
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve, sep } from 'node:path';
+import { quoted } from '../../core/command.ts';
 import { DataError } from '../../core/errors.ts';
-import { quoted } from '../../core/printable.ts';
-import { systemErrorCode } from '../../host/files/write-error-node.ts';
+import { isNowhere, systemErrorCode } from '../../host/files/write-error-node.ts';
 import { tooManyFilesError } from '../images/image-decode-node.ts';
 import { IMAGE_ENDINGS } from '../images/image-formats.ts';
 
@@ -62,12 +62,14 @@ const ONE_FOLDER_PER_CLASS =
  * holds images and no folders is one class of its own name. Names that start with a dot are passed over.
  *
  * @param endings - of the names of images, in lower case
+ * @param keepEmpty - a class without images stays, and what its folder holds is passed over
  * @throws {@link DataError} if the root is missing or no folder, a folder cannot be listed, there are no images, or a
  * class has files but no images
  */
 export async function listImages(
   root: string,
   endings: readonly string[] = IMAGE_ENDINGS,
+  keepEmpty = false,
 ): Promise<ImageListing> {
   await expectFolder(root);
   const walk = new Walk(root, endings);
@@ -80,7 +82,9 @@ export async function listImages(
   }
   const beside = walk.listFiles(entries.filter((entry) => !isFolder(entry)));
   const empty = classes.filter(({ images }) => images.length === 0);
-  if (empty.length > 0) throw noPicturesError(root, empty);
+  if (empty.length > 0 && !(keepEmpty && empty.length < classes.length)) throw noPicturesError(root, empty);
+  for (const { name, otherFiles } of empty)
+    walk.passOver(name, `holds no picture but ${countedEndings(otherFiles)}`);
   if (classes.length === 0) {
     if (beside.length === 0) throw nothingFoundError(root, walk.passedOver);
     classes.push({ name: basename(resolve(root)), images: beside, otherFiles: [] });
@@ -236,7 +240,7 @@ async function expectFolder(root: string): Promise<void> {
   });
   if (status?.isDirectory()) return;
   const problem = status === null ? 'there is no such folder' : 'this is a file, not a folder';
-  throw new DataError({ where: root, problem, fix: ONE_FOLDER_PER_CLASS });
+  throw new DataError({ where: root, problem, fix: ONE_FOLDER_PER_CLASS, absent: status === null });
 }
 
 interface Entry {
@@ -269,11 +273,6 @@ async function followedStatus(path: string): Promise<Stats> {
     if (IMAGE_ENDINGS.includes(endingOf(path)) || isNowhere(cause)) return status;
     throw listingError(path, cause);
   });
-}
-
-function isNowhere(cause: unknown): boolean {
-  const code = systemErrorCode(cause);
-  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP';
 }
 
 /** Why a folder that is there cannot be listed. */

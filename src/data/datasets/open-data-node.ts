@@ -1,7 +1,7 @@
 /** @file Opens the data that a configuration names. */
 import type { DataKind, DataOf } from './data-config.ts';
 import { ARTWORK_OF, type EmojiOptions, openEmoji } from './emoji-node.ts';
-import { openImageFolder } from './image-folder-node.ts';
+import { type ImageFolderOptions, openImageFolder } from './image-folder-node.ts';
 import { NOTHING_PASSED_OVER, type PassedOver, type SkippedFile } from './image-listing-node.ts';
 import { expectNoLatents, openLatents } from './latents/open-latents-node.ts';
 import type { PreparationOptions } from './preparation-node.ts';
@@ -23,17 +23,25 @@ export interface OpenedData {
 /** Of data that are no files of pictures. */
 const NO_FILES = { skipped: [], passedOver: NOTHING_PASSED_OVER, treated: UNTREATED } as const;
 
+type OpeningOptions = PreparationOptions & Pick<ImageFolderOptions, 'keepEmptyClasses'>;
+
 type Openers = {
-  readonly [Kind in DataKind]: (data: DataOf<Kind>, options: PreparationOptions) => Promise<OpenedData>;
+  readonly [Kind in DataKind]: (
+    data: DataOf<Kind>,
+    options: PreparationOptions,
+    empty: Pick<ImageFolderOptions, 'keepEmptyClasses'>,
+  ) => Promise<OpenedData>;
 };
 
 const OPENERS: Openers = {
   emoji: ({ imageSize, augment }, options) => openArtwork({ ...options, imageSize, augment }),
   'emoji-3d': ({ imageSize, augment }, options) =>
     openArtwork({ ...options, artwork: ARTWORK_OF['emoji-3d'], imageSize, augment }),
-  folder: async ({ kind: _, path, augment, ...folder }, options) => {
+  folder: async (data, options, empty) => {
+    const { path, augment, imageSize, background, orientation, endings, strict } = data;
     await expectNoLatents(path);
-    const samples = await openImageFolder(path, { ...options, ...folder, flip: augment !== 'none' });
+    const reading = { imageSize, background, orientation, endings, strict, flip: augment !== 'none' };
+    const samples = await openImageFolder(path, { ...options, ...empty, ...reading });
     const { skipped, passedOver, treated } = samples;
     return { samples, skipped, passedOver, treated };
   },
@@ -52,7 +60,7 @@ async function openArtwork(options: EmojiOptions): Promise<OpenedData> {
 /** @throws DataError or ConfigError if there are no such data, or not at this size */
 export function openData<Kind extends DataKind>(
   data: DataOf<Kind> & { readonly kind: Kind },
-  options: PreparationOptions,
+  { keepEmptyClasses = false, ...options }: OpeningOptions,
 ): Promise<OpenedData> {
-  return OPENERS[data.kind](data, options);
+  return OPENERS[data.kind](data, options, { keepEmptyClasses });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tensorOf, zeros } from '../../core/host-tensor.ts';
 import { cropImage, filledImage, type PixelImage } from './pixel-image.ts';
-import { classLabel, drawSheet, joinSheets } from './sheet.ts';
+import { classLabel, drawSheet, joinSheets, sheetLegend } from './sheet.ts';
 
 /** `count` grey pictures of 2×1 pixels: 10·n and 10·n + 5. */
 const pictures = (count: number) =>
@@ -131,4 +131,11 @@ it.each([
   ['😀', 'class 7'],
 ])('a class %s is labelled %s', (name, label) => {
   expect(classLabel(name, 7)).toBe(label);
+});
+
+it('the legend tells names that have numbers on the sheet', () => {
+  const rows = (names: readonly string[]) => names.map((name, label) => ({ name, label }));
+  expect(sheetLegend(rows(['cat', 'dog']))).toBeUndefined();
+  expect(sheetLegend(rows(['日本', 'dog', '😀']))).toBe('class 0 is 日本, class 2 is 😀');
+  expect(sheetLegend(rows(new Array(14).fill('中')))).toMatch(/class 11 is 中 … and 2 more$/);
 });

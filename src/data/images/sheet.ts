@@ -91,6 +91,19 @@ export function classLabel(name: string, label: number): string {
   return isDrawable(name) ? name : `class ${label}`;
 }
 
+const LONGEST_LEGEND = 12;
+
+/** The names that a sheet has numbers for: `class 2 is 日本, class 3 is 😀`; undefined if it writes all names. */
+export function sheetLegend(
+  rows: readonly { readonly name: string; readonly label: number }[],
+): string | undefined {
+  const numbered = rows.filter(({ name }) => !isDrawable(name));
+  if (numbered.length === 0) return undefined;
+  const shown = numbered.slice(0, LONGEST_LEGEND).map(({ name, label }) => `class ${label} is ${name}`);
+  const more = numbered.length - shown.length;
+  return `${shown.join(', ')}${more === 0 ? '' : ` … and ${more} more`}`;
+}
+
 function checkSheet(images: HostTensor<'u8'>, { columns, rowLabels, scale }: SheetLayout): void {
   const [count = 0, , , channels] = images.shape;
   if (images.shape.length !== 4 || count < 1 || (channels !== 1 && channels !== 3)) {

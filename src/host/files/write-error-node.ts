@@ -47,6 +47,11 @@ export function systemErrorCode(cause: unknown): string | undefined {
   return cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
 }
 
+/** Does a path lead to nothing? */
+export function isNowhere(cause: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(systemErrorCode(cause) ?? '');
+}
+
 /** No space on the disk, or none that this user may take. */
 export function isDiskFull(code: string | undefined): boolean {
   return code === 'ENOSPC' || code === 'EDQUOT';

@@ -70,7 +70,7 @@ test('a million steps have two names', () => {
 
 test('a name that nothing has', () => {
   expect(() => publishedFile('U-DiT-S-40k')).toThrowErrorMatchingInlineSnapshot(`
-    [ConfigError: ConfigError: udit fetch: there are no published weights called "U-DiT-S-40k"
-      fix: did you mean U-DiT-S-400k? udit fetch --list shows all]
+    [ConfigError: ConfigError: U-DiT-S-40k: there are no published weights of this name
+      fix: did you mean U-DiT-S-400k? npx udit fetch --list shows all]
   `);
 });

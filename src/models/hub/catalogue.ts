@@ -5,8 +5,9 @@
  * page or hash we have not seen are without one; their first download is trusted and later ones compared with it.
  * Addresses name a revision where we know it, so that the file behind a name never changes.
  */
-import { closest } from 'fastest-levenshtein';
+import { uditCommand } from '../../core/command.ts';
 import { ConfigError } from '../../core/errors.ts';
+import { nearest } from '../../core/nearest.ts';
 import type { LicenceId } from './licences.ts';
 
 export interface PublishedFile {
@@ -238,10 +239,11 @@ export function publishedFile(name: string): PublishedFile {
   const file = findPublished(name);
   if (file !== undefined) return file;
   const names = CATALOGUE.map((entry) => entry.name.toLowerCase());
-  const nearest = findPublished(closest(name.toLowerCase(), names))!;
+  const near = nearest(name.toLowerCase(), names);
+  const suggestion = near === undefined ? '' : `did you mean ${findPublished(near)!.name}? `;
   throw new ConfigError({
-    where: 'udit fetch',
-    problem: `there are no published weights called "${name}"`,
-    fix: `did you mean ${nearest.name}? udit fetch --list shows all`,
+    where: name,
+    problem: 'there are no published weights of this name',
+    fix: `${suggestion}${uditCommand('fetch', '--list')} shows all`,
   });
 }

@@ -191,7 +191,7 @@ describe('offline', () => {
   test('what is not there', async () => {
     expect(await failure(fetchWeights(TINY, options(undefined, { offline: true })))).toMatchInlineSnapshot(`
       "DownloadError: Tiny: these published weights are not in the cache, ROOT/weights
-        fix: fetch them with: udit fetch Tiny (800 bytes)"
+        fix: fetch them with: npx udit fetch Tiny (800 bytes)"
     `);
   });
 
@@ -242,14 +242,14 @@ describe('a name in place of a path', () => {
   test('that is not in the cache', async () => {
     expect(await failure(locatePublished('u-dit-s-400k', 'denoiser', cache))).toMatchInlineSnapshot(`
       "DownloadError: U-DiT-S-400k: these published weights are not in the cache, ROOT/weights
-        fix: fetch them with: udit fetch U-DiT-S-400k (236 MB)"
+        fix: fetch them with: npx udit fetch U-DiT-S-400k (236 MB)"
     `);
   });
 
   test('that is something else', async () => {
     expect(await failure(locatePublished('sd-vae-ft-mse', 'denoiser', cache))).toMatchInlineSnapshot(`
       "ConfigError: sd-vae-ft-mse: this is of kind "autoencoder"; kind "denoiser" is needed
-        fix: choose another: udit fetch --list"
+        fix: choose another: npx udit fetch --list"
     `);
   });
 });

@@ -1,7 +1,9 @@
 /** @file Published weights by name: from the cache, or downloaded once, with their licence accepted. */
 import { rename, rm } from 'node:fs/promises';
 import { formatBytes } from '../../core/byte-size.ts';
-import { ConfigError, DownloadError } from '../../core/errors.ts';
+import { uditCommand } from '../../core/command.ts';
+import { ConfigError, DownloadError, type ErrorDetails } from '../../core/errors.ts';
+import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { sha256OfFile } from '../../host/files/digest-node.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
@@ -32,6 +34,20 @@ export interface FetchOptions extends DownloadOptions {
     | undefined;
 }
 
+const FETCH_OPTIONS: OptionTable<FetchOptions> = {
+  signal: 'optional',
+  onProgress: 'optional',
+  onNotice: 'optional',
+  idleTimeoutMs: 'optional',
+  retries: 'optional',
+  retryDelayMs: 'optional',
+  cache: 'optional',
+  offline: 'optional',
+  mirror: 'optional',
+  variables: 'optional',
+  acceptLicence: 'optional',
+};
+
 export interface FetchedWeights extends CachedWeights {
   /** False if it was in the cache. */
   readonly isNew: boolean;
@@ -46,9 +62,10 @@ export interface FetchedWeights extends CachedWeights {
  *     console.log(network.config.factor, weights.size);
  *
  * @throws DownloadError if it cannot be had, or is not the published one
- * @throws ConfigError if its licence is not accepted
+ * @throws ConfigError if its licence is not accepted, or for an option that does not exist
  */
 export async function fetchWeights(file: PublishedFile, options: FetchOptions = {}): Promise<FetchedWeights> {
+  expectOptions(options, 'fetchWeights', FETCH_OPTIONS);
   const { cache = new WeightsCache(), signal, onNotice } = options;
   const found = await findVerified(file, cache, options);
   if (found !== undefined) return { ...found, isNew: false };
@@ -172,19 +189,24 @@ export async function locatePublished(
     throw new ConfigError({
       where: file.name,
       problem: `this is of kind "${file.kind}"; kind "${kind}" is needed`,
-      fix: 'choose another: udit fetch --list',
+      fix: `choose another: ${uditCommand('fetch', '--list')}`,
     });
   }
   const cache = given ?? new WeightsCache();
   const found = await cache.find(file);
-  if (found === undefined) throw notCachedError(file, cache);
+  if (found === undefined) throw notCachedError(file, cache, { absent: true });
   return found.path;
 }
 
-function notCachedError({ name, size }: PublishedFile, { folder }: WeightsCache): DownloadError {
+function notCachedError(
+  { name, size }: PublishedFile,
+  { folder }: WeightsCache,
+  details: Pick<ErrorDetails, 'absent'> = {},
+): DownloadError {
   return new DownloadError({
+    ...details,
     where: name,
     problem: `these published weights are not in the cache, ${folder}`,
-    fix: `fetch them with: udit fetch ${name} (${formatBytes(size.bytes)})`,
+    fix: `fetch them with: ${uditCommand('fetch', name)} (${formatBytes(size.bytes)})`,
   });
 }

@@ -13,11 +13,11 @@ test('commands name the device that is not the default', () => {
       '1.0.0',
     )
       .split('\n')
-      .filter((line) => line.startsWith('udit '));
+      .filter((line) => line.startsWith('npx udit '));
   expect(commandsOn('cpu').join()).not.toContain('--device');
   expect(commandsOn('webgpu')).toEqual([
-    'udit ablate grid.json --out "/tables/my table" --device webgpu',
-    'udit train --config "/tables/my table/cells/one/seed-0/config.json" --results-dir "/tables/my table/cells/one" --name seed-0 --device webgpu',
-    'udit sample "/tables/my table/cells/one/seed-0" --device webgpu',
+    'npx udit ablate grid.json --out "/tables/my table" --device webgpu',
+    'npx udit train --config "/tables/my table/cells/one/seed-0/config.json" --results-dir "/tables/my table/cells/one" --name seed-0 --device webgpu',
+    'npx udit sample "/tables/my table/cells/one/seed-0" --device webgpu',
   ]);
 });

@@ -1,6 +1,6 @@
 /** @file The commands that make an ablation, and each of its cells, as they can be typed again. */
 import { basename, dirname, join } from 'node:path';
-import { quoted } from '../../core/printable.ts';
+import { uditCommand } from '../../core/command.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import type { Cell } from './cell.ts';
 import type { Grid } from './grid.ts';
@@ -19,19 +19,20 @@ export function formatCommands(
   { gridPath, folder, backend }: CommandPaths,
   version: string,
 ): string {
-  const device = backend.name === 'cpu' ? '' : ` --device ${backend.name}`;
+  const device = backend.name === 'cpu' ? [] : ['--device', backend.name];
   const cellCommands = cells.map(({ variant, seed, runPath }) => {
-    const place = `--results-dir ${quoted(dirname(runPath))} --name ${basename(runPath)}`;
-    return `# ${variant.name}, seed ${seed}\nudit train --config ${quoted(join(runPath, 'config.json'))} ${place}${device}`;
+    const place = ['--results-dir', dirname(runPath), '--name', basename(runPath)];
+    const command = uditCommand('train', '--config', join(runPath, 'config.json'), ...place, ...device);
+    return `# ${variant.name}, seed ${seed}\n${command}`;
   });
   return `${[
     `# Commands of ${grid.name}`,
     `Made by udit ${version}. The whole table; what is finished is recognised, so the same command goes on after an interruption:`,
-    fenced(`udit ablate ${quoted(gridPath)} --out ${quoted(folder)}${device}`),
+    fenced(uditCommand('ablate', gridPath, '--out', folder, ...device)),
     'Each cell is a run like any other. This goes on training it, or says that it is finished:',
     fenced(cellCommands.join('\n')),
     'Drawing from it:',
-    fenced(`udit sample ${quoted(cells[0]!.runPath)}${device}`),
+    fenced(uditCommand('sample', cells[0]!.runPath, ...device)),
   ].join('\n\n')}\n`;
 }
 

@@ -26,12 +26,12 @@ import type { Backend } from '../../engine/runtime/session.ts';
 import { removeLeftoverTemporaries, writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import { sha256OfFile } from '../../host/files/digest-node.ts';
 import { withLock } from '../../host/files/lock-file-node.ts';
-import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { expectRoomIn, makeFolder } from '../../host/files/make-folder-node.ts';
 import { nameIn } from '../../models/open-autoencoder-node.ts';
 import type { SavedNetwork } from '../../models/saved-model.ts';
 import { weightsHash } from '../../models/weights-hash-node.ts';
 import { encodeShard, PICTURE_AND_MIRROR, type WrittenShard } from './encode-shard-node.ts';
-import { compileEncoder } from './latent-encoder.ts';
+import { compileEncoder, latentBytes } from './latent-encoder.ts';
 import type { PictureFiles } from './picture-files.ts';
 
 export interface EncodeOptions {
@@ -71,16 +71,18 @@ export interface EncodeResult extends Pick<LatentsFile, 'shards' | 'unreadable'>
 
 const SHARD_SIZE = 2048;
 
+const ELSEWHERE = { fix: 'name another folder, which you may write, with --out' };
+
 /**
  * Encodes all pictures of a source, and their mirror images. A shard that is there already is taken as it is, so the same
  * call goes on where an earlier one was stopped.
  *
  * @throws ConfigError if the folder holds latents of other pictures or settings
- * @throws DataError if a shard is damaged or cannot be written
+ * @throws DataError if a shard is damaged or cannot be written, or the disk has no room for all
  */
 export async function encodePictures(options: EncodeOptions): Promise<EncodeResult> {
   const { out, signal } = options;
-  await makeFolder(out, { fix: 'name a folder that you may write with --out' });
+  await makeFolder(out, ELSEWHERE);
   return withLock(join(out, '.encoding.lock'), { signal }, () => encodeAlone(options));
 }
 
@@ -121,6 +123,10 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
         resumed += before.pictures;
         observer?.onProgress?.(done, total, resumed);
         continue;
+      }
+      if (encoder === undefined) {
+        const bytes = PICTURE_AND_MIRROR * (total - done) * latentBytes(autoencoder.network, size);
+        await expectRoomIn(out, bytes, ELSEWHERE);
       }
       encoder ??= await compileEncoder(autoencoder, {
         size,

@@ -2,6 +2,7 @@
 import { ConfigError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
 import { formatImageSize, type ImageSize } from '../../core/image-size.ts';
+import { sizeOf } from '../../core/shape.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import { compileInference } from '../../engine/compile/inference.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
@@ -39,11 +40,38 @@ export interface LatentEncoder {
   release(): Promise<void>;
 }
 
+/** Bytes of the distributions of one picture as `f32`, before anything is compiled. */
+export function latentBytes(network: SavedNetwork<'autoencoder'>['network'], size: ImageSize): number {
+  const { latentShape, isVariational } = traceEncoder(network, { size, batch: 1 });
+  return (isVariational ? 2 : 1) * sizeOf(latentShape) * Float32Array.BYTES_PER_ELEMENT;
+}
+
 /** @throws ConfigError if pictures of this size cannot be encoded */
 export async function compileEncoder(
   { network, weights }: Pick<SavedNetwork<'autoencoder'>, 'network' | 'weights'>,
-  { size, batch, backend, workers, cache }: EncoderOptions,
+  { backend, workers, cache, ...sizes }: EncoderOptions,
 ): Promise<LatentEncoder> {
+  const { graph, ...latents } = traceEncoder(network, sizes);
+  const session = await compileInference(graph, weights, backend, {
+    ...(workers === undefined ? {} : { workers }),
+    ...(cache === undefined ? {} : { cache }),
+  });
+  return {
+    ...latents,
+    batch: sizes.batch,
+    async encode(x) {
+      const encoded = await session.run(new Map([['x', x]]));
+      const [mean, std] = ['mean', 'std'].map((name) => encoded.get(name) as HostTensor<'f32'> | undefined);
+      return { mean: mean!, ...(std === undefined ? {} : { std }) };
+    },
+    release: () => session.release(),
+  };
+}
+
+function traceEncoder(
+  network: SavedNetwork<'autoencoder'>['network'],
+  { size, batch }: Pick<EncoderOptions, 'size' | 'batch'>,
+) {
   const { factor, latentChannels } = network.config;
   const { height, width } = size;
   if (height % factor !== 0 || width % factor !== 0) {
@@ -57,21 +85,8 @@ export async function compileEncoder(
   const outputs: Readonly<Record<string, Unlabelled>> = traceNetwork(network, { batch, size }).outputs;
   const { latents, deviations } = outputs;
   const graph = graphOf({ mean: latents!, ...(deviations === undefined ? {} : { std: deviations }) });
-  const session = await compileInference(graph, weights, backend, {
-    ...(workers === undefined ? {} : { workers }),
-    ...(cache === undefined ? {} : { cache }),
-  });
-  return {
-    batch,
-    latentShape: [latentChannels, height / factor, width / factor],
-    isVariational: deviations !== undefined,
-    async encode(x) {
-      const encoded = await session.run(new Map([['x', x]]));
-      const [mean, std] = ['mean', 'std'].map((name) => encoded.get(name) as HostTensor<'f32'> | undefined);
-      return { mean: mean!, ...(std === undefined ? {} : { std }) };
-    },
-    release: () => session.release(),
-  };
+  const latentShape = [latentChannels, height / factor, width / factor] as const;
+  return { graph, latentShape, isVariational: deviations !== undefined };
 }
 
 /** From [−1, 1] to the range that an autoencoder is given, in place. */

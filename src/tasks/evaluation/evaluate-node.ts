@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeDrawing } from '../../charts/png-node.ts';
+import { uditCommand } from '../../core/command.ts';
 import { ConfigError, DataError } from '../../core/errors.ts';
 import type { ImageSize } from '../../core/image-size.ts';
 import { version } from '../../core/version-node.ts';
@@ -238,6 +239,7 @@ async function openPictures(
         ? 'there is no such folder, archive or data set'
         : 'this is no picture folder and no archive',
     fix: 'give a folder of pictures, an .npz archive with arr_0, or emoji',
+    absent: found === undefined,
   });
 }
 
@@ -305,7 +307,7 @@ function expectWritable(
     throw new ConfigError({
       where: '--sheet',
       problem: `${samples.name} is a model, whose pictures are not kept`,
-      fix: 'draw an archive with udit sample --npz, and evaluate that',
+      fix: `draw an archive with ${uditCommand('sample', samples.name, '--npz')}, and evaluate that`,
     });
   }
 }

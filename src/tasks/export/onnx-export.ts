@@ -164,13 +164,16 @@ export function exportOnnx(saved: Omit<ExportedNetwork, 'weights'>, options: Onn
 
 const TARGETS = [OLDER, PORTABLE];
 
+/** Versions of the standard operators that are written. */
+export const OPSETS: readonly number[] = TARGETS.map(({ opset }) => opset);
+
 function featuresOf(opset: number = PORTABLE.opset): LoweringFeatures {
   const found = TARGETS.find((features) => features.opset === opset);
   if (found !== undefined) return found;
   throw new ConfigError({
     where: 'exportOnnx',
     problem: `opset ${opset} is not written`,
-    fix: `use opset ${TARGETS.map((features) => features.opset).join(' or ')}: newer runtimes read both`,
+    fix: `use opset ${OPSETS.join(' or ')}: newer runtimes read both`,
   });
 }
 

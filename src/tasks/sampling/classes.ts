@@ -1,6 +1,6 @@
 /** @file Classes by name or number, as users write them. */
-import { closest } from 'fastest-levenshtein';
 import { ConfigError } from '../../core/errors.ts';
+import { nearest } from '../../core/nearest.ts';
 import { IMAGENET_CLASSES } from './imagenet-classes.ts';
 
 /** The classes of a model. */
@@ -115,25 +115,26 @@ function ambiguousClass(
 }
 
 function unknownClass(text: string, { numClasses, classNames }: ClassList): ConfigError {
-  const meansName = classNames.length > 0 && /\p{L}/u.test(text);
+  const near = /\p{L}/u.test(text) ? nearestName(text, classNames) : undefined;
   return new ConfigError({
     where: '--classes',
     problem: `there is no class "${text}": the model has ${numClasses}, numbered 0 to ${numClasses - 1}`,
     facts: classNames.length === 0 ? [] : [['classes', listed([...classNames.keys()], classNames)]],
-    fix: meansName
-      ? `did you mean "${nearestName(text, classNames)}"?`
-      : `use numbers from 0 to ${numClasses - 1}, or all`,
+    fix: near === undefined ? `use numbers from 0 to ${numClasses - 1}, or all` : `did you mean "${near}"?`,
   });
 }
 
 /** Names of many words are often meant by one of them. */
-function nearestName(text: string, names: readonly string[]): string {
+function nearestName(text: string, names: readonly string[]): string | undefined {
   const slug = slugOf(text);
   const meant = names.flatMap((name) =>
     [slugOf(name), ...slugOf(name).split('-')].map((part) => ({ part, name })),
   );
-  const parts = meant.map(({ part }) => part);
-  return meant[parts.indexOf(closest(slug, parts))]!.name;
+  const near = nearest(
+    slug,
+    meant.map(({ part }) => part),
+  );
+  return meant.find(({ part }) => part === near)?.name;
 }
 
 const LONGEST_LIST = 12;

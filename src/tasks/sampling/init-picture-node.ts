@@ -7,6 +7,7 @@ import { centerCrop } from '../../data/images/center-crop.ts';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import type { PixelImage } from '../../data/images/pixel-image.ts';
 import { writeModelValues } from '../../data/images/pixels.ts';
+import { isNowhere } from '../../host/files/write-error-node.ts';
 import type { InitImage } from './init-image.ts';
 
 const RGB = 3;
@@ -70,6 +71,7 @@ async function read(path: string, background: 'white' | 'black'): Promise<PixelI
       where: path,
       problem: `it cannot be read as a picture: ${error instanceof Error ? error.message : error}`,
       fix: 'give a PNG, JPEG, WebP or another picture',
+      absent: error instanceof Error && isNowhere(error.cause),
       cause: error,
     });
   }

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { formatBytes } from '../../core/byte-size.ts';
 import { ConfigError, DataError } from '../../core/errors.ts';
 import type { HostTensor } from '../../core/host-tensor.ts';
-import { sizeOf } from '../../core/shape.ts';
-import { classLabel } from '../../data/images/sheet.ts';
+import { type Shape, sizeOf } from '../../core/shape.ts';
+import { classLabel, sheetLegend } from '../../data/images/sheet.ts';
 import { type LockHolder, withLock } from '../../host/files/lock-file-node.ts';
 import { makeFolder } from '../../host/files/make-folder-node.ts';
 import { freeBytes } from '../../host/files/write-error-node.ts';
@@ -61,6 +61,8 @@ export interface SampleFiles {
   readonly images: readonly DrawnImage[];
   /** Contact sheet of the first pictures of each class. */
   readonly gridPath?: string;
+  /** The names of classes that the sheet has numbers for, in one line. */
+  readonly gridLegend?: string;
   /** Contact sheet of what the network saw in the first picture of each class, step by step. */
   readonly previewsPath?: string;
   readonly npzPath?: string;
@@ -155,9 +157,10 @@ async function drawFiles(content: FilesContent, archivePath: string | undefined)
         ...wanted[at]!,
         ...(paths === undefined ? {} : { path: paths[at]! }),
       })),
-      ...withPath('gridPath', pathOf(grid)),
-      ...withPath('previewsPath', pathOf(previews)),
-      ...withPath('npzPath', archivePath),
+      ...withText('gridPath', pathOf(grid)),
+      ...withText('gridLegend', grid && sheetLegend(sheetRows(content))),
+      ...withText('previewsPath', pathOf(previews)),
+      ...withText('npzPath', archivePath),
       found: total - missing,
       elapsedMs: performance.now() - began,
     };
@@ -212,8 +215,8 @@ function pictureSinks(
   paths: readonly string[] | undefined,
   found: FoundPictures | undefined,
 ) {
-  const { pipeline, classes, labels, count, folder, wanted, part } = content;
-  const rowLabels = labels.slice(0, MOST_ROWS).map((label) => classLabel(className(classes, label), label));
+  const { pipeline, labels, count, folder, wanted, part } = content;
+  const rowLabels = sheetRows(content).map(({ name, label }) => classLabel(name, label));
   const rows = new Map(labels.slice(0, MOST_ROWS).map((label, row) => [label, row]));
   const columns = Math.min(count, MOST_COLUMNS);
   const cellOf = (position: number): number | undefined => {
@@ -242,8 +245,12 @@ function pictureSinks(
   };
 }
 
-function withPath<K extends string>(key: K, path: string | undefined): { readonly [P in K]?: string } {
-  return (path === undefined ? {} : { [key]: path }) as { readonly [P in K]?: string };
+function sheetRows({ classes, labels }: FilesContent) {
+  return labels.slice(0, MOST_ROWS).map((label) => ({ name: className(classes, label), label }));
+}
+
+function withText<K extends string>(key: K, text: string | undefined): { readonly [P in K]?: string } {
+  return (text === undefined ? {} : { [key]: text }) as { readonly [P in K]?: string };
 }
 
 function imagePaths({ classes, seed, folder, wanted }: FilesContent): string[] {
@@ -268,9 +275,20 @@ function expectPreviews({ pipeline: { sampler }, part = WHOLE }: SampleFilesRequ
 /** Hardly a picture takes less of its raw size. */
 const PNG_SHARE = 1 / 4;
 
+/** What pictures take at least in the files that are asked for. Latents are written as f32. */
+export function leastBytes(
+  pictures: number,
+  pictureShape: Shape,
+  { png, npz, isLatent }: { readonly png: boolean; readonly npz: boolean; readonly isLatent: boolean },
+): number {
+  const values = pictures * sizeOf(pictureShape);
+  if (isLatent) return values * Float32Array.BYTES_PER_ELEMENT;
+  return Math.ceil(values * ((png ? PNG_SHARE : 0) + (npz ? 1 : 0)));
+}
+
 /** @throws DataError if the disk has no room for so many more PNG files */
 async function expectRoomForPng({ folder, pipeline }: FilesContent, missing: number): Promise<void> {
-  const needed = Math.ceil(missing * sizeOf(pipeline.pictureShape) * PNG_SHARE);
+  const needed = leastBytes(missing, pipeline.pictureShape, { png: true, npz: false, isLatent: false });
   const free = await freeBytes(folder);
   if (free === undefined || free >= needed) return;
   throw new DataError({

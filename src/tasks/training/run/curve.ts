@@ -1,8 +1,8 @@
 /** @file One measurement of a run as a curve, read from its `stats.jsonl`. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { closest } from 'fastest-levenshtein';
 import { ConfigError, DataError } from '../../../core/errors.ts';
+import { suggestion } from '../../../core/nearest.ts';
 import { readStats, type StatsRecord } from './stats-log.ts';
 
 export interface CurvePoint {
@@ -28,14 +28,15 @@ export async function readScoredCurve(
   metric: string,
   axis: CurveAxis,
 ): Promise<{ readonly points: CurvePoint[]; readonly provenance: ReadonlySet<string> }> {
-  const isFolder = (await stat(run).catch(() => undefined))?.isDirectory() === true;
-  const path = isFolder ? join(run, 'stats.jsonl') : run;
+  const found = await stat(run).catch(() => undefined);
+  const path = found?.isDirectory() === true ? join(run, 'stats.jsonl') : run;
   const records = await readStats(path);
   if (records.length === 0) {
     throw new DataError({
       where: path,
-      problem: 'there are no measurements',
+      problem: found === undefined ? 'there is no such file or folder' : 'there are no measurements',
       fix: 'give the folder of a run that has trained, such as runs/u-dit-xs-emoji',
+      absent: found === undefined,
     });
   }
   const measured = records.filter((record) => typeof record[metric] === 'number');
@@ -67,6 +68,6 @@ function unknownMetric(path: string, metric: string, records: readonly StatsReco
     where: path,
     problem: `there is no measurement "${metric}"`,
     facts: [['measured', known.join(' ')]],
-    fix: `did you mean ${closest(metric, known)}?`,
+    fix: suggestion(metric, known),
   });
 }

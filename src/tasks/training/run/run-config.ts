@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { uditCommand } from '../../../core/command.ts';
 import { ConfigError } from '../../../core/errors.ts';
-import { quoted } from '../../../core/printable.ts';
 import { writeFileAtomic } from '../../../host/files/atomic-write-node.ts';
 import { parseJson } from '../../../host/files/read-json-node.ts';
 import { systemErrorCode } from '../../../host/files/write-error-node.ts';
@@ -175,7 +175,7 @@ function otherRun(runPath: string, { key, before, after }: ChangedOption): Confi
   return new ConfigError({
     where: runPath,
     problem: `this run was started with ${key} = ${stated(before)}, not ${stated(after)}`,
-    fix: `leave the option out, as in udit train --resume ${quoted(runPath)}, or start another run with --name`,
+    fix: `leave the option out, as in ${uditCommand('train', '--resume', runPath)}, or start another run with --name`,
   });
 }
 

@@ -5,8 +5,8 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
+import { uditCommand } from '../../../core/command.ts';
 import { CheckpointError, ConfigError } from '../../../core/errors.ts';
-import { quoted } from '../../../core/printable.ts';
 import { dataName } from '../../../data/datasets/data-config.ts';
 import type { Split } from '../../../data/datasets/split.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
@@ -155,12 +155,14 @@ function anotherRun(
   { training: { classNames } }: Split,
   { data, model }: Pick<RunConfig, 'data' | 'model'>,
 ): string {
-  const run = quoted(runPath);
-  const place = 'path' in data ? ` --data-path ${quoted(data.path)}` : '';
+  const place = 'path' in data ? ['--data-path', data.path] : [];
   const stated = 'numClasses' in model ? model.numClasses : undefined;
   const lacksClasses = stated !== undefined && stated < classNames.length;
-  const classes = lacksClasses ? ` --num-classes ${classNames.length}` : '';
-  return `udit train --config ${run}${place}${classes} --init-from ${run} --name NEW`;
+  const classes = lacksClasses ? ['--num-classes', String(classNames.length)] : [];
+  return uditCommand(
+    ...['train', '--config', runPath, ...place, ...classes],
+    ...['--init-from', runPath, '--name', 'NEW'],
+  );
 }
 
 const LONGEST_LIST = 5;

@@ -16,6 +16,9 @@ export const UNWRITABLE: FolderFailure = {
   fix: 'choose a writable folder with --results-dir',
 };
 
+/** When its disk has no room for a checkpoint. */
+export const NO_ROOM: FolderFailure = { ...UNWRITABLE, Failure: CheckpointError };
+
 export class RunFolder {
   readonly path: string;
   private readonly lock: HeldLock | undefined;

@@ -50,6 +50,12 @@ export function trainingMemory(
   return { state, step: shards * peakLiveBytes(graph) };
 }
 
+/** What a checkpoint takes on a disk: weights, averages and what the optimizer keeps. */
+export function checkpointBytes({ network }: Learning, { optimizer, averages }: MemoryConfig): number {
+  const copies = 1 + OPTIMIZER_SLOTS[optimizer.kind].length + averages.length;
+  return copies * bytesOf(countParameters(network.parameters()));
+}
+
 /** @throws ConfigError if the training cannot fit into memory */
 export function expectEnoughMemory(
   learning: Learning,
@@ -58,8 +64,17 @@ export function expectEnoughMemory(
   limit = memoryLimit(),
 ): TrainingMemory {
   const memory = trainingMemory(learning, config, device, limit);
-  const { state, step } = memory;
-  if (state + step <= limit) return memory;
+  expectFits(memory, config, limit);
+  return memory;
+}
+
+/** @throws ConfigError if it is more memory than there is */
+export function expectFits(
+  { state, step }: TrainingMemory,
+  config: MemoryConfig,
+  limit = memoryLimit(),
+): void {
+  if (state + step <= limit) return;
   throw new ConfigError({
     where: 'training',
     problem: `it needs at least ${formatBytes(state + step)} of memory, there are ${formatBytes(limit)}`,

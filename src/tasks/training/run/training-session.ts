@@ -9,7 +9,7 @@ import { type Split, splitHeldOut } from '../../../data/datasets/split.ts';
 import { cpuBackend } from '../../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../../engine/runtime/session.ts';
 import { type HeldLock, type LockHolder, withLock } from '../../../host/files/lock-file-node.ts';
-import { makeFolder } from '../../../host/files/make-folder-node.ts';
+import { expectFolderPossible, expectRoomIn, makeFolder } from '../../../host/files/make-folder-node.ts';
 import { type CheckpointFile, listCheckpoints } from '../../../models/run-checkpoints-node.ts';
 import type { Families, Role } from '../../../networks/family.ts';
 import { countParameters } from '../../../networks/nn/module.ts';
@@ -17,11 +17,16 @@ import type { RunConfig } from '../config/train-config.ts';
 import { findInitialWeights, type InitialWeights } from './initial-weights.ts';
 import { bindConfig, type ChangesAllowed } from './run-config.ts';
 import { expectSameData, recordData } from './run-data.ts';
-import { RunFolder, UNWRITABLE } from './run-folder.ts';
+import { NO_ROOM, RunFolder, UNWRITABLE } from './run-folder.ts';
 import type { RunObserver } from './run-observer.ts';
 import type { DrawSamples, ScoreSamples } from './run-recorder.ts';
 import { leastLearning, type RoleTrainedBy, type Trainee, traineeFor } from './trainee.ts';
-import { expectEnoughMemory, type TrainingMemory, trainingMemory } from './training-memory.ts';
+import {
+  checkpointBytes,
+  expectEnoughMemory,
+  type TrainingMemory,
+  trainingMemory,
+} from './training-memory.ts';
 import { type RunOptions, type RunResult, runTraining } from './training-run.ts';
 
 export interface SessionOptions<R extends Role = Role> extends ChangesAllowed {
@@ -82,14 +87,26 @@ export interface PlanningOptions
   readonly dryRun?: boolean;
 }
 
+const PLANNING_OPTIONS: OptionTable<PlanningOptions> = {
+  observer: 'needed',
+  onPreparing: 'optional',
+  signal: 'optional',
+  backend: 'optional',
+  families: 'optional',
+  runPath: 'optional',
+  dryRun: 'optional',
+};
+
 /**
- * @throws ConfigError if the training cannot fit into memory
+ * @throws ConfigError if the training cannot fit into memory, or for an option that does not exist
  * @throws the signal's reason when it is aborted while pictures are prepared
  */
 export async function planTraining<Config extends RunConfig>(
   config: Config,
-  { onPreparing, observer, signal, backend = cpuBackend, families, runPath, dryRun = false }: PlanningOptions,
+  options: PlanningOptions,
 ): Promise<TrainingPlan<RoleTrainedBy<Config>>> {
+  expectOptions(options, 'planTraining', PLANNING_OPTIONS);
+  const { onPreparing, observer, signal, backend = cpuBackend, families, runPath, dryRun = false } = options;
   // Before pictures are prepared: with a class at least, if nothing tells how many there are. Latents are prepared.
   if (!dryRun && config.data.kind !== 'latents') {
     expectEnoughMemory(leastLearning(config, families), config, backend.name);
@@ -141,14 +158,17 @@ export async function planStart(config: RunConfig, plan: TrainingPlan, runPath: 
  *     const plan = await planTraining(config, { observer: {} });
  *     await trainInFolder(plan, { config, observer: {}, runPath: 'runs/documented', threads: 1, version });
  *
- * @throws ConfigError if another process of this machine trains it
+ * @throws ConfigError if another process of this machine trains it, or nothing can be written there
+ * @throws CheckpointError if the disk has no room for a checkpoint
  */
 export async function trainInFolder<R extends Role>(
   plan: TrainingPlan<R>,
   options: SessionOptions<R>,
 ): Promise<RunResult> {
   expectOptions(options, 'trainInFolder', SESSION_OPTIONS);
-  const { runPath, signal, observer } = options;
+  const { runPath, signal, observer, config } = options;
+  await expectFolderPossible(runPath, UNWRITABLE);
+  await expectRoomIn(runPath, checkpointBytes(plan.trainee.learning, config), NO_ROOM);
   const isNew = await makeFolder(runPath, UNWRITABLE);
   const onWait = ({ processId, host }: LockHolder) => {
     if (host === hostname()) {
@@ -189,8 +209,9 @@ async function trainAlone<R extends Role>(
   const changes = await bindConfig(runPath, config, version, options);
   if (changes.length > 0) options.observer.onChangedOptions?.(changes, config);
   await recordData(runPath, plan.data);
-  // Told only now that there is a folder to log it in.
-  options.observer.onData?.(plan.opened, config.data);
+  const reached = (await listCheckpoints(folder.checkpoints)).at(-1)?.step ?? 0;
+  // Told only now that there is a folder to log it in; a finished run has been told.
+  if (reached < config.training.steps) options.observer.onData?.(plan.opened, config.data);
   return runTraining({
     ...limits,
     config,
