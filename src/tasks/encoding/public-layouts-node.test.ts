@@ -9,7 +9,7 @@ import { fold, normal, randomKey } from '../../core/random.ts';
 import { LATENTS_FILE, LATENTS_FORMAT, type LatentCard } from '../../data/datasets/latents/latent-card.ts';
 import { openLatents } from '../../data/datasets/latents/open-latents-node.ts';
 import type { Samples } from '../../data/datasets/samples.ts';
-import { readSafetensors } from '../../formats/file-node.ts';
+import { openTensorFile, readSafetensors } from '../../formats/file-node.ts';
 import { serialiseSafetensors } from '../../formats/safetensors.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
 import { sha256OfFile } from '../../host/files/digest-node.ts';
@@ -156,8 +156,21 @@ describe('what is written in a layout is recognised as it, with equal values', (
     const out = await writePublicLayout('lightningdit', await writeShards('lightning'));
     const { samples, recognised } = await openLatents(out);
     expect(recognised).toMatch(
-      /latents of LightningDiT; 12 pictures.*no latents_stats.pt; mirrored pictures/,
+      /latents of LightningDiT; 12 pictures.*means and deviations of latents_stats.pt; mirrored pictures/,
     );
+    const statistics = await openTensorFile(join(out, 'latents_stats.pt'));
+    const values = NAMES.map((_, index) => drawn(index).slice(0, 16)).flatMap((row) => [...row]);
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+    for (const [name, expected] of [
+      ['mean', mean],
+      ['std', Math.sqrt(variance)],
+    ] as const) {
+      const { shape, data } = await statistics.read(name);
+      expect(shape).toEqual([1, SHAPE[0], 1, 1]);
+      expect(data[0]).toBeCloseTo(expected, 5);
+    }
+    await statistics.close();
     expect(Array.from(samples.labels)).toEqual(NAMES.map((_, index) => index % 2));
     const { tensors } = await readSafetensors(join(out, 'latents_rank00_shard001.safetensors'));
     for (const [name, mirrored] of [

@@ -4,16 +4,23 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { ConfigError } from '../../core/errors.ts';
-import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
+import { type HostTensor, hostTensor, tensorOf } from '../../core/host-tensor.ts';
 import { fold, type RandomKey, randomKey } from '../../core/random.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { LatentsFile } from '../../data/datasets/latents/latent-card.ts';
+import { latentStatistics } from '../../data/datasets/latents/latent-statistics.ts';
 import { type LatentStore, latentSamples } from '../../data/datasets/latents/latent-store.ts';
-import { openShards, readLatentsFile } from '../../data/datasets/latents/shards-node.ts';
+import {
+  LIGHTNING_STATISTICS,
+  openShards,
+  PICTURES_FOR_STATISTICS,
+  readLatentsFile,
+} from '../../data/datasets/latents/shards-node.ts';
 import { forEachConcurrently } from '../../data/datasets/preparation-node.ts';
 import type { Samples } from '../../data/datasets/samples.ts';
 import { npyHeader } from '../../formats/npy.ts';
 import { serialiseSafetensors } from '../../formats/safetensors.ts';
+import { serialiseTorch } from '../../formats/torch-writer.ts';
 import { writeFolderAtomic } from '../../host/files/atomic-write-node.ts';
 import { withLock } from '../../host/files/lock-file-node.ts';
 
@@ -138,8 +145,8 @@ async function writeDistributions({ store }: Encoding, folder: string, write: Wr
 }
 
 /**
- * LightningDiT: samples of each picture and of its mirror image [N, C, h, w], not scaled, with labels [N]. It computes its
- * statistics itself where there is no `latents_stats.pt`.
+ * LightningDiT: samples of each picture and of its mirror image [N, C, h, w], not scaled, with labels [N], and the mean and
+ * the deviation of each channel of the pictures' samples.
  */
 async function writeLightning({ store, list }: Encoding, write: Write): Promise<void> {
   const unscaled = { ...store, isScaled: true };
@@ -169,6 +176,19 @@ async function writeLightning({ store, list }: Encoding, write: Write): Promise<
     );
     first += pictures;
   }
+  const { means, deviations } = await latentStatistics(
+    {
+      ...{ shape: store.shape, values: 'samples', labels: store.labels },
+      read: (index, _, out) => readSample(halves.latents, index, out),
+    },
+    PICTURES_FOR_STATISTICS,
+  );
+  const perChannel = (values: readonly number[]) => tensorOf('f32', [1, values.length, 1, 1], values);
+  const statistics = new Map([
+    ['mean', perChannel(means)],
+    ['std', perChannel(deviations)],
+  ]);
+  await write(LIGHTNING_STATISTICS, serialiseTorch(statistics));
 }
 
 function npyOf(

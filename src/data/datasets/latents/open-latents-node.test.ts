@@ -13,6 +13,7 @@ import {
 import { type HostTensor, tensorOf } from '../../../core/host-tensor.ts';
 import { fold, normal, randomKey } from '../../../core/random.ts';
 import { writeSafetensors } from '../../../formats/file-node.ts';
+import { serialiseTorch } from '../../../formats/torch-writer.ts';
 import { isMirrored } from '../../images/augmentation.ts';
 import type { Samples } from '../samples.ts';
 import { holdsLatents, openLatents } from './open-latents-node.ts';
@@ -297,6 +298,51 @@ describe('LightningDiT: shards of latents and mirrored latents', () => {
     const all = await Promise.all([0, 1, 2, 3, 4].map((index) => read(samples, index)));
     const mean = all.flatMap((one) => [...one]).reduce((a, b) => a + b, 0) / (5 * 128);
     expect(Math.abs(mean)).toBeLessThan(1e-5);
+  });
+
+  test('with statistics beside them are scaled by these, which must be sound and of as many channels', async () => {
+    await write('latents_rank00_shard000.safetensors', 1, 3);
+    const perChannel = (value: number, channels = 32) =>
+      tensorOf(
+        'f32',
+        [1, channels, 1, 1],
+        Array.from({ length: channels }, (_, c) => value + c),
+      );
+    const pieces = serialiseTorch(
+      new Map([
+        ['mean', perChannel(2)],
+        ['std', perChannel(4)],
+      ]),
+    );
+    const path = join(folder, 'latents_stats.pt');
+    await writeFile(path, Buffer.concat(pieces));
+    const { samples, recognised } = await opened();
+    expect(recognised).toContain('scaled by the channel means and deviations of latents_stats.pt');
+    const row = values(1, 3).data.subarray(128, 256);
+    const expected = row.map((value, i) => (value - (2 + (i >> 2))) / (4 + (i >> 2)));
+    expect(largestDifference(await read(samples, 1), expected)).toBeLessThan(1e-5);
+
+    await writeFile(path, Buffer.concat(pieces).subarray(0, 200));
+    expect(await errorOf()).toMatchInlineSnapshot(`
+      "CheckpointError: FOLDER/latents_stats.pt: the end of its zip archive is missing: the file is cut off
+        fix: the file is damaged: copy or write it again"
+    `);
+    await writeFile(
+      path,
+      Buffer.concat(
+        serialiseTorch(
+          new Map([
+            ['mean', perChannel(2, 4)],
+            ['std', perChannel(4)],
+          ]),
+        ),
+      ),
+    );
+    expect(await errorOf()).toMatchInlineSnapshot(`
+      "DataError: FOLDER/latents_stats.pt: mean has 4 values, the latents have 32 channels
+        fix: remove the file, and the statistics are computed anew"
+    `);
+    await rm(path);
   });
 
   test('mixed sizes, and a shard that is cut off', async () => {

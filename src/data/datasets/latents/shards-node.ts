@@ -1,4 +1,5 @@
 /** @file Latents in safetensors shards of some thousand pictures: those of udit, and those of LightningDiT. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
@@ -134,12 +135,13 @@ async function openAll(root: string, files: readonly string[]): Promise<Rows> {
 
 // LightningDiT
 
-const STATISTICS = 'latents_stats.pt';
+/** Means and deviations of their channels, [1, C, 1, 1] each, as `mean` and `std`. */
+export const LIGHTNING_STATISTICS = 'latents_stats.pt';
 /** Sides of a picture / sides of the latent of VA-VAE, which has 32 channels. */
 const VA_VAE = { channels: 32, factor: 16 };
 const USUAL_FACTOR = 8;
-/** Where their statistics are missing: so many pictures are what LightningDiT looks at. */
-const PICTURES_FOR_STATISTICS = 10_000;
+/** So many pictures are what LightningDiT looks at. */
+export const PICTURES_FOR_STATISTICS = 10_000;
 
 async function openLightning(root: string, files: readonly string[]): Promise<OpenedLatents> {
   const rows = await openAll(root, files);
@@ -165,13 +167,13 @@ async function normalisationOf(
   stored: Parameters<typeof latentStatistics>[0],
   factor: number,
 ): Promise<{ space: LatentSpace; told: string }> {
-  const path = join(root, STATISTICS);
-  const file = await openTensorFile(path).catch(() => undefined);
-  if (file === undefined) {
+  const path = join(root, LIGHTNING_STATISTICS);
+  if (!existsSync(path)) {
     const statistics = await latentStatistics(stored, PICTURES_FOR_STATISTICS);
-    const told = `samples, scaled by channel means and deviations of ${statistics.pictures} of them: there is no ${STATISTICS}`;
+    const told = `samples, scaled by channel means and deviations of ${statistics.pictures} of them: there is no ${LIGHTNING_STATISTICS}`;
     return { space: measuredSpace(statistics, factor), told };
   }
+  const file = await openTensorFile(path);
   try {
     const [means, deviations] = await Promise.all(
       ['mean', 'std'].map(async (name) => {
@@ -185,7 +187,7 @@ async function normalisationOf(
       }),
     );
     const space = measuredSpace({ means: means!, deviations: deviations! }, factor);
-    return { space, told: `samples, scaled by the channel means and deviations of ${STATISTICS}` };
+    return { space, told: `samples, scaled by the channel means and deviations of ${LIGHTNING_STATISTICS}` };
   } finally {
     await file.close();
   }
