@@ -5,11 +5,12 @@ import { ConfigError, DownloadError } from '../core/errors.ts';
 import { squareOf } from '../core/image-size.ts';
 import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
 import { findPublished } from '../models/hub/catalogue.ts';
-import type { DrawnLatents } from '../models/latent-kinship.ts';
+import { type DrawnLatents, tinyAutoencoderOf } from '../models/latent-kinship.ts';
 import { expectSameWeights, openAutoencoder } from '../models/open-autoencoder-node.ts';
 import { type ModelCard, type SavedNetwork, spaceOf } from '../models/saved-model.ts';
 import { weightsHash } from '../models/weights-hash-node.ts';
 import type { NetworkConfig } from '../networks/nn/network.ts';
+import { latentColours, type PreviewDecoder } from '../tasks/sampling/latent-colours.ts';
 import {
   type CompiledDecoder,
   createDecoder,
@@ -83,6 +84,29 @@ export async function compileDecoder(
 }
 
 /**
+ * What shows predictions of latents: the tiny autoencoder for them where it is on this machine, else what decodes the pictures,
+ * else a linear map of their channels.
+ *
+ * @param decoder - of the pictures
+ */
+export async function openPreviewDecoder(
+  { drawn }: LatentsInUse,
+  decoder: CompiledDecoder | undefined,
+  options: CompileOptions,
+): Promise<PreviewDecoder & { release(): Promise<void> }> {
+  const name = tinyAutoencoderOf(drawn.space);
+  const tiny = name === undefined || name === decoder?.name ? undefined : await openIfFetched(name);
+  if (tiny !== undefined) {
+    const compiled = await createDecoder(tiny, { ...options, drawn });
+    return { ...compiled, how: `decoded by ${name}` };
+  }
+  const release = async (): Promise<void> => undefined;
+  if (decoder === undefined) return { ...latentColours(drawn), release };
+  const { decode, decodedShape } = decoder;
+  return { decode, decodedShape, how: `decoded by ${decoder.name}`, release };
+}
+
+/**
  * The autoencoder asked for, else that of the latents, if it is on this machine.
  *
  * @throws ConfigError for one with the name of that of the latents, and other weights
@@ -115,14 +139,21 @@ async function openUsual(
     if (weightsHash(saved.weights) === autoencoderHash) return saved;
     reason = `${autoencoderPath} has other weights than when the pictures were encoded`;
   } else if (isPublished) {
-    try {
-      return await openAutoencoder(name);
-    } catch (error) {
-      if (!(error instanceof DownloadError)) throw error;
-    }
+    const saved = await openIfFetched(name);
+    if (saved !== undefined) return saved;
   }
   notesOn(terminal)(
     `latents are not decoded: ${reason}; ${isPublished ? uditCommand('fetch', name) : '--autoencoder FILE'} changes that`,
   );
   return undefined;
+}
+
+/** A published autoencoder, if it is on this machine. */
+async function openIfFetched(name: string): Promise<SavedNetwork<'autoencoder'> | undefined> {
+  try {
+    return await openAutoencoder(name);
+  } catch (error) {
+    if (error instanceof DownloadError) return undefined;
+    throw error;
+  }
 }

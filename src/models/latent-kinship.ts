@@ -17,7 +17,7 @@ export interface Decoder {
   readonly network: Pick<NetworkOfRole['autoencoder'], 'config'>;
 }
 
-/** Of each channel: a decoder takes latent / scale + shift. */
+/** Of each channel: what is taken is latent / scale + shift. */
 export interface Denormalisation {
   readonly scale: readonly number[];
   readonly shift: readonly number[];
@@ -51,14 +51,30 @@ export function denormalisationFor(drawn: DrawnLatents, { card, network }: Decod
   const own = card.space as LatentSpace;
   const each = (value: LatentSpace['scale']) => perChannel(value, channels);
   const [scale, shift] = [each(drawn.space.scale), each(drawn.space.shift)];
-  const isTiny = kind === STABLE_DIFFUSION && own.scale !== USUAL_LATENTS.scale;
-  if (!isTiny) return { scale, shift };
-  // Tiny autoencoders have latents of the usual scale, and the model may have others of the same network:
-  // latent → (latent / scale + shift − usual shift) · usual scale.
+  // Tiny autoencoders have latents of the usual scale, and the model may have others of the same network.
+  const isTiny = own.scale !== USUAL_LATENTS.scale;
+  return (isTiny ? inUsualScale(drawn.space, channels) : undefined) ?? { scale, shift };
+}
+
+/**
+ * How latents become those of Stable Diffusion in their usual scale: (latent / scale + shift − usual shift) · usual scale.
+ *
+ * @returns undefined for latents of other networks
+ */
+export function inUsualScale(space: LatentSpace, channels: number): Denormalisation | undefined {
+  if (kindOf(space) !== STABLE_DIFFUSION) return undefined;
   return {
-    scale: scale.map((value) => value / USUAL_LATENTS.scale),
-    shift: shift.map((value) => (value - USUAL_LATENTS.shift) * USUAL_LATENTS.scale),
+    scale: perChannel(space.scale, channels).map((value) => value / USUAL_LATENTS.scale),
+    shift: perChannel(space.shift, channels).map(
+      (value) => (value - USUAL_LATENTS.shift) * USUAL_LATENTS.scale,
+    ),
   };
+}
+
+/** The published tiny autoencoder for latents, where there is one. */
+export function tinyAutoencoderOf(space: LatentSpace): string | undefined {
+  const kind = kindOf(space);
+  return CATALOGUE.find(({ latents, isTiny }) => isTiny === true && latents === kind)?.name;
 }
 
 const STABLE_DIFFUSION = 'Stable Diffusion';

@@ -20,6 +20,8 @@ export interface PublishedFile {
   readonly preset?: string;
   /** Of an autoencoder: the diffusion model whose latents it makes and takes. */
   readonly latents?: string;
+  /** Is it a fast one, for previews? */
+  readonly isTiny?: true;
   /** What to do with it once it is here. */
   readonly use: string;
   readonly url: string;
@@ -135,6 +137,7 @@ function tinyAutoencoder(
     kind: 'autoencoder',
     about: `tiny autoencoder for latents of ${latents}: fast, and good enough for previews`,
     latents,
+    isTiny: true,
     ...onHuggingFace(`madebyollin/${name.toLowerCase()}`, 'main', file),
     size: about(bytes),
     licence: 'MIT',

@@ -8,7 +8,7 @@ import { cpuBackend } from '../../engine/runtime/cpu-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { openCheckpoint } from '../../models/bundled-node.ts';
 import { type ModelCard, type SavedModel, spaceOf } from '../../models/saved-model.ts';
-import { LATENT_COLOURS } from './latent-colours.ts';
+import { latentColours } from './latent-colours.ts';
 import { createPipeline, type LatentDecoder } from './pipeline.ts';
 import { sheetFile } from './sinks/sheet-file-node.ts';
 import { drawInto } from './sinks/sink.ts';
@@ -99,14 +99,19 @@ interface ClassSheetOptions extends ClassSheetsOptions {
 async function drawClassSheet(
   model: DrawnModel,
   path: string,
-  { backend = cpuBackend, seed, threads, steps, signal, autoencoder = LATENT_COLOURS }: ClassSheetOptions,
+  { backend = cpuBackend, seed, threads, steps, signal, autoencoder }: ClassSheetOptions,
 ): Promise<void> {
   const classes = model.card.classNames.slice(0, MAX_CLASSES);
   const labels = classes.flatMap((_, label) => new Array<number>(COLUMNS).fill(label));
   const images = labels.length;
-  const isLatent = spaceOf(model.card, model.network.config).kind === 'latents';
-  const decoding = isLatent ? { autoencoder } : {};
-  const pipeline = await createPipeline(model, { backend, images, cores: threads, steps, ...decoding });
+  const { card, network } = model;
+  const space = spaceOf(card, network.config);
+  const decoder =
+    space.kind === 'latents'
+      ? (autoencoder ?? latentColours({ name: card.name, space, config: network.config }))
+      : undefined;
+  const computing = { backend, images, cores: threads, steps };
+  const pipeline = await createPipeline(model, { ...computing, autoencoder: decoder });
   const sheet = sheetFile(path, {
     rows: classes.length,
     columns: COLUMNS,
