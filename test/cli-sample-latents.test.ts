@@ -1,22 +1,29 @@
 /** @file `udit sample` with a model of latents and an autoencoder that decodes them, from the command line to the files. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { HostTensor } from '../src/core/host-tensor.ts';
+import { USUAL_LATENTS } from '../src/core/image-space.ts';
 import { randomKey } from '../src/core/random.ts';
 import { toPixels } from '../src/data/images/pixels.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { parseNpz } from '../src/formats/npz.ts';
+import { serialiseSafetensors } from '../src/formats/safetensors.ts';
+import { findPublished } from '../src/models/hub/catalogue.ts';
+import { WeightsCache } from '../src/models/hub/weights-cache-node.ts';
 import { openAutoencoder } from '../src/models/open-autoencoder-node.ts';
 import type { AutoencoderCard } from '../src/models/saved-model.ts';
 import { writeModel } from '../src/models/write-model-node.ts';
 import { AutoencoderKL } from '../src/networks/autoencoders/autoencoder-kl.ts';
+import { TAESD_PRESETS } from '../src/networks/autoencoders/presets.ts';
+import { Taesd } from '../src/networks/autoencoders/taesd.ts';
 import { initialise } from '../src/networks/nn/initialise.ts';
 import { createDecoder } from '../src/tasks/sampling/latent-decoder.ts';
 import { runUdit } from './support/run-udit.ts';
-import { tinyCard, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
+import { tinyCard, tinyDiTSpec, tinySpec, writeTinyCheckpoint } from './support/tiny-checkpoint.ts';
 
 const SPACE = { kind: 'latents', autoencoder: 'tiny-kl', factor: 2, scale: 0.5, shift: 0.25 } as const;
 const network = new AutoencoderKL({
@@ -117,6 +124,37 @@ function differing(a: HostTensor<'u8'>, b: HostTensor<'u8'>): number {
   expect(a.shape).toEqual(b.shape);
   return a.data.filter((byte, i) => Math.abs(byte - b.data[i]!) > 1).length / a.data.length;
 }
+
+test('previews are decoded by the tiny autoencoder where it was fetched, else shown by a linear map', async () => {
+  const usual = join(root, 'usual.safetensors');
+  const card = tinyCard({ spec: tinyDiTSpec(), space: USUAL_LATENTS });
+  const spec = { ...card.spec, config: { ...card.spec.config, inChannels: 4 } } as typeof card.spec;
+  await writeTinyCheckpoint(usual, { ...card, spec });
+  const draw = async (folder: string) => {
+    const flags = ['--steps', '2', '--workers', '1', '--classes', 'owl', '--count', '1'];
+    const kinds = ['--latents', '--previews', '--out', join(root, folder)];
+    const { code, out } = await runUdit(['sample', usual, ...flags, ...kinds], root);
+    expect(code).toBe(0);
+    const { width, height } = await sharp(join(root, folder, 'previews.png')).metadata();
+    return { told: /^previews .*$/m.exec(out)![0].replace(/^\S+ \S+/, ''), width, height };
+  };
+  const colours = await draw('colours');
+  expect(colours.told).toBe(' as colours by a linear map of their four channels');
+
+  const tiny = new Taesd({ ...TAESD_PRESETS.TAESD!, width: 8 });
+  const bytes = Buffer.concat(serialiseSafetensors(initialise(tiny, tiny.initRule, randomKey(2)), {}));
+  const cache = new WeightsCache();
+  const file = findPublished('TAESD')!;
+  await mkdir(cache.folder, { recursive: true });
+  await writeFile(cache.pathOf(file), bytes);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  await cache.record(file, { url: file.url, bytes: bytes.length, sha256, hashSource: 'first download' });
+  const decoded = await draw('decoded-previews');
+  expect(decoded.told).toBe(' decoded by TAESD');
+  // Pictures of 64 pixels take more room than latents of 8.
+  expect([decoded.width, decoded.height]).not.toEqual([colours.width, colours.height]);
+  await rm(cache.folder, { recursive: true });
+});
 
 test('in tiles, whose size and memory are printed', async () => {
   const flags = ['--autoencoder', autoencoder, '--image-size', '32x48', '--classes', 'owl', '--count', '1'];

@@ -178,17 +178,6 @@ describe('weights of another program', () => {
     });
   });
 
-  test('have no previews', async () => {
-    const { code, err } = await sampleLatents('none', '--previews');
-    expect(code).toBe(2);
-    expect(err).toMatchInlineSnapshot(`
-      "note: latents are not decoded: sd-vae-ft-ema is not on this machine; npx udit fetch sd-vae-ft-ema changes that
-      ConfigError: --previews: U-DiT draws latents of 4 channels, which cannot be shown
-        fix: leave --previews out, or name what decodes them with --autoencoder
-      "
-    `);
-  });
-
   test('of another model than is said', async () => {
     const { code, err } = await sampleLatents('none', '--model', 'DiT-XL/2');
     expect(code).toBe(1);

@@ -7,10 +7,12 @@ import { printableLine } from '../core/printable.ts';
 import type { BackendName } from '../engine/runtime/session.ts';
 import type { SavedModel } from '../models/saved-model.ts';
 import { trainedSizeOf } from '../networks/nn/network.ts';
+import type { PreviewDecoder } from '../tasks/sampling/latent-colours.ts';
 import type { CompiledDecoder } from '../tasks/sampling/latent-decoder.ts';
 import type { ImageSampler } from '../tasks/sampling/sample.ts';
 import type { SampleFiles } from '../tasks/sampling/sample-files-node.ts';
 import type { GuidanceInterval } from '../tasks/sampling/settings.ts';
+import type { WayFiles, Ways } from '../tasks/sampling/way-files-node.ts';
 import { modelLines, shortest } from './wording.ts';
 
 export interface DrawnSamples {
@@ -22,9 +24,13 @@ export interface DrawnSamples {
   readonly space: ImageSpace;
   /** What decodes latents. */
   readonly autoencoder?: CompiledDecoder | undefined;
+  /** What shows previews of latents. */
+  readonly previewDecoder?: PreviewDecoder | undefined;
   readonly device: BackendName;
   /** Files of what drawing begins with. */
   readonly init?: { readonly image: string; readonly mask?: string | undefined } | undefined;
+  /** Where pictures are drawn on the way from one to another. */
+  readonly ways?: Ways | undefined;
   readonly imageCount: number;
   readonly seed: number;
   readonly folder: string;
@@ -33,7 +39,7 @@ export interface DrawnSamples {
 
 /** Which model draws, and how: three lines, and after the first what was found out about a file of another program. */
 export function describeStart(drawn: DrawnSamples): string {
-  const { saved, path, sampler, autoencoder, init, device, imageCount, seed } = drawn;
+  const { saved, path, sampler, autoencoder, init, ways, device, imageCount, seed } = drawn;
   const { settings, precision, workers, threads } = sampler;
   return (
     modelLines(saved, path) +
@@ -42,10 +48,16 @@ export function describeStart(drawn: DrawnSamples): string {
     (init === undefined
       ? ''
       : `begun with ${shortest(init.image)} at strength ${sampler.strength}${init.mask === undefined ? '' : `, anew where ${shortest(init.mask)} is white`}\n`) +
+    (ways === undefined ? '' : describeTheirEnds(ways)) +
     (autoencoder === undefined ? '' : describeDecoder(autoencoder)) +
     `${device === 'cpu' ? '' : `${device}, `}${plural(workers, 'worker')} of ${plural(threads, 'thread')}, batches of ${sampler.batchSize}, ` +
     `at most ${formatBytes(sampler.memoryPerWorker)} each\n`
   );
+}
+
+function describeTheirEnds({ ways, pictures, toSeed }: Ways): string {
+  const end = toSeed === undefined ? 'the noise stays' : `to seed ${toSeed}`;
+  return `${plural(ways.length, 'way')} of ${pictures} pictures, ${end}\n`;
 }
 
 function describeDecoder({ name, tileSize, isExact, isTiled, memory }: CompiledDecoder): string {
@@ -55,7 +67,7 @@ function describeDecoder({ name, tileSize, isExact, isTiled, memory }: CompiledD
 
 /** Where the files are and what one took. */
 export function describeResult(drawn: DrawnSamples, files: SampleFiles): string {
-  const { sampler, autoencoder, imageCount, folder, reached } = drawn;
+  const { sampler, previewDecoder, imageCount, folder, reached } = drawn;
   const lines = [
     `${plural(imageCount, nounOf(drawn))} in ${shortest(folder)}, ${secondsPerImage(files).toFixed(2)} s each` +
       (sampler.nfe === undefined ? `, ${reached.meanNfe.toFixed(1)} evaluations of the network` : ''),
@@ -63,20 +75,53 @@ export function describeResult(drawn: DrawnSamples, files: SampleFiles): string 
   if (files.gridPath !== undefined) lines.push(`grid     ${shortest(files.gridPath)}`);
   if (files.gridLegend !== undefined) lines.push(`         ${printableLine(files.gridLegend)}`);
   if (files.previewsPath !== undefined) {
-    const by = autoencoder === undefined ? '' : `, decoded by ${autoencoder.name}`;
-    lines.push(`previews ${shortest(files.previewsPath)}${by}`);
+    const how = previewDecoder === undefined ? '' : `, ${previewDecoder.how}`;
+    lines.push(`previews ${shortest(files.previewsPath)}${how}`);
   }
   if (files.npzPath !== undefined) lines.push(`archive  ${shortest(files.npzPath)}`);
   return `${lines.join('\n')}\n`;
 }
 
+/** Where the sheet of ways is and what a picture of it took. */
+export function describeWays({ imageCount }: DrawnSamples, files: WayFiles): string {
+  const { sheetPath, animationPath, elapsedMs } = files;
+  const seconds = (elapsedMs / 1000 / imageCount).toFixed(2);
+  const animation = animationPath === undefined ? '' : `animation ${shortest(animationPath)}\n`;
+  return `${plural(imageCount, 'image')}, ${seconds} s each\nsheet     ${shortest(sheetPath)}\n${animation}`;
+}
+
 /** The same for scripts, as one JSON object. */
-export function describeAsJson(
-  { saved, path, sampler, autoencoder, init, device, seed, reached }: DrawnSamples,
-  files: SampleFiles,
-): string {
-  const { name, step, nimg } = saved.card;
+export function describeAsJson(drawn: DrawnSamples, files: SampleFiles): string {
   const result = {
+    ...drawing(drawn),
+    images: files.images,
+    grid: files.gridPath ?? null,
+    previews: files.previewsPath ?? null,
+    npz: files.npzPath ?? null,
+    secondsPerImage: secondsPerImage(files),
+  };
+  return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+/** The same of ways. */
+export function describeWaysAsJson(drawn: DrawnSamples, files: WayFiles): string {
+  const { ways, imageCount } = drawn;
+  const result = {
+    ...drawing(drawn),
+    toSeed: ways?.toSeed ?? null,
+    ways: ways?.ways,
+    picturesPerWay: ways?.pictures,
+    sheet: files.sheetPath,
+    animation: files.animationPath ?? null,
+    secondsPerImage: files.elapsedMs / 1000 / imageCount,
+  };
+  return `${JSON.stringify(result, null, 2)}\n`;
+}
+
+/** What drew, and how. */
+function drawing({ saved, path, sampler, autoencoder, init, device, seed, reached }: DrawnSamples) {
+  const { name, step, nimg } = saved.card;
+  return {
     model: name,
     checkpoint: path,
     step,
@@ -98,13 +143,7 @@ export function describeAsJson(
     threads: sampler.threads,
     memoryPerWorker: sampler.memoryPerWorker,
     size: sizeOf(sampler),
-    images: files.images,
-    grid: files.gridPath ?? null,
-    previews: files.previewsPath ?? null,
-    npz: files.npzPath ?? null,
-    secondsPerImage: secondsPerImage(files),
   };
-  return `${JSON.stringify(result, null, 2)}\n`;
 }
 
 /** Of those that this run has drawn. */

@@ -24,12 +24,14 @@ import { createPipeline } from '../tasks/sampling/pipeline.ts';
 import type { StepProgress } from '../tasks/sampling/sample.ts';
 import { drawToFolder, leastBytes } from '../tasks/sampling/sample-files-node.ts';
 import { DEFAULT_BATCH_SIZE } from '../tasks/sampling/settings.ts';
+import { drawWays } from '../tasks/sampling/way-files-node.ts';
 import { workerBytes } from '../tasks/sampling/worker-memory.ts';
-import { compileDecoder, type LatentsInUse, openLatents } from './decoder.ts';
+import { compileDecoder, type LatentsInUse, openLatents, openPreviewDecoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
 import { namingFlags, partOfAll, threadCount, wholeNumber } from './flags.ts';
 import { type InitFlags, openInit, strengthOf, withInitFlags } from './init-image-flags.ts';
+import { type InterpolationFlags, waysOf, withInterpolationFlags } from './interpolation-flags.ts';
 import {
   type ModelFlags,
   modelRequest,
@@ -39,13 +41,25 @@ import {
   withTraceFlags,
 } from './model-flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
-import { describeAsJson, describeResult, describeStart } from './sample-report.ts';
+import {
+  describeAsJson,
+  describeResult,
+  describeStart,
+  describeWays,
+  describeWaysAsJson,
+} from './sample-report.ts';
 import { givenSettings, type SamplingFlags, settingsOf, withSamplingFlags } from './sampling-flags.ts';
 import { notesOn, startProgress, type Terminal } from './terminal.ts';
 
-interface SampleFlags extends ModelFlags, TraceFlags, SamplingFlags, InitFlags, DeviceFlag {
+interface SampleFlags
+  extends ModelFlags,
+    TraceFlags,
+    SamplingFlags,
+    InitFlags,
+    InterpolationFlags,
+    DeviceFlag {
   readonly classes: string;
-  readonly count: number;
+  readonly count?: number;
   readonly seed: number;
   readonly out: string;
   readonly png: boolean;
@@ -79,7 +93,11 @@ Examples:
   npx udit sample U-DiT-L-1000k --autoencoder TAESD    decoded by a tiny autoencoder
   npx udit sample --init-image photo.jpg --strength 0.5   begins with a picture under noise
   npx udit sample --init-image photo.jpg --mask hole.png  draws what is white in hole.png anew
+  npx udit sample --classes food --interpolate 8 --to-seed 1   from one dish to another, in eight pictures
+  npx udit sample --classes food --to-classes animals --interpolate 30 --animate   from dish to animal, as WebP
 `;
+
+const DEFAULT_COUNT = 4;
 
 export function defineSample(command: Command, terminal: Terminal): void {
   command
@@ -89,11 +107,15 @@ export function defineSample(command: Command, terminal: Terminal): void {
     )
     .optionsGroup('What to draw:')
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')
-    .option('--count <n>', 'images per class', wholeNumber({ from: 1 }), 4)
+    .option(
+      '--count <n>',
+      `images per class (default: ${DEFAULT_COUNT}, with --interpolate 1 way)`,
+      wholeNumber({ from: 1 }),
+    )
     .option('--seed <n>', 'seed of the noise', wholeNumber({ from: 0 }), 0)
     .option('--noise <file>', '.npy of [images, channels, height, width] to start from, class after class')
     .option('--part <k/n>', 'only part k of n, for several machines', partOfAll);
-  withTraceFlags(withModelFlags(withInitFlags(command))).optionsGroup(
+  withTraceFlags(withModelFlags(withInterpolationFlags(withInitFlags(command)))).optionsGroup(
     'How to draw it (by default what suits the model):',
   );
   withSamplingFlags(command)
@@ -147,7 +169,9 @@ export function defineSample(command: Command, terminal: Terminal): void {
 async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, terminal: Terminal) {
   const classes = classesOf(saved.network.config, saved.card);
   const labels = chooseClasses(flags.classes, classes);
-  const imageCount = labels.length * flags.count;
+  const count = flags.count ?? (flags.interpolate === undefined ? DEFAULT_COUNT : 1);
+  const ways = waysOf({ ...flags }, labels, count, classes);
+  const imageCount = ways === undefined ? labels.length * count : ways.ways.length * ways.pictures;
   expectImagesFit('--count', imageCount);
   const { card, network } = saved;
   const settings = settingsOf(saved, flags, terminal, strengthOf(flags));
@@ -165,17 +189,22 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const computing = { backend, size, cache };
   const init = await openInit(flags, { ...computing, channels: network.config.inChannels, latents });
   const autoencoder = latents && (await compileDecoder(latents, flags, computing));
-  if (flags.previews === true && autoencoder === undefined && latents !== undefined) {
+  if (ways !== undefined && autoencoder === undefined && latents !== undefined) {
     throw new ConfigError({
-      where: '--previews',
-      problem: `${card.name} draws latents of ${network.config.inChannels} channels, which cannot be shown`,
-      fix: 'leave --previews out, or name what decodes them with --autoencoder',
+      where: '--interpolate',
+      problem: `${card.name} draws latents, and there is no autoencoder to show them with`,
+      fix: 'name one with --autoencoder',
     });
   }
+  const previewDecoder =
+    flags.previews === true && latents !== undefined
+      ? await openPreviewDecoder(latents, autoencoder, computing)
+      : undefined;
   const pipeline = await createPipeline(saved, {
     ...settings,
     ...traceAt,
     strength: strengthOf(flags),
+    mixesClasses: ways?.ways.some(({ from, to }) => from.label !== to.label),
     backend,
     precision: flags.precision,
     images: imageCount,
@@ -197,10 +226,13 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   return {
     pipeline,
     autoencoder,
+    previewDecoder,
     init,
     device: backend.name,
     classes,
     labels,
+    count,
+    ways,
     imageCount: partCount,
     batchCount,
   };
@@ -303,8 +335,9 @@ async function sample(
   await expectHarmlessOutputs('--out', [flags.out]);
   const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise);
   const saved = await findCheckpoint(path, modelRequest(flags));
-  const { pipeline, autoencoder, init, device, classes, labels, imageCount, batchCount } =
-    await compilePipeline(saved, flags, terminal).finally(saved.close);
+  const compiled = await compilePipeline(saved, flags, terminal).finally(saved.close);
+  const { pipeline, autoencoder, previewDecoder, init, device, classes, labels, count, ways } = compiled;
+  const { imageCount, batchCount } = compiled;
   const { sampler } = pipeline;
   const reached = new Reached(sampler.stepCount ?? ADAPTIVE_PARTS);
   const drawn = {
@@ -313,8 +346,10 @@ async function sample(
     sampler,
     space: pipeline.space,
     autoencoder,
+    previewDecoder,
     device,
     init: flags.initImage === undefined ? undefined : { image: flags.initImage, mask: flags.mask },
+    ways,
     imageCount,
     seed: flags.seed,
     folder: flags.out,
@@ -325,18 +360,37 @@ async function sample(
     title: 'sampling',
     total: batchCount * reached.parts,
   });
+  const onStep = (step: StepProgress): void => {
+    reached.add(step);
+    progress.update(reached.partsDone, `${reached.imagesDone} of ${imageCount} images`);
+  };
   try {
+    if (ways !== undefined) {
+      const animate = flags.animate === true;
+      const files = await drawWays({
+        ...ways,
+        pipeline,
+        classes,
+        folder: flags.out,
+        animate,
+        signal,
+        onStep,
+      });
+      progress.stop();
+      terminal.out.write(flags.json === true ? describeWaysAsJson(drawn, files) : describeWays(drawn, files));
+      return;
+    }
     const files = await drawToFolder({
       pipeline,
       classes,
       labels,
-      count: flags.count,
+      count,
       seed: flags.seed,
       folder: flags.out,
       png: flags.png,
       npz: flags.npz === true,
       previews: flags.previews === true,
-      decoder: autoencoder,
+      decoder: previewDecoder,
       part: flags.part,
       noise,
       init,
@@ -351,10 +405,7 @@ async function sample(
         notesOn(terminal)(`${found} of ${plural(imageCount, 'image')} are there already`);
         reached.skip(found, batches);
       },
-      onStep: (step) => {
-        reached.add(step);
-        progress.update(reached.partsDone, `${reached.imagesDone} of ${imageCount} images`);
-      },
+      onStep,
     });
     progress.stop();
     terminal.out.write(flags.json === true ? describeAsJson(drawn, files) : describeResult(drawn, files));
@@ -362,5 +413,6 @@ async function sample(
     progress.stop();
     await pipeline.release();
     await autoencoder?.release();
+    await previewDecoder?.release();
   }
 }

@@ -89,6 +89,16 @@ async function gradientsOf(
   return results;
 }
 
+/** A table in which row `first` is the mean of itself and row `second`. */
+function withMeanOfRows({ shape, data }: HostTensor, first: number, second: number): HostTensor<'f32'> {
+  const width = shape[1]!;
+  const values = Float32Array.from(data as Float32Array);
+  for (let i = 0; i < width; i++) {
+    values[first * width + i] = (values[first * width + i]! + values[second * width + i]!) / 2;
+  }
+  return hostTensor('f32', shape, values);
+}
+
 function bytesOf({ data }: HostTensor): Buffer {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
@@ -165,6 +175,26 @@ describe.each(DISTINCT_PRESETS)('%s, made tiny', (name) => {
     const nullLabel = tensorOf('i64', [COUNT], [1, model.config.numClasses]);
     const expected = await infer(trace(model), weights, new Map([...feeds, ['y', nullLabel]]));
     expectClose(actual, expected, { relative: 1e-6 });
+  });
+
+  test('between two classes it has the mean of their embeddings', async () => {
+    const towards = { y: input('towards', [COUNT], 'i64'), weight: input('weight', [COUNT]) };
+    const condition = { t: input('t', [COUNT]), y: input('y', [COUNT], 'i64'), towards };
+    const out = model.apply(input('x', imagesOf(model)), condition);
+    // The first image is halfway from class 1 to class 3, the second at the end of its way from class 0 to 4.
+    const mixed = new Map<string, HostTensor>([
+      ['y', tensorOf('i64', [COUNT], [1, 0])],
+      ['towards', tensorOf('i64', [COUNT], [3, 4])],
+      ['weight', tensorOf('f32', [COUNT], [0.5, 1])],
+    ]);
+    const actual = await infer(out, weights, new Map([...feeds, ...mixed]));
+    const averaged = new Map(
+      [...weights].map(([parameter, value]) => [
+        parameter,
+        parameter.includes('embedding_table') ? withMeanOfRows(value, 1, 3) : value,
+      ]),
+    );
+    expectClose(actual, await infer(trace(model), averaged, feeds), { relative: 1e-5 });
   });
 
   test('has finite gradients that are not zero, the same in both forms', async () => {

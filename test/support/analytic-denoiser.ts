@@ -1,6 +1,6 @@
 /** @file A model whose samples are known in closed form: each class is one picture, and its velocity leads there. */
 import { type HostTensor, type TensorMap, tensorOf } from '../../src/core/host-tensor.ts';
-import { div, reshape, sub, takeRows } from '../../src/engine/graph/operators.ts';
+import { add, div, mul, reshape, sub, takeRows } from '../../src/engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../src/engine/graph/tensor.ts';
 import { type Condition, Denoiser, type DenoiserConfig } from '../../src/networks/denoisers/denoiser.ts';
 import { zeros } from '../../src/networks/nn/initialise.ts';
@@ -8,7 +8,8 @@ import { Parameter } from '../../src/networks/nn/module.ts';
 
 /**
  * The exact flow of data that is one picture d_y per class: v(x, t) = (d_y − x) / (1 − t). Euler's method follows it
- * without error, so every sample is d_y; with guidance s it is d_null + s (d_y − d_null).
+ * without error, so every sample is d_y; with guidance s it is d_null + s (d_y − d_null). Between two classes d lies on
+ * the line between their pictures.
  */
 export class OnePicturePerClass extends Denoiser {
   readonly config: DenoiserConfig;
@@ -28,8 +29,12 @@ export class OnePicturePerClass extends Denoiser {
     return [];
   }
 
-  forward(x: Tensor<'N C H W'>, { t, y }: Condition): Unlabelled {
-    const target = reshape(takeRows(this.pictures.tensor, y), x.shape);
+  forward(x: Tensor<'N C H W'>, { t, y, towards }: Condition): Unlabelled {
+    const pictureOf = (label: Tensor): Unlabelled => reshape(takeRows(this.pictures.tensor, label), x.shape);
+    const way = towards && sub(pictureOf(towards.y), pictureOf(y));
+    const target = way
+      ? add(pictureOf(y), mul(reshape(towards!.weight, [x.shape[0]!, 1, 1, 1]), way))
+      : pictureOf(y);
     return div(sub(target, x), sub(1, reshape(t, [x.shape[0]!, 1, 1, 1])));
   }
 }

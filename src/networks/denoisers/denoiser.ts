@@ -2,6 +2,7 @@
 import type { ImageSize } from '../../core/image-size.ts';
 import { input } from '../../engine/graph/operators.ts';
 import type { Tensor, Unlabelled } from '../../engine/graph/tensor.ts';
+import type { ClassMix } from '../nn/conditioning.ts';
 import { Network, type NetworkConfig, type TraceOptions } from '../nn/network.ts';
 
 /** The part of a configuration that data, objectives and samplers must agree with. */
@@ -21,6 +22,8 @@ export interface Condition {
   readonly y: Tensor<'N'>;
   /** Per label embedder and sample: hide the class? Boolean [embedders, N]; absent outside training. */
   readonly dropped?: Tensor<'E N'>;
+  /** Second classes that are mixed in; absent where each image is of one class. */
+  readonly towards?: ClassMix | undefined;
 }
 
 /** x [N, C, H, W] and its condition → prediction [N, C or 2C, H, W]. */

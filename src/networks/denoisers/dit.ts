@@ -313,7 +313,7 @@ export function predictByPatches(
   family: string,
   model: PatchTransformer,
   x: Tensor<'N C H W'>,
-  { t, y, dropped }: Condition,
+  { t, y, dropped, towards }: Condition,
   options: TraceOptions | undefined,
   place: Place,
 ): Unlabelled {
@@ -326,7 +326,7 @@ export function predictByPatches(
   expectSize(family, size, sizeUnits(config));
 
   const droppedHere = dropped && reshape(slice(dropped, 0, 0, 1), y.shape);
-  const c = add(model.t_embedder.apply(t), model.y_embedder.apply(y, droppedHere));
+  const c = add(model.t_embedder.apply(t), model.y_embedder.apply(y, droppedHere, towards));
   const grid = tokenGrid(config, size);
   const { tokens: placed, ...rotations } = place(model.x_embedder.apply(x), {
     grid,

@@ -296,7 +296,7 @@ export class UDiT extends Denoiser {
 
   forward(
     x: Tensor<'N C H W'>,
-    { t, y, dropped }: Condition,
+    { t, y, dropped, towards }: Condition,
     options: TraceOptions = { form: 'merged' },
   ): Unlabelled {
     expectAxes(x, 'N C H W', { C: this.config.inChannels });
@@ -307,9 +307,9 @@ export class UDiT extends Denoiser {
     // One condition per width. Each embedder hides the class independently (as the reference does).
     const dropOf = (embedder: number): Unlabelled | undefined =>
       dropped && reshape(slice(dropped, 0, embedder, embedder + 1), y.shape);
-    const c1 = add(this.t_embedder_1.apply(t), this.y_embedder_1.apply(y, dropOf(0)));
-    const c2 = add(this.t_embedder_2.apply(t), this.y_embedder_2.apply(y, dropOf(1)));
-    const c3 = add(this.t_embedder_3.apply(t), this.y_embedder_3.apply(y, dropOf(2)));
+    const c1 = add(this.t_embedder_1.apply(t), this.y_embedder_1.apply(y, dropOf(0), towards));
+    const c2 = add(this.t_embedder_2.apply(t), this.y_embedder_2.apply(y, dropOf(1), towards));
+    const c3 = add(this.t_embedder_3.apply(t), this.y_embedder_3.apply(y, dropOf(2), towards));
     const level = (blocks: readonly UDiTBlock[], h: Tensor, c: Unlabelled): Unlabelled =>
       blocks.reduce<Tensor>((z, block) => block.apply(z as Unlabelled, c, options), h) as Unlabelled;
 

@@ -13,6 +13,7 @@ import {
   reshape,
   sin,
   slice,
+  sub,
   takeRows,
   where,
 } from '../../engine/graph/operators.ts';
@@ -68,6 +69,14 @@ class Embedding extends Module {
   }
 }
 
+/** A second class for each sample, and how far its embedding is on the way there. */
+export interface ClassMix {
+  /** Classes, int64 [N]. */
+  readonly y: Tensor<'N'>;
+  /** Float32 [N]: 0 is the first class, 1 this one. */
+  readonly weight: Tensor<'N'>;
+}
+
 /** Class → vector. With class dropout the table has one more row, the null label, that stands for "any class". */
 export class LabelEmbedder extends Module {
   readonly embedding_table: Embedding;
@@ -82,10 +91,14 @@ export class LabelEmbedder extends Module {
   /**
    * @param y - classes, int64; `numClasses` is the null label
    * @param dropped - samples whose class is replaced by the null label (training)
+   * @param towards - mixes a second class in: (1 − weight) · embedding of y + weight · embedding of that class
    */
-  forward(y: Tensor<'N'>, dropped?: Tensor<'N'>): Unlabelled {
+  forward(y: Tensor<'N'>, dropped?: Tensor<'N'>, towards?: ClassMix): Unlabelled {
     const nullLabel = constant(scalar('i64', this.numClasses));
-    return this.embedding_table.apply(dropped === undefined ? y : where(dropped, nullLabel, y));
+    const embedded = this.embedding_table.apply(dropped === undefined ? y : where(dropped, nullLabel, y));
+    if (towards === undefined) return embedded;
+    const weight = reshape(towards.weight, [towards.weight.shape[0]!, 1]);
+    return add(mul(sub(1, weight), embedded), mul(weight, this.embedding_table.apply(towards.y)));
   }
 }
 

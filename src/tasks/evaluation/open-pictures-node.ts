@@ -12,7 +12,7 @@ import { toPixels } from '../../data/images/pixels.ts';
 import { openNpzFile } from '../../formats/file-node.ts';
 import { UNNAMED_ARRAY } from '../../formats/npz.ts';
 import type { NpzFile } from '../../formats/npz-file.ts';
-import { GRID_FILE, PREVIEWS_FILE } from '../sampling/sheet-names.ts';
+import { GRID_FILE, INTERPOLATION_FILE, PREVIEWS_FILE } from '../sampling/sheet-names.ts';
 import { LABELS_ARRAY } from '../sampling/sinks/archive-form-node.ts';
 import { inBatches, samplesInBatches } from './batches.ts';
 import { inPixels, type PictureSource } from './picture-source.ts';
@@ -43,7 +43,7 @@ export async function openDataSet(name: EmojiKind, size: ImageSize): Promise<Pic
 const FORMS_OF_JPEG = new Set(['.jpg', '.jpeg', '.jfif', '.webp', '.avif']);
 
 /** Sheets of pictures that `udit sample` writes beside them. */
-const SHEETS: readonly string[] = [GRID_FILE, PREVIEWS_FILE];
+const SHEETS: readonly string[] = [GRID_FILE, PREVIEWS_FILE, ...Object.values(INTERPOLATION_FILE)];
 
 /**
  * All pictures in a folder at any depth, by their paths, but for the sheets of `udit sample` among them. The class of a

@@ -47,16 +47,17 @@ function slugOf(name: string): string {
  * which may contain commas; else by its name in any case, then in any punctuation; by its number; or by the beginning of
  * one name only. `all` are all.
  *
+ * @param where - what the user calls the list
  * @throws ConfigError for a class that is not there, naming the nearest one, and for a text that means several
  */
-export function chooseClasses(text: string, classes: ClassList): number[] {
+export function chooseClasses(text: string, classes: ClassList, where = '--classes'): number[] {
   if (text.trim().toLowerCase() === 'all')
     return Array.from({ length: classes.numClasses }, (_, label) => label);
   const parts = text.split(',');
   const chosen = new Set<number>();
   for (let begin = 0; begin < parts.length; ) {
     const end = endOfName(parts, begin, classes);
-    chosen.add(chooseClass(parts.slice(begin, end).join(',').trim(), classes));
+    chosen.add(chooseClass(parts.slice(begin, end).join(',').trim(), classes, where));
     begin = end;
   }
   return [...chosen];
@@ -82,22 +83,22 @@ function askedSlug(text: string): string {
   return /^[-+.]\d/.test(text) ? '' : slugOf(text);
 }
 
-function chooseClass(text: string, classes: ClassList): number {
+function chooseClass(text: string, classes: ClassList, where: string): number {
   const { classNames, numClasses } = classes;
   for (const spelled of SPELLINGS) {
     const meant = spelled(text);
     if (meant === '') continue;
     const labels = [...classNames.keys()].filter((label) => spelled(classNames[label]!) === meant);
     if (labels.length === 1) return labels[0]!;
-    if (labels.length > 1) throw ambiguousClass(text, 'fits', labels, classes);
+    if (labels.length > 1) throw ambiguousClass(text, 'fits', labels, classes, where);
   }
   if (/^\d+$/.test(text) && Number(text) < numClasses) return Number(text);
   const slug = askedSlug(text);
   const slugs = classNames.map(slugOf);
   const beginning = slug === '' ? [] : [...slugs.keys()].filter((label) => slugs[label]!.startsWith(slug));
   if (beginning.length === 1) return beginning[0]!;
-  if (beginning.length > 1) throw ambiguousClass(text, 'is the beginning of', beginning, classes);
-  throw unknownClass(text, classes);
+  if (beginning.length > 1) throw ambiguousClass(text, 'is the beginning of', beginning, classes, where);
+  throw unknownClass(text, classes, where);
 }
 
 function ambiguousClass(
@@ -105,19 +106,20 @@ function ambiguousClass(
   relation: 'fits' | 'is the beginning of',
   labels: readonly number[],
   { classNames }: ClassList,
+  where: string,
 ): ConfigError {
   return new ConfigError({
-    where: '--classes',
+    where,
     problem: `"${text}" ${relation} ${labels.length} names`,
     facts: [['classes', listed(labels, classNames)]],
     fix: 'write the whole name exactly, or the number',
   });
 }
 
-function unknownClass(text: string, { numClasses, classNames }: ClassList): ConfigError {
+function unknownClass(text: string, { numClasses, classNames }: ClassList, where: string): ConfigError {
   const near = /\p{L}/u.test(text) ? nearestName(text, classNames) : undefined;
   return new ConfigError({
-    where: '--classes',
+    where,
     problem: `there is no class "${text}": the model has ${numClasses}, numbered 0 to ${numClasses - 1}`,
     facts: classNames.length === 0 ? [] : [['classes', listed([...classNames.keys()], classNames)]],
     fix: near === undefined ? `use numbers from 0 to ${numClasses - 1}, or all` : `did you mean "${near}"?`,

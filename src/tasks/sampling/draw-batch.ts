@@ -15,8 +15,9 @@ import { type NoiseLevel, PURE_DATA } from '../../diffusion/solvers/dpm-solver.t
 import { type Slope, solveAdaptively } from '../../diffusion/solvers/ode-solver.ts';
 import type { Session } from '../../engine/runtime/session.ts';
 import { releasing } from '../../engine/runtime/session-scope.ts';
-import { imageNoise } from './image-noise.ts';
+import { imageNoise, type KeyBetween } from './image-noise.ts';
 import { type InitImage, keepKnown, noisy } from './init-image.ts';
+import type { BatchMix } from './interpolation.ts';
 import type { SamplingSettings } from './settings.ts';
 import { guidedSteps, hasGuidedStep, isGuidedAt } from './settings.ts';
 import { memoryOutput } from './step-graph.ts';
@@ -27,7 +28,9 @@ export interface BatchInputs {
   readonly imageShape: Shape;
   /** [B]. */
   readonly labels: HostTensor<'i64'>;
-  readonly keys: readonly RandomKey[];
+  readonly keys: readonly (RandomKey | KeyBetween)[];
+  /** Second classes. Default: each image is of one class. */
+  readonly mix?: BatchMix | undefined;
   /** `f32[B,C,H,W]`. Default: from the keys. */
   readonly noise?: HostTensor<'f32'> | undefined;
   /** What the images begin with, under noise. Default: noise alone. */
@@ -95,7 +98,7 @@ export async function compileSteps(
   const stepCount = plan.steps.length;
   const levels = plan.steps.map((feeds) => levelAt(toNumbers(feeds.get('time')!)[0]!));
   const draw: DrawBatch = async (inputs, signal, onStep) => {
-    const { imageShape, labels, keys, init } = inputs;
+    const { imageShape, keys, init } = inputs;
     const start = noiseOf(inputs);
     let x = beginning(start, init, levels[0]!);
     let memory: TensorMap = new Map(plan.memory.map((name) => [name, zeros('f32', x.shape)]));
@@ -105,7 +108,7 @@ export async function compileSteps(
         ...planned,
         ...memory,
         ['x', x],
-        ['labels', labels],
+        ...labelFeeds(inputs),
         ['cfgScale', scalar('f32', settings.cfgScale)],
       ]);
       if (plan.usesNoise) feeds.set('noise', imageNoise(keys, imageShape, index));
@@ -149,21 +152,23 @@ export async function compileAdaptive(
   const kinds = cfgInterval === undefined ? [settings.cfgScale !== 1] : [true, false];
   const sessions = await compileEach(kinds, compile);
   const draw: DrawBatch = async (inputs, signal, onStep) => {
-    const { labels, init } = inputs;
+    const { init } = inputs;
     const start = beginning(noiseOf(inputs), init, levelAt(from));
     let [step, nfe] = [0, 0];
     let seen = start;
     const slope: Slope = async ([values], time) => {
       signal?.throwIfAborted();
       nfe++;
-      const results = await sessions.get(isGuidedAt(time, settings))!.run(
-        new Map<string, HostTensor>([
-          ['x', hostTensor('f32', start.shape, values!)],
-          ['time', scalar('f32', time)],
-          ['labels', labels],
-          ['cfgScale', scalar('f32', settings.cfgScale)],
-        ]),
-      );
+      const results = await sessions
+        .get(isGuidedAt(time, settings))!
+        .run(
+          new Map<string, HostTensor>([
+            ['x', hostTensor('f32', start.shape, values!)],
+            ['time', scalar('f32', time)],
+            ...labelFeeds(inputs),
+            ['cfgScale', scalar('f32', settings.cfgScale)],
+          ]),
+        );
       seen = results.get('x0') as HostTensor<'f32'>;
       return [results.get('slope')!.data as Float32Array];
     };
@@ -189,6 +194,15 @@ export async function compileAdaptive(
     draw,
     sessions: [...sessions.values()],
   };
+}
+
+function labelFeeds({ labels, mix }: BatchInputs): [string, HostTensor][] {
+  if (mix === undefined) return [['labels', labels]];
+  return [
+    ['labels', labels],
+    ['towards', mix.labels],
+    ['weight', mix.weights],
+  ];
 }
 
 function noiseOf({ noise, keys, imageShape }: BatchInputs): HostTensor<'f32'> {

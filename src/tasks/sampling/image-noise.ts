@@ -36,6 +36,14 @@ export function expectNoise(noise: HostTensor<'f32'>, shape: Shape, where: strin
 /** What noise is for: to begin with, or for the step of this number. */
 export type NoisePurpose = 'start' | number;
 
+/** Noise on the way from that of one key to that of another. */
+export interface KeyBetween {
+  readonly from: RandomKey;
+  readonly to: RandomKey;
+  /** 0 is the noise of `from` to the bit, 1 that of `to`. */
+  readonly weight: number;
+}
+
 /**
  * Standard normal noise.
  *
@@ -44,15 +52,43 @@ export type NoisePurpose = 'start' | number;
  * @returns `f32[N, …imageShape]`
  */
 export function imageNoise(
-  keys: readonly RandomKey[],
+  keys: readonly (RandomKey | KeyBetween)[],
   imageShape: Shape,
   purpose: NoisePurpose,
 ): HostTensor<'f32'> {
   const size = sizeOf(imageShape);
   const values = new Float32Array(keys.length * size);
+  const noiseOf = (key: RandomKey): Float32Array =>
+    normal(purpose === 'start' ? fold(key, 'start') : fold(key, 'step', purpose), size);
   keys.forEach((key, n) => {
-    const derived = purpose === 'start' ? fold(key, 'start') : fold(key, 'step', purpose);
-    values.set(normal(derived, size), n * size);
+    const noise = 'weight' in key ? slerp(noiseOf(key.from), noiseOf(key.to), key.weight) : noiseOf(key);
+    values.set(noise, n * size);
   });
   return hostTensor('f32', [keys.length, ...imageShape], values);
 }
+
+/**
+ * Spherical interpolation (Shoemake 1985): on the arc from a to b. Between two independent noises it is standard normal
+ * again, since they are nearly orthogonal and of nearly the same length; their straight line leads through noise of less
+ * variance, which a model has never seen.
+ */
+export function slerp(a: Float32Array, b: Float32Array, weight: number): Float32Array {
+  if (weight === 0) return a;
+  if (weight === 1) return b;
+  let [dot, squaresOfA, squaresOfB] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    dot += a[i]! * b[i]!;
+    squaresOfA += a[i]! ** 2;
+    squaresOfB += b[i]! ** 2;
+  }
+  const angle = Math.acos(Math.min(1, Math.max(-1, dot / Math.sqrt(squaresOfA * squaresOfB))));
+  const sine = Math.sin(angle);
+  // Between parallel vectors there is no arc.
+  const [ofA, ofB] =
+    sine < SMALLEST_SINE
+      ? [1 - weight, weight]
+      : [Math.sin((1 - weight) * angle) / sine, Math.sin(weight * angle) / sine];
+  return a.map((value, i) => ofA * value + ofB * b[i]!);
+}
+
+const SMALLEST_SINE = 1e-6;

@@ -27,6 +27,7 @@ import {
 } from './draw-batch.ts';
 import { expectNoise, imageKey } from './image-noise.ts';
 import { expectInit, type InitImage, type InitUse } from './init-image.ts';
+import { batchMix, expectTowards, keyBetween, type Towards } from './interpolation.ts';
 import { chooseComputing } from './parallelism.ts';
 import { RunsUnderWay } from './runs-under-way.ts';
 import { DEFAULT_BATCH_SIZE, type RequestedSettings, type SamplingSettings } from './settings.ts';
@@ -47,6 +48,8 @@ export interface SamplerOptions extends RequestedSettings {
    * composition of its image, 0.2 all but details. Steps that begin noisier are left out. Default 1, at noise.
    */
   readonly strength?: number | undefined;
+  /** For requests with a `towards` of other classes: compiles a second class for each image. Default false. */
+  readonly mixesClasses?: boolean | undefined;
   /** Default f32. In int8 an image depends a little on the others of its batch, see {@link Precision}. */
   readonly precision?: Precision | undefined;
   /** How many images will be drawn in all, where that is known: batches are cut evenly, and none has no worker. */
@@ -80,6 +83,8 @@ export interface SampleRequest {
   readonly noise?: HostTensor<'f32'> | undefined;
   /** What all images begin with, at the sampler's `strength`. Default: noise alone. */
   readonly init?: InitImage | undefined;
+  /** Where the way ends that each image is on, from what the request says otherwise. Default: none is on a way. */
+  readonly towards?: Towards | undefined;
   /** Is this batch to be drawn? Others are passed over. Default: each is. */
   readonly isNeeded?: ((batch: Pick<PlannedBatch, 'first' | 'count'>) => boolean) | undefined;
   /** Stops before the next step, with the signal's reason as error. The sampler can be used again at once. */
@@ -134,6 +139,7 @@ export const SAMPLER_OPTIONS: OptionTable<SamplerOptions> = {
   backend: 'needed',
   ...({
     strength: 'optional',
+    mixesClasses: 'optional',
     precision: 'optional',
     size: 'optional',
     positionScaling: 'optional',
@@ -144,7 +150,8 @@ export const SAMPLER_OPTIONS: OptionTable<SamplerOptions> = {
 };
 const REQUEST_OPTIONS: OptionTable<SampleRequest> = {
   ...({ labels: 'needed', seed: 'needed' } as const),
-  ...({ indices: 'optional', noise: 'optional', init: 'optional', isNeeded: 'optional' } as const),
+  ...({ indices: 'optional', noise: 'optional', init: 'optional' } as const),
+  ...({ towards: 'optional', isNeeded: 'optional' } as const),
   ...({ signal: 'optional', onStep: 'optional' } as const),
 };
 const UNGUIDED = { cfgScale: 1, cfgChannels: 'all' } as const;
@@ -166,6 +173,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     size,
     positionScaling,
     strength = 1,
+    mixesClasses = false,
     precision = 'f32',
     images,
     batchSize: most = DEFAULT_BATCH_SIZE,
@@ -188,7 +196,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
   const load = { limited: settings.cfgInterval !== undefined, size };
   const bytesFor = (count: number) => workerBytes(saved.network, count, load);
   const { batchSize, workers, threads } = chooseComputing(backend, asked, bytesFor);
-  const traceAt = { size, positionScaling, ...(await groupingFor(backend)) };
+  const traceAt = { size, positionScaling, mixesClasses, ...(await groupingFor(backend)) };
   const compile = (guided: boolean): Promise<Session> => {
     const graph = buildStepGraph(saved.network, plan, guided ? settings : UNGUIDED, batchSize, traceAt);
     const program = inPrecision(graph, saved.network, precision);
@@ -200,7 +208,8 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
     : compileAdaptive(plan, settings, levelAt, compile));
   const imageShape = imageShapeOf(saved.network.config, size);
   const { stepCount } = cost;
-  const compiled = { model: saved.network.config, imageShape, strength, stepCount, draw, batchSize, workers };
+  const drawing = { imageShape, strength, stepCount, mixesClasses, draw };
+  const compiled = { model: saved.network.config, ...drawing, batchSize, workers };
   const runs = new RunsUnderWay('sampler');
   return {
     imageShape,
@@ -225,6 +234,7 @@ export async function createSampler(saved: SampledModel, options: SamplerOptions
 
 interface CompiledSampler extends InitUse {
   readonly model: DenoiserConfig;
+  readonly mixesClasses: boolean;
   readonly draw: DrawBatch;
   readonly batchSize: number;
   readonly workers: number;
@@ -269,10 +279,11 @@ async function* drawBatches(
 /** One batch: the same whatever else is drawn, in whichever order. */
 async function drawMembers(
   compiled: CompiledSampler,
-  { labels, indices, seed, noise, init, signal, onStep }: NumberedRequest,
+  request: NumberedRequest,
   { first, count, members }: PlannedBatch,
 ): Promise<SampledBatch> {
-  const { batchSize, draw, imageShape } = compiled;
+  const { batchSize, draw, imageShape, mixesClasses } = compiled;
+  const { labels, indices, seed, noise, init, towards, signal, onStep } = request;
   const batch: BatchInputs = {
     imageShape,
     labels: tensorOf(
@@ -280,7 +291,8 @@ async function drawMembers(
       [batchSize],
       members.map((i) => labels[i]!),
     ),
-    keys: members.map((i) => imageKey(seed, indices[i]!)),
+    keys: members.map((i) => (towards ? keyBetween(request, towards, i) : imageKey(seed, indices[i]!))),
+    mix: mixesClasses ? batchMix(request, members) : undefined,
     noise: noise && chosen(noise, members),
     init,
   };
@@ -309,14 +321,22 @@ function leading({ shape, data }: HostTensor<'f32'>, count: number): HostTensor<
 
 type NumberedRequest = SampleRequest & { readonly indices: readonly number[] };
 
-function checkRequest(
-  compiled: CompiledSampler,
-  { labels, indices, seed, noise, init }: NumberedRequest,
+function checkRequest(compiled: CompiledSampler, request: NumberedRequest): void {
+  const { labels, indices, noise, init, towards } = request;
+  expectImages(compiled, request);
+  if (towards !== undefined) {
+    expectTowards(towards, request, compiled.mixesClasses);
+    expectImages(compiled, { ...towards, indices: towards.indices ?? indices });
+  }
+  if (noise !== undefined) expectNoise(noise, [labels.length, ...compiled.imageShape], 'noise');
+  expectInit(init, compiled);
+}
+
+/** @throws ConfigError for a class that the model has not, another count of numbers than of labels, or a seed that is none */
+function expectImages(
+  { model: { numClasses } }: Pick<CompiledSampler, 'model'>,
+  { labels, indices, seed }: Pick<NumberedRequest, 'labels' | 'indices' | 'seed'>,
 ): void {
-  const {
-    model: { numClasses },
-    imageShape,
-  } = compiled;
   const unknown = labels.find((label) => !(Number.isInteger(label) && label >= 0 && label < numClasses));
   if (unknown !== undefined) {
     throw new ConfigError({
@@ -332,8 +352,6 @@ function checkRequest(
       fix: 'give one per label, or none',
     });
   }
-  if (noise !== undefined) expectNoise(noise, [labels.length, ...imageShape], 'noise');
-  expectInit(init, compiled);
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new ConfigError({
       where: 'sampling',

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { tensorOf } from '../../../core/host-tensor.ts';
-import { PreviewSheet, previewSteps, Sheet } from './sheet.ts';
+import { evenlySpread, PreviewSheet, Sheet } from './sheet.ts';
 
 /** Grey pictures of one pixel. */
 const pictures = (...bytes: readonly number[]) => tensorOf('u8', [bytes.length, 1, 1, 1], bytes);
@@ -22,9 +22,9 @@ test('what lies beyond the sheet is left out', () => {
 });
 
 test('previews are of evenly spread steps with both ends', () => {
-  expect(previewSteps(1)).toEqual([1]);
-  expect(previewSteps(4)).toEqual([1, 2, 3, 4]);
-  expect(previewSteps(25)).toEqual([1, 3, 5, 8, 10, 12, 14, 16, 18, 21, 23, 25]);
+  expect(evenlySpread(1)).toEqual([1]);
+  expect(evenlySpread(4)).toEqual([1, 2, 3, 4]);
+  expect(evenlySpread(25)).toEqual([1, 3, 5, 8, 10, 12, 14, 16, 18, 21, 23, 25]);
 });
 
 test('previews have a row for the first image of each class and a column per step', async () => {

@@ -41,11 +41,11 @@ export class Sheet {
   }
 }
 
-/** The steps whose previews are shown: the first, the last, and evenly spread ones between. */
-export function previewSteps(stepCount: number): number[] {
-  const count = Math.min(stepCount, MOST_COLUMNS);
-  if (count === 1) return [1];
-  return Array.from({ length: count }, (_, i) => Math.round(1 + (i * (stepCount - 1)) / (count - 1)));
+/** Of 1 … `count`, such as steps, those that a sheet has columns for: the first, the last, and evenly spread ones between. */
+export function evenlySpread(count: number): number[] {
+  const columns = Math.min(count, MOST_COLUMNS);
+  if (columns === 1) return [1];
+  return Array.from({ length: columns }, (_, i) => Math.round(1 + (i * (count - 1)) / (columns - 1)));
 }
 
 /** What the network saw in some pictures, step by step. */
@@ -57,7 +57,7 @@ export class PreviewSheet extends Sheet {
 
   /** @param rowOf - the row of the picture at a position; undefined: it has none */
   constructor(rows: number, stepCount: number, rowOf: (position: number) => number | undefined) {
-    const steps = previewSteps(stepCount);
+    const steps = evenlySpread(stepCount);
     super(rows, steps.length);
     this.#steps = steps;
     this.#rowOf = rowOf;
