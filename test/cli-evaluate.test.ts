@@ -65,7 +65,7 @@ describe('a model', () => {
       told.replaceAll(/(?<=^(?:FD|precision|recall|SWD)\S* {2})[\d.]+|(?<=first: )[\d.]+/gm, 'N'),
     ).toMatchInlineSnapshot(`
       "reference  ROOT/real.npz: archive, 12 pictures, SHA-256 HASH (real)
-      samples  ROOT/model.safetensors: model, 11 pictures, 3 classes, 3 to 4 pictures each, SHA-256 HASH, weights ema of HASH, sampler dpm++2m, steps 2, cfgScale 3, cfgChannels 3, shift 3, seed 0, classes equal shares, rounding clamp(127.5 x + 128), truncated
+      samples  ROOT/model.safetensors: model, 11 pictures, 3 classes, 4 + 4 + 3 pictures, SHA-256 HASH, weights ema of HASH, sampler dpm++2m, steps 2, cfgScale 3, cfgChannels 3, shift 3, seed 0, classes equal shares, rounding clamp(127.5 x + 128), truncated
       measured  extractor DINOv2-tiny, HASH, k 3, split 5000, version 0.1.0
 
         score
