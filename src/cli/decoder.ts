@@ -4,6 +4,7 @@ import { uditCommand } from '../core/command.ts';
 import { ConfigError, DownloadError } from '../core/errors.ts';
 import { squareOf } from '../core/image-size.ts';
 import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
+import { bundledFile } from '../models/bundled-files-node.ts';
 import { findPublished } from '../models/hub/catalogue.ts';
 import { type DrawnLatents, tinyAutoencoderOf } from '../models/latent-kinship.ts';
 import { expectSameWeights, openAutoencoder } from '../models/open-autoencoder-node.ts';
@@ -138,7 +139,7 @@ async function openUsual(
     const saved = await openAutoencoder(autoencoderPath);
     if (weightsHash(saved.weights) === autoencoderHash) return saved;
     reason = `${autoencoderPath} has other weights than when the pictures were encoded`;
-  } else if (isPublished) {
+  } else if (isPublished || bundledFile(name) !== undefined) {
     const saved = await openIfFetched(name);
     if (saved !== undefined) return saved;
   }

@@ -1,12 +1,12 @@
 /** @file The checkpoint that a command's argument means: a file, the latest of a run, or the bundled model. */
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { CheckpointError } from '../core/errors.ts';
 import { readTensors } from '../core/tensor-source.ts';
 import { openTensorFile } from '../formats/file-node.ts';
 import { Denoiser } from '../networks/denoisers/denoiser.ts';
 import type { Role } from '../networks/family.ts';
 import { openAutoencoderFile } from './autoencoder-file-node.ts';
+import { bundledFile } from './bundled-files-node.ts';
 import { findCheckpointFile } from './locate-node.ts';
 import {
   type FoundNetwork,
@@ -18,10 +18,8 @@ import {
 import type { SavedNetwork, WeightSet, WeightSource } from './saved-model.ts';
 import { ownSets } from './weight-sets.ts';
 
-/** The pretrained model that comes with the package; the same path from `src/` and from `dist/`. */
-export const BUNDLED_CHECKPOINT = fileURLToPath(
-  new URL('../../weights/u-dit-xs-emoji.safetensors', import.meta.url),
-);
+/** The pretrained model that is meant where none is named. */
+export const BUNDLED_CHECKPOINT = bundledFile('u-dit-xs-emoji');
 
 /**
  * @param argument - a run folder, its `checkpoints` folder, a file, the name of fetched weights, or nothing for `bundled`

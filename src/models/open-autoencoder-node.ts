@@ -1,6 +1,7 @@
 /** @file Opens the autoencoder that a name or a path means, and tells whether it is that of latents. */
 import { ConfigError } from '../core/errors.ts';
 import type { LatentSpace } from '../core/image-space.ts';
+import { bundledFile } from './bundled-files-node.ts';
 import { openCheckpoint } from './bundled-node.ts';
 import { findPublished } from './hub/catalogue.ts';
 import { locatePublished } from './hub/fetch-weights-node.ts';
@@ -15,7 +16,7 @@ import { weightsHash } from './weights-hash-node.ts';
  *
  *     const { network, card } = await openAutoencoder('TAESD');
  *
- * @param argument - the name of fetched weights, a file (either of two), or a run folder
+ * @param argument - the name of fetched weights or of a bundled network, a file (either of two), or a run folder
  * @throws CheckpointError if it is no autoencoder
  * @throws DownloadError if published weights are not fetched yet
  */
@@ -57,7 +58,7 @@ export function nameIn({ name, space }: SavedNetwork<'autoencoder'>['card']): st
   return autoencoder === '' ? name : autoencoder;
 }
 
-/** Where it lies, for latents to note; undefined for one from the catalogue, whose name is enough. */
+/** Where it lies, for latents to note; undefined for one that its name finds on any machine. */
 export function pathOf(argument: string): string | undefined {
-  return findPublished(argument) === undefined ? argument : undefined;
+  return findPublished(argument) === undefined && bundledFile(argument) === undefined ? argument : undefined;
 }
