@@ -6,8 +6,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { hostTensor, type TensorMap } from '../src/core/host-tensor.ts';
+import { type HostTensor, hostTensor, type TensorMap } from '../src/core/host-tensor.ts';
 import { randomKey } from '../src/core/random.ts';
+import { readEmojiCatalogue } from '../src/data/datasets/emoji-catalogue-node.ts';
+import { drawEmoji } from '../src/data/datasets/emoji-node.ts';
+import { splitHeldOut } from '../src/data/datasets/split.ts';
+import { writeModelValues } from '../src/data/images/pixels.ts';
+import { compileInference } from '../src/engine/compile/inference.ts';
+import { graphOf } from '../src/engine/graph/graph.ts';
+import type { Unlabelled } from '../src/engine/graph/tensor.ts';
 import { cpuBackend } from '../src/engine/runtime/cpu-node.ts';
 import { writeSafetensors } from '../src/formats/file-node.ts';
 import { openModel } from '../src/models/open-node.ts';
@@ -15,6 +22,7 @@ import { AutoencoderKL } from '../src/networks/autoencoders/autoencoder-kl.ts';
 import { TAESD_PRESETS } from '../src/networks/autoencoders/presets.ts';
 import { Taesd } from '../src/networks/autoencoders/taesd.ts';
 import { initialise } from '../src/networks/nn/initialise.ts';
+import { traceNetwork } from '../src/networks/trace.ts';
 import { formatResult } from '../tools/parity/report.ts';
 import { checkFixture } from '../tools/parity/run.ts';
 
@@ -160,6 +168,52 @@ describe('TAESD', () => {
     `);
   });
 });
+
+test('the bundled autoencoder gives back pictures that it was not trained on', async () => {
+  const { network, weights, card } = await openAutoencoder('emoji-3d-autoencoder');
+  expect(card.space).toMatchObject({ autoencoder: 'emoji-3d-autoencoder', factor: 4 });
+  const side = 128;
+  const [batch, size] = [4, { height: side, width: side }];
+  const x = await heldOutPictures(batch, side);
+  const { latents, images } = traceNetwork(network, { batch, size }).outputs;
+  const run = async (outputs: Record<string, Unlabelled>, inputs: TensorMap) => {
+    const session = await compileInference(graphOf(outputs), weights, cpuBackend);
+    const values = await session.run(inputs);
+    await session.release();
+    return values;
+  };
+  const encoded = await run({ latents: latents! }, new Map([['x', x]]));
+  const decoded = await run({ images: images! }, new Map([['z', encoded.get('latents')!]]));
+  const errors = (decoded.get('images')!.data as Float32Array).map((value, i) => (value - x.data[i]!) ** 2);
+  const meanError = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+  // Peak signal-to-noise ratio in decibels: from black to white there are 2.
+  expect(10 * Math.log10(4 / meanError)).toBeGreaterThan(28);
+});
+
+/** Of the rendered emoji, as many and of this side: f32 [N, 3, side, side] in [−1, 1]. */
+async function heldOutPictures(count: number, side: number): Promise<HostTensor<'f32'>> {
+  const { emojis, classNames } = await readEmojiCatalogue('fluent-3d');
+  const { heldOut } = splitHeldOut({
+    ...{ name: 'emoji-3d', classNames, shape: [3, side, side], space: { kind: 'pixels' } },
+    length: emojis.length,
+    labels: Int32Array.from(emojis, ({ label }) => label),
+    sampleNames: emojis.map(({ stem }) => stem),
+    read: () => expect.fail('names alone are looked at'),
+  });
+  const stems = heldOut.sampleNames.filter((_, i) => i % Math.floor(heldOut.length / count) === 0);
+  const pixels = 3 * side * side;
+  const data = new Float32Array(count * pixels);
+  for (const [i, stem] of stems.slice(0, count).entries()) {
+    const { path } = emojis.find((emoji) => emoji.stem === stem)!;
+    const picture = await drawEmoji(path, side, 'fluent-3d')
+      .flatten({ background: '#ffffff' })
+      .raw()
+      .toBuffer();
+    const image = { width: side, height: side, channels: 3, data: picture } as const;
+    writeModelValues(image, data.subarray(i * pixels, (i + 1) * pixels), false);
+  }
+  return hostTensor('f32', [count, 3, side, side], data);
+}
 
 /** A folder of published weights that is not part of this project, beside it or above. */
 function findShared(from = dirname(fileURLToPath(import.meta.url))): string | undefined {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { BUNDLED_CHECKPOINT } from './bundled-node.ts';
+import { bundledFile } from './bundled-files-node.ts';
 import { CATALOGUE } from './hub/catalogue.ts';
 import { termsOf } from './terms-node.ts';
 
@@ -13,8 +13,14 @@ test('published weights are known by their content, whatever the file is called'
   });
 });
 
-test('the bundled model gives credit to the artwork', () => {
-  expect(termsOf(BUNDLED_CHECKPOINT, 'any').credit).toContain('Twemoji');
+test.each([
+  ['u-dit-xs-emoji', ['Twemoji']],
+  ['emoji-3d-autoencoder', ['Fluent Emoji']],
+] as const)('%s gives credit to the artwork', (name, artwork) => {
+  const { credit } = termsOf(bundledFile(name), 'any');
+  expect(['Twemoji', 'Fluent Emoji'].filter((one) => credit!.includes(`trained on ${one},`))).toEqual(
+    artwork,
+  );
 });
 
 test('of a model of their own users know themselves', () => {
