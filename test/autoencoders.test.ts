@@ -224,11 +224,11 @@ function findShared(from = dirname(fileURLToPath(import.meta.url))): string | un
 
 const shared = findShared();
 
-test.skipIf(shared === undefined)(
-  'published weights of TAEF2 on real pictures, where they are at hand',
-  async () => {
-    const fixtures = join(shared!, 'fixtures');
-    const result = await checkFixture(join(fixtures, 'vae', 'taef2_real.json'), fixtures, cpuBackend);
-    expect(result.status, formatResult(result)).toBe('passed');
-  },
-);
+test.skipIf(shared === undefined).each([
+  ['published weights of TAEF2 on real pictures', 'taef2_real'],
+  ['two levels of 16 and 32 channels', 'tiny_16_32'],
+])('%s, where the fixtures that were left out are at hand', async (_, name) => {
+  const fixtures = join(shared!, 'fixtures');
+  const result = await checkFixture(join(fixtures, 'vae', `${name}.json`), fixtures, cpuBackend);
+  expect(result.status, formatResult(result)).toBe('passed');
+});

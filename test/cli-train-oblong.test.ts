@@ -111,4 +111,8 @@ test('an autoencoder is trained, and opened at that size', async () => {
   expect(network.config.inputSize).toBe('16x8');
   const { inspection } = JSON.parse(await udit('inspect', checkpoint, '--json'));
   expect(inspection.size).toEqual({ height: 16, width: 8 });
+  const run = join(root, 'runs/autoencoder');
+  expect(await udit('train', '--resume', run)).toContain(
+    `encode with it npx udit encode "ROOT/photos" --image-size 16x8 --autoencoder "ROOT/runs/autoencoder" --out LATENTS\n`,
+  );
 });

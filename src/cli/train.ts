@@ -496,7 +496,7 @@ function describeResult(
 
 /** What comes after the training of such a network. */
 function useOf(config: RunConfig, runPath: string): string {
-  return trainsAutoencoder(config)
-    ? `encode with it ${uditCommand('encode', 'PICTURES', '--autoencoder', runPath, '--out', 'LATENTS')}`
-    : `draw from it   ${uditCommand('sample', runPath)}`;
+  if (!trainsAutoencoder(config)) return `draw from it   ${uditCommand('sample', runPath)}`;
+  const pictures = [dataName(config.data), '--image-size', String(config.data.imageSize)];
+  return `encode with it ${uditCommand('encode', ...pictures, '--autoencoder', runPath, '--out', 'LATENTS')}`;
 }

@@ -182,9 +182,10 @@ test('what is damaged or replaced is one error', async () => {
   const opened = () => errorOf(openLatents(out));
   await truncate(shard, whole.length - 100);
   expect(await opened()).toMatchInlineSnapshot(`
-    "CheckpointError: OUT/shard-00001.safetensors: the file is truncated: its tensors take 12349 bytes, but 12249 are there
-      fix: the file is damaged: copy or write it again"
+    "DataError: OUT/shard-00001.safetensors: the file is truncated: its tensors take 12349 bytes, but 12249 are there
+      fix: copy it again, or remove it and encode again: the other shards stay"
   `);
+  expect(await errorOf(encode())).toBe(await opened());
   const altered = Buffer.from(whole);
   altered[whole.length - 1]! ^= 1;
   await writeFile(shard, altered);

@@ -358,8 +358,8 @@ describe('LightningDiT: shards of latents and mirrored latents', () => {
     `);
     await writeFile(join(folder, 'b.safetensors'), new Uint8Array(5));
     expect(await errorOf()).toMatchInlineSnapshot(`
-      "CheckpointError: FOLDER/b.safetensors: the file has 5 bytes, but its header size alone takes 8
-        fix: the file is damaged: copy or write it again"
+      "DataError: FOLDER/b.safetensors: the file has 5 bytes, but its header size alone takes 8
+        fix: copy it again, or remove it and encode again: the other shards stay"
     `);
   });
 });

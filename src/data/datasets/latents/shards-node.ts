@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { DataError } from '../../../core/errors.ts';
+import { CheckpointError, DataError } from '../../../core/errors.ts';
 import type { LatentSpace } from '../../../core/image-space.ts';
 import { formatShape, sameShape } from '../../../core/shape.ts';
 import { openTensorFile } from '../../../formats/file-node.ts';
@@ -39,10 +39,14 @@ export async function openShards(root: string, files: readonly string[]): Promis
   return first.metadata.format === LATENTS_FORMAT ? openOwn(root, files) : openLightning(root, files);
 }
 
-/** @throws CheckpointError or DataError if the file is damaged, or holds no latents */
+/** @throws DataError if the file is damaged, or holds no latents */
 export async function openShard(path: string): Promise<Shard> {
   const source = await fileSource(path);
-  const file = await openSafetensors(source, path);
+  const file = await openSafetensors(source, path).catch((cause) => {
+    if (!(cause instanceof CheckpointError)) throw cause;
+    const fix = 'copy it again, or remove it and encode again: the other shards stay';
+    throw new DataError({ where: path, problem: cause.problem, fix, cause });
+  });
   const name = file.metadata.format === LATENTS_FORMAT ? 'mean' : 'latents';
   const shape = file.infos.get(name)?.shape ?? [];
   if (shape.length !== 4 || !file.infos.has('labels')) {
