@@ -220,9 +220,7 @@ describe('an ablation', () => {
   });
 });
 
-test('killed, stopped by Ctrl-C and repeated it gives the table that it would have given', {
-  timeout: 90_000,
-}, async () => {
+test('killed, stopped by Ctrl-C and repeated it gives the table that it would have given', async () => {
   const path = await writeGrid('grid');
   const env = { ...process.env, UDIT_CACHE: join(root, 'cache') };
   const killed = spawnUdit(commandOf(path, 'broken'), env);
@@ -243,7 +241,7 @@ test('killed, stopped by Ctrl-C and repeated it gives the table that it would ha
   for (const [name, text] of undisturbed) expect(await read('broken', name)).toBe(text);
 });
 
-test('a budget of time becomes steps once, however often it goes on', { timeout: 60_000 }, async () => {
+test('a budget of time becomes steps once, however often it goes on', async () => {
   const change = { budget: { minutes: 0.01 }, seeds: [0], evaluation: { passes: 1, samples: null } };
   const variants = [{ name: 'timed' }];
   const { code, err } = await ablate('timed', { ...change, variants });
@@ -269,6 +267,15 @@ test('pictures of 16 pixels and more are also scored by SWD, and while training 
   const stats = await readStats(join(root, 'scored/cells/scored/seed-0/stats.jsonl'));
   expect(stats.flatMap(({ step, swd }) => (swd === undefined ? [] : [step]))).toEqual([2, 4]);
   expect(await read('scored/metric-vs-steps.svg')).toContain('held-out loss, SWD while training');
+  // Scores that a cell measured in another way are no points of that chart.
+  const path = join(root, 'scored/cells/scored/seed-0/stats.jsonl');
+  await writeFile(path, (await readFile(path, 'utf8')).replace(/"provenance":"\w/, '"provenance":"x'));
+  const { code, err } = await ablate('scored', { variants, seeds: [0], budget: { steps: 4 } });
+  expect({ code, err }).toEqual({
+    code: 0,
+    err: 'warning: SWD is not drawn: cells measured it in 2 ways, which cannot be compared\n',
+  });
+  expect(await read('scored/metric-vs-steps.svg')).not.toContain('SWD');
 });
 
 describe('--dry-run', () => {

@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { writeDrawing } from '../../charts/png-node.ts';
 import { writeFileAtomic } from '../../host/files/atomic-write-node.ts';
-import { readCurve } from '../training/run/curve.ts';
+import { readScoredCurve } from '../training/run/curve.ts';
+import type { RunObserver } from '../training/run/run-observer.ts';
 import type { Cell } from './cell.ts';
 import { type CommandPaths, formatCommands } from './commands.ts';
 import type { Grid } from './grid.ts';
@@ -18,32 +19,44 @@ export interface Report extends CommandPaths {
   /** Those of {@link cells} that are finished. */
   readonly finished: readonly Cell[];
   readonly version: string;
+  readonly observer: Pick<RunObserver, 'onWarning'>;
 }
 
 /** What is written beside the drawings. */
 export const TABLE_FILES = ['table.md', 'results.json', 'commands.md'] as const;
 
 export async function writeReport(report: Report): Promise<void> {
-  const { grid, results, cells, finished, folder, version } = report;
+  const { grid, results, cells, finished, folder, version, observer } = report;
   const write = (name: (typeof TABLE_FILES)[number], text: string) =>
     writeFileAtomic(join(folder, name), [new TextEncoder().encode(text)]);
   await write('table.md', formatTable(grid, results));
   await write('results.json', `${JSON.stringify({ grid, results }, null, 2)}\n`);
   await write('commands.md', formatCommands(grid, cells, report, version));
+  const measured = await measurementCurves(grid, finished);
+  const comparable = measured.filter(({ ways }) => ways < 2);
+  if (finished.length === cells.length) {
+    for (const { label, ways } of measured.filter((curves) => !comparable.includes(curves))) {
+      observer.onWarning?.(
+        `${label} is not drawn: cells measured it in ${ways} ways, which cannot be compared`,
+      );
+    }
+  }
   const drawings = {
     'metric-vs-macs': drawMetricsVersusMacs(grid, results),
-    'metric-vs-steps': drawMetricsVersusSteps(grid, await measurementCurves(grid, finished)),
+    'metric-vs-steps': drawMetricsVersusSteps(grid, comparable),
   };
   for (const [name, svg] of Object.entries(drawings)) {
     if (svg !== undefined) await writeDrawing(join(folder, name), svg);
   }
 }
 
-/** Of held-out losses, and of scores where cells have measured them in one way. */
-async function measurementCurves(
-  { variants }: Grid,
-  finished: readonly Cell[],
-): Promise<MeasurementCurves[]> {
+interface Measured extends MeasurementCurves {
+  /** In how many ways the cells measured it. */
+  readonly ways: number;
+}
+
+/** Of held-out losses, and of scores. */
+async function measurementCurves({ variants }: Grid, finished: readonly Cell[]): Promise<Measured[]> {
   const scores = new Set(finished.flatMap(({ config }) => config.logging.scores));
   const measured = [
     {
@@ -60,12 +73,14 @@ async function measurementCurves(
   return Promise.all(
     measured.map(async ({ label, metric, isMeasured }) => {
       const curves = new Map<string, readonly MeanCurvePoint[]>();
+      const ways = new Set<string>();
       for (const variant of variants) {
         const own = finished.filter((cell) => cell.variant === variant && isMeasured(cell));
-        const read = await Promise.all(own.map(({ runPath }) => readCurve(runPath, metric, 'step')));
-        curves.set(variant.name, meanCurve(read));
+        const read = await Promise.all(own.map(({ runPath }) => readScoredCurve(runPath, metric, 'step')));
+        for (const way of read.flatMap(({ provenance }) => [...provenance])) ways.add(way);
+        curves.set(variant.name, meanCurve(read.map(({ points }) => points)));
       }
-      return { label, curves };
+      return { label, curves, ways: ways.size };
     }),
   );
 }
