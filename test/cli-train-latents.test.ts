@@ -6,8 +6,12 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type HostTensor, tensorOf } from '../src/core/host-tensor.ts';
 import { decodeRgb } from '../src/data/images/image-decode-node.ts';
 import { openModel } from '../src/models/open-node.ts';
+import { writeModel } from '../src/models/write-model-node.ts';
+import { readStats } from '../src/tasks/training/run/stats-log.ts';
 import { latentValues, npy, writeFiles } from './support/latent-files.ts';
+import { writePictureFolder } from './support/picture-folder.ts';
 import { runUdit } from './support/run-udit.ts';
+import { tinyAutoencoder } from './support/tiny-autoencoder.ts';
 import { TINY_DIT_FLAGS } from './support/tiny-training.ts';
 
 let root: string;
@@ -56,6 +60,33 @@ test('a run on latents says what it found, measures, draws, and goes on', async 
   expect(card.space).toEqual({ kind: 'latents', autoencoder: '', factor: 8, scale: 0.18215, shift: 0 });
   const { data } = JSON.parse(await readFile(join(root, 'runs/a/config.json'), 'utf8'));
   expect(data).toMatchObject({ kind: 'latents', path: latents, imageSize: null });
+});
+
+test('samples are scored as the pictures that they decode to', async () => {
+  const [autoencoder, pictures, own] = ['ae.safetensors', 'pictures', 'own'].map((name) =>
+    join(root, name),
+  ) as [string, string, string];
+  const { card, weights } = tinyAutoencoder();
+  await writeModel(autoencoder, { card, weights, source: 'model' });
+  await writePictureFolder(pictures, { classes: ['cat', 'dog'], perClass: 4 });
+  const encoding = ['--out', own, '--autoencoder', autoencoder, '--image-size', '16'];
+  const encoded = await runUdit(['encode', pictures, ...encoding], root);
+  expect(encoded.code, encoded.err).toBe(0);
+  const scoring = ['--steps', '1', '--evaluate-with', 'swd', '--evaluate-samples', '4'];
+  const train = (from: string, name: string) =>
+    runUdit(
+      [
+        ...['train', '--data-path', from, '--results-dir', join(root, 'runs'), '--name', name],
+        ...[...TINY_DIT_FLAGS, ...scoring],
+      ],
+      root,
+    );
+  const { code, err } = await train(own, 'scored');
+  expect(code, err).toBe(0);
+  const stats = await readStats(join(root, 'runs/scored/stats.jsonl'));
+  expect(stats.findLast(({ swd }) => swd !== undefined)).toMatchObject({ step: 1, swd: expect.any(Number) });
+  const undecoded = await train(latents, 'undecoded');
+  expect(undecoded.err).toContain('holds latents, and there is nothing that decodes them');
 });
 
 test('latents of another size, of other pictures, and latents taken for pictures', async () => {

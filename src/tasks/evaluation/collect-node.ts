@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { DataError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
 import { fold, randomKey } from '../../core/random.ts';
+import { forEachConcurrently } from '../../data/datasets/preparation-node.ts';
 import { imageAt } from '../../data/images/pixels.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/file-node.ts';
 import { cacheFolder } from '../../host/files/cache-folder-node.ts';
@@ -16,7 +17,7 @@ import type { ClassSums } from '../../metrics/inception-score.ts';
 import { type FeatureSet, joined } from '../../metrics/matrix-product.ts';
 import { FeatureMoments } from '../../metrics/moments.ts';
 import { COARSEST, patchDescriptors, pyramidPatches } from '../../metrics/patches.ts';
-import type { Extractor } from './extractor.ts';
+import type { Extracted, Extractor } from './extractor.ts';
 import type { PictureSource } from './picture-source.ts';
 
 // N pictures · D features
@@ -190,13 +191,14 @@ async function extractAll(pictures: HostTensor<'u8'>, network: Extractor): Promi
   const [count, height, width] = pictures.shape as [number, number, number];
   const bytes = height * width * 3;
   const starts = Array.from({ length: Math.ceil(count / network.batch) }, (_, i) => i * network.batch);
-  const batches = await Promise.all(
-    starts.map((start) => {
-      const end = Math.min(start + network.batch, count);
-      const shape = [end - start, height, width, 3];
-      return network.extract(hostTensor('u8', shape, pictures.data.subarray(start * bytes, end * bytes)));
-    }),
-  );
+  const batches: Extracted[] = [];
+  // No more of them as floats than can be worked on.
+  await forEachConcurrently(starts.length, async (i) => {
+    const [start, end] = [starts[i]!, Math.min(starts[i]! + network.batch, count)];
+    const shape = [end - start, height, width, 3];
+    const part = pictures.data.subarray(start * bytes, end * bytes);
+    batches[i] = await network.extract(hostTensor('u8', shape, part));
+  });
   return new Map(
     [...network.widths].map(([name, columns]) => {
       const values = joined(batches.map((batch) => batch.get(name)!.data));

@@ -1,6 +1,7 @@
 /** @file Scores of samples against a reference, whatever both are: folders, archives, data sets, statistics, models. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { plural } from '../../charts/format.ts';
 import { writeDrawing } from '../../charts/png-node.ts';
 import { uditCommand } from '../../core/command.ts';
 import { ConfigError, DataError } from '../../core/errors.ts';
@@ -323,10 +324,17 @@ function expectUsed(autoencoder: string | undefined, sides: readonly (PictureSou
 }
 
 async function saveStatistics(
-  { saveStatistics: path, extractor }: EvaluationRequest,
+  { saveStatistics: path, reference, extractor }: EvaluationRequest,
   { moments, count, hash }: Collected,
 ): Promise<void> {
   const statistics = statisticsOf(moments);
+  if (statistics.size === 0) {
+    throw new ConfigError({
+      where: '--save-statistics',
+      problem: `${reference} has ${plural(count, 'picture')}, of which there is no covariance`,
+      fix: 'give at least two pictures as the reference',
+    });
+  }
   await writeStatistics(path!, { statistics, extractor: extractor!.identity, count, hash });
 }
 

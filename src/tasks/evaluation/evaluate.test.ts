@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -246,6 +247,19 @@ describe('statistics', () => {
     await expect(evaluate(request({ reference: path, extractor: other }))).rejects.toThrowError(
       'its statistics are of the network tiny, seed 3, the samples are measured with another network',
     );
+  });
+
+  test('of a single picture are not written', async () => {
+    const [reference, path] = [
+      await writeArchive('one.npz', { arr_0: pictures(3, 1) }),
+      join(root, 'one.safetensors'),
+    ];
+    await expect(
+      evaluate(request({ reference, metrics: ['fid'], saveStatistics: path })),
+    ).rejects.toThrowError('has 1 picture, of which there is no covariance');
+    expect(existsSync(path)).toBe(false);
+    const { omitted } = await evaluate(request({ reference, metrics: ['fid'] }));
+    expect(omitted).toEqual([['fid', `there are no statistics of features of ${reference}`]]);
   });
 
   test('in an archive of ADM come before those of its pictures', async () => {

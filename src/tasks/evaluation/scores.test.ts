@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { normal, randomKey } from '../../core/random.ts';
 import type { FeatureSet } from '../../metrics/matrix-product.ts';
 import { plainProduct } from '../../metrics/matrix-product.ts';
-import { featureStatistics } from '../../metrics/moments.ts';
-import { type Side, scoresOf, USUAL_COUNT } from './scores.ts';
+import { FeatureMoments, featureStatistics } from '../../metrics/moments.ts';
+import { type Side, scoresOf, statisticsOf, USUAL_COUNT } from './scores.ts';
 
 const WIDTH = 3;
 const cloud = (seed: number, count: number, spread: number): FeatureSet => ({
@@ -44,9 +44,18 @@ test('labels tell the number of samples, but for the usual one', async () => {
   expect(await labelsOf(USUAL_COUNT)).toEqual(['FID', 'MIND']);
 });
 
-test('too few pictures for the neighbours are an error that has both numbers', async () => {
-  const [reference, samples] = [sideOf('real', cloud(1, 40, 1)), sideOf('drawn', cloud(2, 3, 1))];
-  await expect(scoresOf(reference, samples, { ...options, metrics: ['pr'] })).rejects.toThrowError(
-    '3 samples have no neighbour number 3',
-  );
+test('of a metric for which there are too few pictures both numbers are told, and the others are measured', async () => {
+  const sides = [sideOf('real', cloud(1, 40, 1)), sideOf('drawn', cloud(2, 4, 1))] as const;
+  const metrics = ['pr', 'dc', 'kid', 'mind'] as const;
+  const { scores, omitted } = await scoresOf(...sides, { ...options, metrics });
+  expect(new Set(scores.map(({ metric }) => metric))).toEqual(new Set(['pr', 'kid', 'mind']));
+  expect(omitted).toEqual([['dc', 'drawn has 4 pictures, and 6 are needed']]);
+  const { omitted: more } = await scoresOf(...sides, { ...options, metrics, k: 4 });
+  expect(more[0]).toEqual(['pr', 'drawn has 4 pictures, and 5 are needed']);
+});
+
+test('of a single picture there is no covariance', () => {
+  const moments = (count: number) => new FeatureMoments(WIDTH).add(cloud(1, count, 1).values);
+  expect(statisticsOf(new Map([['features', moments(1)]])).size).toBe(0);
+  expect(statisticsOf(new Map([['features', moments(2)]])).size).toBe(1);
 });

@@ -1,4 +1,5 @@
 /** @file Scores of samples against a reference, from what was collected of both. */
+import { plural } from '../../charts/format.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { fold, randomKey } from '../../core/random.ts';
 import { frechetParts } from '../../metrics/frechet.ts';
@@ -71,15 +72,17 @@ const KEY = fold(randomKey(0), 'scores');
 /** Entries of a product at once: 80 MB. */
 const PRODUCT_ENTRIES = 20_000_000;
 
-/** Statistics of all that was collected. */
+/** Statistics of all that was collected; of a single picture there are none. */
 export function statisticsOf(moments: ReadonlyMap<string, FeatureMoments>): Map<string, FeatureStatistics> {
-  return new Map([...moments].map(([name, each]) => [name, each.statistics()]));
+  return new Map(
+    [...moments].flatMap(([name, each]) => (each.count < 2 ? [] : [[name, each.statistics()] as const])),
+  );
 }
 
 /**
  * The metrics that both sides have what they need for. Of one that lacks something the reason is told.
  *
- * @throws ShapeError if the sides are of different features, or have too few for a metric
+ * @throws ShapeError if the sides are of different features
  */
 export async function scoresOf(
   reference: Side,
@@ -92,7 +95,7 @@ export async function scoresOf(
   const scores: Score[] = [];
   const omitted: (readonly [MetricName, string])[] = [];
   for (const metric of options.metrics) {
-    const reason = lacking(metric, reference, samples);
+    const reason = lacking(metric, reference, samples, options);
     if (reason !== undefined) omitted.push([metric, reason]);
     else scores.push(...(await SCORE[metric](reference, samples, options)));
   }
@@ -100,7 +103,12 @@ export async function scoresOf(
 }
 
 /** Why a metric cannot be computed; undefined where it can. */
-function lacking(metric: MetricName, reference: Side, samples: Side): string | undefined {
+function lacking(
+  metric: MetricName,
+  reference: Side,
+  samples: Side,
+  { k = 3 }: ScoreOptions,
+): string | undefined {
   const lacks = (side: Side, part: 'features' | 'patches', what: string) =>
     side[part] === undefined ? `${side.name} has no ${what}` : undefined;
   switch (metric) {
@@ -115,8 +123,24 @@ function lacking(metric: MetricName, reference: Side, samples: Side): string | u
     case 'swd':
       return lacks(reference, 'patches', 'patches') ?? lacks(samples, 'patches', 'patches');
     default:
-      return lacks(reference, 'features', 'pictures') ?? lacks(samples, 'features', 'pictures');
+      return (
+        lacks(reference, 'features', 'pictures') ??
+        lacks(samples, 'features', 'pictures') ??
+        tooFew([reference, samples], FEWEST[metric]?.(k) ?? 1)
+      );
   }
+}
+
+/** Pictures of each side that a metric of pairs needs, with so many neighbours. */
+const FEWEST: Partial<Readonly<Record<MetricName, (k: number) => number>>> = {
+  pr: (k) => k + 1,
+  dc: () => DENSITY_NEIGHBOURS + 1,
+  kid: () => 2,
+};
+
+function tooFew(sides: readonly Side[], fewest: number): string | undefined {
+  const side = sides.find(({ count }) => count < fewest);
+  return side && `${side.name} has ${plural(side.count, 'picture')}, and ${fewest} are needed`;
 }
 
 type Scoring = (reference: Side, samples: Side, options: ScoreOptions) => Promise<Score[]> | Score[];
