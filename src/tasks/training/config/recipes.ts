@@ -55,7 +55,7 @@ const AUTOENCODER_RECIPE = {
   ...LAPTOP_RECIPE,
   objective: { kind: 'reconstruction', gradientWeight: 1, klWeight: 0.01 },
   averages: [{ name: 'ema', kind: 'exponential', decay: 0.999, warmup: true }],
-  training: { ...LAPTOP_RECIPE.training, steps: 20_000, batchSize: 8 },
+  training: { ...LAPTOP_RECIPE.training, steps: 2_500, batchSize: 8 },
 } as const;
 
 type Recipe = typeof PAPER_RECIPE | typeof SIT_RECIPE | typeof LAPTOP_RECIPE | typeof AUTOENCODER_RECIPE;
