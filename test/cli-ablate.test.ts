@@ -150,14 +150,14 @@ describe('an ablation', () => {
   });
 
   test('names commands that work', async () => {
-    const commands = (await read('whole/commands.md')).split('\n').filter((line) => /^udit /.test(line));
+    const commands = (await read('whole/commands.md')).split('\n').filter((line) => /^npx udit /.test(line));
     expect(commands).toHaveLength(6);
     for (const command of commands) {
       const words = command.replaceAll(root, 'ROOT').replaceAll('"', '');
       expect(commandProblem(words)).toBeUndefined();
     }
     const [cell] = commands.filter((line) => line.includes('two-blocks/seed-1'));
-    const args = [...cell!.slice('udit '.length).matchAll(/"([^"]*)"|(\S+)/g)].map(([, a, b]) => a ?? b!);
+    const args = [...cell!.slice('npx udit '.length).matchAll(/"([^"]*)"|(\S+)/g)].map(([, a, b]) => a ?? b!);
     const again = await runUdit(args, root);
     expect(again.out).toContain('finished at step 20\n');
   });

@@ -83,6 +83,7 @@ describe('programs', () => {
   test('of docstrings stand where people start', () => {
     expect(examples.map(({ document }) => document).sort()).toMatchInlineSnapshot(`
       [
+        "udit/evaluate:ClassSums",
         "udit/evaluate:FeatureMoments",
         "udit/evaluate:frechetDistance",
         "udit/export:exportOnnx",
