@@ -46,7 +46,7 @@ test('refuses what is not there', async () => {
       fix: did you mean heldOutLoss?"
   `);
   expect(await failure(readCurve(join(run, 'absent'), 'loss', 'step'))).toMatchInlineSnapshot(`
-    "DataError: RUN/absent: there are no measurements
+    "DataError: RUN/absent: there is no such file or folder
       fix: give the folder of a run that has trained, such as runs/u-dit-xs-emoji"
   `);
   expect(await failure(readCurve(join(run, 'no-nimg.jsonl'), 'heldOutLoss', 'nimg'))).toMatchInlineSnapshot(`

@@ -67,11 +67,11 @@ describe('the configuration of a run', () => {
     await bind();
     expect(await messageOf(bind(layerOf('model.depth', [1, 1, 2, 1, 1])))).toMatchInlineSnapshot(`
       "ConfigError: ROOT/mine: this run was started with model.depth = [1,1,1,1,1], not [1,1,2,1,1]
-        fix: leave the option out, as in udit train --resume "ROOT/mine", or start another run with --name"
+        fix: leave the option out, as in npx udit train --resume "ROOT/mine", or start another run with --name"
     `);
     expect(await messageOf(bind(layerOf('model.numClasses', 9)))).toMatchInlineSnapshot(`
       "ConfigError: ROOT/mine: this run was started with model.numClasses = (nothing), not 9
-        fix: leave the option out, as in udit train --resume "ROOT/mine", or start another run with --name"
+        fix: leave the option out, as in npx udit train --resume "ROOT/mine", or start another run with --name"
     `);
   });
 
@@ -151,7 +151,7 @@ describe('the configuration of a run', () => {
       ).toContain('data.balanceClasses = false');
       expect(await messageOf(bind(layerOf('data.background', 'white')))).toMatchInlineSnapshot(`
         "ConfigError: ROOT/mine: this run was started with data.background = "drop", not "white"
-          fix: leave the option out, as in udit train --resume "ROOT/mine", or start another run with --name"
+          fix: leave the option out, as in npx udit train --resume "ROOT/mine", or start another run with --name"
       `);
     });
   });
