@@ -82,6 +82,7 @@ const EXAMPLES = `
 Examples:
   npx udit sample                                      the bundled emoji model, all classes
   npx udit sample --classes flags,food --count 8       eight each of two classes
+  npx udit sample u-dit-xs-emoji-3d                    the bundled model of latents: rendered emoji of 128x128
   npx udit sample runs/mine --cfg-scale 4 --seed 1     the latest checkpoint of a run
   npx udit sample --image-size 48x32                   larger than the 32x32 it was trained at
   npx udit sample --sampler dpm++2m --steps 12         another sampler
@@ -103,7 +104,7 @@ export function defineSample(command: Command, terminal: Terminal): void {
   command
     .argument(
       '[run]',
-      'run folder (its latest checkpoint), .safetensors or .pt file; by default the bundled model',
+      'run folder (its latest checkpoint), .safetensors or .pt file, or the name of fetched or bundled weights; by default the bundled emoji model',
     )
     .optionsGroup('What to draw:')
     .option('--classes <list>', 'names or numbers, separated by commas', 'all')

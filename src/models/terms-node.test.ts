@@ -15,6 +15,7 @@ test('published weights are known by their content, whatever the file is called'
 
 test.each([
   ['u-dit-xs-emoji', ['Twemoji']],
+  ['u-dit-xs-emoji-3d', ['Twemoji', 'Fluent Emoji']],
   ['emoji-3d-autoencoder', ['Fluent Emoji']],
 ] as const)('%s gives credit to the artwork', (name, artwork) => {
   const { credit } = termsOf(bundledFile(name), 'any');

@@ -12,6 +12,8 @@ const FLUENT_EMOJI =
 
 const BUNDLED_CREDITS: Readonly<Record<BundledName, string>> = {
   'u-dit-xs-emoji': TWEMOJI,
+  // It began with the weights of the one above.
+  'u-dit-xs-emoji-3d': `${FLUENT_EMOJI}; ${TWEMOJI}`,
   'emoji-3d-autoencoder': FLUENT_EMOJI,
 };
 
