@@ -174,7 +174,7 @@ test('what does not fit is one clear error, and nothing is written', async () =>
       fix: add --init-image FILE, or leave --strength out
     2 ConfigError: --mask: there is no picture that it could be of
       fix: add --init-image FILE, or leave --mask out
-    1 DataError: ROOT/missing.png: it cannot be read as a picture: the file cannot be opened (ENOENT)
+    2 DataError: ROOT/missing.png: it cannot be read as a picture: the file cannot be opened (ENOENT)
       fix: give a PNG, JPEG, WebP or another picture
     2 ConfigError: ROOT/mask-16.png: the mask is of 16, the picture of 8
       fix: give a mask of the same size, height x width

@@ -109,6 +109,7 @@ test('another run begins with its weights', async () => {
     kind: 'weights',
     from: `${checkpoint} (ema)`,
     takenOver: 7,
+    byName: [],
     averaged: [],
     fresh: [],
   });
