@@ -68,7 +68,7 @@ Examples:
   npx udit export --precision int8 --out emoji-int8.onnx          faster on CPUs, slightly less accurate
   npx udit export runs/mine --out mine.safetensors                weights under PyTorch's names
   npx udit export vae.safetensors --outputs images --out decoder.onnx
-                                                              the decoder of an autoencoder
+                                                                  the decoder of an autoencoder
   npx udit export dit.pt --names diffusers --out dit.safetensors  weights of DiT for diffusers
 `;
 

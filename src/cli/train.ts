@@ -122,7 +122,7 @@ Examples:
   npx udit train --model DiT-S/4 --global-batch-size 32 --set optimizer.clipNorm=1
   npx udit train --model U-DiT-S --data-path ./latents      of udit encode, fast-DiT, DiCo, EDM2, REPA, U-ViT, LightningDiT
   npx udit train --data-path ./photos --init-from runs/pets --name pets-2 --lr 0.0003
-                                                        fine-tune the weights of another run
+                                                            fine-tune the weights of another run
   npx udit train --model autoencoder --data-path emoji-3d   pictures to latents and back
   npx udit train --config my-run.json --dry-run             show the configuration, and stop
   npx udit train --resume runs/pets --steps 20k --extend    train a finished run for longer

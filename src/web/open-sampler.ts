@@ -1,9 +1,15 @@
 /** @file The page's side of a worker that samples: the page stays free while pictures are drawn. */
 import { type HostTensor, zeros } from '../core/host-tensor.ts';
 import { sizeOf } from '../core/shape.ts';
-import type { SampledBatch, SampleRequest } from '../tasks/sampling/sample.ts';
+import type { SampledBatch } from '../tasks/sampling/sample.ts';
 import { fromSentError } from './sent-error.ts';
-import type { OpenedModel, PageMessage, WorkerMessage, WorkerSamplerOptions } from './worker-protocol.ts';
+import type {
+  OpenedModel,
+  PageMessage,
+  WorkerMessage,
+  WorkerSampleRequest,
+  WorkerSamplerOptions,
+} from './worker-protocol.ts';
 
 /** A `Worker`, or one end of a `MessageChannel`. */
 export interface WorkerLike {
@@ -16,9 +22,9 @@ export interface WorkerLike {
 /** A sampler whose work is done in a worker. */
 export interface WorkerSampler extends OpenedModel {
   /** The images in their order, each batch as soon as it is finished. */
-  batches(request: SampleRequest): AsyncGenerator<SampledBatch>;
+  batches(request: WorkerSampleRequest): AsyncGenerator<SampledBatch>;
   /** All images, `f32[N,C,H,W]`. */
-  generate(request: SampleRequest): Promise<HostTensor<'f32'>>;
+  generate(request: WorkerSampleRequest): Promise<HostTensor<'f32'>>;
   /** Stops what is being drawn, and ends the worker. */
   release(): Promise<void>;
 }
@@ -55,9 +61,9 @@ export async function openSampler(
 
 async function* draw(
   connection: Connection,
-  { labels, seed, indices, signal, onStep }: SampleRequest,
+  { signal, onStep, ...sent }: WorkerSampleRequest,
 ): AsyncGenerator<SampledBatch, void, undefined> {
-  const request = { labels, seed, indices, hasProgress: onStep !== undefined };
+  const request = { ...sent, hasProgress: onStep !== undefined };
   for await (const message of connection.request({ kind: 'draw', request }, signal)) {
     if (message.kind === 'step') onStep?.(message.progress);
     if (message.kind === 'batch') yield message.batch;
@@ -67,7 +73,7 @@ async function* draw(
 async function drawAll(
   connection: Connection,
   { imageShape }: OpenedModel,
-  request: SampleRequest,
+  request: WorkerSampleRequest,
 ): Promise<HostTensor<'f32'>> {
   const images = zeros('f32', [request.labels.length, ...imageShape]);
   for await (const batch of draw(connection, request)) {

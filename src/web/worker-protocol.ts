@@ -3,14 +3,16 @@ import type { HostTensor } from '../core/host-tensor.ts';
 import type { ModelBytes } from '../models/open-bytes.ts';
 import type { ModelCard, WeightSet } from '../models/saved-model.ts';
 import type { Precision } from '../networks/precision.ts';
-import type { SampledBatch, StepProgress } from '../tasks/sampling/sample.ts';
+import type { SampledBatch, SampleRequest, SamplerOptions, StepProgress } from '../tasks/sampling/sample.ts';
 import type { RequestedSettings, SamplingSettings } from '../tasks/sampling/settings.ts';
 import type { SentError } from './sent-error.ts';
 
 /** `auto` is WebGPU where the browser has a GPU for it, else WebAssembly. */
 export type WebDevice = 'wasm' | 'webgpu' | 'auto';
 
-export interface WorkerSamplerOptions extends RequestedSettings {
+export interface WorkerSamplerOptions
+  extends RequestedSettings,
+    Pick<SamplerOptions, 'strength' | 'mixesClasses'> {
   /** Address of a checkpoint, or the whole file. */
   readonly model: string | URL | ModelBytes;
   /** Default: wasm. */
@@ -32,10 +34,10 @@ export type PageMessage = { readonly id: number } & (
   | { readonly kind: 'release' }
 );
 
-export interface DrawRequest {
-  readonly labels: readonly number[];
-  readonly seed: number;
-  readonly indices?: readonly number[] | undefined;
+/** A function cannot be sent, so a page does without `isNeeded`. */
+export type WorkerSampleRequest = Omit<SampleRequest, 'isNeeded'>;
+
+export interface DrawRequest extends Omit<WorkerSampleRequest, 'signal' | 'onStep'> {
   /** Does the page want to be told of every step? */
   readonly hasProgress: boolean;
 }

@@ -1,6 +1,9 @@
 /** @file A page and its worker, here the two ends of a channel; test/browser.test.ts has them in a browser. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { tinyCard, tinyCheckpointBytes } from '../../test/support/tiny-checkpoint.ts';
+import { hostTensor } from '../core/host-tensor.ts';
+import { normal, randomKey } from '../core/random.ts';
+import { sizeOf } from '../core/shape.ts';
 import { wasmBackend } from '../engine/runtime/wasm-web.ts';
 import { openModel } from '../models/open-bytes.ts';
 import { createSampler } from '../tasks/sampling/sample.ts';
@@ -28,6 +31,25 @@ test('draws what the same sampler draws without a worker', async () => {
   expect(images).toEqual(await direct.generate(request));
   expect(steps).toEqual([1, 2, 1, 2, 1, 2]);
   expect(sampler).toMatchObject({ device: 'wasm', settings: { steps: 2 } });
+  await sampler.release();
+  await direct.release();
+});
+
+test('noise, the picture to begin with and the way to another picture reach the worker', async () => {
+  const both = { ...options, strength: 0.8, mixesClasses: true };
+  const sampler = await openSampler(page, both);
+  const { model: _, ...settings } = both;
+  const direct = await createSampler(await openModel(bytes), { ...settings, backend: wasmBackend });
+  const [count, shape] = [request.labels.length, direct.imageShape];
+  const noise = hostTensor('f32', [count, ...shape], normal(randomKey(1), count * sizeOf(shape)));
+  const init = { image: hostTensor('f32', shape, normal(randomKey(2), sizeOf(shape))) };
+  const towards = { labels: [1, 2, 0], seed: 6, weights: [0, 0.5, 1] };
+  const plain = await direct.generate({ ...request, init });
+  for (const more of [{ noise }, { towards }]) {
+    const images = await sampler.generate({ ...request, init, ...more });
+    expect(images).toEqual(await direct.generate({ ...request, init, ...more }));
+    expect(images).not.toEqual(plain);
+  }
   await sampler.release();
   await direct.release();
 });

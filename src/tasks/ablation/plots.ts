@@ -45,7 +45,7 @@ export function drawMetricsVersusSteps(
     return [{ kind: 'lines', x: { label: 'steps' }, y, series }];
   });
   if (panels.length === 0) return undefined;
-  const names = measurements.map(({ label }) => label).join(', ');
+  const names = panels.map(({ y }) => y.label).join(', ');
   return drawChart(`${grid.name}: ${names} while training${seedsInWords(grid)}`, panels);
 }
 
