@@ -219,8 +219,11 @@ async function trainAlone<R extends Role>(
     data: plan.data,
     trainee: plan.trainee,
     backend,
-    // Shards work at the same time only in threads of their own.
-    session: { threads: Math.max(1, Math.floor(threads / shards)), ...(shards > 1 ? { workers: 1 } : {}) },
+    // Shards work at the same time only in threads of their own. On one thread they take turns in this one.
+    session: {
+      threads: Math.max(1, Math.floor(threads / shards)),
+      ...(shards > 1 && threads > 1 ? { workers: 1 } : {}),
+    },
     version,
   });
 }
