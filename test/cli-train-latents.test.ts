@@ -1,4 +1,5 @@
 /** @file `udit train` from latents that others encoded, from the command line to the files of a run. */
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,20 +74,33 @@ test('samples are scored as the pictures that they decode to', async () => {
   const encoded = await runUdit(['encode', pictures, ...encoding], root);
   expect(encoded.code, encoded.err).toBe(0);
   const scoring = ['--steps', '1', '--evaluate-with', 'swd', '--evaluate-samples', '4'];
-  const train = (from: string, name: string) =>
+  const train = (from: string, name: string, ...flags: readonly string[]) =>
     runUdit(
       [
         ...['train', '--data-path', from, '--results-dir', join(root, 'runs'), '--name', name],
-        ...[...TINY_DIT_FLAGS, ...scoring],
+        ...[...TINY_DIT_FLAGS, ...scoring, ...flags],
       ],
       root,
     );
-  const { code, err } = await train(own, 'scored');
+  const sampling = [
+    '--evaluate-sampler',
+    'dpm++2m',
+    '--evaluate-sampling-steps',
+    '2',
+    '--evaluate-cfg-scale',
+    '1',
+  ];
+  const { code, err } = await train(own, 'scored', ...sampling);
   expect(code, err).toBe(0);
+  const { logging } = JSON.parse(await readFile(join(root, 'runs/scored/config.json'), 'utf8'));
+  expect(logging.scoreSampling).toEqual({ sampler: 'dpm++2m', steps: 2, cfgScale: 1 });
   const stats = await readStats(join(root, 'runs/scored/stats.jsonl'));
   expect(stats.findLast(({ swd }) => swd !== undefined)).toMatchObject({ step: 1, swd: expect.any(Number) });
   const undecoded = await train(latents, 'undecoded');
   expect(undecoded.err).toContain('holds latents, and there is nothing that decodes them');
+  const foreign = await train(own, 'foreign', '--evaluate-sampler', 'heun');
+  expect(foreign.err).toContain('heun');
+  expect(existsSync(join(root, 'runs/foreign'))).toBe(false);
 });
 
 test('latents of another size, of other pictures, and latents taken for pictures', async () => {

@@ -11,6 +11,7 @@ import { USUAL_LATENTS, usualSpace } from '../core/image-space.ts';
 import { version } from '../core/version-node.ts';
 import { DATA_KINDS, type DataConfig, dataName } from '../data/datasets/data-config.ts';
 import { sheetLegend } from '../data/images/sheet.ts';
+import { SAMPLERS } from '../diffusion/samplers.ts';
 import { openDevice } from '../engine/runtime/devices-node.ts';
 import type { Backend } from '../engine/runtime/session.ts';
 import { expectFolderPossible } from '../host/files/make-folder-node.ts';
@@ -101,6 +102,9 @@ const KEY_OF_FLAG: Readonly<Record<string, string>> = {
   evaluateWith: 'logging.scores',
   evaluateMetricsEvery: 'logging.scoreEvery',
   evaluateSamples: 'logging.scoreSamples',
+  evaluateSampler: 'logging.scoreSampling.sampler',
+  evaluateSamplingSteps: 'logging.scoreSampling.steps',
+  evaluateCfgScale: 'logging.scoreSampling.cfgScale',
   evaluateAgainst: 'logging.scoreReference',
   keepBest: 'logging.keepBest',
   steps: 'training.steps',
@@ -198,6 +202,14 @@ export function defineTrain(command: Command, terminal: Terminal): void {
     )
     .option('--evaluate-metrics-every <n>', 'steps between scores (default: as held-out losses)', count)
     .option('--evaluate-samples <n>', 'samples that are drawn for scores (default: 2000)', count)
+    .addOption(
+      new Option(
+        '--evaluate-sampler <name>',
+        'sampler of these samples (default: as udit sample chooses)',
+      ).choices(Object.keys(SAMPLERS)),
+    )
+    .option('--evaluate-sampling-steps <n>', 'its steps (default: as udit sample chooses)', count)
+    .option('--evaluate-cfg-scale <s>', 'guidance of these samples; 1 is none', numberIn(0, 1e6))
     .option(
       '--evaluate-against <file>',
       'statistics of udit evaluate --save-statistics, or of ADM, in place of the data: fid and sfid',

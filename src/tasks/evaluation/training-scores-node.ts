@@ -9,7 +9,8 @@ import { planSampling } from '../../diffusion/samplers.ts';
 import { COARSEST } from '../../metrics/patches.ts';
 import type { ModelCard } from '../../models/saved-model.ts';
 import type { SampledModel } from '../sampling/sample.ts';
-import { chooseSettings } from '../sampling/settings.ts';
+import { chooseSettings, type RequestedSettings } from '../sampling/settings.ts';
+import { SETTING_NAMES, type SettingName } from '../sampling/settings-schema.ts';
 import { samplesInBatches } from './batches.ts';
 import { type Collected, collect } from './collect-node.ts';
 import type { NamedExtractor } from './evaluate-node.ts';
@@ -28,6 +29,8 @@ export interface TrainingScoresOptions extends ExtractorOptions {
   /** Samples to draw. */
   readonly count: number;
   readonly seed: number;
+  /** How they are drawn. What is left open is as it suits the model. */
+  readonly sampling?: RequestedSettings | undefined;
   /** Needed by all metrics but SWD. */
   readonly extractor: NamedExtractor | undefined;
   /** Decodes data and samples where they are latents. It is not released. */
@@ -59,13 +62,23 @@ interface Reference {
 }
 
 /**
- * Scores models of one run. The reference is measured once; samples are drawn with the sampler's own settings and the same
- * noise every time.
+ * Scores models of one run. The reference is measured once; samples are drawn with the same noise every time.
  *
  * @throws ConfigError if nothing decodes latents, or what there is does not do for a metric
  */
 export function trainingScores(options: TrainingScoresOptions): TrainingScores {
-  const { data, metrics, count, seed, extractor, decoding, backend, threads, signal } = options;
+  const {
+    data,
+    metrics,
+    count,
+    seed,
+    sampling = {},
+    extractor,
+    decoding,
+    backend,
+    threads,
+    signal,
+  } = options;
   const kept = decoding && { ...decoding, decoder: { ...decoding.decoder, release: async () => {} } };
   const real = dataPictures(data, kept);
   expectMeasurable(options, real.size);
@@ -95,13 +108,15 @@ export function trainingScores(options: TrainingScoresOptions): TrainingScores {
     const { network, reference } = await prepared;
     const weights = 'of the run';
     const samples = await modelPictures(model, {
+      ...sampling,
       ...{ name: 'samples', count, seed, weights, backend, decoding: kept, cores: threads, signal },
     });
     try {
       const { side } = referenceOf('samples', await collectSide(samples, network));
       const { scores } = await scoresOf(reference.side, side, { metrics, product });
+      const way = comparedWay(samples.provenance, sampling);
       const described = JSON.stringify([
-        ...[extractor?.identity, reference.hash, reference.side.count, samples.provenance, count],
+        ...[extractor?.identity, reference.hash, reference.side.count, way, count],
       ]);
       return {
         scores: Object.fromEntries(scores.map(({ metric, value }) => [metric, value])),
@@ -114,7 +129,7 @@ export function trainingScores(options: TrainingScoresOptions): TrainingScores {
   return Object.assign(score, {
     evaluations({ spec, objective, guidance }: Pick<ModelCard, 'spec' | 'objective' | 'guidance'>) {
       const learned = createObjective(objective);
-      const settings = chooseSettings(learned.kind, spec.config, {}, guidance);
+      const settings = chooseSettings(learned.kind, spec.config, sampling, guidance);
       const { nfe } = planSampling(learned, settings.sampler, settings);
       return count * nfe * (settings.cfgScale === 1 ? 1 : 2);
     },
@@ -123,6 +138,19 @@ export function trainingScores(options: TrainingScoresOptions): TrainingScores {
       await (await prepared?.catch(() => undefined))?.network?.release();
     },
   });
+}
+
+/** Settings that every sampler has. */
+const COMPARED: readonly string[] = ['sampler', 'steps', 'cfgScale'] satisfies readonly SettingName[];
+
+/**
+ * What must be the same of two scores. Other settings count if they were asked for: chosen ones follow from the objective,
+ * so flows and Gaussian diffusion can be compared that are drawn with one sampler.
+ */
+function comparedWay(provenance: PictureSource['provenance'], asked: RequestedSettings): object {
+  const isCompared = (name: string) =>
+    !SETTING_NAMES.includes(name as SettingName) || COMPARED.includes(name) || name in asked;
+  return Object.fromEntries(Object.entries(provenance).filter(([name]) => isCompared(name)));
 }
 
 function referenceOf(name: string, collected: Collected): Reference {

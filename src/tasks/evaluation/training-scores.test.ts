@@ -18,6 +18,7 @@ import { DINOv2 } from '../../networks/features/dinov2.ts';
 import { initialise } from '../../networks/nn/initialise.ts';
 import { createModel } from '../../networks/registry.ts';
 import { createDecoder } from '../sampling/latent-decoder.ts';
+import type { RequestedSettings } from '../sampling/settings.ts';
 import { evaluate } from './evaluate-node.ts';
 import { modelPictures } from './model-pictures.ts';
 import { trainingScores } from './training-scores-node.ts';
@@ -65,6 +66,29 @@ test('are those of an evaluation against the pictures of the data', async () => 
   expect(other.scores.mind).not.toBe(first.scores.mind);
   expect(other.provenance).toBe(first.provenance);
   await rm(root, { recursive: true });
+});
+
+test('of samples that are drawn as asked are comparable over objectives', async () => {
+  const flow = modelOf(1);
+  const gaussian = {
+    ...flow,
+    card: tinyDiTCard({ objective: { kind: 'gaussian', variance: 'fixed-small' } }),
+  };
+  const scored = async (sampling: RequestedSettings) => {
+    const score = trainingScores({ ...options, sampling });
+    try {
+      return [await score(gaussian), await score(flow)] as const;
+    } finally {
+      await score.release();
+    }
+  };
+  const few = await scored({ sampler: 'dpm++2m', steps: 2, cfgScale: 1 });
+  expect(few[0].provenance).toBe(few[1].provenance);
+  expect(few[0].scores).not.toEqual(few[1].scores);
+  const more = await scored({ sampler: 'dpm++2m', steps: 3, cfgScale: 1 });
+  expect(more[0].provenance).not.toBe(few[0].provenance);
+  const own = await scored({ steps: 2 });
+  expect(own[0].provenance).not.toBe(own[1].provenance);
 });
 
 test('of latents are those of what they decode to', async () => {

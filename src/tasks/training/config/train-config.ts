@@ -10,6 +10,7 @@ import { MOST_WORKERS } from '../../../engine/runtime/session.ts';
 import type { Families } from '../../../networks/family.ts';
 import { isAutoencoder, trainedPreset } from '../../../networks/presets.ts';
 import type { AutoencoderSpec, Family } from '../../../networks/registry.ts';
+import { samplingSchema } from '../../sampling/settings-schema.ts';
 import { averagesSchema } from '../optim/averages.ts';
 import { optimizerSchema } from '../optim/optimizers.ts';
 import { type ConfigLayer, isLayer, overlay } from './config-layer.ts';
@@ -51,6 +52,8 @@ const loggingSchema = v.strictObject({
   scoreEvery: v.optional(countOrOff, null),
   /** That are drawn for scores. */
   scoreSamples: v.optional(count, 2000),
+  /** How they are drawn; what is left open is as it suits the model. */
+  scoreSampling: v.exactOptional(samplingSchema),
   /** A file of statistics that scores are measured against. Default: the data. */
   scoreReference: v.exactOptional(v.string()),
   /** The checkpoint that is best by this score is kept; null keeps none for it. */
