@@ -70,7 +70,7 @@ test('pictures → latents → training → decoded pictures', async () => {
   const { card } = await openModel(join(root, 'runs/a'));
   expect(card.space).toEqual({
     ...{ kind: 'latents', autoencoder: 'tiny-kl', factor: 2, scale: 3, shift: 0.25 },
-    autoencoderHash: weightsHash(tinyAutoencoder().weights),
+    autoencoderHash: await weightsHash(tinyAutoencoder().weights),
     autoencoderPath: autoencoder,
   });
 
@@ -92,7 +92,8 @@ test('pictures → latents → training → decoded pictures', async () => {
   const others = join(root, 'others.safetensors');
   await writeModel(others, tinyAutoencoder(2));
   const refused = await sample('refused', '--autoencoder', others);
-  const [own, other] = [1, 2].map((seed) => weightsHash(tinyAutoencoder(seed).weights).slice(0, 12));
+  const hashes = await Promise.all([1, 2].map((seed) => weightsHash(tinyAutoencoder(seed).weights)));
+  const [own, other] = hashes.map((hash) => hash.slice(0, 12));
   expect(refused).toEqual({
     code: 2,
     out: '',

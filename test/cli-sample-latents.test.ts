@@ -103,11 +103,13 @@ test('latents are decoded to PNG files, a sheet, an archive and previews', async
   const latents = parseNpz(await readFile(join(root, 'latents', 'latents_4x4x8x8.npz')), 'latents').get(
     'arr_0',
   );
-  const decoder = await createDecoder(await openAutoencoder(autoencoder), {
+  const opened = await openAutoencoder(autoencoder);
+  const decoder = await createDecoder(opened, {
     drawn: { name: 'model', space: SPACE, config: { inChannels: 4 } },
     size: { height: 8, width: 8 },
     backend: cpuBackend,
   });
+  await opened.close();
   const pixels = toPixels(await decoder.decode(latents as HostTensor<'f32'>));
   await decoder.release();
   const archive = parseNpz(await readFile(join(root, 'decoded', 'samples_4x16x16x3.npz')), 'samples').get(

@@ -5,10 +5,11 @@ import { ConfigError, DownloadError } from '../core/errors.ts';
 import { squareOf } from '../core/image-size.ts';
 import { type LatentSpace, sizeInSpace } from '../core/image-space.ts';
 import { bundledFile } from '../models/bundled-files-node.ts';
+import type { OpenNetwork } from '../models/bundled-node.ts';
 import { findPublished } from '../models/hub/catalogue.ts';
 import { type DrawnLatents, tinyAutoencoderOf } from '../models/latent-kinship.ts';
 import { expectSameWeights, openAutoencoder } from '../models/open-autoencoder-node.ts';
-import { type ModelCard, type SavedNetwork, spaceOf } from '../models/saved-model.ts';
+import { type ModelCard, spaceOf, type UsableAutoencoder } from '../models/saved-model.ts';
 import { weightsHash } from '../models/weights-hash-node.ts';
 import type { NetworkConfig } from '../networks/nn/network.ts';
 import { latentColours, type PreviewDecoder } from '../tasks/sampling/latent-colours.ts';
@@ -40,8 +41,8 @@ const USUAL_AUTOENCODER = 'sd-vae-ft-ema';
 /** Of a model of latents. */
 export interface LatentsInUse {
   readonly drawn: DrawnLatents;
-  /** Undefined where none is needed, or none is on this machine. */
-  readonly autoencoder: SavedNetwork<'autoencoder'> | undefined;
+  /** To be closed. Undefined where none is needed, or none is on this machine. */
+  readonly autoencoder: OpenNetwork<'autoencoder'> | undefined;
 }
 
 type CompileOptions = Omit<DecoderOptions, 'drawn' | 'tile'>;
@@ -98,7 +99,7 @@ export async function openPreviewDecoder(
   const name = tinyAutoencoderOf(drawn.space);
   const tiny = name === undefined || name === decoder?.name ? undefined : await openIfFetched(name);
   if (tiny !== undefined) {
-    const compiled = await createDecoder(tiny, { ...options, drawn });
+    const compiled = await createDecoder(tiny, { ...options, drawn }).finally(tiny.close);
     return { ...compiled, how: `decoded by ${name}` };
   }
   const release = async (): Promise<void> => undefined;
@@ -116,28 +117,34 @@ export async function findAutoencoder(
   asked: string | undefined,
   space: LatentSpace,
   terminal: Terminal,
-): Promise<SavedNetwork<'autoencoder'> | undefined> {
+): Promise<OpenNetwork<'autoencoder'> | undefined> {
   const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
-  if (saved !== undefined) expectSameWeights(space, saved);
+  try {
+    if (saved !== undefined) await expectSameWeights(space, saved);
+  } catch (error) {
+    await saved!.close();
+    throw error;
+  }
   return saved;
 }
 
 /** Which weights decode, on any machine. */
-export function describeWeights({ card, weights }: SavedNetwork<'autoencoder'>): string {
-  return `${card.name}, SHA-256 ${weightsHash(weights).slice(0, 12)}`;
+export async function describeWeights({ card, weights }: UsableAutoencoder): Promise<string> {
+  return `${card.name}, SHA-256 ${(await weightsHash(weights)).slice(0, 12)}`;
 }
 
 /** The autoencoder of these latents, if it is on this machine. */
 async function openUsual(
   { autoencoder, autoencoderHash, autoencoderPath }: LatentSpace,
   terminal: Terminal,
-): Promise<SavedNetwork<'autoencoder'> | undefined> {
+): Promise<OpenNetwork<'autoencoder'> | undefined> {
   const name = autoencoder === '' ? USUAL_AUTOENCODER : autoencoder;
   const isPublished = findPublished(name) !== undefined;
   let reason = `${name} is not on this machine`;
   if (autoencoderPath !== undefined && existsSync(autoencoderPath)) {
     const saved = await openAutoencoder(autoencoderPath);
-    if (weightsHash(saved.weights) === autoencoderHash) return saved;
+    if ((await weightsHash(saved.weights)) === autoencoderHash) return saved;
+    await saved.close();
     reason = `${autoencoderPath} has other weights than when the pictures were encoded`;
   } else if (isPublished || bundledFile(name) !== undefined) {
     const saved = await openIfFetched(name);
@@ -150,7 +157,7 @@ async function openUsual(
 }
 
 /** A published autoencoder, if it is on this machine. */
-async function openIfFetched(name: string): Promise<SavedNetwork<'autoencoder'> | undefined> {
+async function openIfFetched(name: string): Promise<OpenNetwork<'autoencoder'> | undefined> {
   try {
     return await openAutoencoder(name);
   } catch (error) {

@@ -96,6 +96,7 @@ async function encode(
   const { out, background, shardSize } = flags;
   await expectHarmlessOutputs('--out', [out], [images]);
   const source = await openPictures(images);
+  const backend = await openDevice(flags.device);
   const autoencoder = await openAutoencoder(flags.autoencoder);
   for (const [label, text] of autoencoder.findings) terminal.err.write(`${label}: ${text}\n`);
   const result = await encodeWithProgress(
@@ -104,11 +105,11 @@ async function encode(
       size: flags.imageSize,
       autoencoderPath: pathOf(flags.autoencoder),
       pictureRange: flags.layout && rangeOfLayout(flags.layout),
-      backend: await openDevice(flags.device),
+      backend,
       workers: flags.threads ?? physicalCores(),
     },
     terminal,
-  );
+  ).finally(autoencoder.close);
   const layout = flags.layout && (await writePublicLayout(flags.layout, out, signal));
   terminal.out.write(
     flags.json === true

@@ -48,29 +48,33 @@ export async function withLatents(
   const place = 'path' in data ? resolve(data.path) : data.kind;
   const source = await openPictures(place);
   const autoencoder = await openAutoencoder(name);
-  const isSized = layers.some((layer) => isLayer(layer.data) && layer.data.imageSize !== undefined);
-  const size = isSized ? parseImageSize(data.imageSize) : trainedSizeOf(autoencoder.network.config);
-  const background = backgroundOf(data);
-  const identity = JSON.stringify([
-    ...[place, source.identity, size, background, weightsHash(autoencoder.weights)],
-  ]);
-  const key = createHash('sha256').update(identity).digest('hex').slice(0, 24);
-  // The run is named by the last part of the path.
-  const out = join(cacheFolder(), 'encoded', key, basename(place));
-  if (dryRun === true && !existsSync(join(out, LATENTS_FILE))) {
-    throw new ConfigError({
-      where: '--dry-run',
-      problem: `the pictures of ${dataName(data)} have to be encoded first`,
-      fix: `leave --dry-run out, or run ${uditCommand('encode')} and give its folder with --data-path`,
-    });
+  try {
+    const isSized = layers.some((layer) => isLayer(layer.data) && layer.data.imageSize !== undefined);
+    const size = isSized ? parseImageSize(data.imageSize) : trainedSizeOf(autoencoder.network.config);
+    const background = backgroundOf(data);
+    const identity = JSON.stringify([
+      ...[place, source.identity, size, background, await weightsHash(autoencoder.weights)],
+    ]);
+    const key = createHash('sha256').update(identity).digest('hex').slice(0, 24);
+    // The run is named by the last part of the path.
+    const out = join(cacheFolder(), 'encoded', key, basename(place));
+    if (dryRun === true && !existsSync(join(out, LATENTS_FILE))) {
+      throw new ConfigError({
+        where: '--dry-run',
+        problem: `the pictures of ${dataName(data)} have to be encoded first`,
+        fix: `leave --dry-run out, or run ${uditCommand('encode')} and give its folder with --data-path`,
+      });
+    }
+    const backend = await openDevice(device);
+    await encodeWithProgress(
+      {
+        ...{ source, out, autoencoder, size, background, backend, workers: threads, signal },
+        autoencoderPath: pathOf(name),
+      },
+      terminal,
+    );
+    return [...layers, { data: { kind: 'latents', path: out } }];
+  } finally {
+    await autoencoder.close();
   }
-  const backend = await openDevice(device);
-  await encodeWithProgress(
-    {
-      ...{ source, out, autoencoder, size, background, backend, workers: threads, signal },
-      autoencoderPath: pathOf(name),
-    },
-    terminal,
-  );
-  return [...layers, { data: { kind: 'latents', path: out } }];
 }

@@ -250,8 +250,12 @@ async function openDecoder(
   }
   const space = drawn.space ?? latentsOf(saved.card);
   const options = { size, backend, cache, workers: 1, threads: backend.machine?.cores };
-  return {
-    decoder: await createDecoder(saved, { ...options, drawn: { ...drawn, space } }),
-    weights: describeWeights(saved),
-  };
+  try {
+    return {
+      decoder: await createDecoder(saved, { ...options, drawn: { ...drawn, space } }),
+      weights: await describeWeights(saved),
+    };
+  } finally {
+    await saved.close();
+  }
 }

@@ -186,21 +186,27 @@ async function compilePipeline(saved: OpenCheckpoint, flags: SampleFlags, termin
   const cache = flags.cache ? compileCache(notesOn(terminal)) : undefined;
   const size = traceAt.size ?? trainedSizeOf(network.config);
   const latents = await openLatents(saved, flags, terminal);
-  await expectPlace(Math.floor(imageCount / (flags.part?.parts ?? 1)), size, saved, latents, flags);
   const computing = { backend, size, cache };
-  const init = await openInit(flags, { ...computing, channels: network.config.inChannels, latents });
-  const autoencoder = latents && (await compileDecoder(latents, flags, computing));
-  if (ways !== undefined && autoencoder === undefined && latents !== undefined) {
-    throw new ConfigError({
-      where: '--interpolate',
-      problem: `${card.name} draws latents, and there is no autoencoder to show them with`,
-      fix: 'name one with --autoencoder',
-    });
-  }
-  const previewDecoder =
-    flags.previews === true && latents !== undefined
-      ? await openPreviewDecoder(latents, autoencoder, computing)
-      : undefined;
+  const compileAutoencoder = async () => {
+    await expectPlace(Math.floor(imageCount / (flags.part?.parts ?? 1)), size, saved, latents, flags);
+    const init = await openInit(flags, { ...computing, channels: network.config.inChannels, latents });
+    const autoencoder = latents && (await compileDecoder(latents, flags, computing));
+    if (ways !== undefined && autoencoder === undefined && latents !== undefined) {
+      throw new ConfigError({
+        where: '--interpolate',
+        problem: `${card.name} draws latents, and there is no autoencoder to show them with`,
+        fix: 'name one with --autoencoder',
+      });
+    }
+    const previewDecoder =
+      flags.previews === true && latents !== undefined
+        ? await openPreviewDecoder(latents, autoencoder, computing)
+        : undefined;
+    return { init, autoencoder, previewDecoder };
+  };
+  const { init, autoencoder, previewDecoder } = await compileAutoencoder().finally(
+    latents?.autoencoder?.close,
+  );
   const pipeline = await createPipeline(saved, {
     ...settings,
     ...traceAt,

@@ -316,8 +316,12 @@ async function decodingFor(
   const { network } = learning;
   const latents = await openLatents({ card, network }, { autoencoder: asked }, terminal);
   const size = trainedSizeOf(network.config);
-  const decoder = latents && (await compileDecoder(latents, {}, { backend, size }));
-  return decoder && { decoder, weights: describeWeights(latents.autoencoder!) };
+  try {
+    const decoder = latents && (await compileDecoder(latents, {}, { backend, size }));
+    return decoder && { decoder, weights: await describeWeights(latents.autoencoder!) };
+  } finally {
+    await latents?.autoencoder?.close();
+  }
 }
 
 /** Classes of a denoiser; of an autoencoder pictures that it never saw, each beside what it makes of them. */

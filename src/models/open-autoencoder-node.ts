@@ -2,19 +2,19 @@
 import { ConfigError } from '../core/errors.ts';
 import type { LatentSpace } from '../core/image-space.ts';
 import { bundledFile } from './bundled-files-node.ts';
-import { openCheckpoint } from './bundled-node.ts';
+import { findCheckpoint, type OpenNetwork } from './bundled-node.ts';
 import { findPublished } from './hub/catalogue.ts';
 import { locatePublished } from './hub/fetch-weights-node.ts';
 import type { WeightsCache } from './hub/weights-cache-node.ts';
 import { findCheckpointFile } from './locate-node.ts';
-import type { SavedNetwork } from './saved-model.ts';
+import type { SavedNetwork, UsableAutoencoder } from './saved-model.ts';
 import { weightsHash } from './weights-hash-node.ts';
 
 /**
- * An autoencoder with its weights in memory. One from the catalogue has its name there, since its tensors do not show
+ * An autoencoder whose weights are read when they are needed; to be closed when no more are. One from the catalogue has its name there, since its tensors do not show
  * which latents it was trained for.
  *
- *     const { network, card } = await openAutoencoder('TAESD');
+ *     const { network, card, close } = await openAutoencoder('TAESD');
  *
  * @param argument - the name of fetched weights or of a bundled network, a file (either of two), or a run folder
  * @throws CheckpointError if it is no autoencoder
@@ -23,11 +23,11 @@ import { weightsHash } from './weights-hash-node.ts';
 export async function openAutoencoder(
   argument: string,
   cache?: WeightsCache,
-): Promise<SavedNetwork<'autoencoder'>> {
+): Promise<OpenNetwork<'autoencoder'>> {
   const published = findPublished(argument);
   const path =
     (await locatePublished(argument, 'autoencoder', cache)) ?? (await findCheckpointFile(argument));
-  const saved = await openCheckpoint(path, { role: 'autoencoder' });
+  const saved = await findCheckpoint(path, { role: 'autoencoder' });
   if (published === undefined) return saved;
   const space = { ...(saved.card.space as LatentSpace), autoencoder: published.name };
   return { ...saved, card: { ...saved.card, name: published.name, space } };
@@ -38,12 +38,12 @@ export async function openAutoencoder(
  *
  * @throws ConfigError for an autoencoder that has the name of the one that encoded the latents, and other weights
  */
-export function expectSameWeights(
+export async function expectSameWeights(
   { autoencoder, autoencoderHash: expected, autoencoderPath }: LatentSpace,
-  { card, weights }: Pick<SavedNetwork<'autoencoder'>, 'card' | 'weights'>,
-): void {
+  { card, weights }: Pick<UsableAutoencoder, 'card' | 'weights'>,
+): Promise<void> {
   if (expected === undefined || autoencoder !== nameIn(card)) return;
-  const found = weightsHash(weights);
+  const found = await weightsHash(weights);
   if (found === expected) return;
   throw new ConfigError({
     where: autoencoder,

@@ -8,6 +8,7 @@ import { CheckpointError, ConfigError } from '../core/errors.ts';
 import type { TensorMap } from '../core/host-tensor.ts';
 import { type ImageSpace, type LatentSpace, usualSpace } from '../core/image-space.ts';
 import { imageSpaceSchema, latentSpaceSchema } from '../core/image-space-schema.ts';
+import type { TensorSource } from '../core/tensor-source.ts';
 import { objectiveSchema } from '../diffusion/objective-schema.ts';
 import type { ObjectiveSpec } from '../diffusion/objectives.ts';
 import type { Autoencoder } from '../networks/autoencoders/autoencoder.ts';
@@ -93,6 +94,11 @@ export interface SavedNetwork<R extends Role = Role> {
 }
 
 export type SavedModel = SavedNetwork<'denoiser'>;
+
+/** An autoencoder in use, whose weights may lie in a file. */
+export interface UsableAutoencoder extends Pick<SavedNetwork<'autoencoder'>, 'card' | 'network'> {
+  readonly weights: TensorMap | TensorSource;
+}
 
 /** Weights under training are `model`; others are averages of them, by their names, and `ema` is the usual one. */
 export type WeightSet = string;

@@ -6,6 +6,7 @@
 import type { TensorMap } from '../../core/host-tensor.ts';
 import { sourceOf, type TensorSource } from '../../core/tensor-source.ts';
 import { expectDistinctNames, type Graph, leavesOf } from '../graph/graph.ts';
+import { peakLiveBytes } from '../graph/liveness.ts';
 import { simplify, splitFoldable } from '../graph/rewrite.ts';
 import { specialise } from '../graph/specialise.ts';
 import { type LoweredModel, lowerGraph } from '../onnx/lower.ts';
@@ -39,8 +40,10 @@ export async function compileInference(
 ): Promise<Session> {
   backend.start?.(options.threads);
   const source = 'infos' in weights ? weights : sourceOf(weights);
-  const load = (model: LoadableModel) => backend.createSession(model, { ...options, purpose: 'inference' });
   const program = await lowerForInference(graph, backend);
+  const plansMemory = peakLiveBytes(program.rest) <= PLANNED_BYTES;
+  const load = (model: LoadableModel) =>
+    backend.createSession(model, { ...options, purpose: 'inference', plansMemory });
   if (cache === undefined || backend.optimise === undefined) {
     const model = await buildInMemory(program, source, backend);
     return loadWhole(program.rest, backend, () => load(model));
@@ -67,6 +70,9 @@ export async function compileInference(
     return load(await build({ isDamaged: true }));
   }
 }
+
+/** A plan for the values of larger models saves no time, and their memory would be taken twice (LOG.md). */
+const PLANNED_BYTES = 32 * 1024 * 1024;
 
 /** Half of the second-level cache of the processor that it was measured on (LOG.md). */
 const GROUP_BYTES = 512 * 1024;

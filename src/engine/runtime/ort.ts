@@ -78,7 +78,7 @@ const OUT_OF_MEMORY = /bad_alloc|failed to allocate|out of memory|allocation fai
 
 export function sessionOptions(
   model: LoadableModel,
-  { threads = 1, purpose, profilePrefix }: SessionOptions,
+  { threads = 1, purpose, plansMemory = true, profilePrefix }: SessionOptions,
   name: BackendName,
 ): Ort.InferenceSession.SessionOptions {
   const isLean = purpose !== 'inference';
@@ -99,7 +99,7 @@ export function sessionOptions(
     },
     graphOptimizationLevel: isOptimised ? 'disabled' : isLean ? 'basic' : 'all',
     // A training graph frees most of what it makes; kept in an arena, its peak is a quarter higher (LOG.md).
-    enableMemPattern: !isLean,
+    enableMemPattern: plansMemory && !isLean,
     // A profile needs one: its records keep freed blocks apart, and fresh pages would be counted as time of operations.
     enableCpuMemArena: !isLean || profilePrefix !== undefined,
     // Of GPUs fatal errors alone: others are thrown, too, and looked into where they are caught.

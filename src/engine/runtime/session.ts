@@ -40,6 +40,11 @@ export interface SessionOptions {
    * graphs that run a few times, and unlike training keeps no memory for the next run.
    */
   readonly purpose: 'inference' | 'training' | 'folding';
+  /**
+   * Lays out all values of an inference in one block of memory, from the second run on; it saves 2 % of the time of a small
+   * model. The memory of the first run stays beside it. Default true; training and folding never do.
+   */
+  readonly plansMemory?: boolean;
   /** Writes a per-operation profile to a file with this prefix. */
   readonly profilePrefix?: string;
 }

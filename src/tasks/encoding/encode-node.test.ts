@@ -95,7 +95,7 @@ test('latents of pictures and of their mirror images, with deviations, labels, n
     factor: 2,
     scale: 3,
     shift: 0.25,
-    autoencoderHash: weightsHash(tinyAutoencoder().weights),
+    autoencoderHash: await weightsHash(tinyAutoencoder().weights),
   });
   expect(samples.sampleNames.slice(3, 6)).toEqual(['cat/3.png', 'cat/4.png', 'dog/0.png']);
   for (const index of [0, 4, 9]) {

@@ -28,7 +28,7 @@ import { sha256OfFile } from '../../host/files/digest-node.ts';
 import { withLock } from '../../host/files/lock-file-node.ts';
 import { expectRoomIn, makeFolder } from '../../host/files/make-folder-node.ts';
 import { nameIn } from '../../models/open-autoencoder-node.ts';
-import type { SavedNetwork } from '../../models/saved-model.ts';
+import type { UsableAutoencoder } from '../../models/saved-model.ts';
 import { weightsHash } from '../../models/weights-hash-node.ts';
 import { encodeShard, PICTURE_AND_MIRROR, type WrittenShard } from './encode-shard-node.ts';
 import { compileEncoder, latentBytes } from './latent-encoder.ts';
@@ -38,7 +38,7 @@ export interface EncodeOptions {
   readonly source: PictureFiles;
   /** A folder for the shards; made if it is not there. */
   readonly out: string;
-  readonly autoencoder: Pick<SavedNetwork<'autoencoder'>, 'card' | 'network' | 'weights'>;
+  readonly autoencoder: UsableAutoencoder;
   /** Where it lies, as it was named: what decodes the latents is looked for there. */
   readonly autoencoderPath?: string | undefined;
   /** Pictures are cropped to it. */
@@ -102,7 +102,7 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
   await removeLeftoverTemporaries(out);
   const total = source.names.length;
   const shards = Math.ceil(total / shardSize);
-  const card = cardOf(options);
+  const card = await cardOf(options);
   const pictureRange = options.pictureRange ?? autoencoder.network.pictureRange;
   await expectOwnFolder(out);
   let encoder: Awaited<ReturnType<typeof compileEncoder>> | undefined;
@@ -166,13 +166,13 @@ async function encodeAlone(options: EncodeOptions): Promise<EncodeResult> {
   return { shards: list.shards, unreadable: list.unreadable, pictures, resumed };
 }
 
-function cardOf({
+async function cardOf({
   source,
   autoencoder,
   size,
   background = 'white',
   pictureRange,
-}: EncodeOptions): LatentCard {
+}: EncodeOptions): Promise<LatentCard> {
   const { card, network, weights } = autoencoder;
   const space: LatentSpace = {
     ...card.space,
@@ -183,7 +183,7 @@ function cardOf({
   };
   return {
     space,
-    autoencoderHash: weightsHash(weights),
+    autoencoderHash: await weightsHash(weights),
     pictures: { imageSize: writtenImageSize(size), crop: 'center', orientation: 'follow', background },
     classNames: [...source.classNames],
   };

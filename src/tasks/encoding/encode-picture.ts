@@ -3,7 +3,7 @@ import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { type DrawnLatents, denormalisationFor } from '../../models/latent-kinship.ts';
-import type { SavedNetwork } from '../../models/saved-model.ts';
+import type { UsableAutoencoder } from '../../models/saved-model.ts';
 import { compileEncoder, toRange } from './latent-encoder.ts';
 
 // C H W picture · Z h w latent
@@ -23,7 +23,7 @@ export interface PictureEncoding {
  * @throws ConfigError if the autoencoder does not belong to these latents, or cannot encode pictures of this size
  */
 export async function encodePicture(
-  { network, card, weights }: Pick<SavedNetwork<'autoencoder'>, 'network' | 'card' | 'weights'>,
+  { network, card, weights }: UsableAutoencoder,
   picture: HostTensor<'f32'>,
   { drawn, backend, cache }: PictureEncoding,
 ): Promise<HostTensor<'f32'>> {

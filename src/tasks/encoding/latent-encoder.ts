@@ -8,7 +8,7 @@ import { compileInference } from '../../engine/compile/inference.ts';
 import { graphOf } from '../../engine/graph/graph.ts';
 import type { Unlabelled } from '../../engine/graph/tensor.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
-import type { SavedNetwork } from '../../models/saved-model.ts';
+import type { UsableAutoencoder } from '../../models/saved-model.ts';
 import { traceNetwork } from '../../networks/trace.ts';
 
 // B batch · C H W picture · Z h w latent
@@ -41,14 +41,14 @@ export interface LatentEncoder {
 }
 
 /** Bytes of the distributions of one picture as `f32`, before anything is compiled. */
-export function latentBytes(network: SavedNetwork<'autoencoder'>['network'], size: ImageSize): number {
+export function latentBytes(network: UsableAutoencoder['network'], size: ImageSize): number {
   const { latentShape, isVariational } = traceEncoder(network, { size, batch: 1 });
   return (isVariational ? 2 : 1) * sizeOf(latentShape) * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** @throws ConfigError if pictures of this size cannot be encoded */
 export async function compileEncoder(
-  { network, weights }: Pick<SavedNetwork<'autoencoder'>, 'network' | 'weights'>,
+  { network, weights }: Pick<UsableAutoencoder, 'network' | 'weights'>,
   { backend, workers, cache, ...sizes }: EncoderOptions,
 ): Promise<LatentEncoder> {
   const { graph, ...latents } = traceEncoder(network, sizes);
@@ -69,7 +69,7 @@ export async function compileEncoder(
 }
 
 function traceEncoder(
-  network: SavedNetwork<'autoencoder'>['network'],
+  network: UsableAutoencoder['network'],
   { size, batch }: Pick<EncoderOptions, 'size' | 'batch'>,
 ) {
   const { factor, latentChannels } = network.config;

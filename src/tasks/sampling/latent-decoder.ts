@@ -10,7 +10,7 @@ import { add, constant, input, mul } from '../../engine/graph/operators.ts';
 import type { Unlabelled } from '../../engine/graph/tensor.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import { type DrawnLatents, denormalisationFor } from '../../models/latent-kinship.ts';
-import type { SavedNetwork } from '../../models/saved-model.ts';
+import type { UsableAutoencoder } from '../../models/saved-model.ts';
 import type { LatentDecoder } from './pipeline.ts';
 import { type Tile, tilesAlong } from './tiles.ts';
 
@@ -52,7 +52,7 @@ export interface CompiledDecoder extends LatentDecoder {
  * @throws ConfigError if it does not belong to these latents
  */
 export async function createDecoder(
-  { network, card, weights }: Pick<SavedNetwork<'autoencoder'>, 'network' | 'card' | 'weights'>,
+  { network, card, weights }: UsableAutoencoder,
   { drawn, size, backend, workers, threads, tile, cache }: DecoderOptions,
 ): Promise<CompiledDecoder> {
   const { latentChannels, inChannels, factor } = network.config;
