@@ -4,6 +4,7 @@ import { Difference } from '../../core/difference.ts';
 import { type HostTensor, hostTensor, type TensorMap, tensorOf } from '../../core/host-tensor.ts';
 import { fold, normal, randomKey, uniform } from '../../core/random.ts';
 import { sizeOf } from '../../core/shape.ts';
+import type { TensorSource } from '../../core/tensor-source.ts';
 import type { Batch } from '../../data/datasets/samples.ts';
 import { createObjective } from '../../diffusion/objectives.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
@@ -14,7 +15,8 @@ import { graphOf } from '../../engine/graph/graph.ts';
 import { backendFor } from '../../engine/runtime/devices-node.ts';
 import type { Backend } from '../../engine/runtime/session.ts';
 import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
-import { initialise, normalWith, zeros } from '../../networks/nn/initialise.ts';
+import { initialise, initialValues, normalWith, zeros } from '../../networks/nn/initialise.ts';
+import type { Network } from '../../networks/nn/network.ts';
 import { inPrecision, type Precision } from '../../networks/precision.ts';
 import { presetSpec } from '../../networks/presets.ts';
 import { createModel } from '../../networks/registry.ts';
@@ -105,12 +107,24 @@ async function forwardWork(model: Denoiser, setting: Setting): Promise<Work> {
   };
 }
 
+/** Drawn when they are read, as a file would be: those of the other half of an autoencoder take no memory. */
+function initialWeights(network: Network): TensorSource {
+  const parameters = new Map([...network.parameters()].map((parameter) => [parameter.name, parameter]));
+  return {
+    infos: new Map([...parameters].map(([name, { shape }]) => [name, { dtype: 'f32', shape }])),
+    async read(name) {
+      const drawn = initialValues([parameters.get(name)!], network.initRule, fold(KEY, 'weights'));
+      return new Map(drawn).get(name)!;
+    },
+  };
+}
+
 /** A half of an autoencoder, or a network of features, on a batch. */
 async function singleRunWork(task: SingleRunTask, setting: Setting): Promise<Work> {
   const { backend, cache, model, batch, workers, size } = setting;
   const { graph, network, feed } = singleRun(task, { model, size, batch: batch / workers });
   const { loaded: session, loadSeconds } = await timedLoad(() =>
-    compileInference(graph, initialise(network, network.initRule, fold(KEY, 'weights')), backend, {
+    compileInference(graph, initialWeights(network), backend, {
       cache,
       ...compileOptions(setting),
     }),
