@@ -18,9 +18,9 @@ function recipe(name: string): Grid {
   return parseGrid(JSON.parse(text), `${name}.json`, name);
 }
 
-test('there is one for every table that compares trained models', () => {
+test('there is one for every table that compares trained models, and for the first figure', () => {
   const tables = [1, 2, 3, 4, 5, 6, 7, 9, 10].map((table) => `paper-table-${table}`);
-  const small = [1, 7, 9].map((table) => `laptop-table-${table}`);
+  const small = ['laptop-figure-1', ...[1, 7, 9].map((table) => `laptop-table-${table}`)];
   expect(RECIPES.sort()).toEqual([...tables, ...small].sort());
 });
 
