@@ -11,7 +11,7 @@ import type { Denoiser } from '../../networks/denoisers/denoiser.ts';
 import { presetSpec } from '../../networks/presets.ts';
 import { createModel } from '../../networks/registry.ts';
 import { type Graph, graphOf } from '../graph/graph.ts';
-import { input, mul, parameter } from '../graph/operators.ts';
+import { add, input, mul, parameter } from '../graph/operators.ts';
 import type { Tensor, Unlabelled } from '../graph/tensor.ts';
 import { cpuBackend } from '../runtime/cpu-node.ts';
 import { loadError } from '../runtime/ort.ts';
@@ -96,6 +96,28 @@ describe('folding', () => {
     expect(await outputOf(graph, sourceOf(weights), cpuBackend)).toEqual(expected);
     expectClose(await outputOf(graph, weights, wasmBackend), expected, { relative: 1e-5 });
   });
+});
+
+test('memory is planned for where few values are alive at once, and never twice for many', async () => {
+  const plansFor = async (length: number) => {
+    const plans: (boolean | undefined)[] = [];
+    const backend: Backend = {
+      ...cpuBackend,
+      createSession(loadable, options) {
+        if (options.purpose === 'inference') plans.push(options.plansMemory);
+        return cpuBackend.createSession(loadable, options);
+      },
+    };
+    const doubled = mul(input('x', [length]), parameter('two', [1]));
+    const squared = graphOf({ y: add(mul(doubled, doubled), 1) });
+    const two = new Map([['two', tensorOf('f32', [1], [2])]]);
+    await (await compileInference(squared, two, backend)).release();
+    return plans;
+  };
+  const megabyte = 2 ** 20 / Float32Array.BYTES_PER_ELEMENT;
+  // Two values at a time.
+  expect(await plansFor(15 * megabyte)).toEqual([true]);
+  expect(await plansFor(17 * megabyte)).toEqual([false]);
 });
 
 describe('the cache', () => {
