@@ -1,13 +1,13 @@
 /** @file The flags that say how images are drawn, shared by the commands that draw: one for each setting of sampling. */
 import { type Command, Option } from 'commander';
-import { chooseDrawing, type SettledModel } from '../tasks/sampling/choose-drawing.ts';
-import type { RequestedSettings, SamplingSettings } from '../tasks/sampling/settings.ts';
 import {
   SETTING_NAMES,
   type SettingName,
   type SettingValue,
   settingFlag,
-} from '../tasks/sampling/settings-schema.ts';
+} from '../diffusion/sampling-schema.ts';
+import { chooseDrawing, type SettledModel } from '../tasks/sampling/choose-drawing.ts';
+import type { RequestedSettings, SamplingSettings } from '../tasks/sampling/settings.ts';
 import { numberIn, twoNumbers } from './flags.ts';
 import { notesOn, type Terminal } from './terminal.ts';
 

@@ -4,7 +4,7 @@ import { expectedValue, isUnknownKey } from '../../core/config-issue.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { suggestion } from '../../core/nearest.ts';
 import { count, countOrOff, positive } from '../../core/values.ts';
-import { samplingSchema } from '../sampling/settings-schema.ts';
+import { samplingSchema } from '../../diffusion/sampling-schema.ts';
 
 /** Keys of a training configuration, dotted as in `model.width`, with their values. */
 const assignments = v.record(v.string(), v.unknown());

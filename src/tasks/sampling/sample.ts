@@ -7,6 +7,7 @@ import { expectOptions, type OptionTable } from '../../core/options.ts';
 import { type Shape, sizeOf } from '../../core/shape.ts';
 import type { TensorSource } from '../../core/tensor-source.ts';
 import { noiseLevelAt } from '../../diffusion/noise-level.ts';
+import { SETTING_OPTIONS } from '../../diffusion/sampling-schema.ts';
 import type { CompileCache } from '../../engine/compile/cache.ts';
 import { compileInference, groupingFor } from '../../engine/compile/inference.ts';
 import type { Backend, Session } from '../../engine/runtime/session.ts';
@@ -31,7 +32,6 @@ import { batchMix, expectTowards, keyBetween, type Towards } from './interpolati
 import { chooseComputing } from './parallelism.ts';
 import { RunsUnderWay } from './runs-under-way.ts';
 import { DEFAULT_BATCH_SIZE, type RequestedSettings, type SamplingSettings } from './settings.ts';
-import { SETTING_OPTIONS } from './settings-schema.ts';
 import { buildStepGraph } from './step-graph.ts';
 import { workerBytes } from './worker-memory.ts';
 

@@ -5,9 +5,13 @@ import { usualSpace } from '../../core/image-space.ts';
 import type { ObjectiveSpec } from '../../diffusion/objectives.ts';
 import { SAMPLERS } from '../../diffusion/samplers.ts';
 import type { AdaptivePlan, SamplingPlan } from '../../diffusion/sampling-plan.ts';
+import {
+  expectSettings,
+  type GuidanceInterval,
+  type SamplingSettings,
+} from '../../diffusion/sampling-schema.ts';
 import type { SuggestedGuidance } from '../../models/saved-model.ts';
 import type { DenoiserConfig } from '../../networks/denoisers/denoiser.ts';
-import { expectSettings, type GuidanceInterval, type SamplingSettings } from './settings-schema.ts';
 
 export type { GuidanceInterval, SamplingSettings };
 

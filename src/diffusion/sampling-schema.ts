@@ -3,13 +3,13 @@
  * and programs are read by this schema.
  */
 import * as v from 'valibot';
-import { expectedValue } from '../../core/config-issue.ts';
-import { ConfigError } from '../../core/errors.ts';
-import { expectKnown, type OptionTable } from '../../core/options.ts';
-import { count } from '../../core/values.ts';
-import { DIFFUSION_FORMS, type DiffusionForm, LAST_STEPS } from '../../diffusion/flow/sde.ts';
-import { SAMPLERS, type SamplerName } from '../../diffusion/samplers.ts';
-import type { SamplingOptions } from '../../diffusion/sampling-plan.ts';
+import { expectedValue } from '../core/config-issue.ts';
+import { ConfigError } from '../core/errors.ts';
+import { expectKnown, type OptionTable } from '../core/options.ts';
+import { count } from '../core/values.ts';
+import { DIFFUSION_FORMS, type DiffusionForm, LAST_STEPS } from './flow/sde.ts';
+import { SAMPLERS, type SamplerName } from './samplers.ts';
+import type { SamplingOptions } from './sampling-plan.ts';
 
 /**
  * Guidance in a part of the steps only (Kynkäänniemi et al. 2024): where images are nearly noise it narrows what they may
