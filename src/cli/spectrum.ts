@@ -84,21 +84,29 @@ async function measure(
   const threads = backend.name === 'cpu' ? physicalCores() : 1;
   const labels = Array.from({ length: pictures }, (_, i) => i % saved.network.config.numClasses);
   const options = { backend, cache: compileCache(notesOn(terminal)) };
-  const drawing = startProgress(terminal, { title: 'drawing', total: pictures * SAMPLING.steps });
+  const total = pictures * SAMPLING.steps;
+  const drawing = startProgress(terminal, { title: 'drawing', total });
   const sampler = await createSampler(saved, { ...options, ...SAMPLING, images: pictures });
   let steps = 0;
-  const images = await sampler
-    .generate({ labels, seed, signal, onStep: () => drawing.update(++steps, '') })
-    .finally(async () => {
-      drawing.stop();
-      await sampler.release();
-    });
-  const measuring = startProgress(terminal, { title: 'measuring', total: pictures * TIMES });
+  const onStep = () => drawing.update(++steps, `step ${steps} of ${total}`);
+  const images = await sampler.generate({ labels, seed, signal, onStep }).finally(async () => {
+    drawing.stop();
+    await sampler.release();
+  });
+  const runs = pictures * TIMES;
+  const measuring = startProgress(terminal, { title: 'measuring', total: runs });
   try {
     return await measureSpectrum(
       saved,
       { images, labels },
-      { ...options, threads, seed, signal, times: TIMES, onStep: (done) => measuring.update(done, '') },
+      {
+        ...options,
+        threads,
+        seed,
+        signal,
+        times: TIMES,
+        onStep: (done) => measuring.update(done, `run ${done} of ${runs}`),
+      },
     );
   } finally {
     measuring.stop();
