@@ -156,6 +156,14 @@ test.each([
   expect(existsSync(join(root, 'refused.png'))).toBe(false);
 });
 
+test('the sheet is a PNG file, and called so', async () => {
+  const file = join(root, 'sheet.jpg');
+  const { code, err } = await look('--out', file);
+  expect(code).toBe(2);
+  expect(err).toContain('"sheet.jpg" ends in .jpg, but a PNG file is written');
+  expect(existsSync(file)).toBe(false);
+});
+
 test('no picture is overwritten by the sheet', async () => {
   const before = await readFile(join(root, 'photos', 'cat', '1.png'));
   const { code } = await look('--out', join(root, 'photos', 'cat', '1.png'));

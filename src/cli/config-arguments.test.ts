@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function read(text: string): Promise<unknown> {
+async function read(text: string | Uint8Array): Promise<unknown> {
   const path = join(folder, 'file.json');
   await writeFile(path, text);
   return readJsonObject(path).catch((error: Error) => error.message.replaceAll(path, 'FILE'));
@@ -34,6 +34,13 @@ test('what no JSON has is named with its place', async () => {
       fix: remove it"
   `);
   expect(await read('{"a": 1')).toContain('FILE: is not valid JSON: line 1, column 8: ');
+});
+
+test('a picture is called one', async () => {
+  expect(await read(Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'))).toMatchInlineSnapshot(`
+    "ConfigError: FILE: this is not JSON but a PNG picture
+      fix: give a text with a JSON object"
+  `);
 });
 
 test('a key that stands twice in one object is an error', async () => {

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from '../core/errors.ts';
+import { describeCertainly } from '../formats/foreign-file.ts';
 import { parseJson } from '../host/files/read-json-node.ts';
 import { type ConfigLayer, isLayer, layerOf } from '../tasks/training/config/config-layer.ts';
 import { withEarlierDefaults } from '../tasks/training/run/run-config.ts';
@@ -38,7 +39,7 @@ async function pathOf(path: string): Promise<string> {
  * @throws ConfigError if there is none in it
  */
 export async function readJsonObject(path: string): Promise<ConfigLayer> {
-  const text = await readFile(await pathOf(path), 'utf8').catch((cause: Error) => {
+  const bytes = await readFile(await pathOf(path)).catch((cause: Error) => {
     throw new ConfigError({
       where: path,
       problem: `cannot be read: ${cause.message}`,
@@ -46,6 +47,15 @@ export async function readJsonObject(path: string): Promise<ConfigLayer> {
       cause,
     });
   });
+  const foreign = describeCertainly(bytes);
+  if (foreign !== undefined) {
+    throw new ConfigError({
+      where: path,
+      problem: `this is not JSON but ${foreign.kind}`,
+      fix: 'give a text with a JSON object',
+    });
+  }
+  const text = bytes.toString('utf8');
   let config: unknown;
   try {
     config = parseJson(text);

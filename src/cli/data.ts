@@ -18,6 +18,7 @@ import { resolveTrainConfig } from '../tasks/training/config/train-config.ts';
 import { withRecognisedData } from '../tasks/training/run/recognised-data.ts';
 import { collectAssignments, parseAssignment } from './config-arguments.ts';
 import { describeFiles, filesAsData } from './data-report.ts';
+import { expectPng } from './drawing-file.ts';
 import { interruptible } from './failures.ts';
 import { imageSize, wholeNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
@@ -72,6 +73,7 @@ export function defineData(command: Command, terminal: Terminal): void {
 async function look(path: string, flags: DataFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const { out, columns, json } = flags;
   if (out !== undefined) {
+    expectPng('--out', out);
     await expectHarmlessOutputs('--out', [out]);
     expectOutside(path, out);
     await expectFolderPossible(dirname(resolve(out)), ELSEWHERE);

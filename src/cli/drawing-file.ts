@@ -23,6 +23,20 @@ export function drawingFormats(flag: string, file: string): readonly DrawingForm
   });
 }
 
+/**
+ * @param flag - that the name was given with
+ * @throws ConfigError for an ending of another format than PNG
+ */
+export function expectPng(flag: string, file: string): void {
+  const extension = extname(file);
+  if (extension === '' || extension.toLowerCase() === '.png') return;
+  throw new ConfigError({
+    where: flag,
+    problem: `"${basename(file)}" ends in ${extension}, but a PNG file is written`,
+    fix: 'use a name that ends in .png',
+  });
+}
+
 /** The files that are written for a name. */
 export function drawingPaths(file: string, formats: readonly DrawingFormat[]): string[] {
   return formats.map((format) => stemOf(file) + format);

@@ -22,7 +22,7 @@ import { METRIC_NAMES, type MetricName, WITHOUT_NETWORK } from '../tasks/evaluat
 import { createDecoder } from '../tasks/sampling/latent-decoder.ts';
 import { describeWeights, findAutoencoder } from './decoder.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
-import { drawingFormats, drawingPaths, stemOf } from './drawing-file.ts';
+import { drawingFormats, drawingPaths, expectPng, stemOf } from './drawing-file.ts';
 import { describeEvaluation } from './evaluate-report.ts';
 import { DEFAULT_EXTRACTOR, openExtractor } from './extractor.ts';
 import { interruptible } from './failures.ts';
@@ -44,6 +44,7 @@ interface EvaluateFlags extends ModelFlags, TraceFlags, SamplingFlags, DeviceFla
   readonly extractor: string;
   readonly autoencoder?: string;
   readonly resize?: ResizeRule;
+  readonly cropReference?: true;
   readonly k: number;
   readonly split: number;
   readonly saveStatistics?: string;
@@ -75,7 +76,7 @@ Examples:
   npx udit evaluate emoji runs/mine --metrics swd --num-samples 2000
   npx udit evaluate VIRTUAL_imagenet256_labeled.npz samples_50000x256x256x3.npz
   npx udit evaluate photos samples --extractor DINOv2-L-14 --metrics fid,mind
-  npx udit evaluate photos runs/mine --num-samples 10k --cfg-scale 1.5 --save-statistics photos.safetensors
+  npx udit evaluate photos runs/mine --crop-reference --num-samples 10k --save-statistics photos.safetensors
 `;
 
 export function defineEvaluate(command: Command, terminal: Terminal): void {
@@ -97,6 +98,10 @@ export function defineEvaluate(command: Command, terminal: Terminal): void {
         '--resize <rule>',
         'bring samples to the size of the reference by this filter of Pillow',
       ).choices(RESIZE_RULES),
+    )
+    .option(
+      '--crop-reference',
+      'crop and scale a reference folder to the size of the samples, as udit train does',
     )
     .option(
       '--autoencoder <name>',
@@ -137,8 +142,9 @@ async function run(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const { saveStatistics, sheet, plot, metrics = METRIC_NAMES, k, split, resize } = flags;
+  const { saveStatistics, sheet, plot, metrics = METRIC_NAMES, k, split, resize, cropReference } = flags;
   const formats = plot === undefined ? [] : drawingFormats('--plot', plot);
+  if (sheet !== undefined) expectPng('--sheet', sheet);
   const outputs = {
     '--save-statistics': saveStatistics === undefined ? [] : [saveStatistics],
     '--sheet': sheet === undefined ? [] : [sheet],
@@ -163,6 +169,7 @@ async function run(
   let side: string | undefined;
   const request: EvaluationRequest = {
     ...{ reference, samples, metrics, extractor, backend, k, split, resize, saveStatistics, sheet, signal },
+    cropReference,
     plot: plot === undefined ? undefined : { stem: stemOf(plot), formats },
     ...(workers === undefined ? {} : { workers }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),

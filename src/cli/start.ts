@@ -28,7 +28,7 @@ import type { RunResult } from '../tasks/training/run/training-run.ts';
 import { planTraining, trainInFolder } from '../tasks/training/run/training-session.ts';
 import { type DeviceFlag, deviceOption } from './device-flag.ts';
 import { interruptible } from './failures.ts';
-import { numberIn } from './flags.ts';
+import { positiveNumber } from './flags.ts';
 import { expectHarmlessOutputs } from './output-guard.ts';
 import type { Terminal } from './terminal.ts';
 import { describeHeldOut, preparationProgress, watchRun } from './train-report.ts';
@@ -84,7 +84,7 @@ Examples:
 
 export function defineStart(command: Command, terminal: Terminal): void {
   command
-    .option('--minutes <x>', 'training time of this session', numberIn(0, 1e5), DEFAULT_MINUTES)
+    .option('--minutes <x>', 'training time of this session', positiveNumber, DEFAULT_MINUTES)
     .option('--results-dir <folder>', 'folder of runs', DEFAULT_FOLDER)
     .addOption(deviceOption())
     .option('--json', 'print the result as JSON')

@@ -320,7 +320,7 @@ describe('SDEs on normal data', () => {
     const plan = (options: SamplingOptions) => () => planSampling(flowObjective(), 'sde-euler', options);
     expect(plan({ steps: 1 })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling a flow: steps is 1: an integer from 2 is needed, the last step included
-        fix: use 50]
+        fix: give a whole number of steps, such as 16]
     `);
     expect(plan({ steps: 4, diffusionNorm: -1 })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling an SDE: the diffusion norm is -1: it must be 0 or more
@@ -484,7 +484,7 @@ describe('plans', () => {
     `);
     expect(() => planSampling(flow, 'euler', { steps: 'ddim10' })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampling a flow: steps is ddim10: a positive integer is needed
-        fix: use 50]
+        fix: give a whole number of steps, such as 16]
     `);
     expect(() => planSampling(flow, 'dpm++2m', { steps: 4, clip: true })).toThrowErrorMatchingInlineSnapshot(`
       [ConfigError: ConfigError: sampler dpm++2m: it has no option clip (given: true)

@@ -257,6 +257,6 @@ function expectSteps(steps: SamplingOptions['steps'], least: 1 | 2): number {
         : least === 1
           ? `steps is ${steps}: a positive integer is needed`
           : `steps is ${steps}: an integer from 2 is needed, the last step included`,
-    fix: 'use 50',
+    fix: 'give a whole number of steps, such as 16',
   });
 }

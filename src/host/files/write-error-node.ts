@@ -65,8 +65,8 @@ async function describeFreeSpace(folder: string): Promise<string> {
 /** What this user may still write on the disk of `folder`; undefined where that cannot be told. */
 export async function freeBytes(folder: string): Promise<number | undefined> {
   try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
+    const { blocks, bavail, bsize } = await statfs(folder);
+    return blocks === 0 ? undefined : bavail * bsize; // such as /proc, which has no blocks to be free
   } catch {
     return undefined;
   }

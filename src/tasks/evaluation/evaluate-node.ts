@@ -61,6 +61,8 @@ export interface EvaluationRequest extends ExtractorOptions {
   /** The autoencoder that the user names, which would be in vain where nothing is of latents. */
   readonly autoencoder?: string | undefined;
   readonly resize?: ResizeRule | undefined;
+  /** Crops and scales the pictures of a reference folder to the size of the samples, as a training sees them. */
+  readonly cropReference?: boolean | undefined;
   readonly k?: number;
   readonly split?: number;
   /** Writes a sheet of samples and their nearest pictures of the reference, as PNG. */
@@ -186,6 +188,10 @@ interface Reference {
 
 async function openReference(request: EvaluationRequest, size: ImageSize): Promise<Reference> {
   const { reference, extractor } = request;
+  if (request.cropReference === true) {
+    expectFolder(reference);
+    return { pictures: await openPictureFolder(reference, size), stored: undefined };
+  }
   if (isEmojiKind(reference) && !existsSync(reference)) {
     return { pictures: await openDataSet(reference, size), stored: undefined };
   }
@@ -259,6 +265,16 @@ async function decoded(
     await latents.close();
     throw error;
   }
+}
+
+/** @throws ConfigError if there are no pictures in files of their own */
+function expectFolder(reference: string): void {
+  if (statSync(reference, { throwIfNoEntry: false })?.isDirectory() && !isRun(reference)) return;
+  throw new ConfigError({
+    where: '--crop-reference',
+    problem: `${reference} is no folder of pictures`,
+    fix: 'leave it out: what archives, statistics and data sets hold has one size',
+  });
 }
 
 /** Does the folder of a run, or of checkpoints, lie there? */

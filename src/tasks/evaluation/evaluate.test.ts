@@ -9,6 +9,7 @@ import { npzOf } from '../../../test/support/npz.ts';
 import { tinyAutoencoder } from '../../../test/support/tiny-autoencoder.ts';
 import { type HostTensor, hostTensor, tensorOf } from '../../core/host-tensor.ts';
 import { randomIntegers, randomKey } from '../../core/random.ts';
+import { openImageFolder } from '../../data/datasets/image-folder-node.ts';
 import { openLatents } from '../../data/datasets/latents/open-latents-node.ts';
 import { loadBatch } from '../../data/datasets/samples.ts';
 import { toPixels } from '../../data/images/pixels.ts';
@@ -395,6 +396,33 @@ describe('doubts', () => {
       '30 of its 30 pictures are pictures of the reference',
     );
   });
+});
+
+test('a reference of photographs is read as a training reads it, where that is asked for', async () => {
+  const photos = join(root, 'photos');
+  await mkdir(join(photos, 'cat'), { recursive: true });
+  for (const [i, [width, height]] of [
+    [40, 24],
+    [16, 33],
+  ].entries()) {
+    const { data } = pictures(i, 1, 40);
+    const raw = { raw: { width: width!, height: height!, channels: 4 as const } };
+    await sharp(data.subarray(0, width! * height! * 4), raw)
+      .png()
+      .toFile(join(photos, 'cat', `${i}.png`));
+  }
+  const cropped = await openPictureFolder(photos, { height: SIDE, width: SIDE });
+  const { value: seen } = await cropped.batches(0).next();
+  const training = await openImageFolder(photos, { imageSize: SIDE, flip: false });
+  expect(seen.data).toEqual(toPixels((await loadBatch(training, [0, 1], null)).x).data);
+  const compared = { reference: photos, metrics: ['mind'] } as const;
+  await expect(evaluate(request(compared))).rejects.toThrowError('--crop-reference');
+  const { reference: side } = await evaluate(request({ ...compared, cropReference: true }));
+  expect(side.provenance).toEqual({ prepared: '16x16 pixels, cropped and scaled as in training' });
+  const archive = await writeArchive('not to be cropped.npz', { arr_0: pictures(1, 2) });
+  await expect(
+    evaluate(request({ ...compared, reference: archive, cropReference: true })),
+  ).rejects.toThrowError('is no folder of pictures');
 });
 
 describe('sides that cannot be compared are refused', () => {

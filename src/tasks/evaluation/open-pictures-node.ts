@@ -6,6 +6,8 @@ import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
 import { type ImageSize, writtenImageSize } from '../../core/image-size.ts';
 import { formatShape } from '../../core/shape.ts';
 import { ARTWORK_OF, type EmojiKind, openEmoji } from '../../data/datasets/emoji-node.ts';
+import { backgroundColour } from '../../data/images/background.ts';
+import { centerCrop } from '../../data/images/center-crop.ts';
 import { decodeRgb } from '../../data/images/image-decode-node.ts';
 import { IMAGE_ENDINGS } from '../../data/images/image-formats.ts';
 import { toPixels } from '../../data/images/pixels.ts';
@@ -22,6 +24,13 @@ const BATCH = 32;
 
 /** Emoji of a size, without augmentation. */
 export async function openDataSet(name: EmojiKind, size: ImageSize): Promise<PictureSource> {
+  if (size.height !== size.width) {
+    throw new ConfigError({
+      where: name,
+      problem: `its pictures are square, the samples have ${inPixels(size)} pixels`,
+      fix: 'bring the samples to a square size first',
+    });
+  }
   const imageSize = writtenImageSize(size);
   const samples = await openEmoji({ imageSize, artwork: ARTWORK_OF[name], augment: 'none' });
   return {
@@ -40,6 +49,7 @@ export async function openDataSet(name: EmojiKind, size: ImageSize): Promise<Pic
   };
 }
 
+const WHITE = backgroundColour('reference', 'white');
 const FORMS_OF_JPEG = new Set(['.jpg', '.jpeg', '.jfif', '.webp', '.avif']);
 
 /** Sheets of pictures that `udit sample` writes beside them. */
@@ -49,10 +59,12 @@ const SHEETS: readonly string[] = [GRID_FILE, PREVIEWS_FILE, ...Object.values(IN
  * All pictures in a folder at any depth, by their paths, but for the sheets of `udit sample` among them. The class of a
  * picture is the folder in which it lies.
  *
+ * @param crop - the size to which they are cropped and scaled, turned and laid on white as a training sees them; by default
+ * they are taken as they are
  * @throws DataError if there are none, or one cannot be read
- * @throws ConfigError if they differ in size
+ * @throws ConfigError if they differ in size and are not cropped
  */
-export async function openPictureFolder(name: string): Promise<PictureSource> {
+export async function openPictureFolder(name: string, crop?: ImageSize): Promise<PictureSource> {
   const root = resolve(name);
   const files = (await readdir(root, { recursive: true }))
     .filter(
@@ -72,7 +84,9 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
   }
   const read = async (file: string) => {
     try {
-      return (await decodeRgb(join(root, file), null, 'ignore')).image;
+      const path = join(root, file);
+      if (crop === undefined) return (await decodeRgb(path, null, 'ignore')).image;
+      return centerCrop((await decodeRgb(path, WHITE, 'follow')).image, crop);
     } catch (cause) {
       throw new DataError({
         where: join(name, file),
@@ -93,7 +107,10 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
     kind: 'folder',
     count: files.length,
     size,
-    identity: { folder: root, files: files.map((file, i) => [file, states[i]!.size, states[i]!.mtimeMs]) },
+    identity: {
+      ...{ folder: root, files: files.map((file, i) => [file, states[i]!.size, states[i]!.mtimeMs]) },
+      ...(crop && { crop }),
+    },
     labels: classes.length > 1 ? folders.map((folder) => classes.indexOf(folder)) : undefined,
     doubts:
       lossy === 0
@@ -101,7 +118,8 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
         : [
             `${lossy} of ${files.length} pictures in ${name} are of a format with losses, such as JPEG: they change FID by whole points`,
           ],
-    provenance: {},
+    provenance:
+      crop === undefined ? {} : { prepared: `${inPixels(crop)} pixels, cropped and scaled as in training` },
     async *batches(start) {
       const bytes = height * width * 3;
       for (let begin = start; begin < files.length; begin += BATCH) {
@@ -113,7 +131,9 @@ export async function openPictureFolder(name: string): Promise<PictureSource> {
             throw new ConfigError({
               where: name,
               problem: `${first} has ${inPixels(size)} pixels, ` + `${names[i]} ${inPixels(image)}`,
-              fix: 'bring all pictures to one size first: how that is done changes every score',
+              fix:
+                'bring all pictures to one size first: how that is done changes every score; ' +
+                '--crop-reference does with a reference what udit train does',
             });
           }
           data.set(image.data, i * bytes);

@@ -37,7 +37,7 @@ export type ResizeRule = (typeof RESIZE_RULES)[number];
  * @throws ConfigError if sizes differ and there is no rule
  */
 export function atSizeOf(
-  reference: { readonly name: string; readonly size: ImageSize },
+  reference: Pick<PictureSource, 'name' | 'kind' | 'size'>,
   samples: PictureSource,
   rule: ResizeRule | undefined,
 ): PictureSource {
@@ -49,7 +49,10 @@ export function atSizeOf(
       problem:
         `its pictures have ${inPixels(samples.size)} pixels, ` +
         `those of the reference ${reference.name} ${inPixels(size)}`,
-      fix: `compare pictures of one size, or say how to resize with --resize ${RESIZE_RULES.at(-1)}`,
+      fix:
+        reference.kind === 'folder'
+          ? `read the reference as udit train does with --crop-reference, or resize the samples with --resize ${RESIZE_RULES.at(-1)}`
+          : `compare pictures of one size, or say how to resize with --resize ${RESIZE_RULES.at(-1)}`,
     });
   }
   return {

@@ -130,9 +130,8 @@ describe('errors', () => {
 
   test('nothing between two commas', () => {
     expect(() => chooseClasses('flags,,food', EMOJI)).toThrowErrorMatchingInlineSnapshot(`
-      [ConfigError: ConfigError: --classes: there is no class "": the model has 4, numbered 0 to 3
-        classes  0 Smileys & Emotion, 1 Food & Drink, 2 Symbols, 3 Flags
-        fix: use numbers from 0 to 3, or all]
+      [ConfigError: ConfigError: --classes: there is no class between two commas, or beside one
+        fix: write one comma between classes]
     `);
   });
 });

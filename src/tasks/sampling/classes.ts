@@ -117,6 +117,13 @@ function ambiguousClass(
 }
 
 function unknownClass(text: string, { numClasses, classNames }: ClassList, where: string): ConfigError {
+  if (text === '') {
+    return new ConfigError({
+      where,
+      problem: 'there is no class between two commas, or beside one',
+      fix: 'write one comma between classes',
+    });
+  }
   const near = /\p{L}/u.test(text) ? nearestName(text, classNames) : undefined;
   return new ConfigError({
     where,
