@@ -260,17 +260,28 @@ test('pictures of 16 pixels and more are also scored by SWD, and while training 
     ...{ 'logging.scores': ['swd'], 'logging.scoreEvery': 2, 'logging.scoreSamples': 4 },
   };
   const variants = [{ name: 'scored', set: scored }];
-  const { out } = await ablate('scored', { variants, seeds: [0], budget: { steps: 4 } });
+  const { out } = await ablate('scored', { variants, seeds: [0, 1], budget: { steps: 4 } });
   expect(out.split('\n').find((line) => line.startsWith('| variant'))).toContain('| SWD (×1000) |');
   const [{ metrics }] = JSON.parse(await read('scored/results.json')).results;
   expect(metrics.swd.mean).toBeGreaterThan(0);
   const stats = await readStats(join(root, 'scored/cells/scored/seed-0/stats.jsonl'));
   expect(stats.flatMap(({ step, swd }) => (swd === undefined ? [] : [step]))).toEqual([2, 4]);
   expect(await read('scored/metric-vs-steps.svg')).toContain('held-out loss, SWD while training');
+  // Nor are losses of another objective.
+  const objective = { kind: 'flow', timeDistribution: 'logit-normal' };
+  const other = {
+    variants: [...variants, { name: 'other', set: { ...scored, objective } }],
+    seeds: [0],
+    budget: { steps: 2 },
+  };
+  const mixed = await ablate('mixed', other);
+  expect(mixed.err).toContain(
+    'held-out loss is not drawn: cells measured it in 2 ways, which cannot be compared',
+  );
   // Scores that a cell measured in another way are no points of that chart.
   const path = join(root, 'scored/cells/scored/seed-0/stats.jsonl');
   await writeFile(path, (await readFile(path, 'utf8')).replace(/"provenance":"\w/, '"provenance":"x'));
-  const { code, err } = await ablate('scored', { variants, seeds: [0], budget: { steps: 4 } });
+  const { code, err } = await ablate('scored', { variants, seeds: [0, 1], budget: { steps: 4 } });
   expect({ code, err }).toEqual({
     code: 0,
     err: 'warning: SWD is not drawn: cells measured it in 2 ways, which cannot be compared\n',

@@ -63,21 +63,25 @@ async function measurementCurves({ variants }: Grid, finished: readonly Cell[]):
       label: METRICS.heldOutLoss.label,
       metric: 'heldOutLoss',
       isMeasured: ({ config }: Cell) => config.logging.evaluateEvery !== null,
+      // Losses of different objectives cannot be compared.
+      wayOf: ({ config }: Cell) => [JSON.stringify(config.objective)],
     },
     ...[...scores].map((score) => ({
       label: score.toUpperCase(),
       metric: score,
       isMeasured: ({ config }: Cell) => config.logging.scores.includes(score),
+      wayOf: () => [],
     })),
   ];
   return Promise.all(
-    measured.map(async ({ label, metric, isMeasured }) => {
+    measured.map(async ({ label, metric, isMeasured, wayOf }) => {
       const curves = new Map<string, readonly MeanCurvePoint[]>();
       const ways = new Set<string>();
       for (const variant of variants) {
         const own = finished.filter((cell) => cell.variant === variant && isMeasured(cell));
         const read = await Promise.all(own.map(({ runPath }) => readScoredCurve(runPath, metric, 'step')));
-        for (const way of read.flatMap(({ provenance }) => [...provenance])) ways.add(way);
+        const told = read.flatMap(({ provenance }) => [...provenance]);
+        for (const way of [...own.flatMap(wayOf), ...told]) ways.add(way);
         curves.set(variant.name, meanCurve(read.map(({ points }) => points)));
       }
       return { label, curves, ways: ways.size };

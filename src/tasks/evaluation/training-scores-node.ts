@@ -145,9 +145,12 @@ const COMPARED: readonly string[] = ['sampler', 'steps', 'cfgScale'] satisfies r
 
 /**
  * What must be the same of two scores. Other settings count if they were asked for: chosen ones follow from the objective,
- * so flows and Gaussian diffusion can be compared that are drawn with one sampler.
+ * so flows and Gaussian diffusion can be compared that are drawn with one sampler. The noise is each run's own.
  */
-function comparedWay(provenance: PictureSource['provenance'], asked: RequestedSettings): object {
+function comparedWay(
+  { seed: _, ...provenance }: PictureSource['provenance'],
+  asked: RequestedSettings,
+): object {
   const isCompared = (name: string) =>
     !SETTING_NAMES.includes(name as SettingName) || COMPARED.includes(name) || name in asked;
   return Object.fromEntries(Object.entries(provenance).filter(([name]) => isCompared(name)));
