@@ -119,13 +119,14 @@ export async function findAutoencoder(
   terminal: Terminal,
 ): Promise<OpenNetwork<'autoencoder'> | undefined> {
   const saved = asked === undefined ? await openUsual(space, terminal) : await openAutoencoder(asked);
+  if (saved === undefined) return undefined;
   try {
-    if (saved !== undefined) await expectSameWeights(space, saved);
+    await expectSameWeights(space, saved);
+    return saved;
   } catch (error) {
-    await saved!.close();
+    await saved.close();
     throw error;
   }
-  return saved;
 }
 
 /** Which weights decode, on any machine. */

@@ -43,8 +43,14 @@ export async function openTrainingScores(
   const extractor = needsNetwork ? await openExtractor(DEFAULT_EXTRACTOR) : undefined;
   const { seed } = config.training;
   return trainingScores({
-    ...{ ...computing, data: training, metrics, count, seed, extractor, reference },
-    ...(sampling && { sampling }),
+    ...computing,
+    data: training,
+    metrics,
+    count,
+    seed,
+    sampling,
+    extractor,
+    reference,
   });
 }
 

@@ -11,8 +11,8 @@ import type { SavedNetwork, UsableAutoencoder } from './saved-model.ts';
 import { weightsHash } from './weights-hash-node.ts';
 
 /**
- * An autoencoder whose weights are read when they are needed; to be closed when no more are. One from the catalogue has its name there, since its tensors do not show
- * which latents it was trained for.
+ * An autoencoder whose weights are read when they are needed; to be closed when no more are. One from the catalogue has its
+ * name there, since its tensors do not show which latents it was trained for.
  *
  *     const { network, card, close } = await openAutoencoder('TAESD');
  *
