@@ -62,6 +62,7 @@ function storageOf(tensor: Tensor): Tensor {
   return storage;
 }
 
-function bytesOf({ shape, dtype }: Tensor): number {
+/** Bytes of a value. */
+export function bytesOf({ shape, dtype }: Tensor): number {
   return sizeOf(shape) * BYTES_PER_ELEMENT[dtype];
 }

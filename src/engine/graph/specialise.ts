@@ -3,6 +3,7 @@
  * over the feature maps are joined or given the form in which the runtime does them best.
  */
 import { sameShape, sizeOf } from '../../core/shape.ts';
+import { splitLargeConvolutions } from './channel-parts.ts';
 import type { Graph } from './graph.ts';
 import {
   add,
@@ -22,7 +23,9 @@ import { dependingOnInputs, topologicalOrder } from './traverse.ts';
 
 /** All passes that pay for inference only. */
 export function specialise(graph: Graph): Graph {
-  return gateTokens(joinModulation(scaleRotations(splitLinears(splitUpsampledConvolutions(graph)))));
+  return gateTokens(
+    joinModulation(scaleRotations(splitLinears(splitUpsampledConvolutions(splitLargeConvolutions(graph))))),
+  );
 }
 
 /**
