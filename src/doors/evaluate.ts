@@ -1,5 +1,6 @@
 /** @file `udit/evaluate`: distances between sets of pictures, as pure functions of arrays. */
 
+export type { FeatureRows, Features } from '../metrics/feature-rows.ts';
 export { type FrechetDistance, frechetDistance, frechetParts } from '../metrics/frechet.ts';
 export {
   ClassSums,

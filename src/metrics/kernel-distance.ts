@@ -2,6 +2,7 @@
 import { ShapeError } from '../core/errors.ts';
 import { expectOptions, type OptionTable } from '../core/options.ts';
 import { fold, permutation, type RandomKey } from '../core/random.ts';
+import { type Features, rowsFrom } from './feature-rows.ts';
 import { countOf, type FeatureSet, type MatrixProduct, plainProduct } from './matrix-product.ts';
 import { type Spread, spreadOf } from './spread.ts';
 
@@ -30,27 +31,29 @@ const KERNEL_OPTIONS: OptionTable<KernelDistanceOptions> = {
  * @throws ShapeError if the numbers of features differ, or a side has fewer than two
  */
 export async function kernelDistance(
-  first: FeatureSet,
-  second: FeatureSet,
+  first: Features,
+  second: Features,
   options: KernelDistanceOptions,
 ): Promise<Spread> {
   expectOptions(options, 'kernelDistance', KERNEL_OPTIONS);
   const { key, subsets = 100, subsetSize = 1000, product = plainProduct } = options;
-  const size = Math.min(subsetSize, countOf(first), countOf(second));
+  const sides = [rowsFrom(first), rowsFrom(second)] as const;
+  const size = Math.min(subsetSize, ...sides.map(({ count }) => count));
   if (first.width !== second.width || size < 2) {
     throw new ShapeError({
       where: 'kernelDistance',
       problem:
-        `one side has ${countOf(first)} samples of ${first.width} features, ` +
-        `the other ${countOf(second)} of ${second.width}`,
+        `one side has ${sides[0].count} samples of ${first.width} features, ` +
+        `the other ${sides[1].count} of ${second.width}`,
       fix: 'compare at least two samples of the same kind of features',
     });
   }
   const estimates: number[] = [];
   for (let subset = 0; subset < subsets; subset++) {
-    const [a, b] = [first, second].map((features, side) =>
-      chosenRows(features, permutation(fold(key, subset, side), countOf(features)).subarray(0, size)),
-    ) as [FeatureSet, FeatureSet];
+    const chosen = sides.map((side, number) =>
+      side.take(permutation(fold(key, subset, number), side.count).subarray(0, size)),
+    );
+    const [a, b] = (await Promise.all(chosen)) as [FeatureSet, FeatureSet];
     const within = (await kernelSum(a, a, product, true)) + (await kernelSum(b, b, product, true));
     const between = await kernelSum(a, b, product, false);
     estimates.push(within / (size * (size - 1)) - (2 * between) / size ** 2);
@@ -73,11 +76,4 @@ async function kernelSum(
   const columns = countOf(b);
   for (let i = 0; i < columns; i++) sum -= kernel(products[i * columns + i]!);
   return sum;
-}
-
-function chosenRows({ values, width }: FeatureSet, rows: Int32Array): FeatureSet {
-  const chosen = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries())
-    chosen.set(values.subarray(row * width, (row + 1) * width), i * width);
-  return { values: chosen, width };
 }

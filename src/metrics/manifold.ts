@@ -8,13 +8,13 @@
  */
 import { ShapeError } from '../core/errors.ts';
 import { expectOptions, type OptionTable } from '../core/options.ts';
+import { type FeatureRows, type Features, readAll, rowsFrom } from './feature-rows.ts';
 import {
   countOf,
   exactSquaredDistance,
   type FeatureSet,
   type MatrixProduct,
   plainProduct,
-  rowsOf,
   squaredNorms,
 } from './matrix-product.ts';
 
@@ -52,8 +52,8 @@ export interface ManifoldPoint extends ManifoldScores {
  * @throws ShapeError if the numbers of features differ, or a set has no k-th neighbours
  */
 export async function manifoldScores(
-  reference: FeatureSet,
-  samples: FeatureSet,
+  reference: Features,
+  samples: Features,
   options: ManifoldOptions = {},
 ): Promise<ManifoldScores> {
   expectOptions(options, 'manifoldScores', MANIFOLD_OPTIONS);
@@ -68,8 +68,8 @@ export async function manifoldScores(
  * @throws ShapeError if the numbers of features differ, or a set has too few neighbours
  */
 export async function manifoldCurve(
-  reference: FeatureSet,
-  samples: FeatureSet,
+  reference: Features,
+  samples: Features,
   neighbours: readonly number[],
   options: Omit<ManifoldOptions, 'k'> = {},
 ): Promise<ManifoldPoint[]> {
@@ -85,13 +85,13 @@ export async function manifoldCurve(
     await radiiOf(reference, ks, options),
     await radiiOf(samples, ks, options),
   ];
-  const [real, drawn] = [countOf(reference), countOf(samples)];
+  const [real, drawn] = [ofReference[0]!.length, ofSamples[0]!.length];
   // Balls of few neighbours lie within those of more. The first that holds a point tells all that do.
   const ofSample = new Int32Array(drawn).fill(ks.length);
   const ofBall = new Int32Array(real).fill(ks.length);
   const ofReal = new Int32Array(real).fill(ks.length);
   const balls = new Float64Array(ks.length);
-  await visitRows(reference, samples, options, (row) => {
+  await visitRows(rowsFrom(reference), await readAll(rowsFrom(samples)), options, (row) => {
     const { i } = row;
     for (let j = 0; j < drawn; j++) {
       let first = ks.length;
@@ -114,7 +114,7 @@ export async function manifoldCurve(
 
 /** Squared distances of each sample from its k-th neighbour, itself not counted. */
 export async function neighbourRadii(
-  features: FeatureSet,
+  features: Features,
   { k = 3, ...options }: ManifoldOptions = {},
 ): Promise<Float64Array> {
   return (await radiiOf(features, [k], options))[0]!;
@@ -122,11 +122,12 @@ export async function neighbourRadii(
 
 /** {@link neighbourRadii} for each of several numbers of neighbours, the largest of which is the last. */
 async function radiiOf(
-  features: FeatureSet,
+  features: Features,
   ks: readonly number[],
   options: Omit<ManifoldOptions, 'k'>,
 ): Promise<Float64Array[]> {
-  const count = countOf(features);
+  const whole = await readAll(rowsFrom(features));
+  const count = countOf(whole);
   const most = ks.at(-1)!;
   if (count <= most) {
     throw new ShapeError({
@@ -136,7 +137,7 @@ async function radiiOf(
     });
   }
   const radii = ks.map(() => new Float64Array(count));
-  await visitRows(features, features, options, (row) => {
+  await visitRows(rowsFrom(whole), whole, options, (row) => {
     // The k-th of the upper bounds bounds the radius, and the sample itself is one more below it; only what may lie below
     // is computed again.
     const bound = smallest(count, most + 1, (j) => row.distances[j]! + row.margin(j));
@@ -159,14 +160,15 @@ export interface Neighbours {
 
 /** The nearest sample of a reference to each of others; of several equally near ones the first. */
 export async function nearestNeighbours(
-  samples: FeatureSet,
-  reference: FeatureSet,
+  samples: Features,
+  reference: Features,
   options: Omit<ManifoldOptions, 'k'> = {},
 ): Promise<Neighbours> {
-  const count = countOf(samples);
+  const [rows, whole] = [rowsFrom(samples), await readAll(rowsFrom(reference))];
+  const { count } = rows;
   const [nearest, squared] = [new Int32Array(count), new Float64Array(count).fill(Number.POSITIVE_INFINITY)];
-  const others = countOf(reference);
-  await visitRows(samples, reference, options, (row) => {
+  const others = countOf(whole);
+  await visitRows(rows, whole, options, (row) => {
     const bound = smallest(others, 1, (j) => row.distances[j]! + row.margin(j));
     for (let j = 0; j < others; j++) {
       if (row.distances[j]! - row.margin(j) > bound) continue;
@@ -206,32 +208,32 @@ interface DistanceRow {
 }
 
 async function visitRows(
-  a: FeatureSet,
+  a: FeatureRows,
   b: FeatureSet,
   { product = plainProduct, block = 1000 }: ManifoldOptions,
   visit: (row: DistanceRow) => void,
 ): Promise<void> {
-  const [rows, columns] = [countOf(a), countOf(b)];
-  const normsA = squaredNorms(a);
-  const normsB = a === b ? normsA : squaredNorms(b);
+  const columns = countOf(b);
+  const normsB = squaredNorms(b);
   const lengths = normsB.map(Math.sqrt);
   // |a·b| is at most |a| |b|, and twice the product's error is that of |a|² + |b|² − 2 a·b; twice that is on the safe side.
   const error = 4 * (a.width + 2) * 2 ** -24;
   const distances = new Float64Array(columns);
-  for (let start = 0; start < rows; start += block) {
-    const end = Math.min(start + block, rows);
-    const products = await product(rowsOf(a, start, end), b);
-    for (let i = start; i < end; i++) {
-      const at = (i - start) * columns;
-      for (let j = 0; j < columns; j++) distances[j] = normsA[i]! + normsB[j]! - 2 * products[at + j]!;
-      const scale = error * Math.sqrt(normsA[i]!);
+  for (let start = 0; start < a.count; start += block) {
+    const rows = await a.read(start, Math.min(start + block, a.count));
+    const norms = squaredNorms(rows);
+    const products = await product(rows, b);
+    for (const [row, norm] of norms.entries()) {
+      const at = row * columns;
+      for (let j = 0; j < columns; j++) distances[j] = norm + normsB[j]! - 2 * products[at + j]!;
+      const scale = error * Math.sqrt(norm);
       const margin = (j: number) => scale * lengths[j]!;
-      const exact = (j: number) => exactSquaredDistance(a, i, b, j);
+      const exact = (j: number) => exactSquaredDistance(rows, row, b, j);
       const isWithin = (j: number, squared: number) => {
         const [distance, bound] = [distances[j]!, margin(j)];
         return distance + bound <= squared || (distance - bound <= squared && exact(j) <= squared);
       };
-      visit({ i, distances, margin, exact, isWithin });
+      visit({ i: start + row, distances, margin, exact, isWithin });
     }
   }
 }

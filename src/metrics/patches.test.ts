@@ -84,25 +84,28 @@ describe('the distance', () => {
   const lit = b!.map((each, i) => ({ ...each, values: each.values.map((value) => value + 20 * (i % 2)) }));
   const options = { key: fold(key, 'axes'), projections: 32 };
 
-  test('is zero of itself, the same both ways, and larger where brightness varies', () => {
-    expect(pyramidDistance(descriptors(a!), descriptors(a!), options)).toEqual({ levels: [0, 0], mean: 0 });
-    const there = pyramidDistance(descriptors(a!), descriptors(b!), options);
-    const back = pyramidDistance(descriptors(b!), descriptors(a!), options);
+  test('is zero of itself, the same both ways, and larger where brightness varies', async () => {
+    expect(await pyramidDistance(descriptors(a!), descriptors(a!), options)).toEqual({
+      levels: [0, 0],
+      mean: 0,
+    });
+    const there = await pyramidDistance(descriptors(a!), descriptors(b!), options);
+    const back = await pyramidDistance(descriptors(b!), descriptors(a!), options);
     expectClose(back.levels, there.levels, { relative: 1e-12 });
-    const other = pyramidDistance(descriptors(a!), descriptors(lit), options);
+    const other = await pyramidDistance(descriptors(a!), descriptors(lit), options);
     expect(other.levels[1]).toBeGreaterThan(2 * there.levels[1]!);
   });
 
-  test('does not depend on the order, where pictures are named by their number', () => {
+  test('does not depend on the order, where pictures are named by their number', async () => {
     const numbers = [...a!.keys()];
     const reversed = descriptors([...a!].reverse(), [...numbers].reverse());
-    expect(pyramidDistance(descriptors(a!), reversed, options).mean).toBeLessThan(1e-3);
+    expect((await pyramidDistance(descriptors(a!), reversed, options)).mean).toBeLessThan(1e-3);
   });
 
-  test('of pictures of different sizes is refused', () => {
-    expect(() =>
+  test('of pictures of different sizes is refused', async () => {
+    await expect(
       pyramidDistance(descriptors(a!), descriptors([picture(1, 16)]), options),
-    ).toThrowErrorMatchingInlineSnapshot(`
+    ).rejects.toThrowErrorMatchingInlineSnapshot(`
       [ShapeError: ShapeError: SWD: one side has 2 levels, the other 1
         fix: compare pictures of one size]
     `);

@@ -160,11 +160,11 @@ export interface PyramidDistance {
 }
 
 /** @throws ShapeError if the sides have pictures of different sizes */
-export function pyramidDistance(
+export async function pyramidDistance(
   first: readonly FeatureSet[],
   second: readonly FeatureSet[],
   { key, projections = 512 }: { readonly key: RandomKey; readonly projections?: number },
-): PyramidDistance {
+): Promise<PyramidDistance> {
   if (first.length !== second.length) {
     throw new ShapeError({
       where: 'SWD',
@@ -172,9 +172,10 @@ export function pyramidDistance(
       fix: 'compare pictures of one size',
     });
   }
-  const levels = first.map((level, number) => {
+  const levels: number[] = [];
+  for (const [number, level] of first.entries()) {
     const options = { key: fold(key, number), projections, power: 1 } as const;
-    return 1000 * slicedWasserstein(level, second[number]!, options);
-  });
+    levels.push(1000 * (await slicedWasserstein(level, second[number]!, options)));
+  }
   return { levels, mean: levels.reduce((sum, level) => sum + level, 0) / levels.length };
 }

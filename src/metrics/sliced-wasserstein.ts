@@ -5,7 +5,7 @@
 import { ShapeError } from '../core/errors.ts';
 import { expectOptions, type OptionTable } from '../core/options.ts';
 import { fold, normal, type RandomKey } from '../core/random.ts';
-import { countOf, type FeatureSet } from './matrix-product.ts';
+import { type FeatureRows, type Features, rowsFrom } from './feature-rows.ts';
 
 export interface SlicedOptions {
   /** Draws the directions. */
@@ -30,26 +30,37 @@ const SLICED_OPTIONS: OptionTable<SlicedOptions> = {
  * @throws ConfigError for an option that does not exist or is missing
  * @throws ShapeError if the numbers of features differ, or a side is empty
  */
-export function slicedWasserstein(first: FeatureSet, second: FeatureSet, options: SlicedOptions): number {
+export async function slicedWasserstein(
+  first: Features,
+  second: Features,
+  options: SlicedOptions,
+): Promise<number> {
   expectOptions(options, 'slicedWasserstein', SLICED_OPTIONS);
   const { key, projections = 1000, power = 2 } = options;
-  const { width } = first;
-  if (width !== second.width || countOf(first) === 0 || countOf(second) === 0) {
+  const [a, b] = [rowsFrom(first), rowsFrom(second)];
+  if (a.width !== b.width || a.count === 0 || b.count === 0) {
     throw new ShapeError({
       where: 'slicedWasserstein',
       problem:
-        `one side has ${countOf(first)} samples of ${width} features, ` +
-        `the other ${countOf(second)} of ${second.width}`,
+        `one side has ${a.count} samples of ${a.width} features, ` + `the other ${b.count} of ${b.width}`,
       fix: 'compare samples of the same kind of features',
     });
   }
   let sum = 0;
-  for (let direction = 0; direction < projections; direction++) {
-    const axis = unitVector(fold(key, direction), width);
-    sum += wassersteinOnLine(projected(first, axis), projected(second, axis), power);
+  for (let start = 0; start < projections; start += AXES) {
+    const axes = Array.from({ length: Math.min(AXES, projections - start) }, (_, i) =>
+      unitVector(fold(key, start + i), a.width),
+    );
+    const [ofFirst, ofSecond] = [await projected(a, axes), await projected(b, axes)];
+    for (const i of axes.keys()) sum += wassersteinOnLine(ofFirst[i]!, ofSecond[i]!, power);
   }
   return sum / projections;
 }
+
+/** Directions at a time: each row is read once for all of them. */
+const AXES = 100;
+/** Rows read at a time. */
+const BLOCK = 1000;
 
 function unitVector(key: RandomKey, width: number): Float64Array {
   const vector = Float64Array.from(normal(key, width));
@@ -57,16 +68,22 @@ function unitVector(key: RandomKey, width: number): Float64Array {
   return vector.map((value) => value / length);
 }
 
-function projected(features: FeatureSet, axis: Float64Array): Float64Array {
-  const { values, width } = features;
-  const places = new Float64Array(countOf(features));
-  for (let i = 0; i < places.length; i++) {
-    const at = i * width;
-    let sum = 0;
-    for (let k = 0; k < width; k++) sum += values[at + k]! * axis[k]!;
-    places[i] = sum;
+/** For each axis the places of all rows along it, sorted. */
+async function projected(features: FeatureRows, axes: readonly Float64Array[]): Promise<Float64Array[]> {
+  const { count, width } = features;
+  const places = axes.map(() => new Float64Array(count));
+  for (let start = 0; start < count; start += BLOCK) {
+    const { values } = await features.read(start, Math.min(start + BLOCK, count));
+    for (let i = 0; i < values.length / width; i++) {
+      for (const [number, axis] of axes.entries()) {
+        let sum = 0;
+        for (let k = 0; k < width; k++) sum += values[i * width + k]! * axis[k]!;
+        places[number]![start + i] = sum;
+      }
+    }
   }
-  return places.sort();
+  for (const along of places) along.sort();
+  return places;
 }
 
 /** ∫ |F⁻¹(q) − G⁻¹(q)|ᵖ dq of two sorted samples, which may differ in number. */

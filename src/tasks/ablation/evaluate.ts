@@ -94,7 +94,7 @@ async function distancesOf(
     const frechet = frechetDistance(mosaicStatistics(images), await realStatistics(data));
     if (Math.min(height, width) < COARSEST) return { swd: null, frechet };
     const [real, drawn] = [await patchesOf(realPictures(data), signal), await patchesOf([images], signal)];
-    return { swd: patchDistance(real, drawn).mean, frechet };
+    return { swd: (await patchDistance(real, drawn)).mean, frechet };
   } finally {
     await sampler.release();
   }

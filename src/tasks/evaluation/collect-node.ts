@@ -3,21 +3,20 @@
  * a killed run loses none that is whole: nothing is drawn or extracted twice.
  */
 import { createHash } from 'node:crypto';
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DataError } from '../../core/errors.ts';
 import { type HostTensor, hostTensor, type TensorMap } from '../../core/host-tensor.ts';
 import { fold, randomKey } from '../../core/random.ts';
 import { forEachConcurrently } from '../../data/datasets/preparation-node.ts';
 import { imageAt } from '../../data/images/pixels.ts';
-import { readSafetensors, writeSafetensors } from '../../formats/file-node.ts';
 import { cacheFolder } from '../../host/files/cache-folder-node.ts';
-import { makeFolder } from '../../host/files/make-folder-node.ts';
+import { type FeatureRows, rowsFrom } from '../../metrics/feature-rows.ts';
 import type { ClassSums } from '../../metrics/inception-score.ts';
 import { type FeatureSet, joined } from '../../metrics/matrix-product.ts';
 import { FeatureMoments } from '../../metrics/moments.ts';
 import { COARSEST, patchDescriptors, pyramidPatches } from '../../metrics/patches.ts';
 import type { Extracted, Extractor } from './extractor.ts';
+import { FORGETFUL, openPartStore, PART, type PartStore } from './part-store-node.ts';
 import type { PictureSource } from './picture-source.ts';
 
 // N pictures · D features
@@ -29,6 +28,8 @@ export interface CollectOptions {
   readonly patches: boolean;
   /** The features of every picture, beside their mean and covariance? Default: no. */
   readonly rows?: boolean;
+  /** Features of more bytes are read from the parts when they are needed. Default 128 MB. */
+  readonly heldBytes?: number;
   /** What the classes of the pictures are added to, for the Inception Score. */
   readonly classes?: ((count: number, classes: number) => ClassSums) | undefined;
   /** Where parts are kept; by default the folder `features` of the cache, null keeps nothing. */
@@ -41,7 +42,7 @@ export interface CollectOptions {
 export interface Collected {
   readonly count: number;
   /** Of every picture, where they are asked for. */
-  readonly features: FeatureSet | undefined;
+  readonly features: FeatureRows | undefined;
   readonly classes: ClassSums | undefined;
   /** Of outputs whose mean and covariance alone are needed. */
   readonly moments: ReadonlyMap<string, FeatureMoments>;
@@ -57,7 +58,7 @@ export interface Collected {
   readonly found: number;
 }
 
-const PART = 512;
+const HELD_BYTES = 128 * 1024 * 1024;
 /** Patches of a level in all: their memory is that of a few thousand pictures' features. */
 const MOST_PATCHES = 32_768;
 const MOST_PER_PICTURE = 64;
@@ -71,8 +72,8 @@ const PATCH_KEY = fold(randomKey(0), 'patches');
 export async function collect(source: PictureSource, options: CollectOptions): Promise<Collected> {
   const { count } = source;
   const perPicture = options.patches ? patchesPerPicture(source) : 0;
-  const parts = await partStore(source, perPicture, options);
-  const collector = new Collector(count, options);
+  const parts = await storeFor(source, perPicture, options);
+  const collector = new Collector(count, options, parts);
   let found = 0;
   let pictures: Batches | undefined;
   try {
@@ -207,35 +208,26 @@ async function extractAll(pictures: HostTensor<'u8'>, network: Extractor): Promi
   );
 }
 
-/** Parts on disk, in a folder named by all that they depend on. */
-async function partStore(source: PictureSource, perPicture: number, { extractor, folder }: CollectOptions) {
-  if (folder === null) return { read: async () => undefined, write: async () => {} };
-  const identity = {
+async function storeFor(
+  source: PictureSource,
+  perPicture: number,
+  { extractor, folder }: CollectOptions,
+): Promise<PartStore> {
+  if (folder === null) return FORGETFUL;
+  return openPartStore(folder ?? join(cacheFolder(), 'features'), {
     version: 1,
     source: source.identity,
     extractor: extractor?.identity ?? null,
     perPicture,
-  };
-  const key = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32);
-  const place = join(folder ?? join(cacheFolder(), 'features'), key);
-  const pathOf = (first: number) => join(place, `${String(first).padStart(7, '0')}.safetensors`);
-  await makeFolder(place, { Failure: DataError, fix: 'name a writable folder in UDIT_CACHE' });
-  return {
-    async read(first: number): Promise<TensorMap | undefined> {
-      const isThere = await access(pathOf(first)).then(
-        () => true,
-        () => false,
-      );
-      return isThere ? (await readSafetensors(pathOf(first))).tensors : undefined;
-    },
-    write: (first: number, part: TensorMap) => writeSafetensors(pathOf(first), part, {}),
-  };
+  });
 }
 
 /** Puts parts together, in their order. */
 class Collector {
   private readonly count: number;
-  private readonly rows: FeatureSet | undefined;
+  private readonly rows: FeatureRows | undefined;
+  /** Where the rows are in memory. */
+  private readonly held: FeatureSet | undefined;
   private readonly classes: ClassSums | undefined;
   private readonly moments = new Map<string, FeatureMoments>();
   private readonly patches: Float32Array[][] = [];
@@ -245,19 +237,27 @@ class Collector {
 
   constructor(
     count: number,
-    { extractor, rows = false, classes }: Pick<CollectOptions, 'extractor' | 'rows' | 'classes'>,
+    { extractor, rows = false, heldBytes = HELD_BYTES, classes }: CollectOptions,
+    parts: PartStore,
   ) {
     this.count = count;
     const { logits, ...compared } = Object.fromEntries(extractor?.network.widths ?? []);
     for (const [name, width] of Object.entries(compared)) this.moments.set(name, new FeatureMoments(width));
     const width = compared.features;
-    if (rows && width !== undefined) this.rows = { values: new Float32Array(count * width), width };
+    if (rows && width !== undefined) {
+      const bytes = count * width * Float32Array.BYTES_PER_ELEMENT;
+      this.rows = bytes > heldBytes ? parts.rows('features', width, count) : undefined;
+      if (this.rows === undefined) {
+        this.held = { values: new Float32Array(count * width), width };
+        this.rows = rowsFrom(this.held);
+      }
+    }
     if (logits !== undefined) this.classes = classes?.(count, logits);
   }
 
   add(part: TensorMap, first: number): void {
     const floats = (name: string) => part.get(name)!.data as Float32Array;
-    this.rows?.values.set(floats('features'), first * this.rows.width);
+    this.held?.values.set(floats('features'), first * this.held.width);
     this.classes?.add(floats('logits'));
     for (const [name, moments] of this.moments) moments.add(floats(name));
     for (let level = 0; part.has(`patches.${level}`); level++) {

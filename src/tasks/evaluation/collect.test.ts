@@ -1,7 +1,10 @@
-import { availableParallelism } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { hostTensor } from '../../core/host-tensor.ts';
+import { readAll } from '../../metrics/feature-rows.ts';
 import { collect } from './collect-node.ts';
 import type { Extractor } from './extractor.ts';
 import type { PictureSource } from './picture-source.ts';
@@ -62,9 +65,24 @@ test('features of every picture, in their order, and classes are kept where they
   expect([features, classes]).toEqual([undefined, undefined]);
   expect([...moments.keys()]).toEqual(['features']);
   const all = await collect(source, { ...options, rows: true, classes: (n, k) => classSums(n, k, 100) });
-  expect(all.features!.values).toEqual(Float32Array.from({ length: COUNT }, (_, i) => i % 256));
+  const { values } = await readAll(all.features!);
+  expect(values).toEqual(Float32Array.from({ length: COUNT }, (_, i) => i % 256));
   expect(all.classes!.scores().map((score) => Number(score.toFixed(9)))).toEqual(
     new Array(COUNT / 100).fill(1),
   );
   expect(all.moments.get('features')!.statistics()).toEqual(moments.get('features')!.statistics());
+});
+
+test('many features are read from the parts that were kept', async ({ onTestFinished }) => {
+  const folder = await mkdtemp(join(tmpdir(), 'udit-collect-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const { extractor } = countingExtractor();
+  const options = { extractor, patches: false, rows: true, folder };
+  const held = (await collect(source, options)).features!;
+  const kept = (await collect(source, { ...options, heldBytes: 4 * (COUNT - 1) })).features!;
+  expect([kept.count, kept.width]).toEqual([COUNT, 1]);
+  // Parts are of 512 pictures.
+  expect(await kept.read(500, 530)).toEqual(await held.read(500, 530));
+  const rows = Int32Array.of(513, 2, 599, 511);
+  expect((await kept.take(rows)).values).toEqual(Float32Array.of(513 - 512, 2, 599 - 512, 511 - 256));
 });

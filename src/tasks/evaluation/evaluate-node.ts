@@ -133,6 +133,7 @@ export async function evaluate(request: EvaluationRequest): Promise<Evaluation> 
       });
     const real = reference.pictures && (await collectSide(reference.pictures));
     const drawn = await collectSide(compared);
+    await network?.release(); // metrics of pairs need the memory
     const realSource = reference.pictures ?? { name: request.reference, doubts: [] };
     const sides = [
       sideOf(request.reference, real, reference.stored),

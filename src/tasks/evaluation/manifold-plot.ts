@@ -1,15 +1,15 @@
 /** @file Precision against recall, for balls that reach ever farther neighbours. */
 import { drawChart } from '../../charts/chart.ts';
 import { ConfigError } from '../../core/errors.ts';
+import type { FeatureRows } from '../../metrics/feature-rows.ts';
 import { type ManifoldOptions, type ManifoldPoint, manifoldCurve } from '../../metrics/manifold.ts';
-import { countOf, type FeatureSet } from '../../metrics/matrix-product.ts';
 
 /** Numbers of neighbours beside the one that is asked for. */
 const NEIGHBOURS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
 interface PlottedSide {
   readonly name: string;
-  readonly features: FeatureSet;
+  readonly features: FeatureRows;
 }
 
 /**
@@ -21,7 +21,7 @@ export async function manifoldPlot(
   samples: PlottedSide,
   { k = 3, ...options }: ManifoldOptions,
 ): Promise<string> {
-  const fewest = Math.min(countOf(reference.features), countOf(samples.features));
+  const fewest = Math.min(reference.features.count, samples.features.count);
   if (fewest <= k) {
     throw new ConfigError({
       where: '--plot',

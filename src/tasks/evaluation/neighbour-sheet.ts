@@ -2,8 +2,8 @@
 import { type HostTensor, hostTensor } from '../../core/host-tensor.ts';
 import type { PixelImage } from '../../data/images/pixel-image.ts';
 import { drawSheet, joinSheets } from '../../data/images/sheet.ts';
+import type { FeatureRows } from '../../metrics/feature-rows.ts';
 import { type ManifoldOptions, nearestNeighbours } from '../../metrics/manifold.ts';
-import type { FeatureSet } from '../../metrics/matrix-product.ts';
 import type { PictureSource } from './picture-source.ts';
 
 /** Samples of each kind. */
@@ -11,7 +11,7 @@ const SHOWN = 8;
 
 interface ShownSide {
   readonly source: Pick<PictureSource, 'batches' | 'size'>;
-  readonly features: FeatureSet;
+  readonly features: FeatureRows;
 }
 
 export async function neighbourSheet(

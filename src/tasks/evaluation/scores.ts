@@ -2,11 +2,12 @@
 import { plural } from '../../charts/format.ts';
 import { ConfigError } from '../../core/errors.ts';
 import { fold, randomKey } from '../../core/random.ts';
+import type { Features } from '../../metrics/feature-rows.ts';
 import { frechetParts } from '../../metrics/frechet.ts';
 import { ClassSums } from '../../metrics/inception-score.ts';
 import { kernelDistance } from '../../metrics/kernel-distance.ts';
 import { manifoldScores } from '../../metrics/manifold.ts';
-import { countOf, type FeatureSet, type MatrixProduct } from '../../metrics/matrix-product.ts';
+import type { FeatureSet, MatrixProduct } from '../../metrics/matrix-product.ts';
 import type { FeatureMoments, FeatureStatistics } from '../../metrics/moments.ts';
 import { type PyramidDistance, pyramidDistance } from '../../metrics/patches.ts';
 import { slicedWasserstein } from '../../metrics/sliced-wasserstein.ts';
@@ -34,7 +35,7 @@ export function classSums(count: number, classes: number, split: number | undefi
 export interface Side {
   readonly name: string;
   readonly count: number;
-  readonly features?: FeatureSet | undefined;
+  readonly features?: Features | undefined;
   /** Of the classes of its pictures. */
   readonly classes?: ClassSums | undefined;
   /** Of `features` and `spatial`; stored statistics stand for pictures that are not there. */
@@ -199,13 +200,13 @@ const SCORE: Readonly<Record<MetricName, Scoring>> = {
       { metric: 'kid', label: withCount('KID', samples), value: 1000 * mean, deviation: scaled, remark },
     ];
   },
-  mind: (reference, samples) => {
-    const value = slicedWasserstein(reference.features!, samples.features!, { key: fold(KEY, 'mind') });
+  mind: async (reference, samples) => {
+    const value = await slicedWasserstein(reference.features!, samples.features!, { key: fold(KEY, 'mind') });
     const remark = 'mean squared distance along 1,000 directions';
     return [{ metric: 'mind', label: withCount('MIND', samples), value, remark }];
   },
-  swd: (reference, samples) => {
-    const { levels, mean } = patchDistance(reference.patches!, samples.patches!);
+  swd: async (reference, samples) => {
+    const { levels, mean } = await patchDistance(reference.patches!, samples.patches!);
     const remark = `in thousandths; levels, finest first: ${levels.map((level) => level.toFixed(2)).join(', ')}`;
     return [{ metric: 'swd', label: withCount('SWD', samples), value: mean, remark }];
   },
@@ -215,7 +216,7 @@ const SCORE: Readonly<Record<MetricName, Scoring>> = {
 export function patchDistance(
   reference: readonly FeatureSet[],
   samples: readonly FeatureSet[],
-): PyramidDistance {
+): Promise<PyramidDistance> {
   return pyramidDistance(reference, samples, { key: fold(KEY, 'swd') });
 }
 
@@ -243,6 +244,6 @@ function frechet(metric: 'fid' | 'sfid', name: string, kind: string, reference: 
 }
 
 function manifold(reference: Side, samples: Side, k: number, product: MatrixProduct) {
-  const block = blockFor(Math.max(countOf(reference.features!), samples.count));
+  const block = blockFor(Math.max(reference.count, samples.count));
   return manifoldScores(reference.features!, samples.features!, { k, product, block });
 }
